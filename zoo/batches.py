@@ -1,0 +1,213 @@
+"""Batches made on the device the model is on: gather, crop, flip, resize, normalise, mix. No worker processes.
+
+What is random about a batch is a function of (seed, step), drawn for the whole global batch and then
+sliced, so that any number of processes and micro-batches see the same images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo import colour, draws
+from zoo.augment import Augment, centre_square
+from zoo.resample import Normalise, resample
+from zoo.splits import Split
+
+# A store up to this size is kept on the GPU as a whole.
+RESIDENT_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pixels become a backbone's input: `kernel` is bicubic, bilinear or lanczos, `crop` the share of a side shown."""
+
+    normalise: Normalise
+    kernel: str
+    crop: float
+
+
+class Batches:
+    """The batches of one split.
+
+    Args:
+        split: its images and labels.
+        preprocessing: the backbone's.
+        classes: number of classes, for mixed targets.
+        device: where batches are made.
+        channels_last: memory format of the images.
+    """
+
+    def __init__(
+        self, split: Split, preprocessing: Preprocessing, classes: int, device: torch.device, *, channels_last: bool = False
+    ) -> None:
+        self.split, self.preprocessing, self.classes = split, preprocessing, classes
+        self.device, self.channels_last = device, channels_last
+        self.targets = torch.from_numpy(split.targets).to(device)
+        images = split.pixels.images
+        self.resident = torch.from_numpy(np.array(images)).to(device) if device.type != "cpu" and images.nbytes <= RESIDENT_BYTES else None
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def training(
+        self, positions: np.ndarray, part: slice, size: int, augment: Augment, seed: int, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """One training batch, or the part of it that one process takes.
+
+        Args:
+            positions: int64 [G], the images of the global batch, as positions in the split.
+            part: which of them are wanted.
+            size: side in pixels.
+            augment: what the images go through.
+            seed, step: what the random draws are a function of.
+
+        Returns:
+            images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
+        """
+        drawn = self._draw(positions, size, augment, draws.rng(seed, draws.AUGMENT, step))
+        rows = np.arange(len(positions))[part]
+        images = self._augmented(drawn, rows, size, augment)
+        targets = self.targets[self._on_device(positions[rows])]
+        if drawn.partner is None:
+            return images, targets
+        partners = drawn.partner[rows]
+        # A partner may belong to another process: it is made here once more, from the same draws.
+        whole = len(rows) == len(positions)
+        others = images[torch.from_numpy(partners)] if whole else self._augmented(drawn, partners, size, augment)
+        return self._mix(images, targets, others, self.targets[self._on_device(positions[partners])], drawn, rows)
+
+    def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+        """Images as the backbone is evaluated on them: Resize, CenterCrop and Normalize of timm's `create_transform`.
+
+        Args:
+            positions: int64 [B], positions in the split.
+            size: side in pixels.
+
+        Returns:
+            images float32 [B, 3, size, size] and targets int64 [B].
+        """
+        boxes = evaluation_boxes(self.split.pixels.aspects[self.split.index[positions]], size, self.preprocessing.crop)
+        images = self._resample(positions, boxes, size, exact=True)
+        return images, self.targets[self._on_device(positions)]
+
+    def _on_device(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
+
+    def _resample(self, positions: np.ndarray, boxes: np.ndarray, size: int, *, exact: bool = False) -> Tensor:
+        index = self.split.index[positions]
+        if self.resident is not None:
+            images = self.resident[self._on_device(index)]
+        else:
+            images = self._on_device(self.split.pixels.images[index])
+        way = self.preprocessing
+        boxes_on_device = self._on_device(boxes.astype(np.float32))
+        return resample(
+            images, boxes_on_device, size, way.kernel, way.normalise, channels_last=self.channels_last, exact=exact
+        )
+
+    def _draw(self, positions: np.ndarray, size: int, augment: Augment, generator: np.random.Generator) -> _Drawn:
+        """Draw for the global batch; every option has its own draws, made whether or not it is on."""
+        count = len(positions)
+        pixels = self.split.pixels
+        boxes = augment.crop.boxes(generator, pixels.aspects[self.split.index[positions]], pixels.images.shape[-1])
+        mirrored = generator.random(count) < 0.5
+        if augment.hflip:
+            boxes[mirrored] = boxes[mirrored][:, [2, 1, 0, 3]]
+        strength = generator.uniform(-1, 1, (count, 3)) * augment.color_jitter
+        holes = erased_boxes(generator, count, augment.erase)
+        partner, ratio, cut = mixtures(generator, count, augment)
+        return _Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
+
+    def _augmented(self, drawn: _Drawn, rows: np.ndarray, size: int, augment: Augment) -> Tensor:
+        images = self._resample(drawn.positions[rows], drawn.boxes[rows], size)
+        if augment.color_jitter:
+            factors = self._on_device(drawn.factors[rows].astype(np.float32))
+            shares = colour.jitter(self.preprocessing.normalise.invert(images), factors)
+            images = self.preprocessing.normalise.apply(shares.mul_(255))
+        if augment.erase:
+            hole = inside(self._on_device(drawn.holes[rows]), size)
+            images = images.masked_fill(hole, 0.0)
+        return images
+
+    def _mix(
+        self, images: Tensor, targets: Tensor, others: Tensor, other_targets: Tensor, drawn: _Drawn, rows: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        size = images.shape[-1]
+        patch = inside(self._on_device(drawn.cut[rows]), size)  # [B, 1, H, W]
+        blend = self._on_device(drawn.ratio[rows].astype(np.float32)).view(-1, 1, 1, 1)
+        mixed = torch.where(patch, others, torch.lerp(others, images, blend))
+        if self.channels_last:
+            mixed = mixed.contiguous(memory_format=torch.channels_last)
+        # The share of the target is the share of the pixels that are seen.
+        own = (blend.flatten() * (1 - patch.float().mean((1, 2, 3)))).unsqueeze(1)
+        hot, other_hot = (torch.nn.functional.one_hot(t, self.classes).float() for t in (targets, other_targets))
+        return mixed, own * hot + (1 - own) * other_hot
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What was drawn for a global batch of G images.
+
+    boxes [G, 4]; factors [G, 3] of brightness, contrast, saturation; holes [G, 4]; and, where images are
+    mixed, partner int64 [G], ratio [G] (the image's own share), cut [G, 4] (the patch that the partner fills).
+    """
+
+    positions: np.ndarray
+    boxes: np.ndarray
+    factors: np.ndarray
+    holes: np.ndarray
+    partner: np.ndarray | None
+    ratio: np.ndarray
+    cut: np.ndarray
+
+
+def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
+    """The centre crops of timm's evaluation transform, in whole pixels of the resized image; float64 [N, 4] from 0 to 1."""
+    short = int(size / crop)  # timm's `math.floor(img_size / crop_pct)`
+    wide = np.where(aspects > 1, (short * aspects).astype(int), short)
+    high = np.where(aspects > 1, short, (short / aspects).astype(int))
+    # torchvision's center_crop: int(round((height - crop) / 2.0))
+    left, top = np.round((wide - size) / 2), np.round((high - size) / 2)
+    return np.stack([left / wide, top / high, (left + size) / wide, (top + size) / high], axis=1)
+
+
+def erased_boxes(generator: np.random.Generator, count: int, probability: float) -> np.ndarray:
+    """Rectangles of 2 to 33 % of the area for a share of the images, empty for the rest; float32 [N, 4] from 0 to 1."""
+    area, shape = generator.uniform(0.02, 1 / 3, count), np.exp(generator.uniform(np.log(0.3), np.log(1 / 0.3), count))
+    boxes = placed(generator, np.sqrt(area * shape), np.sqrt(area / shape))
+    return np.where((generator.random(count) < probability)[:, None], boxes, 0).astype(np.float32)
+
+
+def mixtures(generator: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Partners, the images' own shares, and the patches that partners fill.
+
+    Where both mixup and CutMix are on, each image takes one of them at even odds.
+    """
+    partner = generator.permutation(count)
+    cutting = generator.random(count) < (0.5 if augment.mixup and augment.cutmix else float(bool(augment.cutmix)))
+    ratio, cut = np.ones(count), np.zeros((count, 4), np.float32)
+    if augment.mixup:
+        ratio = np.where(cutting, 1.0, generator.beta(augment.mixup, augment.mixup, count))
+    if augment.cutmix:
+        side = np.sqrt(1 - generator.beta(augment.cutmix, augment.cutmix, count))
+        cut = np.where(cutting[:, None], placed(generator, side, side), 0).astype(np.float32)
+    return (partner if augment.mixup or augment.cutmix else None), ratio, cut
+
+
+def placed(generator: np.random.Generator, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Boxes of given sides around random centres, clipped to the image; [N, 4] from 0 to 1."""
+    centre = generator.random((len(width), 2))
+    half = np.stack([width, height], axis=1) / 2
+    return np.clip(np.concatenate([centre - half, centre + half], axis=1), 0, 1)
+
+
+def inside(boxes: Tensor, size: int) -> Tensor:
+    """Which pixels have their centre in a box: boxes float [B, 4] to bool [B, 1, size, size]."""
+    centres = (torch.arange(size, device=boxes.device) + 0.5) / size
+    x0, y0, x1, y1 = boxes.unsqueeze(2).unbind(1)  # [B, 1] each
+    across, down = (centres >= x0) & (centres < x1), (centres >= y0) & (centres < y1)
+    return (down.unsqueeze(2) & across.unsqueeze(1)).unsqueeze(1)

@@ -1,0 +1,28 @@
+"""Colour operations on whole batches, with a strength of its own for each image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# ITU-R 601-2 luma, as Pillow's convert("L").
+LUMA = (0.299, 0.587, 0.114)
+
+
+def grey(images: Tensor) -> Tensor:
+    """The luma of images: float [B, 3, H, W] to [B, 1, H, W]."""
+    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)
+
+
+def jitter(images: Tensor, factors: Tensor) -> Tensor:
+    """Brightness, contrast and saturation, in this order, as torchvision's ColorJitter has them.
+
+    Args:
+        images: float [B, 3, H, W] from 0 to 1.
+        factors: float [B, 3]; 1 leaves an image as it is.
+    """
+    brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
+    images = (images * brightness).clamp(0, 1)
+    images = torch.lerp(grey(images).mean((1, 2, 3), keepdim=True), images, contrast).clamp(0, 1)
+    return torch.lerp(grey(images).expand_as(images), images, saturation).clamp(0, 1)

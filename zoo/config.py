@@ -1,0 +1,440 @@
+"""Strict recipes: YAML 1.2 scalars with line numbers, dotted overrides, one line per mistake.
+
+Nothing here imports torch, so that a mistake in a recipe is answered at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+from zoo.errors import RecipeErrors, ZooError
+
+Key = tuple[str | int, ...]
+S = TypeVar("S", bound="Section")
+
+# Aliases can make a small file stand for a huge tree; no recipe comes near this many values.
+MAX_NODES = 10_000
+MAX_DEPTH = 32
+
+
+class Section(BaseModel):
+    """One mapping of a recipe: strict types, no unknown keys, never changed after it was read."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Shorthand:
+    """Annotation of a union of sections: what may be written instead of the whole mapping.
+
+    Args:
+        expand: turns what was written into the mapping; leaves alone what it does not know.
+        schema: JSON schema of the short form, None where only a key may be left out.
+    """
+
+    expand: Callable[[Any], Any]
+    schema: dict[str, Any] | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.expand, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        mapping = handler(schema)
+        return mapping if self.schema is None else {"anyOf": [self.schema, mapping]}
+
+
+def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
+    """Let a bare word of `short` stand for `{kind: word}`, and a mapping without a kind be `default`."""
+
+    def expand(value: Any) -> Any:
+        if value in short:
+            return {"kind": value}
+        if default is not None and isinstance(value, dict) and "kind" not in value:
+            return {"kind": default, **value}
+        return value
+
+    return Shorthand(expand, {"enum": list(short)} if short else None)
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known words most like a misspelt one, best first."""
+    return difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)
+
+
+# ---------------------------------------------------------------------------------------- YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's scanner with the scalars of YAML 1.2 (so `3e-4` is a number and `no` is a word)."""
+
+
+# PyYAML finds a scalar's type by its first character; the core schema of YAML 1.2.2, section 10.3.2.
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in [
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+]:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+@dataclass
+class Source:
+    """The plain values of a recipe and where each was written."""
+
+    path: str
+    tree: dict[str, Any] = field(default_factory=dict)
+    line_of: dict[Key, int] = field(default_factory=dict)
+    overridden: set[Key] = field(default_factory=set)
+
+    def where(self, key: Key) -> str:
+        """The place of a key: `FILE:LINE` of it or of its nearest parent, '' where the command line set it."""
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.overridden:
+                return ""
+            if key[:length] in self.line_of:
+                return f"{self.path}:{self.line_of[key[:length]]}"
+        return self.path
+
+
+def read(path: Path) -> Source:
+    """Read a recipe file.
+
+    Raises:
+        ZooError: the file is missing or is no YAML mapping of plain values.
+    """
+    name = str(path)
+    if path.is_dir():
+        raise ZooError(name, "is a directory", "give the path of a YAML file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ZooError(name, "no such recipe", "'zoo recipe --list' shows the shipped ones") from None
+    except UnicodeDecodeError as error:
+        raise ZooError(name, f"not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+    except OSError as error:
+        raise ZooError(name, f"cannot be read: {error.strerror}", "check its permissions") from None
+    source = Source(name)
+    value = parse(text, name, source.line_of)
+    if not isinstance(value, dict):
+        found = describe(value)
+        raise ZooError(f"{name}:1", f"expected a mapping at top level, found {found}", "write 'backbone: {name: …}'")
+    source.tree = value
+    return source
+
+
+def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
+    """Parse one YAML document into plain values, noting the line of every key in `line_of`.
+
+    Raises:
+        ZooError: not YAML, more than one document, a tag, a duplicate key, or too many values.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        problem = error.problem or error.context or "cannot be parsed"
+        if "'\\t'" in problem:
+            raise ZooError(place, "not valid YAML: tab used for indentation", "use spaces") from None
+        raise ZooError(place, f"not valid YAML: {problem}", "check brackets, quotes and indentation") from None
+    except yaml.YAMLError as error:
+        raise ZooError(name, f"not valid YAML: {error}", "save it as UTF-8 text") from None
+    except RecursionError:
+        raise ZooError(name, "not valid YAML: nested too deeply", "a recipe has two or three levels") from None
+    return None if node is None else _Builder(name, {} if line_of is None else line_of).build(node, ())
+
+
+@dataclass
+class _Builder:
+    name: str
+    line_of: dict[Key, int]
+    count: int = 0
+
+    def build(self, node: yaml.Node, key: Key) -> Any:
+        """Turn a node into plain values."""
+        self.count += 1
+        place = f"{self.name}:{node.start_mark.line + 1}"
+        if self.count > MAX_NODES or len(key) > MAX_DEPTH:
+            raise ZooError(place, "too many or too deeply nested values", "write the values out, without aliases")
+        self.line_of.setdefault(key, node.start_mark.line + 1)
+        short = node.tag.removeprefix("tag:yaml.org,2002:")
+        if short not in ("null", "bool", "int", "float", "str", "map", "seq"):
+            tag = "!!" + short if short != node.tag else node.tag
+            raise ZooError(place, f"tag '{tag}' not allowed", "write plain values")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*key, index)) for index, item in enumerate(node.value)]
+        return _scalar(short, node.value)
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ZooError(f"{self.name}:{line}", "a key must be a plain word", "write 'key: value'")
+            child = (*key, key_node.value)
+            if key_node.value in values:
+                first = self.line_of[child]
+                what = f"duplicate key '{dotted(child)}', first on line {first}"
+                raise ZooError(f"{self.name}:{line}", what, "keep one")
+            self.line_of[child] = line
+            values[key_node.value] = self.build(value_node, child)
+        return values
+
+
+def _scalar(kind: str, text: str) -> Any:
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        # Python refuses to read more than 4,300 digits; such a number is out of every range anyway.
+        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 400 else float("inf")
+    if kind == "float":
+        return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
+    return text
+
+
+# ----------------------------------------------------------------------------------- overrides
+
+
+def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
+    """Set `section.key=value` pairs in the tree; the values are read as YAML.
+
+    Changing the `kind` of a section starts that section anew: the file's keys belong to the other kind.
+
+    Raises:
+        ZooError: an override is no `section.key=value`.
+    """
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        key: Key = tuple(name.split("."))
+        if not equals or not all(key):
+            raise ZooError("command line", f"'{override}': expected section.key=value", "e.g. optim.lr=5.0e-4")
+        value = parse(text, name)
+        parent = source.tree
+        for depth, part in enumerate(key[:-1], start=1):
+            child = parent.get(str(part))
+            if not isinstance(child, dict):
+                # A short form (`weights: auto`) or nothing stood here.
+                child = {}
+                parent[str(part)] = child
+                source.overridden.add(key[:depth])
+            parent = child
+        if key[-1] == "kind" and parent.get("kind", value) != value:
+            for other in [other for other in parent if (*key[:-1], other) not in source.overridden]:
+                del parent[other]
+        parent[str(key[-1])] = value
+        source.overridden.add(key)
+
+
+# ---------------------------------------------------------------------------------- validation
+
+
+def validate(section: type[S], source: Source) -> S:
+    """Check a recipe's values against its sections.
+
+    Raises:
+        RecipeErrors: with a line for every mistake.
+    """
+    try:
+        # JSON, because strict validation of Python values refuses a list for a tuple and a string for a path.
+        return section.model_validate_json(json.dumps(source.tree))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    mistakes = [_mistake(section, source, detail) for detail in details]
+    raise RecipeErrors([text for _, text in sorted(mistakes, key=lambda mistake: mistake[0])])
+
+
+def mistake_at(source: Source, key: Key, text: str) -> str:
+    """One mistake's line, at the place where the key was written."""
+    where = source.where(key)
+    return f"{where}: {dotted(key)}: {text}" if where else f"{dotted(key)}: {text}"
+
+
+def dotted(key: Key) -> str:
+    """A key as it is written in an override."""
+    return ".".join(str(part) for part in key)
+
+
+def _mistake(section: type[Section], source: Source, detail: ErrorDetails) -> tuple[int, str]:
+    key = _key_of(source.tree, detail)
+    line = next((source.line_of[key[:n]] for n in range(len(key), -1, -1) if key[:n] in source.line_of), 0)
+    if detail["type"] == "extra_forbidden":
+        owner = _owner(section, detail["loc"])
+        close = nearest(str(key[-1]), owner.model_fields)
+        if close:
+            hint = f"did you mean '{dotted((*key[:-1], close[0]))}'?"
+        elif key == ("backbone", "num_classes"):
+            hint = "the number of classes comes from the data"
+        else:
+            hint = "known: " + ", ".join(owner.model_fields)
+        where = source.where(key)
+        return line, f"{where}: unknown key '{dotted(key)}' ({hint})" if where else f"{dotted(key)}: unknown key ({hint})"
+    return line, mistake_at(source, key, _text(section, detail))
+
+
+def _key_of(tree: Any, detail: ErrorDetails) -> Key:
+    """The place of a pydantic error in the file: its path without the tags of unions."""
+    key: list[str | int] = []
+    node = tree
+    last = len(detail["loc"]) - 1
+    for index, part in enumerate(detail["loc"]):
+        inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
+        if inside:
+            node = node[part]
+            key.append(part)
+        elif index == last and detail["type"] == "missing":
+            key.append(part)
+    return tuple(key)
+
+
+def _fields_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[Section], Any]:
+    """The section that holds the last field on a path, and that field (None where it has none)."""
+    owner, found = section, None
+    for part in loc:
+        options = _options(found.annotation, found.metadata) if found is not None else []
+        for option in options:
+            kinds = get_args(option.model_fields["kind"].annotation) if "kind" in option.model_fields else ()
+            if part in kinds:
+                owner, found = option, None
+                break
+            if part in option.model_fields:
+                owner = option
+        if isinstance(part, str) and part in owner.model_fields:
+            found = owner.model_fields[part]
+    return owner, found
+
+
+def _owner(section: type[Section], loc: Sequence[str | int]) -> type[Section]:
+    owner, found = _fields_at(section, loc[:-1])
+    options = _options(found.annotation, found.metadata) if found is not None else []
+    return options[0] if options else owner
+
+
+def _options(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[Section]]:
+    """The sections that a field may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    return [option for part in get_args(annotation) for option in _options(part)]
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "a word",
+    "path": "a path",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+}
+_BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
+
+
+def _text(section: type[Section], detail: ErrorDetails) -> str:
+    """Our words for a pydantic error."""
+    code, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    _, found = _fields_at(section, detail["loc"])
+    example = _example(found)
+    if code == "missing":
+        return f"missing{example}"
+    if code in _BOUNDS:
+        bound = next(iter(context.values()))
+        return f"must be {_BOUNDS[code]} {bound}, found {describe(value)}{example}"
+    if code == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        return unknown(value, known)
+    if code == "union_tag_invalid":
+        return unknown(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
+    if code == "union_tag_not_found":
+        kinds = [kind for option in _options(found.annotation) for kind in get_args(option.model_fields["kind"].annotation)]
+        return f"kind is missing (one of: {', '.join(kinds)})"
+    if code == "value_error":
+        return str(context["error"])
+    kind = _KINDS.get(code.split("_")[0])
+    if kind:
+        return f"expected {kind}, found {describe(value)}{example}"
+    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, found {describe(value)}{example}"
+
+
+def unknown(value: Any, known: Sequence[str]) -> str:
+    """The text of a word that is none of the known ones."""
+    close = nearest(str(value), known, 1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown {describe(value)} ({hint}known: {', '.join(known)})"
+
+
+def _example(found: Any) -> str:
+    if found is None:
+        return ""
+    for example in [*(found.examples or []), found.default]:
+        if isinstance(example, bool):
+            return f" (e.g. {str(example).lower()})"
+        if isinstance(example, float):
+            return f" (e.g. {example:g})"
+        if isinstance(example, int | str) and example != "":
+            return f" (e.g. {example})"
+    return ""
+
+
+def describe(value: Any) -> str:
+    """A value as an error shows it, short."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def dump(section: Section) -> str:
+    """A section as YAML that reads back to the same values."""
+    data = _kind_first(section.model_dump(mode="json"))
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+
+
+def _kind_first(value: Any) -> Any:
+    """Inherited fields come first in pydantic's order; a reader wants to know the kind before."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _kind_first(value[key]) for key in sorted(value, key=lambda key: key != "kind")}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes only what the YAML 1.2 loader would not read back as the same word."""
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+_Dumper.add_representer(
+    float,
+    lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", _float_text(value)),
+)
+
+
+def _float_text(value: float) -> str:
+    text = repr(value)
+    return text if "." in text or "e" not in text else text.replace("e", ".0e")

@@ -1,0 +1,127 @@
+"""One image file to RGB pixels, by one documented policy for every kind of file.
+
+* Turned upright as its EXIF orientation says.
+* 16-bit grey is scaled to 8 bits (Pillow alone would clip it to white).
+* Transparency is laid on white; palette, CMYK and grey become RGB.
+* A truncated file is an error, never filled up with grey.
+
+Imports neither torch nor zoo's own modules: worker processes start with it.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+
+# A header may claim any size; nothing larger than this is decoded.
+MAX_PIXELS = 256_000_000
+
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+class Unreadable(Exception):
+    """A file that is no whole image; the text says why."""
+
+
+def open_rgb(path: str | Path) -> Image.Image:
+    """Decode an image file upright and in RGB.
+
+    Raises:
+        Unreadable: empty, truncated, not an image, or larger than MAX_PIXELS.
+    """
+    try:
+        if os.path.getsize(path) == 0:
+            raise Unreadable("empty file")
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Unreadable(f"{image.width} x {image.height} is more than {MAX_PIXELS // 1_000_000} million pixels")
+            image.load()
+            return to_rgb(ImageOps.exif_transpose(image))
+    except Unreadable:
+        raise
+    except Image.UnidentifiedImageError:
+        raise Unreadable("not an image") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(f"more than {MAX_PIXELS // 1_000_000} million pixels") from None
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, MemoryError) as error:
+        text = str(error) or type(error).__name__
+        raise Unreadable("truncated" if "truncated" in text else f"damaged: {text}") from None
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Bring any mode to RGB."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        grey = np.asarray(image).astype(np.float64)
+        # "I" holds 16-bit PNGs too; anything within 8 bits is taken as it is.
+        grey = grey / 257 if grey.max(initial=0) > 255 or image.mode != "I" else grey
+        return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        grey = np.asarray(image)
+        grey = grey * 255 if grey.max(initial=0) <= 1 else grey
+        return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def squash(path: str | Path, size: int | tuple[int, int], interpolation: str) -> tuple[np.ndarray, int, int]:
+    """Decode a file and resize it to `size` whatever its aspect ratio.
+
+    Returns:
+        The pixels, uint8 [3, size, size], and the upright image's width and height.
+    """
+    image = open_rgb(path)
+    width, height = image.size
+    target = (size, size) if isinstance(size, int) else size
+    if image.size != target:
+        image = image.resize(target, FILTERS[interpolation])
+    return np.asarray(image).transpose(2, 0, 1), width, height
+
+
+def header_size(path: str) -> tuple[int, int]:
+    """Width and height as the file's header says, (0, 0) where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception:  # noqa: BLE001  the decoder proper will say what is wrong
+        return 0, 0
+
+
+def decode_range(job: tuple[str, tuple[int, ...], str, int, list[str], str]) -> tuple[int, np.ndarray, list[tuple[str, str]]]:
+    """Decode a slice of the files straight into the pixel file; what a worker process runs.
+
+    Args:
+        job: the pixel file, its shape, `uint8`, the first index, the paths, the interpolation.
+
+    Returns:
+        The first index, width over height of each image (float32), and (path, reason) of what cannot be read.
+    """
+    target, shape, dtype, first, paths, interpolation = job
+    pixels = np.memmap(target, dtype=dtype, mode="r+", shape=shape)
+    aspects = np.ones(len(paths), np.float32)
+    bad = []
+    for offset, path in enumerate(paths):
+        try:
+            pixels[first + offset], width, height = squash(path, shape[-1], interpolation)
+            aspects[offset] = width / height
+        except Unreadable as error:
+            bad.append((path, str(error)))
+    return first, aspects, bad

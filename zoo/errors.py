@@ -1,0 +1,40 @@
+"""What goes wrong, said in one line: where, what, and what to do about it."""
+
+
+class ZooError(Exception):
+    """A mistake of the input: recipe, data, weights or environment. Exit code 2."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, what: str, todo: str = "") -> None:
+        super().__init__(f"{where}: {what}" + (f" ({todo})" if todo else ""))
+
+    @property
+    def lines(self) -> list[str]:
+        """One line for each mistake, as the console prints them after `error: `."""
+        return [" ".join(str(self).split())]
+
+
+class RecipeErrors(ZooError):
+    """Every mistake found in one recipe, in the order of its lines."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        Exception.__init__(self, "\n".join(mistakes))
+        self.mistakes = mistakes
+
+    @property
+    def lines(self) -> list[str]:
+        """One line for each mistake."""
+        return [" ".join(mistake.split()) for mistake in self.mistakes]
+
+
+class NonFiniteLoss(ZooError):
+    """The loss became NaN or infinite. Exit code 4."""
+
+    exit_code = 4
+
+
+class StorageError(ZooError):
+    """The run folder can no longer be written. Exit code 5."""
+
+    exit_code = 5

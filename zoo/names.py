@@ -1,0 +1,71 @@
+"""The names timm knows, from a table made by `scripts/build_catalog.py`, so that nothing has to import timm to check one."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from zoo.config import nearest
+
+
+@cache
+def table() -> dict[str, Any]:
+    """The shipped table: `timm` (its version), `optimizers`, `deprecated`, `models` (architecture: tags)."""
+    return json.loads((Path(__file__).parent / "timm_names.json").read_text(encoding="utf-8"))
+
+
+def check_backbone(name: str) -> str:
+    """Return a backbone's name if timm has it.
+
+    Raises:
+        ValueError: naming the nearest names, or the successor of a deprecated one.
+    """
+    if any(mark in name for mark in ":/\\"):
+        raise ValueError("sources are not allowed in names (use backbone.weights: {kind: file, path: …})")
+    models = table()["models"]
+    architecture, _, tag = name.partition(".")
+    if architecture in models and (not tag or tag in models[architecture]):
+        return name
+    if _newer_timm() and _timm_knows(name):
+        return name
+    if name in table()["deprecated"]:
+        raise ValueError(f"'{name}' is deprecated in timm (use '{table()['deprecated'][name]}')")
+    if architecture in models:
+        tags = models[architecture]
+        close = nearest(tag, tags) or tags[:5]
+        hint = "tags: " + ", ".join(f"{architecture}.{tag}" for tag in close) if tags else f"it has no tags: '{architecture}'"
+        raise ValueError(f"unknown pretrained tag '{tag}' of {architecture} ({hint})")
+    close = nearest(architecture, models)
+    hint = f"closest: {', '.join(close)}; " if close else ""
+    raise ValueError(f"unknown model '{name}' ({hint}'zoo list' shows all)")
+
+
+def check_optimizer(name: str) -> str:
+    """Return an optimizer's name if timm has it.
+
+    Raises:
+        ValueError: naming the nearest names.
+    """
+    known = table()["optimizers"]
+    if name in known:
+        return name
+    close = nearest(name, known, 1)
+    common = "adamw, sgd, adam, nadamw, lion, lamb, muon, …"
+    raise ValueError(f"unknown '{name}' ({f'did you mean {close[0]!r}? ' if close else ''}known: {common})")
+
+
+def _newer_timm() -> bool:
+    from importlib import metadata
+
+    try:
+        return metadata.version("timm") != table()["timm"]
+    except metadata.PackageNotFoundError:
+        return False
+
+
+def _timm_knows(name: str) -> bool:
+    import timm
+
+    return timm.is_model(name) and ("." not in name or timm.models.is_model_pretrained(name))

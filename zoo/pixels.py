@@ -1,0 +1,175 @@
+"""The pixel store: every image is decoded once, squashed to S x S, and kept as uint8 [N, 3, S, S].
+
+An image of any shape is squashed to a square and its aspect ratio kept beside it: a crop box in
+coordinates from 0 to 1 is the same in both, so nothing is lost to a centre crop. Stores of image
+folders are files mapped into memory, found again by a fingerprint of the file list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from zoo.decode import decode_range
+from zoo.errors import ZooError
+
+# Changes when the same files would give other pixels.
+FORMAT = 1
+CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Decoded images: `images` uint8 [N, 3, S, S] and `aspects` float32 [N], width over height."""
+
+    images: np.ndarray
+    aspects: np.ndarray
+
+    @classmethod
+    def square(cls, images: np.ndarray) -> Pixels:
+        """Images that are square as they are."""
+        return cls(np.ascontiguousarray(images), np.ones(len(images), np.float32))
+
+
+def cache_root() -> Path:
+    """The folder for what can be made again: `ZOO_CACHE`, else `~/.cache/zoo`."""
+    return Path(os.environ.get("ZOO_CACHE", "~/.cache/zoo")).expanduser()
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock file, so that one process of several makes a thing and the others find it made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def stored(key: str, build: Callable[[Path], None]) -> tuple[Pixels, bool]:
+    """Open the store of a fingerprint, building it first where there is none.
+
+    Args:
+        key: the fingerprint.
+        build: writes `pixels.bin`, `aspects.npy` and `store.json` into a staging folder.
+
+    Returns:
+        The store and whether it had to be built.
+    """
+    folder = cache_root() / "pixels" / key
+    made = False
+    try:
+        with exclusive(folder.parent / f"{key}.lock"):
+            if not (folder / "store.json").is_file():
+                staging = folder.parent / f".{key}.{os.getpid()}"
+                shutil.rmtree(staging, ignore_errors=True)
+                staging.mkdir(parents=True)
+                try:
+                    build(staging)
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.replace(staging, folder)
+                finally:
+                    shutil.rmtree(staging, ignore_errors=True)
+                made = True
+        return _open(folder), made
+    except OSError as error:
+        what = f"the pixel store cannot be written: {error.strerror or error}"
+        raise ZooError(str(folder), what, "free some space or set ZOO_CACHE to another folder") from None
+
+
+def _open(folder: Path) -> Pixels:
+    shape = tuple(json.loads((folder / "store.json").read_text())["shape"])
+    images = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r", shape=shape)
+    return Pixels(images, np.load(folder / "aspects.npy", allow_pickle=False))
+
+
+def write(folder: Path, pixels: Pixels) -> None:
+    """Write a store that is in memory."""
+    with open(folder / "pixels.bin", "wb") as handle:
+        handle.write(memoryview(np.ascontiguousarray(pixels.images)).cast("B"))
+    _seal(folder, pixels.images.shape, pixels.aspects)
+
+
+def _seal(folder: Path, shape: tuple[int, ...], aspects: np.ndarray) -> None:
+    np.save(folder / "aspects.npy", aspects, allow_pickle=False)
+    (folder / "store.json").write_text(json.dumps({"format": FORMAT, "shape": list(shape)}))
+
+
+def fingerprint(files: list[Path], size: int, interpolation: str) -> str:
+    """A key that changes with any file's path, size or time, and with how it is decoded."""
+    digest = hashlib.sha256(f"{FORMAT} {size} {interpolation}".encode())
+    for path in files:
+        stat = path.stat()
+        digest.update(b"\0".join([os.fsencode(path), str(stat.st_size).encode(), str(stat.st_mtime_ns).encode(), b""]))
+    return digest.hexdigest()[:24]
+
+
+def from_files(files: list[Path], size: int, interpolation: str, where: str, *, quiet: bool = False) -> tuple[Pixels, bool]:
+    """Decode image files on all cores, or open what was decoded before.
+
+    Args:
+        files: absolute paths, in the order of the store.
+        size: S, in pixels.
+        interpolation: bicubic, bilinear or lanczos.
+        where: the recipe key that an error names.
+        quiet: show no progress bar.
+
+    Raises:
+        ZooError: some files cannot be read; all of them are counted, the first is named.
+    """
+
+    def build(folder: Path) -> None:
+        shape = (len(files), 3, size, size)
+        target = folder / "pixels.bin"
+        _allocate(target, int(np.prod(shape)))
+        jobs = [
+            (str(target), shape, "uint8", first, [str(path) for path in files[first : first + CHUNK]], interpolation)
+            for first in range(0, len(files), CHUNK)
+        ]
+        aspects, bad = np.ones(len(files), np.float32), []
+        with tqdm(total=len(files), desc="decoding", unit="img", disable=quiet or not sys.stderr.isatty()) as bar:
+            for first, part, broken in _map(jobs):
+                aspects[first : first + len(part)] = part
+                bad += broken
+                bar.update(len(part))
+        if bad:
+            count = f"{len(bad)} unreadable image" + ("s" if len(bad) > 1 else "")
+            raise ZooError(where, f"{count}, first: {bad[0][0]}: {bad[0][1]}", "replace or remove it")
+        _seal(folder, shape, aspects)
+
+    return stored(fingerprint(files, size, interpolation), build)
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Reserve the whole file now: a full disk is met here and not while a worker writes."""
+    with open(path, "wb") as handle:
+        if hasattr(os, "posix_fallocate") and size:
+            os.posix_fallocate(handle.fileno(), 0, size)
+        else:
+            handle.truncate(size)
+
+
+def _map(jobs: list) -> Iterator[tuple[int, np.ndarray, list]]:
+    workers = min(os.cpu_count() or 1, len(jobs))
+    if workers <= 1 or len(jobs) <= 2:
+        yield from map(decode_range, jobs)
+        return
+    # Not fork: torch's threads may be running. The workers import Pillow and numpy only.
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(decode_range, jobs)
+    except BrokenProcessPool:
+        raise ZooError("data.root", "a decoding process was killed", "is there enough memory?") from None

@@ -1,0 +1,175 @@
+"""Cropping, flipping and resizing of a whole batch, with a box of its own for each image.
+
+Resizing an image is two products with small matrices, one for the rows and one for the columns. The crop
+box and the flip are part of the matrices, so that a batch of 32 px images becomes 224 px in two calls.
+The kernels are Pillow's (`Resample.c`): widened by the scale where the image gets smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Half width of each kernel, in source pixels.
+SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+
+
+def _kernel(x: Tensor, name: str) -> Tensor:
+    """The value of a kernel at distances x >= 0."""
+    if name == "bilinear":
+        return (1 - x).clamp(min=0)
+    if name == "lanczos":
+        return torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), 0)
+    a = -0.5  # Pillow's bicubic; torch's own uses -0.75
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((x - 5) * x + 8) * x * a - 4 * a
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0))
+
+
+def weights(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) -> Tensor:
+    """Resampling matrices of one axis.
+
+    Args:
+        start, stop: float [B], where the crop begins and ends, from 0 to 1; swapped they mirror the image.
+            Beyond 0 and 1 the image is reflected at its edge (the edge pixel is not repeated).
+        source, target: pixels before and after.
+        kernel: bilinear, bicubic or lanczos.
+
+    Returns:
+        float32 [B, target, source]; every row adds up to one.
+    """
+    device = start.device
+    begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)
+    scale = span.abs().clamp(min=1)
+    centre = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
+    low, high = float(torch.minimum(start, stop).min()), float(torch.maximum(start, stop).max())
+    margin = max(0, math.ceil(-low * source), math.ceil((high - 1) * source))
+    margin = min(margin, source - 1)
+    position = torch.arange(-margin, source + margin, device=device) + 0.5
+    distance = (position - centre.unsqueeze(2)).abs() / scale.unsqueeze(2)
+    matrix = _kernel(distance, kernel)
+    if margin:
+        before, matrix, after = matrix.split([margin, source, margin], dim=2)
+        matrix = matrix.clone()
+        matrix[..., 1 : margin + 1] += before.flip(2)
+        matrix[..., source - 1 - margin : source - 1] += after.flip(2)
+    return matrix / matrix.sum(2, keepdim=True)
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """The mean and standard deviation of the pixels a backbone was trained on, as shares of 255; three of each."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def column(self, values: tuple[float, ...], device: torch.device) -> Tensor:
+        """One value a channel: float32 [1, C, 1, 1]."""
+        return torch.tensor(values, device=device, dtype=torch.float32).view(1, -1, 1, 1)
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Pixels from 0 to 255 to what the backbone takes, [B, C, H, W]."""
+        scale = self.column(tuple(1 / (255 * std) for std in self.std), images.device)
+        shift = self.column(tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True)), images.device)
+        return torch.addcmul(shift, images.float(), scale)
+
+    def invert(self, images: Tensor) -> Tensor:
+        """What the backbone takes back to shares of 255, [B, C, H, W] from 0 to 1."""
+        return torch.addcmul(self.column(self.mean, images.device), images, self.column(self.std, images.device))
+
+
+# Measured on 2 CPU cores, to 224 px, images/s: 32 px 3,415 by products against 2,736 by the native kernel, 64 px 2,530
+# against 2,760, 256 px 449 against 1,994. On a GPU the products are no load at any size.
+NATIVE_ABOVE = 64
+# Intermediate results of this many bytes stay in a CPU core's cache: 2,284 images/s at 224 px against 1,485 in one piece.
+CHUNK_BYTES = 2_000_000
+
+
+def resample(
+    images: Tensor,
+    boxes: Tensor,
+    size: int,
+    kernel: str,
+    normalise: Normalise,
+    *,
+    channels_last: bool = False,
+    exact: bool = False,
+) -> Tensor:
+    """Crop each image to its box, resize it to size x size and normalise it.
+
+    Args:
+        images: uint8 [B, C, S, S].
+        boxes: float32 [B, 4] as (x0, y0, x1, y1), from 0 to 1; x0 > x1 mirrors.
+        size: output side in pixels.
+        kernel: bilinear, bicubic or lanczos.
+        normalise: what the pixels become.
+        channels_last: the memory format of the result.
+        exact: keep the box to a fraction of a pixel where the native kernel would round it to whole ones.
+
+    Returns:
+        float32 [B, C, size, size], normalised; no pixel is outside what 0 to 255 become.
+    """
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    if images.device.type == "cpu" and images.shape[-1] > NATIVE_ABOVE and kernel != "lanczos":
+        return normalise.apply(_native(images, boxes, size, kernel, exact)).contiguous(memory_format=layout)
+    out = torch.empty(*images.shape[:2], size, size, device=images.device, memory_format=layout)
+    return _products(images, boxes, size, kernel, normalise, out)
+
+
+def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalise: Normalise, out: Tensor) -> Tensor:
+    """Rows first, all channels in one product; then columns.
+
+    Rows of the matrices add up to one, so the few source pixels are normalised and not the many of the result.
+    """
+    count, channels, side, _ = images.shape
+    x0, y0, x1, y1 = boxes.unbind(1)
+    rows = weights(y0, y1, side, size, kernel)
+    columns = weights(x0, x1, side, size, kernel).transpose(1, 2)
+    lines = normalise.apply(images).permute(0, 2, 1, 3).reshape(count, side, channels * side)
+    black = normalise.apply(torch.zeros(1, channels, 1, 1, device=images.device))
+    white = normalise.apply(torch.full((1, channels, 1, 1), 255.0, device=images.device))
+    chunk = count if out.is_cuda else max(1, CHUNK_BYTES // (4 * channels * size * size))
+    for first in range(0, count, chunk):
+        part = slice(first, first + chunk)
+        tall = torch.bmm(rows[part], lines[part]).view(-1, size * channels, side)
+        wide = torch.bmm(tall, columns[part]).view(-1, size, channels, size)
+        torch.clamp(wide.permute(0, 2, 1, 3), black, white, out=out[part])
+    return out
+
+
+def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) -> Tensor:
+    """torch's uint8 kernel, image by image: it touches only the pixels under the filter."""
+    count, channels, side, _ = images.shape
+    out = torch.empty(count, channels, size, size, dtype=torch.uint8)
+    for row, (image, (x0, y0, x1, y1)) in enumerate(zip(images, boxes.tolist(), strict=True)):
+        mirrored, (x0, x1) = x0 > x1, sorted((x0, x1))
+        if exact:
+            # The whole image at the scale of the box, then the box out of it: Resize and CenterCrop.
+            wide, high = round(size / (x1 - x0)), round(size / (y1 - y0))
+            left, top = round(x0 * wide), round(y0 * high)
+            left, top = min(max(left, 0), wide - size), min(max(top, 0), high - size)
+            whole = _interpolate(image, (high, wide), kernel)
+            crop = whole[:, top : top + size, left : left + size]
+        else:
+            crop = _interpolate(_cut(_cut(image, y0, y1, 1), x0, x1, 2), (size, size), kernel)
+        out[row] = crop.flip(2) if mirrored else crop
+    return out
+
+
+def _cut(image: Tensor, start: float, stop: float, axis: int) -> Tensor:
+    """The pixels from start to stop (shares of the side, rounded to whole pixels), reflected beyond the edges."""
+    side = image.shape[axis]
+    first = round(start * side)
+    last = max(round(stop * side), first + 1)
+    if first >= 0 and last <= side:
+        return image.narrow(axis, first, last - first)
+    around = torch.arange(first, last).remainder(2 * side - 2)
+    return image.index_select(axis, torch.minimum(around, 2 * side - 2 - around))
+
+
+def _interpolate(image: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
+    batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
+    return torch.nn.functional.interpolate(batch, size=size, mode=kernel, antialias=True)[0]

@@ -1,0 +1,202 @@
+"""Splits of a data set: which images of a pixel store are trained on, selected by and tested on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from zoo import draws, folders
+from zoo.errors import ZooError
+from zoo.pixels import Pixels, cache_root, exclusive, from_files, stored, write
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some images of a store: `index` int64 [n] into `pixels`, `targets` int64 [n]."""
+
+    pixels: Pixels
+    index: np.ndarray
+    targets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def of(cls, pixels: Pixels, targets: np.ndarray) -> Split:
+        """All images of a store."""
+        return cls(pixels, np.arange(len(targets)), targets)
+
+    def take(self, positions: np.ndarray) -> Split:
+        """Some of its images; `positions` int64 count within the split."""
+        return Split(self.pixels, self.index[positions], self.targets[positions])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set ready for training. `test` and `val` are None where the data has none."""
+
+    classes: tuple[str, ...]
+    train: Split
+    val: Split | None
+    test: Split | None
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        sizes = [("train", self.train), ("val", self.val), ("test", self.test)]
+        counts = " / ".join(f"{len(split):,} {name}" for name, split in sizes if split is not None)
+        return f"{counts} images, {len(self.classes)} classes, stored at {self.train.pixels.images.shape[-1]} px"
+
+
+def arrange(
+    classes: Sequence[str],
+    train: Split,
+    test: Split | None,
+    *,
+    val: Split | None = None,
+    val_fraction: float,
+    max_train: int | None,
+    max_test: int | None,
+    seed: int,
+    notes: Sequence[str] = (),
+) -> Splits:
+    """Limit the sets, and cut val from train where there is none."""
+    train = train.take(first_of_each(train.targets, max_train))
+    test = test and test.take(first_of_each(test.targets, max_test))
+    if val is None and val_fraction:
+        train, val = cut(train, val_fraction, seed)
+    return Splits(tuple(classes), train, val, test, list(notes))
+
+
+def cut(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """The rest of a split and a random share of every class of it, at least one image and never all of them."""
+    generator = draws.rng(seed, draws.SPLIT)
+    parts = [np.zeros(0, np.int64)]
+    for label in range(int(split.targets.max(initial=-1)) + 1):
+        members = generator.permutation(np.flatnonzero(split.targets == label))
+        if len(members) > 1:
+            parts.append(members[: min(max(1, round(len(members) * fraction)), len(members) - 1)])
+    back = np.sort(np.concatenate(parts))
+    return split.take(np.setdiff1d(np.arange(len(split)), back)), split.take(back)
+
+
+def first_of_each(targets: np.ndarray, limit: int | None) -> np.ndarray:
+    """The first images of every class, `limit` in all, in proportion to the classes; int64 [n], ascending."""
+    if limit is None or limit >= len(targets):
+        return np.arange(len(targets))
+    counts = np.bincount(targets)
+    share = counts * (limit / len(targets))
+    take = np.floor(share).astype(np.int64)
+    for label in np.argsort(take - share, kind="stable")[: limit - take.sum()]:
+        take[label] += 1
+    return np.sort(np.concatenate([np.flatnonzero(targets == label)[:n] for label, n in enumerate(take)]))
+
+
+def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
+    """Class names, training and test images of a torchvision data set, downloaded on first use.
+
+    Raises:
+        ZooError: its archive is damaged, or not there and cannot be downloaded.
+    """
+
+    def build(folder: Path) -> None:
+        parts = [_read_torchvision(name, root, train) for train in (True, False)]
+        write(folder, Pixels.square(np.concatenate([images for images, _, _ in parts])))
+        np.save(folder / "targets.npy", np.concatenate([targets for _, targets, _ in parts]), allow_pickle=False)
+        about = {"classes": parts[0][2], "train_images": len(parts[0][1])}
+        (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+    # The sets never change; their archives are checked against torchvision's MD5 sums when they are read.
+    key = f"{name}-1"
+    pixels, _ = stored(key, build)
+    folder = cache_root() / "pixels" / key
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    targets = np.load(folder / "targets.npy", allow_pickle=False)
+    whole = Split.of(pixels, targets)
+    train, test = (whole.take(rows) for rows in np.split(np.arange(len(targets)), [about["train_images"]]))
+    return about["classes"], train, test
+
+
+def _read_torchvision(name: str, root: Path, train: bool) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Pixels uint8 [N, 3, S, S], targets int64 [N] and class names."""
+    import torchvision
+
+    try:
+        with exclusive(root / f".{name}.lock"), warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            data = getattr(torchvision.datasets, name)(str(root), train=train, download=True)
+    except OSError as error:
+        reason = getattr(error, "reason", None) or error.strerror or error
+        what = f"{name} is not in {root} and cannot be downloaded: {reason}"
+        todo = "put its archive there, or use data.kind=folder with your own images, or data.kind=digits"
+        raise ZooError("data.root", what, todo) from None
+    except RuntimeError as error:
+        raise ZooError("data.root", f"{name} in {root} is damaged: {error}", "delete its files, they are downloaded again") from None
+    images = np.asarray(data.data)
+    if images.ndim == 3:
+        images = np.repeat(images[..., None], 3, axis=3)
+    return images.transpose(0, 3, 1, 2), np.asarray(data.targets, dtype=np.int64), list(data.classes)
+
+
+def folder_set(
+    root: Path, *, store_size: int | None, image_size: int, interpolation: str, test_fraction: float, quiet: bool
+) -> tuple[list[str], dict[str, Split], list[str]]:
+    """Class names, the splits `train`, `val` and `test` as far as there are any, and notes for the console.
+
+    Raises:
+        ZooError: the folder is not as it should be, or an image cannot be read.
+    """
+    tree = folders.scan(root)
+    files = [path for part in tree.parts.values() for path, _ in part]
+    size = store_size or folders.store_size(files, image_size)
+    pixels, made = from_files(files, size, interpolation, "data.root", quiet=quiet)
+    notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images found decoded"]
+    whole = Split.of(pixels, np.array([label for part in tree.parts.values() for _, label in part], np.int64))
+    ends = np.cumsum([len(part) for part in tree.parts.values()])
+    rows = np.split(np.arange(len(whole)), ends[:-1])
+    sets = {name: whole.take(some) for name, some in zip(tree.parts, rows, strict=True)}
+    if "all" in sets:
+        # Cut before val is, by a seed of its own: the test images stay the same whatever the seed.
+        rest = sets.pop("all")
+        if test_fraction:
+            rest, sets["test"] = cut(rest, test_fraction, seed=0)
+        sets["train"] = rest
+    return tree.classes, sets, notes
+
+
+def digits_set(test_fraction: float) -> tuple[list[str], Split, Split]:
+    """Class names, training and test images of scikit-learn's digits.
+
+    Raises:
+        ZooError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ZooError("data.kind", "digits needs scikit-learn", "pip install 'zoo-trainer[quickstart]'") from None
+    images, targets = load_digits(return_X_y=True)
+    grey = np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    # The test images stay the same whatever the seed, so that runs can be compared.
+    train, test = cut(Split.of(Pixels.square(np.repeat(grey, 3, axis=1)), targets), test_fraction, seed=0)
+    return [str(digit) for digit in range(10)], train, test
+
+
+def synthetic_set(classes: int, train_images: int, test_images: int, size: int) -> tuple[list[str], Split, Split]:
+    """Class names, training and test images: a pattern for each class, and noise; the same in every run."""
+    generator = draws.rng(0, draws.SYNTHETIC)
+    cells = generator.uniform(40, 216, (classes, 3, 4, 4))
+    cell = -(-size // 4)
+    patterns = np.repeat(np.repeat(cells, cell, 2), cell, 3)[..., :size, :size]
+
+    def draw(count: int) -> Split:
+        targets = np.arange(count) % classes
+        noise = generator.normal(0, 24, (count, 3, size, size))
+        return Split.of(Pixels.square(np.clip(patterns[targets] + noise, 0, 255).astype(np.uint8)), targets)
+
+    return [f"class{label}" for label in range(classes)], draw(train_images), draw(test_images)

@@ -1,0 +1,411 @@
+"""Building a timm model and loading weights into it, with every tensor accounted for.
+
+However weights are found, timm loads them, with the filters it has for each architecture (renamed tensors,
+position embeddings of another size, the stem). Nothing here runs code from a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import pickle
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from zoo.backbone import PACKAGES, Backbone
+from zoo.errors import ZooError
+from zoo.pixels import cache_root, exclusive
+
+WHERE = "backbone.weights"
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights that were found: the tensors (None: timm fetches them from the hub), a text of where, and whether
+    they go by the order of the tensors because their names are another library's."""
+
+    tensors: Tensors | None
+    source: str
+    by_order: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model ready for fine-tuning: `head` holds the names of its last layer's parameters."""
+
+    model: nn.Module
+    source: str
+    report: str
+    head: tuple[str, ...]
+
+
+# ------------------------------------------------------------------------------------- sources
+
+
+def from_file(path: Path, source: str | None = None) -> Found:
+    """Read a state dict from a .safetensors file, or from a torch file without running code in it.
+
+    Raises:
+        ZooError: missing, not a file of tensors, or holding code.
+    """
+    place = f"{WHERE}: {path}"
+    if not path.is_file():
+        raise ZooError(WHERE, f"no such file: {path}", "check backbone.weights.path")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return Found(load_file(path), source or f"file {path}")
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ZooError(place, f"no whole safetensors file: {error}", "download or save it again") from None
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        names = re.findall(r"(?:GLOBAL|global|Unsupported class) ['\"]?([\w.]+)", str(error))
+        if names:
+            raise ZooError(place, f"holds code: {names[0]}", "save a plain state dict, best as .safetensors") from None
+        raise ZooError(place, "is no file of weights", "give a .safetensors or .pth file of a state dict") from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, UnicodeDecodeError) as error:
+        raise ZooError(place, f"cannot be read: {str(error).splitlines()[0]}", "download or save it again") from None
+    return Found(_tensors(value, place), source or f"file {path}")
+
+
+def _tensors(value: Any, place: str) -> Tensors:
+    """The state dict within a checkpoint, without the prefixes that wrappers leave."""
+    for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+            break
+    if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
+        raise ZooError(place, "holds no state dict", "save model.state_dict()")
+    return value
+
+
+def from_package(backbone: str, package: str | None) -> Found | None:
+    """Read the weights that a Python package carries; None where `package` is None and none is installed.
+
+    Raises:
+        ZooError: the named package is not installed, or carries weights of another backbone.
+    """
+    architecture, _, tag = backbone.partition(".")
+    carried, module, reader = PACKAGES.get(architecture, (None, "", ""))
+    if package is None and (carried is None or tag not in ("", "in1k")):
+        return None
+    if package is not None and package != carried:
+        known = ", ".join(f"{name} for {architecture}" for architecture, (name, *_) in PACKAGES.items())
+        raise ZooError(f"{WHERE}.name", f"no package '{package}' is known to carry {architecture}", f"known: {known}")
+    try:
+        version = metadata.version(str(carried))
+    except metadata.PackageNotFoundError:
+        if package is None:
+            return None
+        raise ZooError(f"{WHERE}.name", f"{package} is not installed", f"pip install {package}") from None
+    path = getattr(importlib.import_module(module), reader).get_model_file_path()
+    found = from_file(Path(path))
+    return Found(found.tensors, f"package {carried} {version}", by_order=True)
+
+
+def from_torchvision(name: str) -> Found:
+    """Read torchvision's official weights, downloading them on first use.
+
+    Raises:
+        ZooError: no such weights, or they cannot be downloaded.
+    """
+    from torchvision.models import get_weight
+
+    try:
+        weight = get_weight(name)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ZooError(f"{WHERE}.name", str(error), "e.g. ResNet18_Weights.IMAGENET1K_V1") from None
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / weight.url.rpartition("/")[2]
+    if not file.is_file():
+        try:
+            with exclusive(cache_root() / "weights.lock"):
+                weight.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            what = f"{name} is not in {folder} and cannot be downloaded: {error}"
+            raise ZooError(WHERE, what, f"put {weight.url} there") from None
+    return from_file(file, f"torchvision {name}")
+
+
+def from_run(path: Path) -> Found:
+    """Read the model that a run saved.
+
+    Raises:
+        ZooError: the folder holds no model.
+    """
+    for file in (path / "model.safetensors", path / "model" / "model.safetensors"):
+        if file.is_file():
+            return from_file(file, f"run {path}")
+    raise ZooError(WHERE, f"no model in {path}", "give a finished run's folder, or its model folder")
+
+
+def _hub_file(backbone: str) -> tuple[str, str | None]:
+    """The hub repository of a backbone's weights, and the file of it in the local cache, if there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(backbone)
+    if config is None or not config.hf_hub_id:
+        return "", None
+    repository = config.hf_hub_id
+    if repository.endswith("/"):
+        repository += f"{config.architecture}.{config.tag}"
+    names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    for name in names:
+        cached = try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return repository, cached
+    return repository, None
+
+
+def from_cache(backbone: str) -> Found | None:
+    """Read what the hub's local cache holds, without asking the hub; None where it holds nothing."""
+    repository, cached = _hub_file(backbone)
+    if cached is None or not cached.endswith((".safetensors", ".bin", ".pth")):
+        return None
+    return from_file(Path(cached), f"hub cache {repository}")
+
+
+def from_hub(backbone: str) -> Found:
+    """Ask the hub, once it has answered at all.
+
+    Raises:
+        ZooError: there are no pretrained weights, or they are neither cached nor within reach.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    repository, _ = _hub_file(backbone)
+    if not repository:
+        raise ZooError(WHERE, f"timm has no pretrained weights for {backbone}", "name a tag, or set backbone.weights: random")
+    todo = f"copy {repository} there, set backbone.weights to a file, or to random"
+    what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
+    if constants.HF_HUB_OFFLINE:
+        raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", todo)
+    try:
+        # One short question first: hf_hub_download itself retries for most of a minute.
+        get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=4)
+    except Exception as error:  # noqa: BLE001  every kind of network failure, of several libraries
+        raise ZooError(WHERE, f"{what}, and the hub does not answer ({type(error).__name__})", todo) from None
+    return Found(None, f"hub {repository}")
+
+
+# ------------------------------------------------------------------------------------ building
+
+
+def build(backbone: Backbone, classes: int, image_size: int, *, grows: bool = False) -> Built:
+    """Create a backbone with a head of `classes` outputs and load its weights.
+
+    Args:
+        backbone: its name and weights.
+        classes: number of classes.
+        image_size: largest training size in pixels.
+        grows: whether the image size changes while training.
+
+    Raises:
+        ZooError: the weights are missing or do not fit, or the backbone does not take the image size.
+    """
+    found = backbone.weights.find(backbone.name)
+    kwargs = backbone.kwargs() | _size_kwargs(backbone.name, image_size, grows)
+    if found is None:
+        model = _create(backbone.name, image_size, num_classes=classes, **kwargs)
+        head = head_parameters(model)
+        return Built(_start_head(model, head, backbone.head_init), "random initialisation", "nothing loaded", head)
+    overlay, own_head = _overlay(backbone.name, found, classes)
+    with _recorded() as seen, exclusive(cache_root() / "weights.lock"):
+        model = _create(backbone.name, image_size, found, num_classes=classes, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs)
+    head = head_parameters(model)
+    report = _account(model, head, seen, found, own_head)
+    # What the weights were read from must not stay with the model, nor go into an exported one.
+    model.pretrained_cfg.pop("state_dict", None)
+    if not own_head:
+        _start_head(model, head, backbone.head_init)
+    return Built(model, found.source, report, head)
+
+
+def _size_kwargs(name: str, image_size: int, grows: bool) -> dict[str, Any]:
+    """What an architecture of fixed input size needs to take another one."""
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    if config is None or not config.fixed_input_size:
+        return {}
+    if grows:
+        return {"img_size": image_size, "dynamic_img_size": True}
+    return {"img_size": image_size}
+
+
+def _create(name: str, image_size: int, found: Found | None = None, **kwargs: Any) -> nn.Module:
+    try:
+        return timm.create_model(name, **kwargs)
+    except (TypeError, AssertionError, ValueError) as error:
+        if "dynamic_img_size" in str(error):
+            raise ZooError("image_size", f"{name} cannot change its image size while training", f"write image_size: {image_size}") from None
+        if "img_size" in kwargs or isinstance(error, AssertionError):
+            raise ZooError("image_size", f"{name} does not take {image_size} px: {error}", "use its own size, or a multiple of its stride") from None
+        raise ZooError("backbone", f"{name} cannot be created: {error}", "check drop_rate and drop_path_rate") from None
+    except RuntimeError as error:
+        source = found.source if found else name
+        shapes = re.findall(r"size mismatch for ([\w.]+)", str(error))
+        if shapes:
+            what = f"{source} does not fit {name}: {len(shapes)} shapes differ, first {shapes[0]}"
+            raise ZooError(WHERE, what, "check backbone.name") from None
+        raise ZooError(WHERE, f"{source} does not fit {name}: {str(error).splitlines()[0]}", "check backbone.name") from None
+
+
+def _overlay(name: str, found: Found, classes: int) -> tuple[dict[str, Any], bool]:
+    """What timm is to load, and whether the head comes with it."""
+    if found.tensors is None:
+        return {}, False
+    # Built without memory, to know the names and shapes.
+    with torch.device("meta"):
+        reference = timm.create_model(name).state_dict()
+    tensors = timm.models.clean_state_dict(found.tensors)
+    if found.by_order:
+        tensors = _renamed(tensors, reference, found, name)
+    prefix = _classifiers(name)[0]
+    weight = tensors.get(f"{prefix}.weight")
+    outputs = len(weight) if weight is not None else None
+    if not any(key in reference for key in tensors) and not _filtered(name):
+        total = len(reference)
+        some = next(iter(reference))
+        raise ZooError(WHERE, f"{found.source} matches 0 of {total} tensors of {name}", f"rename its keys, e.g. {some}")
+    # timm drops the head where this differs from the model's number of classes.
+    return {"state_dict": tensors, "num_classes": outputs if outputs is not None else -1}, outputs == classes
+
+
+def _filtered(name: str) -> bool:
+    """Whether timm's loader may know other names for this architecture's tensors."""
+    module = timm.models.model_entrypoint(name.partition(".")[0]).__module__
+    return hasattr(importlib.import_module(module), "checkpoint_filter_fn")
+
+
+def _renamed(tensors: Tensors, reference: Tensors, found: Found, name: str) -> Tensors:
+    """Give another library's tensors timm's names, by their order."""
+    same = len(tensors) == len(reference) and all(
+        ours.shape == theirs.shape for ours, theirs in zip(reference.values(), tensors.values(), strict=True)
+    )
+    if not same:
+        raise ZooError(WHERE, f"the tensors of {found.source} are not those of {name}, in their order", "check backbone.name")
+    return dict(zip(reference, tensors.values(), strict=True))
+
+
+@contextlib.contextmanager
+def _recorded() -> Iterator[list[Any]]:
+    """Note what `load_state_dict` says: timm logs it and moves on."""
+    seen: list[Any] = []
+    original = nn.Module.load_state_dict
+
+    def load_state_dict(self: nn.Module, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, state_dict, *args, **kwargs)
+        seen.append(result)
+        return result
+
+    logger = logging.getLogger("timm")
+    level = logger.level
+    nn.Module.load_state_dict = load_state_dict  # type: ignore[method-assign]
+    # What it would warn of is counted here, and an error.
+    logger.setLevel(logging.ERROR)
+    try:
+        yield seen
+    finally:
+        nn.Module.load_state_dict = original  # type: ignore[method-assign]
+        logger.setLevel(level)
+
+
+def _account(model: nn.Module, head: tuple[str, ...], seen: list[Any], found: Found, own_head: bool) -> str:
+    """Count the tensors that were loaded; anything but the head that is missing or unexpected is an error."""
+    names = list(model.state_dict())
+    if not seen:
+        return f"loaded by timm's own reader of {len(names)} tensors"
+    missing = [key for key in seen[-1].missing_keys if key not in head]
+    unexpected = list(seen[-1].unexpected_keys)
+    body = [name for name in names if name not in head]
+    if missing or unexpected:
+        what = f"{found.source} matches {len(body) - len(missing)} of {len(body)} tensors"
+        if missing:
+            what += f", {len(missing)} missing, first {missing[0]}"
+        if unexpected:
+            what += f", {len(unexpected)} unexpected, first {unexpected[0]}"
+        raise ZooError(WHERE, what, "check backbone.name")
+    broken = [name for name, tensor in model.state_dict().items() if name not in head and not torch.isfinite(tensor).all()]
+    if broken:
+        raise ZooError(WHERE, f"{found.source} holds values that are not finite, first in {broken[0]}", "use other weights")
+    return f"{len(body)} of {len(body)} tensors" + (", its head too" if own_head else ", new head")
+
+
+# ----------------------------------------------------------------------------------------- head
+
+
+def _classifiers(name: str) -> tuple[str, ...]:
+    config = timm.get_pretrained_cfg(name)
+    classifier = getattr(config, "classifier", None) or ()
+    return (classifier,) if isinstance(classifier, str) else tuple(classifier)
+
+
+def head_parameters(model: nn.Module) -> tuple[str, ...]:
+    """The names of the last layer's parameters (of each last layer, where there are several).
+
+    Raises:
+        ZooError: the architecture has no classifier.
+    """
+    heads = model.get_classifier() if hasattr(model, "get_classifier") else None
+    heads = heads if isinstance(heads, tuple | list) else (heads,)
+    own = {id(parameter) for head in heads if isinstance(head, nn.Module) for parameter in head.parameters()}
+    names = tuple(name for name, parameter in model.named_parameters() if id(parameter) in own)
+    if not names:
+        raise ZooError("backbone.name", f"{type(model).__name__} has no last layer to train", "choose a backbone with a classifier")
+    return names
+
+
+@torch.no_grad()
+def _start_head(model: nn.Module, head: tuple[str, ...], init: str) -> nn.Module:
+    if init != "default":
+        for name in head:
+            parameter = model.get_parameter(name)
+            if init == "xavier" and parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                parameter.zero_()
+    return model
+
+
+def data_config(model: nn.Module) -> dict[str, Any]:
+    """What the weights were trained on: `mean, std, interpolation, crop_pct`."""
+    import timm.data
+
+    config = timm.data.resolve_model_data_config(model)
+    return {key: config[key] for key in ("mean", "std", "interpolation", "crop_pct")}
+
+
+def save(model: nn.Module, folder: Path, classes: tuple[str, ...], image_size: int, data: dict[str, Any]) -> None:
+    """Write a model as timm reads it: `timm.create_model("local-dir:FOLDER", pretrained=True)`.
+
+    Args:
+        model: any memory format; nothing folded.
+        folder: gets `config.json` and `model.safetensors`.
+        classes: class names, in label order.
+        image_size: the size it is evaluated at.
+        data: `mean, std, interpolation, crop_pct` that it was trained with.
+    """
+    from timm.models import save_for_hf
+
+    model.to(memory_format=torch.contiguous_format)
+    args = {"img_size": image_size} if getattr(model, "pretrained_cfg", {}).get("fixed_input_size") else None
+    save_for_hf(
+        model,
+        str(folder),
+        model_config={"label_names": list(classes), "num_classes": len(classes)},
+        model_args=args,
+        safe_serialization=True,
+        data_config={"input_size": (3, image_size, image_size), "crop_mode": "center", **data},
+    )
