@@ -17,9 +17,10 @@ from zoo.config import Section, Shorthand
 from zoo.data import Data
 from zoo.errors import RecipeErrors, ZooError
 from zoo.finetune import Finetune
+from zoo.metrics import METRICS
 from zoo.optim import Cosine, Optim, Schedule
 
-METRICS = ("accuracy", "loss", "top5", "macro_f1", "ece")
+
 
 
 class ImageSize(Section):

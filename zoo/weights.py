@@ -204,11 +204,12 @@ def from_hub(backbone: str) -> Found:
 # ------------------------------------------------------------------------------------ building
 
 
-def build(backbone: Backbone, classes: int, image_size: int, *, grows: bool = False) -> Built:
+def build(backbone: Backbone, found: Found | None, classes: int, image_size: int, *, grows: bool = False) -> Built:
     """Create a backbone with a head of `classes` outputs and load its weights.
 
     Args:
-        backbone: its name and weights.
+        backbone: its name and options.
+        found: what its `weights.find` gave.
         classes: number of classes.
         image_size: largest training size in pixels.
         grows: whether the image size changes while training.
@@ -216,7 +217,6 @@ def build(backbone: Backbone, classes: int, image_size: int, *, grows: bool = Fa
     Raises:
         ZooError: the weights are missing or do not fit, or the backbone does not take the image size.
     """
-    found = backbone.weights.find(backbone.name)
     kwargs = backbone.kwargs() | _size_kwargs(backbone.name, image_size, grows)
     if found is None:
         model = _create(backbone.name, image_size, num_classes=classes, **kwargs)
@@ -379,12 +379,16 @@ def _start_head(model: nn.Module, head: tuple[str, ...], init: str) -> nn.Module
     return model
 
 
-def data_config(model: nn.Module) -> dict[str, Any]:
-    """What the weights were trained on: `mean, std, interpolation, crop_pct`."""
+def data_config(name: str) -> dict[str, Any]:
+    """What a backbone's weights were trained on: `mean, std, interpolation, crop_pct`."""
     import timm.data
 
-    config = timm.data.resolve_model_data_config(model)
-    return {key: config[key] for key in ("mean", "std", "interpolation", "crop_pct")}
+    config = timm.get_pretrained_cfg(name)
+    return {
+        key: value
+        for key, value in timm.data.resolve_data_config(pretrained_cfg=config.to_dict() if config else {}).items()
+        if key in ("mean", "std", "interpolation", "crop_pct")
+    }
 
 
 def save(model: nn.Module, folder: Path, classes: tuple[str, ...], image_size: int, data: dict[str, Any]) -> None:

@@ -1,0 +1,112 @@
+"""The command line. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo import __version__
+from zoo.errors import ZooError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except ZooError as error:
+        if options.debug:
+            traceback.print_exc()
+        # Every process meets the same mistake; it is told once.
+        if os.environ.get("RANK", "0") == "0":
+            for line in error.lines:
+                print(f"error: {line}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has left (`zoo list | head`); nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def console() -> None:
+    """The console script `zoo`."""
+    sys.exit(main())
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors in this project's form: one line, exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"error: command line: {message} ('{self.prog} --help' shows the options)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = _Parser(prog="zoo", description="Fine-tune any timm backbone by name, from a YAML recipe.")
+    parser.add_argument("--version", action="version", version=f"zoo {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    train = commands.add_parser("train", parents=[common], help="run a recipe", description="Run a recipe.")
+    train.add_argument("recipe", metavar="RECIPE", type=Path, help="a recipe file, or the name of a shipped one")
+    train.add_argument("overrides", metavar="key=value", nargs="*", help="options to change, e.g. optim.lr=1e-3")
+    train.add_argument("--resume", metavar="RUN|auto", help="go on with an interrupted run (auto: the newest of this recipe's name)")
+    train.set_defaults(run=_train)
+
+    recipe = commands.add_parser("recipe", parents=[common], help="show a recipe, whole", description="Show a recipe with every option.")
+    recipe.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="a recipe file, or the name of a shipped one")
+    recipe.add_argument("overrides", metavar="key=value", nargs="*", help="options to change")
+    recipe.add_argument("--schema", action="store_true", help="print the JSON schema of recipes")
+    recipe.add_argument("--list", action="store_true", help="list the shipped recipes")
+    recipe.set_defaults(run=_recipe)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from zoo import recipe
+
+    loaded = recipe.load(options.recipe, options.overrides)
+    from zoo import job
+
+    job.train(loaded, _resumed(options.resume, loaded))
+    return 0
+
+
+def _resumed(asked: str | None, loaded: object) -> Path | None:
+    from zoo.recipe import Recipe
+    from zoo.run import newest_unfinished
+
+    if asked is None:
+        return None
+    assert isinstance(loaded, Recipe)
+    if asked == "auto":
+        return newest_unfinished(loaded.output.root, str(loaded.name))
+    path = Path(asked)
+    if not (path / "recipe.yaml").is_file():
+        raise ZooError("--resume", f"no run in {path}", "give a run folder, or auto")
+    return path
+
+
+def _recipe(options: argparse.Namespace) -> int:
+    from zoo import config, recipe
+
+    if options.schema:
+        print(recipe.schema(), end="")
+    elif options.list:
+        listed = recipe.shipped()
+        width = max((len(name) for name, _ in listed), default=0)
+        for name, about in listed:
+            print(f"{name:<{width}}  {about}")
+    elif options.recipe is None:
+        raise ZooError("zoo recipe", "which recipe?", "give a recipe, --list or --schema")
+    else:
+        print(config.dump(recipe.load(options.recipe, options.overrides)), end="")
+    return 0

@@ -1,0 +1,141 @@
+"""The end of a run: the selected weights, the one look at the test set, and the files that tell of it."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from zoo import checkpoint, fold, plots, weights
+from zoo.metrics import METRICS, confusion, interval, per_class
+from zoo.run import Run, versions
+from zoo.train import Progress, evaluate, evaluated, evaluation_batch
+
+if TYPE_CHECKING:
+    from zoo.job import Job
+
+
+def finish(job: Job, run: Run, progress: Progress) -> None:
+    """Score the test set with the selected weights, write the model, `result.json` and the pictures."""
+    main = job.task.accelerator.is_main_process
+    memory = peak_memory_mb()
+    epoch = _select(job, run, progress)
+    predictions = _test(job)
+    result = _result(job, progress, epoch, predictions, memory)
+    if not main:
+        return
+    model = job.task.averaged.module if job.task.averaged is not None else job.built.model
+    fold.unfold(model, job.folds)
+    weights.save(model, run.path / "model", job.data.classes, job.recipe.image_size.end, job.preprocessing)
+    title = f"{job.recipe.name}: {job.recipe.backbone.name} on {job.recipe.data.kind}"
+    plots.curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
+    if predictions is not None:
+        logits, targets = predictions
+        save_file({"logits": logits.contiguous(), "targets": targets.contiguous()}, run.path / "predictions.safetensors")
+        plots.confusion(confusion(logits, targets).numpy(), job.data.classes, run.path / "confusion.svg", f"{title}, test set")
+    # Last: a run that has it is done.
+    run.write_json("result.json", result)
+    _say(job, run, result)
+
+
+def _select(job: Job, run: Run, progress: Progress) -> int:
+    """Load the best epoch's weights, where one was selected; returns the epoch, from 1."""
+    from zoo.job import load_model
+
+    task = job.task
+    if progress.best is None or task.recipe.eval.select_by == "last":
+        return progress.history[-1]["epoch"]
+    epoch, step, _ = progress.best
+    if step != progress.step:
+        load_model(job, checkpoint.load(checkpoint.folder_of(run.path / "checkpoints", step)))
+    return epoch
+
+
+def _test(job: Job) -> tuple[Tensor, Tensor] | None:
+    task = job.task
+    if task.test is None:
+        return None
+    return evaluate(task.accelerator, evaluated(task), task.test, task.recipe.image_size.end, evaluation_batch(task))
+
+
+def _result(job: Job, progress: Progress, epoch: int, predictions: tuple[Tensor, Tensor] | None, memory: float) -> dict[str, Any]:
+    recipe, task = job.recipe, job.task
+    selected = next(row for row in progress.history if row["epoch"] == epoch)
+    seconds = sum(row["seconds"] for row in progress.history)
+    images = sum(row["seconds"] * row["images_per_second"] for row in progress.history)
+    data_seconds = sum(row["seconds"] * row["data_share"] for row in progress.history)
+    return {
+        "status": "done",
+        "name": recipe.name,
+        "backbone": recipe.backbone.name,
+        "weights": recipe.backbone.weights.kind,
+        "weights_source": job.built.source,
+        "num_classes": len(job.data.classes),
+        "classes": list(job.data.classes),
+        "params": sum(parameter.numel() for parameter in job.built.model.parameters()),
+        "image_size": recipe.image_size.end,
+        "epochs": progress.history[-1]["epoch"],
+        "steps": progress.step,
+        "selected_by": recipe.eval.select_by,
+        "selected_epoch": epoch,
+        "val": {name: selected[f"val.{name}"] for name in METRICS if f"val.{name}" in selected},
+        "test": _test_result(job, predictions),
+        "test_scored": "each epoch, as the recipe asks" if recipe.eval.test_every_epoch else "once, after selection",
+        "train": {
+            "loss": selected["train.loss"],
+            "accuracy": selected["train.accuracy"],
+            "images_per_second": images / seconds,
+            "data_share": data_seconds / seconds,
+            "seconds": seconds + job.probe_seconds,
+            "peak_memory_mb": memory,
+        },
+        "precision": job.choice.precision,
+        "channels_last": job.choice.channels_last,
+        "compile": recipe.train.compile,
+        "batch_size": recipe.train.batch_size,
+        "processes": task.accelerator.num_processes,
+        "seed": recipe.train.seed,
+        "versions": versions(),
+        "device": job.device_name,
+    }
+
+
+def _test_result(job: Job, predictions: tuple[Tensor, Tensor] | None) -> dict[str, Any] | None:
+    if predictions is None:
+        return None
+    logits, targets = predictions
+    scores: dict[str, Any] = {name: metric(logits, targets) for name, metric in METRICS.items()}
+    rows = per_class(logits, targets)
+    return scores | {
+        "n": len(targets),
+        "ci95": list(interval(scores["accuracy"], len(targets))),
+        "per_class": {name: row for name, row in zip(job.data.classes, rows, strict=True)},
+    }
+
+
+def _say(job: Job, run: Run, result: dict[str, Any]) -> None:
+    console, test = job.console, result["test"]
+    console.line()
+    epoch = f"epoch {result['selected_epoch']} by {result['selected_by']}"
+    if test:
+        low, high = test["ci95"]
+        console.fact("test", f"accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) on {test['n']:,} images, {epoch}")
+    elif result["val"]:
+        console.fact("val", f"accuracy {result['val']['accuracy']:.2%}, {epoch}; the data has no test set")
+    train = result["train"]
+    console.fact("train", f"{train['seconds']:.0f} s, {train['images_per_second']:,.0f} images/s, peak memory {train['peak_memory_mb']:,.0f} MB")
+    console.fact("run", f"{run.path} (result.json, model/, curves.svg{', confusion.svg' if test else ''})")
+
+
+def peak_memory_mb() -> float:
+    """The most memory that training took, in MB of 10^6 bytes: the GPU's allocator, or the process where there is none."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+

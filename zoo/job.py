@@ -1,0 +1,417 @@
+"""A training job from a recipe to a finished run folder: set up, fit, finish."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
+from torch import Tensor
+
+from zoo import checkpoint, finetune, fold, launch, optim, probe, tune, weights
+from zoo.batches import Batches, Preprocessing
+from zoo.config import dump
+from zoo.errors import ZooError
+from zoo.finish import finish
+from zoo.recipe import Recipe
+from zoo.resample import Normalise
+from zoo.run import Console, Run, environment, heading, row
+from zoo.splits import Split, Splits
+from zoo.train import Progress, Task, evaluation_batch, fit, optimizer_of
+
+
+@dataclass
+class Job:
+    """What a run is made of, besides the loop's own `Task`."""
+
+    recipe: Recipe
+    task: Task
+    data: Splits
+    built: weights.Built
+    preprocessing: dict[str, Any]
+    folds: list[fold.Fold]
+    choice: tune.Choice
+    threads: int
+    console: Console
+    device_name: str
+    probe_seconds: float = 0.0
+
+
+def train(recipe: Recipe, resume: Path | None = None) -> Path:
+    """Run a recipe to its end.
+
+    Args:
+        recipe: what to do.
+        resume: the run folder to go on with, None for a new one.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        ZooError: bad input, before anything is written; or what stopped the run.
+    """
+    start = launch.read()
+    console = Console(quiet=not start.main)
+    launch.check(start, recipe)
+    Run.check(recipe.output.root)
+    saved = checkpoint.newest(resume / "checkpoints") if resume else None
+    job = set_up(recipe, start, console, saved[1].state if saved else None)
+    run = _open_run(job, resume)
+    progress = Progress()
+    if saved:
+        folder, state, passed = saved
+        for text in passed:
+            console.warn(f"{text}; going on from {folder.name}")
+        console.fact("resumed", f"from {folder}")
+        progress = restore(job, state)
+    elif recipe.finetune.probe_first:
+        _probe(job)
+    console.fact("run", str(run.path))
+    console.line()
+    console.line(heading(splits_shown(job)))
+    saver = Saver(job, run)
+    fit(job.task, progress, on_epoch=saver.after_epoch, on_step=saver.after_step)
+    finish(job, run, progress)
+    job.task.accelerator.end_training()
+    return run.path
+
+
+# -------------------------------------------------------------------------------------- set up
+
+
+def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict[str, Any] | None = None) -> Job:
+    """Load the data, build and prepare the model; say what came of it.
+
+    Args:
+        recipe: what to do.
+        start: this process among its siblings.
+        console: where to say it.
+        resumed: the plain values of the checkpoint that the run goes on from.
+
+    Raises:
+        ZooError: bad input. Nothing was written but caches.
+    """
+    threads = launch.set_threads(recipe.train.threads, start)
+    found = recipe.backbone.weights.find(recipe.backbone.name)
+    facts = weights.data_config(recipe.backbone.name)
+    size = recipe.image_size
+    data = recipe.data.load(recipe.train.seed, size.end, facts["interpolation"], quiet=not start.main)
+    _check_data(recipe, data, start)
+    torch.manual_seed(recipe.train.seed)
+    built = weights.build(recipe.backbone, found, len(data.classes), size.end, grows=size.start != size.end)
+    frozen = finetune.freeze(recipe.finetune, built.model, built.head)
+    example = torch.randn(2, 3, size.end, size.end, generator=torch.Generator().manual_seed(0))
+    folds = fold.fold(built.model, frozen, example)
+    console.fact("backbone", _backbone_text(recipe, built, folds))
+    console.fact("weights", f"{built.source}: {built.report}")
+    console.fact("data", f"{recipe.data.kind}: {data}")
+    for note in data.notes:
+        console.fact("", note)
+
+    accelerator, choice = _accelerate(recipe, built, start, resumed)
+    preprocessing = facts | {"crop_pct": _crop(recipe, facts)}
+    way = Preprocessing(Normalise(facts["mean"], facts["std"]), facts["interpolation"], preprocessing["crop_pct"])
+    task = _task(recipe, accelerator, built, data, way, choice, frozen)
+    device_name = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "cpu"
+    console.fact("device", f"{device_name}, {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {threads} threads each")
+    console.fact("precision", str(choice))
+    console.fact("schedule", _schedule_text(task))
+    return Job(recipe, task, data, built, preprocessing, folds, choice, threads, console, device_name)
+
+
+def _check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
+    size, count = recipe.train.batch_size, len(data.train)
+    if size > count:
+        raise ZooError("train.batch_size", f"{size}, but only {count} training images", "lower it")
+    micro = recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
+    smallest = count // -(-count // size)
+    if smallest < start.processes * micro:
+        raise ZooError("train.batch_size", f"{size} is too small for {start.processes} processes x {micro} micro-batches", "raise it")
+    if smallest == start.processes * micro and recipe.finetune.batch_norm == "train" and smallest < count:
+        # One image at a time has no statistics of its own.
+        raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", "raise it, or set finetune.batch_norm: frozen")
+    if data.val is None and recipe.eval.select_by != "last":
+        raise ZooError("eval.select_by", f"{recipe.eval.select_by} needs validation images, and there are none", "set data.val_fraction, or use last")
+
+
+def _accelerate(
+    recipe: Recipe, built: weights.Built, start: launch.Launch, resumed: dict[str, Any] | None
+) -> tuple[Accelerator, tune.Choice]:
+    """Find the device, choose precision and layout on it, and start Accelerate with them."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    if state.num_processes != start.processes:
+        raise ZooError("launch", f"asked for {start.processes} processes, running {state.num_processes}", "set ACCELERATE_USE_CPU=true on CPUs")
+    built.model.to(state.device)
+    if resumed:
+        # A resumed run goes on as it began: measured anew, it could choose differently.
+        choice = tune.Choice(**{**resumed["choice"], "why": "as the run began"})
+    else:
+        local = -(-recipe.train.batch_size // start.processes)
+        settings = recipe.train
+        choice = tune.choose(
+            built.model.train(),
+            recipe.image_size.end,
+            local,
+            state.device,
+            precision=settings.precision,
+            channels_last=settings.channels_last,
+            accumulate=settings.accumulate,
+        )
+        # All processes do what the first one measured.
+        choice = broadcast_object_list([choice])[0]
+    built.model.to(memory_format=torch.channels_last if choice.channels_last else torch.contiguous_format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        accelerator = Accelerator(
+            mixed_precision={"fp32": "no"}.get(choice.precision, choice.precision),
+            # Micro-batches are ours: Accelerate would divide the last, partial group by the full count.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            # Each process keeps its own BatchNorm statistics while training; they are averaged before evaluation.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            log_with=list(recipe.output.track) or None,
+        )
+    return accelerator, choice
+
+
+def _task(
+    recipe: Recipe,
+    accelerator: Accelerator,
+    built: weights.Built,
+    data: Splits,
+    way: Preprocessing,
+    choice: tune.Choice,
+    frozen: list[torch.nn.Module],
+) -> Task:
+    model = built.model
+    averaged = None
+    if recipe.train.ema is not None:
+        from timm.utils import ModelEmaV3
+
+        averaged = ModelEmaV3(model, decay=recipe.train.ema, use_warmup=True)
+    optimizer = optim.build(
+        recipe.optim,
+        model,
+        layer_decay=recipe.finetune.layer_decay,
+        head_lr_scale=recipe.finetune.head_lr_scale,
+        head=built.head,
+    )
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    if recipe.train.compile:
+        prepared = torch.compile(prepared)
+
+    def batches(split: Split | None) -> Batches | None:
+        if split is None:
+            return None
+        return Batches(split, way, len(data.classes), accelerator.device, channels_last=choice.channels_last)
+
+    train = batches(data.train)
+    assert train is not None
+    return Task(
+        recipe=recipe,
+        accelerator=accelerator,
+        model=prepared,
+        optimizer=optimizer,
+        train=train,
+        val=batches(data.val),
+        test=batches(data.test),
+        class_weights=_class_weights(recipe, data, accelerator.device),
+        averaged=averaged,
+        frozen=frozen,
+        micro_batches=choice.accumulate,
+    )
+
+
+def _class_weights(recipe: Recipe, data: Splits, device: torch.device) -> Tensor | None:
+    """One over the class's count, with a mean of 1 over the images."""
+    if recipe.train.class_weights == "none":
+        return None
+    counts = torch.bincount(torch.from_numpy(data.train.targets), minlength=len(data.classes)).clamp(min=1)
+    return (len(data.train) / (len(data.classes) * counts)).float().to(device)
+
+
+def _crop(recipe: Recipe, facts: dict[str, Any]) -> float:
+    if not isinstance(recipe.eval.crop, str):
+        return recipe.eval.crop
+    return facts["crop_pct"] if recipe.augment.crop.kind == "random_resized" else 1.0
+
+
+def _backbone_text(recipe: Recipe, built: weights.Built, folds: Sequence[fold.Fold]) -> str:
+    parameters = list(built.model.parameters())
+    count = sum(parameter.numel() for parameter in parameters)
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    text = f"{recipe.backbone.name}, {count / 1e6:.2f} M parameters, {'all' if trained == count else f'{trained / 1e6:.2f} M'} trained"
+    if folds:
+        text += f", {len(folds)} frozen BatchNorm folded into convolutions while training"
+    return text
+
+
+def _schedule_text(task: Task) -> str:
+    recipe = task.recipe
+    size = recipe.image_size
+    pixels = f"{size.end} px" if size.start == size.end else f"{size.start} to {size.end} px"
+    return (
+        f"{recipe.train.epochs} epochs of {task.steps_per_epoch} steps of {recipe.train.batch_size} images at {pixels}, "
+        f"{recipe.optim.name}, {recipe.schedule.kind}, peak lr {recipe.optim.lr:g}"
+    )
+
+
+def splits_shown(job: Job) -> list[str]:
+    """The evaluated splits that the epoch rows show."""
+    test = job.recipe.eval.test_every_epoch and job.data.test is not None
+    return [name for name, shown in (("val", job.data.val is not None), ("test", test)) if shown]
+
+
+def _probe(job: Job) -> None:
+    """Start the head from a fit on frozen features; its time counts as training time."""
+    import time
+
+    started = time.perf_counter()
+    task = job.task
+    reached = probe.start_head(task.accelerator, job.built.model, task.train, job.recipe.image_size.end, evaluation_batch(task))
+    if task.averaged is not None:
+        task.averaged.set(job.built.model)
+    job.probe_seconds = time.perf_counter() - started
+    job.console.fact("probe", f"head fitted on frozen features: {reached:.2%} of the training images, {job.probe_seconds:.0f} s")
+
+
+def _open_run(job: Job, resume: Path | None) -> Run:
+    """Make the run folder, or open the one to go on with; every process gets the same."""
+    accelerator, recipe = job.task.accelerator, job.recipe
+    path: list[Any] = [None]
+    if accelerator.is_main_process:
+        path = [resume or Run.create(recipe.output.root, str(recipe.name)).path]
+    run = Run(Path(broadcast_object_list(path)[0]))
+    if accelerator.is_main_process and resume is None:
+        run.write("recipe.yaml", dump(recipe))
+        run.write_json(
+            "environment.json",
+            environment(
+                device=job.device_name, processes=accelerator.num_processes, threads=job.threads, choice=str(job.choice), weights=job.built.source
+            ),
+        )
+    if recipe.output.track:
+        accelerator.project_configuration.set_directories(str(run.path))
+        accelerator.init_trackers(str(recipe.name), config=_flat(recipe.model_dump(mode="json")))
+    return run
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options with dotted names: some trackers take no other."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+    return flat
+
+
+# ---------------------------------------------------------------------------------- checkpoints
+
+
+class Saver:
+    """What happens after a step and an epoch: rows, `metrics.jsonl`, checkpoints."""
+
+    def __init__(self, job: Job, run: Run) -> None:
+        self.job, self.run = job, run
+        number, unit = job.recipe.output.checkpoint_every.split()
+        per_epoch = job.task.steps_per_epoch
+        self.every = int(number) * (per_epoch if unit.startswith("epoch") else 1)
+        self.root = run.path / "checkpoints"
+
+    def after_step(self, progress: Progress, sums: Callable[[], dict[str, float]]) -> None:
+        """Save in the middle of an epoch, where the recipe wants that."""
+        if progress.step % self.every == 0:
+            progress.partial = sums()
+            self._save(progress)
+
+    def after_epoch(self, progress: Progress, best: bool) -> None:
+        """Print and keep the row; save where due."""
+        values = progress.history[-1]
+        accelerator = self.job.task.accelerator
+        self.job.console.line(row(values, splits_shown(self.job)))
+        if accelerator.is_main_process:
+            self.run.write_history(progress.history)
+        if self.job.recipe.output.track:
+            accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
+        last = progress.step == self.job.task.steps
+        if best or last or progress.step % self.every == 0:
+            self._save(progress)
+
+    def _save(self, progress: Progress) -> None:
+        task = self.job.task
+        state = _state(self.job, progress)
+        if task.accelerator.is_main_process:
+            checkpoint.save(self.root, progress.step, _pack(self.job, state))
+            keep = {*checkpoint.steps(self.root)[-self.job.recipe.output.keep_last :], *self._best(progress)}
+            self.run.write_json("checkpoints/best.json", {"steps": self._best(progress), "by": self.job.recipe.eval.select_by})
+            checkpoint.prune(self.root, keep)
+        task.accelerator.wait_for_everyone()
+
+    def _best(self, progress: Progress) -> list[int]:
+        """The steps of the best evaluations, best first; the selected one is always among them."""
+        key = self.job.recipe.eval.select_by
+        rows = [row for row in progress.history if row.get(key) is not None and not math.isnan(row[key])]
+        less = key.endswith((".loss", ".ece"))
+        ranked = sorted(rows, key=lambda row: row[key], reverse=not less)
+        return [row["step"] for row in ranked[: max(1, self.job.recipe.output.keep_best)]]
+
+
+def _state(job: Job, progress: Progress) -> dict[str, Any]:
+    """The plain values of a checkpoint. Sums of the epoch at hand are added up over the processes."""
+    accelerator = job.task.accelerator
+    partial = dict(progress.partial)
+    if partial:
+        own = torch.tensor([partial["loss"], partial["hits"]], dtype=torch.float64, device=accelerator.device)
+        partial["loss"], partial["hits"] = accelerator.reduce(own, "sum").tolist()
+    choice = {"precision": job.choice.precision, "channels_last": job.choice.channels_last, "accumulate": job.choice.accumulate}
+    return {
+        "step": progress.step,
+        "history": progress.history,
+        "best": progress.best,
+        "waited": progress.waited,
+        "partial": partial,
+        "choice": choice,
+        "probe_seconds": job.probe_seconds,
+        "classes": list(job.data.classes),
+        "threads": job.threads,
+    }
+
+
+def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
+    task = job.task
+    moments, plain = checkpoint.pack_optimizer(optimizer_of(task))
+    tensors = {"model": job.built.model.state_dict(), "optimizer": moments}
+    if task.averaged is not None:
+        tensors["averaged"] = task.averaged.module.state_dict()
+    state = state | {"optimizer": plain}
+    if task.accelerator.scaler is not None:
+        state["scaler"] = task.accelerator.scaler.state_dict()
+    return checkpoint.Checkpoint(tensors, state)
+
+
+def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
+    """Bring the model, its average, the optimizer and the progress to where a checkpoint was."""
+    task, state = job.task, saved.state
+    load_model(job, saved)
+    checkpoint.unpack_optimizer(optimizer_of(task), saved.tensors["optimizer"], state["optimizer"])
+    if task.accelerator.scaler is not None and "scaler" in state:
+        task.accelerator.scaler.load_state_dict(state["scaler"])
+    job.probe_seconds = state["probe_seconds"]
+    partial = dict(state["partial"])
+    if partial and not task.accelerator.is_main_process:
+        partial |= {"loss": 0.0, "hits": 0.0}
+    best = tuple(state["best"]) if state["best"] else None
+    return Progress(state["step"], state["history"], best, state["waited"], partial)
+
+
+def load_model(job: Job, saved: checkpoint.Checkpoint) -> None:
+    """Give the model (and its average) a checkpoint's tensors."""
+    job.built.model.load_state_dict(saved.tensors["model"])
+    if job.task.averaged is not None:
+        job.task.averaged.module.load_state_dict(saved.tensors["averaged"])

@@ -1,0 +1,3 @@
+"""stub"""
+def curves(*a, **k): pass
+def confusion(*a, **k): pass
