@@ -40,10 +40,12 @@ class Shorthand:
     Args:
         expand: turns what was written into the mapping; leaves alone what it does not know.
         schema: JSON schema of the short form, None where only a key may be left out.
+        expected: what an error says was expected.
     """
 
     expand: Callable[[Any], Any]
     schema: dict[str, Any] | None = None
+    expected: str = "a mapping"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self.expand, handler(source))
@@ -259,7 +261,8 @@ def validate(section: type[S], source: Source) -> S:
         return section.model_validate_json(json.dumps(source.tree))
     except ValidationError as error:
         details = error.errors(include_url=False)
-    mistakes = [_mistake(section, source, detail) for detail in details]
+    # A short form that stands for several keys is wrong once.
+    mistakes = list(dict.fromkeys(_mistake(section, source, detail) for detail in details))
     raise RecipeErrors([text for _, text in sorted(mistakes, key=lambda mistake: mistake[0])])
 
 
@@ -360,7 +363,7 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
         return f"missing{example}"
     if code in _BOUNDS:
         bound = next(iter(context.values()))
-        return f"must be {_BOUNDS[code]} {bound}, found {describe(value)}{example}"
+        return f"must be {_BOUNDS[code]} {bound:g}, found {describe(value)}{example}"
     if code == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         return unknown(value, known)
@@ -372,6 +375,8 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     if code == "value_error":
         return str(context["error"])
     kind = _KINDS.get(code.split("_")[0])
+    if kind == "a mapping" and found is not None:
+        kind = next((mark.expected for mark in found.metadata if isinstance(mark, Shorthand)), kind)
     if kind:
         return f"expected {kind}, found {describe(value)}{example}"
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, found {describe(value)}{example}"

@@ -34,7 +34,7 @@ class _Common(Section):
 
 class _Torchvision(_Common):
     root: Path = Field(
-        default=Path("~/.cache/zoo/data"), description="Folder of the archive, downloaded there on first use."
+        default=Path("~/.cache/zoo/data"), validate_default=False, description="Folder of the archive, downloaded there on first use."
     )
 
     def download(self, name: str, seed: int) -> Splits:

@@ -26,8 +26,8 @@ from zoo.optim import Cosine, Optim, Schedule
 class ImageSize(Section):
     """The side of training images in pixels, growing from `start` to `end` where they differ. Evaluation uses `end`."""
 
-    start: int = Field(ge=8, le=2048, description="Side at the first step.")
-    end: int = Field(ge=8, le=2048, description="Side at the last step, and at evaluation.")
+    start: int = Field(ge=8, le=2048, examples=[224], description="Side at the first step.")
+    end: int = Field(ge=8, le=2048, examples=[224], description="Side at the last step, and at evaluation.")
     until: float = Field(default=0.6, gt=0, le=1, description="Share of the steps after which the last size is reached.")
     multiple: int = Field(default=16, ge=1, description="Sizes in between are multiples of this.")
 
@@ -109,7 +109,7 @@ class Eval(Section):
 class Output(Section):
     """Where a run is written."""
 
-    root: Path = Field(default=Path("runs"), description="Folder of the run folders.")
+    root: Path = Field(default=Path("runs"), validate_default=False, description="Folder of the run folders.")
     keep_last: int = Field(default=1, ge=1, description="Newest checkpoints kept.")
     keep_best: int = Field(default=1, ge=0, description="Best checkpoints kept besides.")
     checkpoint_every: str = Field(default="1 epoch", description="'2 epochs' or '500 steps'.")
@@ -127,9 +127,9 @@ class Recipe(Section):
     """A run, whole: `zoo recipe RECIPE` prints it."""
 
     name: str | None = Field(default=None, examples=["my-run"], description="Name of the run folder; null: the recipe's file name.")
-    backbone: Backbone
-    data: Data
-    image_size: Annotated[ImageSize, Shorthand(_image_size, {"type": "integer"})] = Field(
+    backbone: Backbone = Field(description="The network and its weights.")
+    data: Data = Field(description="The images.")
+    image_size: Annotated[ImageSize, Shorthand(_image_size, {"type": "integer"}, "a whole number or {start, end}")] = Field(
         default=ImageSize(start=224, end=224), examples=[224], description="Side of the images in pixels, or {start, end}."
     )
     augment: Augment = Augment()

@@ -1,0 +1,55 @@
+"""What tests share: a cache of their own, few threads, tiny image folders and recipes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    yield
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Draw `{"train/cat": 3, …}` as small PNG images below a root."""
+
+    def draw(layout: dict[str, int], *, size: tuple[int, int] = (40, 30), root: str = "images") -> Path:
+        generator = np.random.default_rng(0)
+        for folder, count in layout.items():
+            place = tmp_path / root / folder
+            place.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{number:03}.png")
+        return tmp_path / root
+
+    return draw
+
+
+TINY = """\
+name: tiny
+backbone: {name: test_resnet, weights: random}
+data: {kind: synthetic, train_images: 96, test_images: 30, classes: 4}
+image_size: 32
+train: {epochs: 2, batch_size: 16, precision: fp32, channels_last: false, threads: 1}
+optim: {lr: 2.0e-3}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A recipe that trains in a second or two, and writes below `tmp_path/runs`."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY + f"output: {{root: '{tmp_path / 'runs'}'}}\n", encoding="utf-8")
+    return path

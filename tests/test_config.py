@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from zoo import config, recipe
+from zoo.errors import RecipeErrors, ZooError
+
+GOOD = "backbone: {name: resnet18.tv_in1k}\ndata: {kind: synthetic}\n"
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
+    path = tmp_path / "r.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return recipe.load(path, overrides)
+
+
+def mistakes(tmp_path: Path, text: str, *overrides: str) -> list[str]:
+    with pytest.raises(ZooError) as error:
+        load(tmp_path, text, *overrides)
+    return [line.replace(str(tmp_path / "r.yaml"), "r") for line in error.value.lines]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3e-4", 3e-4), ("1e5", 1e5), ("-.5", -0.5), ("0o10", 8), ("010", 10), ("0x10", 16), ("no", "no"), ("on", "on"),
+        ("1:30", "1:30"), ("2026-01-02", "2026-01-02"), ("1_000", "1_000"), ("true", True), ("~", None), ("", None),
+        ("'3'", "3"), ("[1, 2]", [1, 2]), ("y", "y"),
+    ],
+)  # fmt: skip
+def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    found = config.parse(text, "x")
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("- a\n", "r:1: expected a mapping at top level, found a list (write 'backbone: {name: …}')"),
+        ("", "r:1: expected a mapping at top level, found nothing (write 'backbone: {name: …}')"),
+        ("backbone:\n  name: x\n\ty: 1\n", "r:3:1: not valid YAML: tab used for indentation (use spaces)"),
+        ("a: !!python/object/apply:os.system [x]\n", "r:1: tag '!!python/object/apply:os.system' not allowed (write plain values)"),
+        ("a: !x 1\n", "r:1: tag '!x' not allowed (write plain values)"),
+        (GOOD + "optim:\n  lr: 1\n  lr: 2\n", "r:5: duplicate key 'optim.lr', first on line 4 (keep one)"),
+        ("a: &a [1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
+         "r:2: too many or too deeply nested values (write the values out, without aliases)"),
+        ("a: &a [*a]\n", "r:1: too many or too deeply nested values (write the values out, without aliases)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_recipe_is_one_line(tmp_path: Path, text: str, line: str) -> None:
+    assert mistakes(tmp_path, text) == [line]
+
+
+@pytest.mark.parametrize("text", ["a: 'x", "a: {b: 1", "a: b: c", "a: 1\n---\nb: 2\n"])
+def test_broken_yaml_names_the_line(tmp_path: Path, text: str) -> None:
+    (line,) = mistakes(tmp_path, text)
+    assert line.startswith("r:")
+    assert "not valid YAML" in line
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    for path, text in [(tmp_path / "none.yaml", "no such recipe"), (tmp_path, "is a directory"), (tmp_path / "latin.yaml", "not UTF-8")]:
+        with pytest.raises(ZooError, match=text):
+            recipe.load(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("train: {epoch: 3}", "r:3: unknown key 'train.epoch' (did you mean 'train.epochs'?)"),
+        ("trian: {}", "r:3: unknown key 'trian' (did you mean 'train'?)"),
+        ("optim: {lr: fast}", "r:3: optim.lr: expected a number, found 'fast' (e.g. 0.0005)"),
+        ("optim: {lr: 0}", "r:3: optim.lr: must be > 0, found 0 (e.g. 0.0005)"),
+        ("optim: {lr: .inf}", "r:3: optim.lr: expected a finite number, found inf (e.g. 0.0005)"),
+        ("optim: {name: adamq}", "r:3: optim.name: unknown 'adamq' (did you mean 'adam'? known: adamw, sgd, adam, nadamw, lion, lamb, muon, …)"),
+        ("train: {epochs: 1.5}", "r:3: train.epochs: expected a whole number, found 1.5 (e.g. 10)"),
+        ("train: {epochs: true}", "r:3: train.epochs: expected a whole number, found true (e.g. 10)"),
+        ("train: {epochs: yes}", "r:3: train.epochs: expected a whole number, found 'yes' (e.g. 10)"),
+        ("train: {batch_size: 0}", "r:3: train.batch_size: must be >= 1, found 0 (e.g. 128)"),
+        ("train: {accumulate: 0}", "r:3: train.accumulate: must be >= 1, found 0 (or write auto)"),
+        ("train: {precision: fp17}", "r:3: train.precision: unknown 'fp17' (did you mean 'fp16'? known: auto, fp32, bf16, fp16)"),
+        ("augment: {crop: {kind: pad_shif}}", "r:3: augment.crop: unknown 'pad_shif' (did you mean 'pad_shift'? known: none, pad_shift, random_resized)"),
+        ("augment: {crop: {kind: pad_shift, pat: 1}}", "r:3: unknown key 'augment.crop.pat' (did you mean 'augment.crop.pad'?)"),
+        ("schedule: {warmup_epochs: 20}", "r:3: schedule.warmup_epochs: 20 exceeds train.epochs 10 (lower it or train longer)"),
+        ("image_size: big", "r:3: image_size: expected a whole number or {start, end}, found 'big' (e.g. 224)"),
+        ("image_size: 2", "r:3: image_size: must be >= 8, found 2 (e.g. 224)"),
+        ("name: a/b", "r:3: name: expected a plain folder name, found 'a/b' (e.g. my-run)"),
+        ("name: ..", "r:3: name: expected a plain folder name, found '..' (e.g. my-run)"),
+        ("eval: {select_by: test.accuracy}", "r:3: eval.select_by: the test set must not choose the weights (use val.accuracy, or last)"),
+        ("output: {checkpoint_every: often}", "r:3: output.checkpoint_every: expected a number of epochs or steps, found 'often' (e.g. '1 epoch' or '500 steps')"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_one_line_with_its_place(tmp_path: Path, section: str, line: str) -> None:
+    assert mistakes(tmp_path, GOOD + section + "\n") == [line]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("resnet999", "unknown model 'resnet999' (closest: "),
+        ("resnet18.tv_in2k", "unknown pretrained tag 'tv_in2k' of resnet18 (tags: resnet18.tv_in1k"),
+        ("../../etc/passwd", "sources are not allowed in names"),
+        ("hf-hub:x/y", "sources are not allowed in names"),
+        ("local-dir:x", "sources are not allowed in names"),
+        ("vit_tiny_patch16_224_in21k", "is deprecated in timm (use 'vit_tiny_patch16_224.augreg_in21k')"),
+    ],
+)
+def test_a_wrong_backbone_offers_the_nearest(tmp_path: Path, name: str, text: str) -> None:
+    (line,) = mistakes(tmp_path, f"data: digits\nbackbone:\n  name: '{name}'\n")
+    assert line.startswith("r:3: backbone.name: ")
+    assert text in line
+
+
+def test_all_mistakes_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "train: {epochs: x}\ndata: {kind: folder}\nbackbone: {name: resnet18, num_classes: 3}\noptim: {lr: -1, nam: x}\n"
+    lines = mistakes(tmp_path, text)
+    assert [line.partition(" ")[0] for line in lines] == ["r:1:", "r:2:", "r:3:", "r:4:", "r:4:"]
+    assert "r:2: data.root: missing (e.g. photos)" in lines
+    assert "r:3: unknown key 'backbone.num_classes' (the number of classes comes from the data)" in lines
+
+
+def test_overrides_are_yaml_and_name_themselves(tmp_path: Path) -> None:
+    found = load(tmp_path, GOOD, "optim.lr=3e-4", "train.clip_grad=1", "image_size.start=64", "image_size.end=96", "schedule=linear")
+    assert (found.optim.lr, found.train.clip_grad, found.schedule.kind) == (3e-4, 1.0, "linear")
+    assert (found.image_size.start, found.image_size.end) == (64, 96)
+    assert mistakes(tmp_path, GOOD, "optim.lr=fast", "train.epoch=3") == [
+        "optim.lr: expected a number, found 'fast' (e.g. 0.0005)",
+        "train.epoch: unknown key (did you mean 'train.epochs'?)",
+    ]
+    assert mistakes(tmp_path, GOOD, "optim.lr") == ["command line: 'optim.lr': expected section.key=value (e.g. optim.lr=5.0e-4)"]
+
+
+def test_another_kind_starts_its_section_anew(tmp_path: Path) -> None:
+    text = "backbone: {name: resnet18}\ndata: {kind: folder, root: x, test_fraction: 0.5}\n"
+    found = load(tmp_path, text, "data.kind=synthetic", "data.classes=3")
+    assert found.data.model_dump(include={"kind", "classes"}) == {"kind": "synthetic", "classes": 3}
+    assert load(tmp_path, text, "data.val_fraction=0.3").data.root == Path("x")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in recipe.shipped()])
+def test_a_resolved_recipe_reads_back_the_same_and_fits_the_schema(tmp_path: Path, name: str) -> None:
+    found = recipe.load(Path(name))
+    text = config.dump(found)
+    assert load(tmp_path, text) == found
+    jsonschema.validate(config.parse(text, "x"), json.loads(recipe.schema()))
+
+
+def test_the_schema_file_is_fresh() -> None:
+    file = recipe.shipped_root() / "schema.json"
+    assert file.read_text(encoding="utf-8") == recipe.schema(), "run: zoo recipe --schema > recipes/schema.json"
+
+
+def test_recipes_are_checked_without_torch_or_numpy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from zoo.cli import main; main(['recipe', '--list']); main(['recipe', 'quickstart', 'optim.lr=x'])\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'timm', 'PIL')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "error: optim.lr: expected a number, found 'x' (e.g. 0.0005)\n"
+
+
+def test_every_option_is_described() -> None:
+    bare = [
+        f"{title}.{name}"
+        for title, section in json.loads(recipe.schema())["$defs"].items()
+        for name, option in section["properties"].items()
+        if name != "kind" and "description" not in option
+    ]
+    assert bare == []
+
+
+def test_rules_across_sections_are_all_told(tmp_path: Path) -> None:
+    text = GOOD.replace("synthetic", "synthetic, val_fraction: 0") + "schedule: {warmup_epochs: 99}\ntrain: {accumulate: 999}\n"
+    with pytest.raises(RecipeErrors) as error:
+        load(tmp_path, text)
+    assert len(error.value.lines) == 3
