@@ -40,9 +40,9 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
 TINY = """\
 name: tiny
 backbone: {name: test_resnet, weights: random}
-data: {kind: synthetic, train_images: 96, test_images: 30, classes: 4}
+data: {kind: synthetic, train_images: 160, test_images: 30, classes: 4}
 image_size: 32
-train: {epochs: 2, batch_size: 16, precision: fp32, channels_last: false, threads: 1}
+train: {epochs: 2, batch_size: 8, precision: fp32, channels_last: false, threads: 1}
 optim: {lr: 2.0e-3}
 """
 

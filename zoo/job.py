@@ -106,8 +106,9 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     torch.manual_seed(recipe.train.seed)
     built = weights.build(recipe.backbone, found, len(data.classes), size.end, grows=size.start != size.end)
     frozen = finetune.freeze(recipe.finetune, built.model, built.head)
-    example = torch.randn(2, 3, size.end, size.end, generator=torch.Generator().manual_seed(0))
-    folds = fold.fold(built.model, frozen, example)
+    for side in {size.start, size.end}:
+        _try_size(recipe.backbone.name, built.model, side)
+    folds = fold.fold(built.model, frozen, _example(size.end)) if frozen else []
     console.fact("backbone", _backbone_text(recipe, built, folds))
     console.fact("weights", f"{built.source}: {built.report}")
     console.fact("data", f"{recipe.data.kind}: {data}")
@@ -123,6 +124,20 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     console.fact("precision", str(choice))
     console.fact("schedule", _schedule_text(task))
     return Job(recipe, task, data, built, preprocessing, folds, choice, threads, console, device_name)
+
+
+def _example(side: int) -> Tensor:
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def _try_size(name: str, model: torch.nn.Module, side: int) -> None:
+    """See that the backbone takes images of a size, before anything depends on it."""
+    try:
+        model.eval()(_example(side))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ZooError("image_size", f"{name} does not take {side} px: {reason}", "use its own size, or a multiple of its stride") from None
 
 
 def _check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:

@@ -179,10 +179,9 @@ def one_step(task: Task, positions: np.ndarray, step: int, clock: Clock) -> Tens
             loss_fn=lambda logits, targets: losses(logits, targets, recipe.train.label_smoothing, task.class_weights),
             clip=recipe.train.clip_grad,
         )
-    except NonFiniteLoss as error:
-        epoch = step // task.steps_per_epoch + 1
-        todo = "lower optim.lr, warm up longer, or set train.clip_grad"
-        raise NonFiniteLoss(f"step {step + 1}", f"{error} in epoch {epoch}, the weights are as before it", todo) from None
+    except NonFiniteLoss:
+        what = f"the loss or its gradient is not finite, in epoch {step // task.steps_per_epoch + 1}"
+        raise NonFiniteLoss(f"step {step + 1}", what, "lower optim.lr, warm up longer, or set train.clip_grad") from None
     if task.averaged is not None:
         task.averaged.update(accelerator.unwrap_model(task.model, keep_fp32_wrapper=True), step=step)
     return sums
@@ -231,7 +230,7 @@ def train_step(
     norm = gradient_norm(accelerator, optimizer, clip)
     if accelerator.scaler is None and not math.isfinite(norm):
         optimizer.zero_grad()
-        raise NonFiniteLoss("loss", f"the loss or its gradient is not finite (norm {norm})")
+        raise NonFiniteLoss("loss", f"gradient norm {norm}")
     optimizer.step()
     optimizer.zero_grad()
     return sums

@@ -1,0 +1,225 @@
+"""The loop on a tiny network: what it promises holds to the bit, or to the last image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+
+from zoo import job, recipe
+from zoo.errors import NonFiniteLoss, ZooError
+from zoo.train import losses, shares, train_step
+
+
+def run(path: Path, *overrides: str, resume: Path | None = None) -> tuple[Path, dict[str, Any]]:
+    folder = job.train(recipe.load(path, overrides), resume)
+    return folder, json.loads((folder / "result.json").read_text())
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def same(first: Path, second: Path) -> bool:
+    ours, theirs = weights(first), weights(second)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_run_learns_and_leaves_a_whole_folder(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, result = run(tiny, "train.epochs=4")
+    assert result["test"]["accuracy"] > 0.9
+    assert result["test"]["ci95"][0] < result["test"]["accuracy"] <= result["test"]["ci95"][1]
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "model", "checkpoints",
+        "predictions.safetensors", "curves.svg", "confusion.svg",
+    }  # fmt: skip
+    assert [row["epoch"] for row in history(folder)] == [1, 2, 3, 4]
+    assert result["test_scored"] == "once, after selection"
+    assert "test.accuracy" not in history(folder)[0]
+    assert result["selected_epoch"] == max(history(folder), key=lambda row: (row["val.accuracy"], -row["epoch"]))["epoch"]
+    out = capsys.readouterr().out
+    assert "random initialisation" in out
+    assert f"{result['test']['accuracy']:.2%}" in out
+
+
+def test_the_same_recipe_gives_the_same_bits_and_another_seed_others(tiny: Path) -> None:
+    first, second, other = (run(tiny, *overrides)[0] for overrides in ([], [], ["train.seed=1"]))
+    assert [folder.name for folder in (first, second, other)] == ["tiny", "tiny-2", "tiny-3"]
+    assert same(first, second)
+    assert not same(first, other)
+
+
+def test_the_model_folder_is_timm_s_own(tiny: Path) -> None:
+    folder, result = run(tiny, "finetune.batch_norm=frozen", "augment.crop=random_resized")
+    model = timm.create_model(f"local-dir:{folder / 'model'}", pretrained=True).eval()
+    config = json.loads((folder / "model" / "config.json").read_text())
+    assert config["label_names"] == [f"class{n}" for n in range(4)]
+    assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
+    data = recipe.load(folder / "recipe.yaml").data.load(0, 32, "bicubic")
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
+    from PIL import Image
+
+    images = [Image.fromarray(data.test.pixels.images[index].transpose(1, 2, 0)) for index in data.test.index]
+    with torch.no_grad():
+        logits = model(torch.stack([transform(image) for image in images]))
+    saved = load_file(folder / "predictions.safetensors")
+    # timm rounds the resized pixels to whole numbers, and the live model has its BatchNorm folded.
+    torch.testing.assert_close(logits, saved["logits"], atol=0.05, rtol=0.05)
+    assert result["test"]["accuracy"] == (saved["logits"].argmax(1) == saved["targets"]).double().mean()
+
+
+EVERYTHING = [
+    "augment.color_jitter=0.3", "augment.erase=0.3", "augment.mixup=0.4", "augment.cutmix=0.5", "train.ema=0.9", "train.clip_grad=1",
+    "backbone.drop_rate=0.2", "backbone.drop_path_rate=0.1", "image_size={start: 24, end: 32, multiple: 4}", "train.label_smoothing=0.1",
+    "train.class_weights=balanced", "finetune.layer_decay=0.8", "train.epochs=3",
+]  # fmt: skip
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_after", [2, 18, 25])
+@pytest.mark.parametrize("norm", ["train", "frozen"])
+def test_a_run_that_goes_on_equals_one_that_never_stopped(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, norm: str
+) -> None:
+    overrides = [*EVERYTHING, f"finetune.batch_norm={norm}", "output.checkpoint_every=1 step"]
+    whole, _ = run(tiny, *overrides)
+    save = job.Saver._save
+
+    def save_and_stop(self: job.Saver, progress: Any) -> None:
+        save(self, progress)
+        if progress.step == stop_after:
+            raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(job.Saver, "_save", save_and_stop)
+        run(tiny, *overrides)
+    folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")
+    assert same(whole, folder)
+    clocks = ("images_per_second", "data_share", "seconds")
+    ours, theirs = ([{k: v for k, v in row.items() if k not in clocks} for row in history(f)] for f in (whole, folder))
+    assert ours == theirs
+
+
+def test_micro_batches_change_nothing_but_rounding(tiny: Path) -> None:
+    settings = ["finetune.batch_norm=frozen", "train.epochs=1", "train.batch_size=15"]
+    (one, _), (three, _) = (run(tiny, *settings, f"train.accumulate={n}") for n in (1, 3))
+    for key, value in weights(one).items():
+        torch.testing.assert_close(weights(three)[key], value, atol=2e-4, rtol=1e-3)
+    assert history(one)[0]["train.loss"] == pytest.approx(history(three)[0]["train.loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("total", [1, 7, 64, 100])
+@pytest.mark.parametrize(("processes", "micro"), [(1, 1), (2, 1), (3, 2), (4, 4)])
+def test_shares_cover_a_batch_once(total: int, processes: int, micro: int) -> None:
+    parts = [part for rank in range(processes) for part in shares(total, processes, rank, micro)]
+    assert [row for part in parts for row in range(total)[part]] == list(range(total))
+    sizes = [part.stop - part.start for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_every_image_of_an_epoch_is_seen_once_and_no_batch_is_tiny(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    original = job.Batches.training
+
+    def training(self: Any, positions: Any, *arguments: Any) -> Any:
+        seen.append(positions.tolist())
+        return original(self, positions, *arguments)
+
+    monkeypatch.setattr(job.Batches, "training", training)
+    run(tiny, "train.epochs=1", "data.val_fraction=0", "eval.select_by=last", "train.batch_size=19")
+    assert sorted(sum(seen, [])) == list(range(160))
+    assert {len(batch) for batch in seen} == {17, 18}
+
+
+@pytest.mark.parametrize("frozen", ["backbone", "2"])
+def test_frozen_parts_keep_their_bits_statistics_too(tiny: Path, frozen: str) -> None:
+    folder, _ = run(tiny, f"finetune.freeze={frozen}", "train.epochs=1")
+    torch.manual_seed(0)
+    start = timm.create_model("test_resnet", num_classes=4).state_dict()
+    moved = {key for key, value in weights(folder).items() if not torch.equal(value, start[key])}
+    assert "fc.weight" in moved
+    assert not any(key.startswith(("conv1", "bn1", "layer1")) for key in moved)
+    assert frozen == "2" or moved == {"fc.weight", "fc.bias"}
+
+
+def test_frozen_batch_norm_keeps_statistics_and_scales(tiny: Path) -> None:
+    folder, _ = run(tiny, "finetune.batch_norm=frozen", "train.epochs=1")
+    torch.manual_seed(0)
+    start = timm.create_model("test_resnet", num_classes=4).state_dict()
+    for key, value in weights(folder).items():
+        if "running" in key or "tracked" in key:
+            assert torch.equal(value, start[key]), key
+    assert not torch.equal(weights(folder)["layer1.0.bn1.bias"], start["layer1.0.bn1.bias"])
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def broken(logits: torch.Tensor, *arguments: Any) -> torch.Tensor:
+        calls.append(1)
+        return losses(logits, *arguments) * (float("nan") if len(calls) == 3 else 1)
+
+    monkeypatch.setattr("zoo.train.losses", broken)
+    with pytest.raises(NonFiniteLoss, match=r"^step 3: the loss or its gradient is not finite, in epoch 1 "):
+        run(tiny)
+    model = torch.nn.Linear(2, 2)
+    before = [parameter.clone() for parameter in model.parameters()]
+    optimizer = torch.optim.SGD([{"params": model.parameters(), "lr_scale": 1.0}], lr=1)
+    batch = (torch.full((1, 2), float("inf")), torch.tensor([0]))
+    with pytest.raises(NonFiniteLoss):
+        train_step(
+            Accelerator(cpu=True), model, [batch], optimizer, parts=1, total=1, lr=1.0,
+            loss_fn=lambda logits, targets: losses(logits, targets, 0.0, None),
+        )  # fmt: skip
+    assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
+
+
+def test_patience_ends_a_run_and_the_best_weights_are_saved(tiny: Path) -> None:
+    folder, result = run(tiny, "train.epochs=30", "train.patience=2", "optim.lr=0.004")
+    rows = history(folder)
+    assert len(rows) < 30
+    assert result["epochs"] - result["selected_epoch"] == 2
+    assert result["val"]["accuracy"] == max(row["val.accuracy"] for row in rows)
+    kept = sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
+    assert kept == [f"step-{rows[epoch - 1]['step']:08}" for epoch in (result["selected_epoch"], len(rows))]
+
+
+def test_the_probe_starts_from_a_head_that_fits(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tiny, "finetune.probe_first=true", "finetune.freeze=backbone", "train.epochs=1", "optim.lr=1e-6")
+    text = capsys.readouterr().out
+    assert float(text.split("frozen features: ")[1].split("%")[0]) > 90
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (["train.batch_size=4096"], "train.batch_size: 4096, but only 144 training images (lower it)"),
+        (["data.val_fraction=0", "data.kind=folder", "data.root=/nowhere"], "data.root: no such directory: /nowhere"),
+        (["train.precision=fp16"], "train.precision: fp16 needs a GPU (use auto, bf16 or fp32)"),
+        (["finetune.freeze=99"], "finetune.freeze: 99 of "),
+        (["backbone.weights={kind: file, path: none.pth}"], "backbone.weights: no such file: none.pth"),
+        (["backbone.name=test_vit", "image_size=30"], "image_size: test_vit does not take 30 px"),
+        (["backbone.weights=pretrained", "backbone.name=resnet10t.c3_in1k"], "backbone.weights: timm/resnet10t.c3_in1k is not in the cache"),
+        (["output.root=/proc/none"], "output.root: not writable: /proc"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_told_before_anything_is_written(tiny: Path, overrides: list[str], text: str) -> None:
+    with pytest.raises(ZooError) as error:
+        run(tiny, *overrides)
+    assert text in error.value.lines[0]
+    assert error.value.exit_code == 2
+    assert not (tiny.parent / "runs").exists()
