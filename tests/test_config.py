@@ -9,14 +9,14 @@ import jsonschema
 import pytest
 
 from zoo import config, recipe
-from zoo.errors import RecipeErrors, ZooError
+from zoo.errors import ZooError
 
 GOOD = "backbone: {name: resnet18.tv_in1k}\ndata: {kind: synthetic}\n"
 
 
 def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
     path = tmp_path / "r.yaml"
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    path.write_text(text, encoding="utf-8")
     return recipe.load(path, overrides)
 
 
@@ -51,18 +51,24 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
         (GOOD + "optim:\n  lr: 1\n  lr: 2\n", "r:5: duplicate key 'optim.lr', first on line 4 (keep one)"),
         ("a: &a [1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
          "r:2: too many or too deeply nested values (write the values out, without aliases)"),
+        ("a: 'caf\\xe9'\nb: \"\\ud800\"\n", "r:2: half of a surrogate pair is no text (write the character itself)"),
+        ("? [a]\n: b\n", "r:1: a key must be a plain word (write 'key: value')"),
+        ("{}", "r:1: backbone: missing (e.g. {name: resnet18.tv_in1k})|r:1: data: missing (e.g. {kind: cifar10})"),
+        ("[" * 3000, "r: not valid YAML: nested too deeply (a recipe has two or three levels)"),
+        ("{a: " * 40 + "1" + "}" * 40, "r:1: too many or too deeply nested values (write the values out, without aliases)"),
         ("a: &a [*a]\n", "r:1: too many or too deeply nested values (write the values out, without aliases)"),
     ],
 )  # fmt: skip
 def test_what_is_no_recipe_is_one_line(tmp_path: Path, text: str, line: str) -> None:
-    assert mistakes(tmp_path, text) == [line]
+    assert mistakes(tmp_path, text) == line.split("|")
 
 
-@pytest.mark.parametrize("text", ["a: 'x", "a: {b: 1", "a: b: c", "a: 1\n---\nb: 2\n"])
-def test_broken_yaml_names_the_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "place"), [("b: 1\na: 'x", "r:2:6"), ("a: {b: 1", "r:1:9"), ("a: b: c", "r:1:5"), ("a: 1\n---\nb: 2\n", "r:2:1"), ("a: \0", "r")]
+)
+def test_broken_yaml_names_the_place(tmp_path: Path, text: str, place: str) -> None:
     (line,) = mistakes(tmp_path, text)
-    assert line.startswith("r:")
-    assert "not valid YAML" in line
+    assert line.startswith(f"{place}: not valid YAML: ")
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -87,8 +93,23 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ("train: {batch_size: 0}", "r:3: train.batch_size: must be >= 1, found 0 (e.g. 128)"),
         ("train: {accumulate: 0}", "r:3: train.accumulate: must be >= 1, found 0 (or write auto)"),
         ("train: {precision: fp17}", "r:3: train.precision: unknown 'fp17' (did you mean 'fp16'? known: auto, fp32, bf16, fp16)"),
-        ("augment: {crop: {kind: pad_shif}}", "r:3: augment.crop: unknown 'pad_shif' (did you mean 'pad_shift'? known: none, pad_shift, random_resized)"),
+        ("augment: {crop: {kind: pad_shif}}", "r:3: augment.crop.kind: unknown 'pad_shif' (did you mean 'pad_shift'? known: none, pad_shift, random_resized)"),
         ("augment: {crop: {kind: pad_shift, pat: 1}}", "r:3: unknown key 'augment.crop.pat' (did you mean 'augment.crop.pad'?)"),
+        ("augment: {crop: {kind: random_resized, scale: [1]}}", "r:3: augment.crop.scale: expected 2 values, found 1 (e.g. [0.35, 1])"),
+        ("augment: {crop: {kind: random_resized, scale: [1, 0.5]}}", "r:3: augment.crop.scale: must be two shares with 0 < least <= largest <= 1, found [1.0, 0.5] (e.g. [0.35, 1.0])"),
+        ("augment: {crop: {kind: random_resized, ratio: [a, 1]}}", "r:3: augment.crop.ratio.0: expected a number, found 'a' (e.g. [0.75, 1.33333])"),
+        ("schedule: lineer", "r:3: schedule: unknown 'lineer' (did you mean 'linear'? known: cosine, linear, one_cycle, step, constant)"),
+        ("schedule: {knd: linear}", "r:3: unknown key 'schedule.knd' (did you mean 'schedule.kind'?)"),
+        ("schedule: 3", "r:3: schedule: expected a mapping, found 3 (e.g. {kind: cosine})"),
+        ("optim:", "r:3: optim: expected a mapping, found nothing (e.g. {name: adamw})"),
+        ("finetune: {freeze: bakbone}", "r:3: finetune.freeze: unknown 'bakbone' (did you mean 'backbone'? known: none, backbone, a whole number)"),
+        ("finetune: {freeze: 1.5}", "r:3: finetune.freeze: expected a whole number, found 1.5 (or write none or backbone)"),
+        ("finetune: {freeze: -1}", "r:3: finetune.freeze: must be >= 0, found -1 (or write none or backbone)"),
+        ("train: {channels_last: yes}", "r:3: train.channels_last: unknown 'yes' (known: auto, true or false)"),
+        ("train: {epochs: " + "9" * 500 + "}", "r:3: train.epochs: expected a whole number, found inf (e.g. 10)"),
+        ("output: {root: 3}", "r:3: output.root: expected a path, found 3"),
+        ("image_size: {start: 96, end: 64}", "r:3: image_size.start: 96 exceeds end 64 (sizes only grow)"),
+        ("image_size: {start: 64}", "r:3: image_size.end: missing (e.g. 224)"),
         ("schedule: {warmup_epochs: 20}", "r:3: schedule.warmup_epochs: 20 exceeds train.epochs 10 (lower it or train longer)"),
         ("image_size: big", "r:3: image_size: expected a whole number or {start, end}, found 'big' (e.g. 224)"),
         ("image_size: 2", "r:3: image_size: must be >= 8, found 2 (e.g. 224)"),
@@ -135,6 +156,10 @@ def test_overrides_are_yaml_and_name_themselves(tmp_path: Path) -> None:
         "optim.lr: expected a number, found 'fast' (e.g. 0.0005)",
         "train.epoch: unknown key (did you mean 'train.epochs'?)",
     ]
+    assert mistakes(tmp_path, GOOD, "schedule.kind=lineer")[0].startswith("schedule.kind: unknown 'lineer' (did you mean 'linear'?")
+    assert mistakes(tmp_path, GOOD, "optim.lr=[1")[0].startswith("optim.lr: not valid YAML: ")
+    assert mistakes(tmp_path, GOOD, "optim={lr: 1, lr: 2}") == ["optim: duplicate key 'lr' (keep one)"]
+    assert mistakes(tmp_path, GOOD, "=3") == ["command line: '=3': expected section.key=value (e.g. optim.lr=5.0e-4)"]
     assert mistakes(tmp_path, GOOD, "optim.lr") == ["command line: 'optim.lr': expected section.key=value (e.g. optim.lr=5.0e-4)"]
 
 
@@ -143,6 +168,58 @@ def test_another_kind_starts_its_section_anew(tmp_path: Path) -> None:
     found = load(tmp_path, text, "data.kind=synthetic", "data.classes=3")
     assert found.data.model_dump(include={"kind", "classes"}) == {"kind": "synthetic", "classes": 3}
     assert load(tmp_path, text, "data.val_fraction=0.3").data.root == Path("x")
+
+
+@pytest.mark.parametrize(
+    ("short", "override", "found"),
+    [
+        ("data: digits", "data.max_train=50", {"data": {"kind": "digits", "max_train": 50}}),
+        ("schedule: linear", "schedule.warmup_epochs=2", {"schedule": {"kind": "linear", "warmup_epochs": 2}}),
+        ("augment: {crop: pad_shift}", "augment.crop.pad=2", {"augment": {"crop": {"kind": "pad_shift", "pad": 2}}}),
+        ("augment: {crop: pad_shift}", "augment.crop.kind=none", {"augment": {"crop": {"kind": "none"}}}),
+        ("schedule: {kind: step, gamma: 0.5}", "schedule=constant", {"schedule": {"kind": "constant"}}),
+    ],
+)
+def test_an_override_goes_on_from_the_short_form_in_the_file(tmp_path: Path, short: str, override: str, found: dict) -> None:
+    text = short + "\nbackbone: {name: resnet18}\n" + ("" if short.startswith("data") else "data: digits\n")
+    dumped = load(tmp_path, text, override).model_dump(exclude_unset=True)
+    assert {key: dumped[key] for key in found} == found
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "found"),
+    [
+        ("backbone: {name: resnet18, weights: random}", "backbone.weights.kind", "random"),
+        ("backbone: {name: resnet18, weights: {kind: file, path: x.pth}}", "backbone.weights.path", Path("x.pth")),
+        ("image_size: 96", "image_size.end", 96),
+        ("schedule: linear", "schedule.kind", "linear"),
+        ("schedule: {warmup_epochs: 0}", "schedule.kind", "cosine"),
+        ("augment: {crop: none}", "augment.crop.kind", "none"),
+        ("data: digits", "data.kind", "digits"),
+        ("train: {clip_grad: 1}", "train.clip_grad", 1.0),
+        ("name: 2026-01-02", "name", "2026-01-02"),
+        ("name: no", "name", "no"),
+        ("output: {track: [tensorboard]}", "output.track", ("tensorboard",)),
+    ],
+)
+def test_short_forms_stand_for_whole_sections(tmp_path: Path, text: str, key: str, found: object) -> None:
+    rest = {"backbone": "backbone: {name: resnet18}", "data": "data: digits"}
+    value: object = load(tmp_path, "\n".join([text, *(line for name, line in rest.items() if not text.startswith(name))]))
+    for part in key.split("."):
+        value = getattr(value, part)
+    assert value == found
+    assert load(tmp_path, "backbone: {name: resnet18}\ndata: digits\n").name == "r"
+
+
+@pytest.mark.parametrize("name", ["no", "1:30", "0o10", "3e-4", "true", "~x", "2026-01-02", "a b: c #d", "'q'", "ünï"])
+def test_words_survive_being_written_out(tmp_path: Path, name: str) -> None:
+    found = load(tmp_path, GOOD).model_copy(update={"name": name})
+    assert load(tmp_path, config.dump(found)) == found
+
+
+@pytest.mark.parametrize("value", [1e-5, 3e22, 0.1, 1 / 3, 1e-300])
+def test_numbers_survive_being_written_out(tmp_path: Path, value: float) -> None:
+    assert load(tmp_path, config.dump(load(tmp_path, GOOD, f"optim.lr={value!r}"))).optim.lr == value
 
 
 @pytest.mark.parametrize("name", [name for name, _ in recipe.shipped()])
@@ -180,6 +257,13 @@ def test_every_option_is_described() -> None:
 
 def test_rules_across_sections_are_all_told(tmp_path: Path) -> None:
     text = GOOD.replace("synthetic", "synthetic, val_fraction: 0") + "schedule: {warmup_epochs: 99}\ntrain: {accumulate: 999}\n"
-    with pytest.raises(RecipeErrors) as error:
-        load(tmp_path, text)
-    assert len(error.value.lines) == 3
+    assert [line.split(" ")[1] for line in mistakes(tmp_path, text)] == ["eval.select_by:", "schedule.warmup_epochs:", "train.accumulate:"]
+    assert mistakes(tmp_path, GOOD, "eval.select_by=last", "train.patience=2")[0].startswith("train.patience: needs a metric of val")
+
+
+def test_sizes_grow_in_multiples_and_end_at_the_end(tmp_path: Path) -> None:
+    size = load(tmp_path, GOOD, "image_size={start: 64, end: 100, until: 0.5}").image_size
+    sides = [size.at(step, 40) for step in range(40)]
+    assert (sides[0], sides[19], sides[20], sides[-1]) == (64, 96, 100, 100)
+    assert sides == sorted(sides)
+    assert all(side % 16 == 0 for side in sides[:20])

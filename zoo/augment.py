@@ -74,7 +74,8 @@ class RandomResized(Section):
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
         """Boxes of random area and shape inside the unit square.
 
-        torchvision tries ten times and then takes the centre; here the shape is clipped to what fits.
+        torchvision tries ten times and then takes the centre; here a box is clipped to what fits, and in very wide or
+        high images clipped further to keep within `ratio`.
         """
         import numpy as np
 
@@ -85,6 +86,7 @@ class RandomResized(Section):
         width = np.sqrt(area * shape / aspects)
         height = np.sqrt(area / shape * aspects)
         width, height = np.minimum(width, 1), np.minimum(height, 1)
+        width, height = np.minimum(width, height * self.ratio[1] / aspects), np.minimum(height, width * aspects / self.ratio[0])
         left = generator.uniform(0, 1, count) * (1 - width)
         top = generator.uniform(0, 1, count) * (1 - height)
         return np.stack([left, top, left + width, top + height], axis=1)

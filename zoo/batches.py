@@ -130,7 +130,7 @@ class Batches:
             images = self.preprocessing.normalise.apply(shares.mul_(255))
         if augment.erase:
             hole = inside(self._on_device(drawn.holes[rows]), size)
-            images = images.masked_fill(hole, 0.0)
+            images.masked_fill_(hole, 0.0)
         return images
 
     def _mix(

@@ -59,7 +59,8 @@ def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
     """Let a bare word of `short` stand for `{kind: word}`, and a mapping without a kind be `default`."""
 
     def expand(value: Any) -> Any:
-        if value in short:
+        # Any word: a misspelt one, or a kind that needs more keys, is then told as such.
+        if isinstance(value, str):
             return {"kind": value}
         if default is not None and isinstance(value, dict) and "kind" not in value:
             return {"kind": default, **value}
@@ -141,7 +142,12 @@ def read(path: Path) -> Source:
 
 
 def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
-    """Parse one YAML document into plain values, noting the line of every key in `line_of`.
+    """Parse one YAML document into plain values.
+
+    Args:
+        text: the document.
+        name: what an error names as its place.
+        line_of: gets the line of every key; without it (an override is a single line) errors name no line.
 
     Raises:
         ZooError: not YAML, more than one document, a tag, a duplicate key, or too many values.
@@ -150,7 +156,7 @@ def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark and line_of is not None else name
         problem = error.problem or error.context or "cannot be parsed"
         if "'\\t'" in problem:
             raise ZooError(place, "not valid YAML: tab used for indentation", "use spaces") from None
@@ -159,19 +165,23 @@ def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
         raise ZooError(name, f"not valid YAML: {error}", "save it as UTF-8 text") from None
     except RecursionError:
         raise ZooError(name, "not valid YAML: nested too deeply", "a recipe has two or three levels") from None
-    return None if node is None else _Builder(name, {} if line_of is None else line_of).build(node, ())
+    return None if node is None else _Builder(name, {} if line_of is None else line_of, line_of is not None).build(node, ())
 
 
 @dataclass
 class _Builder:
     name: str
     line_of: dict[Key, int]
+    lines: bool
     count: int = 0
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}" if self.lines else self.name
 
     def build(self, node: yaml.Node, key: Key) -> Any:
         """Turn a node into plain values."""
         self.count += 1
-        place = f"{self.name}:{node.start_mark.line + 1}"
+        place = self._place(node)
         if self.count > MAX_NODES or len(key) > MAX_DEPTH:
             raise ZooError(place, "too many or too deeply nested values", "write the values out, without aliases")
         self.line_of.setdefault(key, node.start_mark.line + 1)
@@ -183,20 +193,20 @@ class _Builder:
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*key, index)) for index, item in enumerate(node.value)]
+        if any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise ZooError(place, "half of a surrogate pair is no text", "write the character itself")
         return _scalar(short, node.value)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                raise ZooError(f"{self.name}:{line}", "a key must be a plain word", "write 'key: value'")
+                raise ZooError(self._place(key_node), "a key must be a plain word", "write 'key: value'")
             child = (*key, key_node.value)
             if key_node.value in values:
-                first = self.line_of[child]
-                what = f"duplicate key '{dotted(child)}', first on line {first}"
-                raise ZooError(f"{self.name}:{line}", what, "keep one")
-            self.line_of[child] = line
+                what = f"duplicate key '{dotted(child)}'" + (f", first on line {self.line_of[child]}" if self.lines else "")
+                raise ZooError(self._place(key_node), what, "keep one")
+            self.line_of[child] = key_node.start_mark.line + 1
             values[key_node.value] = self.build(value_node, child)
         return values
 
@@ -235,10 +245,11 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
         for depth, part in enumerate(key[:-1], start=1):
             child = parent.get(str(part))
             if not isinstance(child, dict):
-                # A short form (`weights: auto`) or nothing stood here.
-                child = {}
+                if not isinstance(child, str):
+                    source.overridden.add(key[:depth])
+                # A short form that stood here stays in force (`schedule: linear`).
+                child = {"kind": child} if isinstance(child, str) else {}
                 parent[str(part)] = child
-                source.overridden.add(key[:depth])
             parent = child
         if key[-1] == "kind" and parent.get("kind", value) != value:
             for other in [other for other in parent if (*key[:-1], other) not in source.overridden]:
@@ -261,9 +272,20 @@ def validate(section: type[S], source: Source) -> S:
         return section.model_validate_json(json.dumps(source.tree))
     except ValidationError as error:
         details = error.errors(include_url=False)
-    # A short form that stands for several keys is wrong once.
-    mistakes = list(dict.fromkeys(_mistake(section, source, detail) for detail in details))
-    raise RecipeErrors([text for _, text in sorted(mistakes, key=lambda mistake: mistake[0])])
+    found: dict[Key, list[ErrorDetails]] = {}
+    for detail in details:
+        found.setdefault(_key_of(source.tree, detail), []).append(detail)
+    raise RecipeErrors(in_order(source, [(key, _mistake(section, source, key, several)) for key, several in found.items()]))
+
+
+def in_order(source: Source, mistakes: Sequence[tuple[Key, str]]) -> list[str]:
+    """The texts of mistakes in the order of the file's lines."""
+
+    def line(mistake: tuple[Key, str]) -> int:
+        key = mistake[0]
+        return next((source.line_of[key[:n]] for n in range(len(key), -1, -1) if key[:n] in source.line_of), 0)
+
+    return [text for _, text in sorted(mistakes, key=line)]
 
 
 def mistake_at(source: Source, key: Key, text: str) -> str:
@@ -277,9 +299,9 @@ def dotted(key: Key) -> str:
     return ".".join(str(part) for part in key)
 
 
-def _mistake(section: type[Section], source: Source, detail: ErrorDetails) -> tuple[int, str]:
-    key = _key_of(source.tree, detail)
-    line = next((source.line_of[key[:n]] for n in range(len(key), -1, -1) if key[:n] in source.line_of), 0)
+def _mistake(section: type[Section], source: Source, key: Key, details: list[ErrorDetails]) -> str:
+    """The line of one key: a value that is none of several types, or a short form of several keys, is wrong once."""
+    detail = details[0]
     if detail["type"] == "extra_forbidden":
         owner = _owner(section, detail["loc"])
         close = nearest(str(key[-1]), owner.model_fields)
@@ -290,22 +312,36 @@ def _mistake(section: type[Section], source: Source, detail: ErrorDetails) -> tu
         else:
             hint = "known: " + ", ".join(owner.model_fields)
         where = source.where(key)
-        return line, f"{where}: unknown key '{dotted(key)}' ({hint})" if where else f"{dotted(key)}: unknown key ({hint})"
-    return line, mistake_at(source, key, _text(section, detail))
+        return f"{where}: unknown key '{dotted(key)}' ({hint})" if where else f"{dotted(key)}: unknown key ({hint})"
+    words = next((other for other in details[1:] if other["type"] == "literal_error"), None)
+    if words is None:
+        return mistake_at(source, key, _text(section, detail))
+    known, kind = _quoted(words, "expected"), _KINDS.get(detail["type"].split("_")[0], "another value")
+    if isinstance(detail["input"], str):
+        return mistake_at(source, key, unknown(detail["input"], known, kind))
+    return mistake_at(source, key, f"expected {kind}, found {describe(detail['input'])} (or write {' or '.join(known)})")
+
+
+def _quoted(detail: ErrorDetails, name: str) -> list[str]:
+    """The words that pydantic lists in quotes."""
+    return re.findall(r"'([^']*)'", detail.get("ctx", {})[name])
 
 
 def _key_of(tree: Any, detail: ErrorDetails) -> Key:
     """The place of a pydantic error in the file: its path without the tags of unions."""
     key: list[str | int] = []
     node = tree
+    code = detail["type"]
     last = len(detail["loc"]) - 1
     for index, part in enumerate(detail["loc"]):
-        inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
+        inside = part in node if isinstance(node, dict) else isinstance(node, list) and part in range(len(node))
         if inside:
             node = node[part]
             key.append(part)
-        elif index == last and detail["type"] == "missing":
+        elif index == last and code == "missing" and isinstance(part, str):
             key.append(part)
+    if code == "union_tag_invalid" and isinstance(node, dict):
+        key.append("kind")
     return tuple(key)
 
 
@@ -359,16 +395,17 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     code, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     _, found = _fields_at(section, detail["loc"])
     example = _example(found)
+    if code == "too_long" or (code == "missing" and isinstance(detail["loc"][-1], int)):
+        return f"expected {len(get_args(found.annotation))} values, found {len(value)}{example}"
     if code == "missing":
         return f"missing{example}"
     if code in _BOUNDS:
         bound = next(iter(context.values()))
         return f"must be {_BOUNDS[code]} {bound:g}, found {describe(value)}{example}"
     if code == "literal_error":
-        known = re.findall(r"'([^']*)'", context["expected"])
-        return unknown(value, known)
+        return unknown(value, _quoted(detail, "expected"))
     if code == "union_tag_invalid":
-        return unknown(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
+        return unknown(context["tag"], _quoted(detail, "expected_tags"))
     if code == "union_tag_not_found":
         kinds = [kind for option in _options(found.annotation) for kind in get_args(option.model_fields["kind"].annotation)]
         return f"kind is missing (one of: {', '.join(kinds)})"
@@ -377,29 +414,43 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     kind = _KINDS.get(code.split("_")[0])
     if kind == "a mapping" and found is not None:
         kind = next((mark.expected for mark in found.metadata if isinstance(mark, Shorthand)), kind)
+    if found is not None and found.annotation is Path:
+        kind = "a path"
     if kind:
         return f"expected {kind}, found {describe(value)}{example}"
     return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, found {describe(value)}{example}"
 
 
-def unknown(value: Any, known: Sequence[str]) -> str:
-    """The text of a word that is none of the known ones."""
+def unknown(value: Any, known: Sequence[str], other: str = "") -> str:
+    """The text of a word that is none of the known ones; `other` is what may stand there besides."""
     close = nearest(str(value), known, 1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown {describe(value)} ({hint}known: {', '.join(known)})"
+    return f"unknown {describe(value)} ({hint}known: {', '.join([*known, *([other] if other else [])])})"
 
 
 def _example(found: Any) -> str:
     if found is None:
         return ""
+    if not found.examples and (sections := _options(found.annotation)):
+        return f" (e.g. {_sample(sections[0])})"
     for example in [*(found.examples or []), found.default]:
         if isinstance(example, bool):
             return f" (e.g. {str(example).lower()})"
         if isinstance(example, float):
             return f" (e.g. {example:g})"
+        if isinstance(example, tuple) and example:
+            return f" (e.g. [{', '.join(f'{part:g}' for part in example)}])"
         if isinstance(example, int | str) and example != "":
             return f" (e.g. {example})"
     return ""
+
+
+def _sample(section: type[Section]) -> str:
+    """The shortest mapping that shows how a section is written: its kind, or what it needs, or its first key."""
+    fields = section.model_fields
+    key = "kind" if "kind" in fields else next((name for name, option in fields.items() if option.is_required()), next(iter(fields)))
+    example = (fields[key].examples or [fields[key].default])[0]
+    return f"{{{key}: {example}}}"
 
 
 def describe(value: Any) -> str:

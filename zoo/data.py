@@ -94,7 +94,6 @@ class Folder(_Common):
             Path(os.path.abspath(self.root.expanduser())),
             store_size=self.store_size if isinstance(self.store_size, int) else None,
             image_size=image_size,
-            interpolation=interpolation,
             test_fraction=self.test_fraction,
             quiet=quiet,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from zoo.config import Section
 from zoo.errors import ZooError
@@ -27,6 +27,13 @@ class Finetune(Section):
     layer_decay: float = Field(default=1.0, gt=0, le=1, description="Factor of the learning rate from one layer to the one before.")
     head_lr_scale: float = Field(default=1.0, gt=0, description="Factor of the head's learning rate.")
     probe_first: bool = Field(default=False, description="Start the head from a fit on the frozen backbone's features.")
+
+    @field_validator("freeze")
+    @classmethod
+    def _stages(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 0:
+            raise ValueError(f"must be >= 0, found {value} (or write none or backbone)")
+        return value
 
 
 def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[nn.Module]:

@@ -115,7 +115,7 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     for note in data.notes:
         console.fact("", note)
 
-    accelerator, choice = _accelerate(recipe, built, start, resumed)
+    accelerator, choice = _accelerate(recipe, built, frozen, start, resumed)
     preprocessing = facts | {"crop_pct": _crop(recipe, facts)}
     way = Preprocessing(Normalise(facts["mean"], facts["std"]), facts["interpolation"], preprocessing["crop_pct"])
     task = _task(recipe, accelerator, built, data, way, choice, frozen)
@@ -156,7 +156,7 @@ def _check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
 
 
 def _accelerate(
-    recipe: Recipe, built: weights.Built, start: launch.Launch, resumed: dict[str, Any] | None
+    recipe: Recipe, built: weights.Built, frozen: Sequence[torch.nn.Module], start: launch.Launch, resumed: dict[str, Any] | None
 ) -> tuple[Accelerator, tune.Choice]:
     """Find the device, choose precision and layout on it, and start Accelerate with them."""
     from accelerate import PartialState
@@ -171,14 +171,18 @@ def _accelerate(
     else:
         local = -(-recipe.train.batch_size // start.processes)
         settings = recipe.train
+        model = built.model.train()
+        for module in frozen:
+            module.eval()
         choice = tune.choose(
-            built.model.train(),
+            model,
             recipe.image_size.end,
             local,
             state.device,
             precision=settings.precision,
             channels_last=settings.channels_last,
             accumulate=settings.accumulate,
+            divisible=all(not norm.training for _, norm in finetune.batch_norms(built.model)),
         )
         # All processes do what the first one measured.
         choice = broadcast_object_list([choice])[0]

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -73,7 +74,7 @@ def stored(key: str, build: Callable[[Path], None]) -> tuple[Pixels, bool]:
     made = False
     try:
         with exclusive(folder.parent / f"{key}.lock"):
-            if not (folder / "store.json").is_file():
+            if not _whole(folder):
                 staging = folder.parent / f".{key}.{os.getpid()}"
                 shutil.rmtree(staging, ignore_errors=True)
                 staging.mkdir(parents=True)
@@ -88,6 +89,15 @@ def stored(key: str, build: Callable[[Path], None]) -> tuple[Pixels, bool]:
     except OSError as error:
         what = f"the pixel store cannot be written: {error.strerror or error}"
         raise ZooError(str(folder), what, "free some space or set ZOO_CACHE to another folder") from None
+
+
+def _whole(folder: Path) -> bool:
+    """Whether a store is there, with as many bytes as its images have."""
+    try:
+        shape = json.loads((folder / "store.json").read_text())["shape"]
+        return (folder / "aspects.npy").is_file() and (folder / "pixels.bin").stat().st_size == math.prod(shape)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _open(folder: Path) -> Pixels:
@@ -147,7 +157,8 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
                 bar.update(len(part))
         if bad:
             count = f"{len(bad)} unreadable image" + ("s" if len(bad) > 1 else "")
-            raise ZooError(where, f"{count}, first: {bad[0][0]}: {bad[0][1]}", "replace or remove it")
+            todo = "replace or remove " + ("them" if len(bad) > 1 else "it")
+            raise ZooError(where, f"{count}, first: {bad[0][0]}: {bad[0][1]}", todo)
         _seal(folder, shape, aspects)
 
     return stored(fingerprint(files, size, interpolation), build)

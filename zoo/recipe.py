@@ -177,7 +177,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     source = config.read(find(path))
     config.apply_overrides(source, overrides)
     recipe = config.validate(Recipe, source)
-    mistakes = [config.mistake_at(source, key, text) for key, text in rules(recipe)]
+    mistakes = config.in_order(source, [(key, config.mistake_at(source, key, text)) for key, text in rules(recipe)])
     if mistakes:
         raise RecipeErrors(mistakes)
     return recipe if recipe.name else recipe.model_copy(update={"name": path.stem})

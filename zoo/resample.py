@@ -45,13 +45,16 @@ def weights(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) 
     begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)
     scale = span.abs().clamp(min=1)
     centre = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
-    low, high = float(torch.minimum(start, stop).min()), float(torch.maximum(start, stop).max())
-    margin = max(0, math.ceil(-low * source), math.ceil((high - 1) * source))
-    margin = min(margin, source - 1)
+    # How far each crop reaches beyond an edge; the filter sees no further, whatever other crops of the batch do.
+    low, high = torch.minimum(start, stop) * source, torch.maximum(start, stop) * source
+    reach = torch.maximum(-low, high - source).clamp(0, source - 1)
+    margin = math.ceil(float(reach.max()))
     position = torch.arange(-margin, source + margin, device=device) + 0.5
     distance = (position - centre.unsqueeze(2)).abs() / scale.unsqueeze(2)
     matrix = _kernel(distance, kernel)
     if margin:
+        beyond = torch.maximum(-position, position - source)
+        matrix = matrix.masked_fill((beyond > reach.ceil().unsqueeze(1)).unsqueeze(1), 0)
         before, matrix, after = matrix.split([margin, source, margin], dim=2)
         matrix = matrix.clone()
         matrix[..., 1 : margin + 1] += before.flip(2)

@@ -11,18 +11,21 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import nn
 
 from zoo.errors import ZooError
 
+T = TypeVar("T")
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # A candidate must be this much faster than one before it, or noise would decide.
 CLEARLY = 1.03
+# Images of a micro-batch on a CPU: the smaller takes less memory, so the larger must be this much faster.
+PARTS, WORTH_MEMORY = (16, 32), 1.05
 # One that is this much slower on a few images is not tried on more.
 HOPELESS = 1.5
 FEW, ENOUGH, ROUNDS = 8, 32, 3
@@ -39,7 +42,7 @@ class Choice:
 
     def __str__(self) -> str:
         layout = "channels_last" if self.channels_last else "contiguous"
-        split = f", {self.accumulate} micro-batches a step" if self.accumulate > 1 else ""
+        split = f", {self.accumulate} micro-batches" if self.accumulate > 1 else ""
         return f"{self.precision}, {layout}{split} ({self.why})"
 
 
@@ -52,6 +55,7 @@ def choose(
     precision: str,
     channels_last: bool | str,
     accumulate: int | str,
+    divisible: bool,
 ) -> Choice:
     """Time a few steps of every allowed combination and take the fastest.
 
@@ -61,6 +65,7 @@ def choose(
         batch: images in a step of this process.
         device: where the model is.
         precision, channels_last, accumulate: what the recipe says; `auto` leaves it open.
+        divisible: whether micro-batches give the same gradient as the whole batch, which BatchNorm's statistics forbid.
 
     Raises:
         ZooError: not even one image fits into memory.
@@ -68,18 +73,40 @@ def choose(
     precisions = _precisions(device) if precision == "auto" else [precision]
     layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
     candidates = list(itertools.product(precisions, layouts))
+    best, why = candidates[0], "as the recipe says"
     with _untouched(model):
-        micro = _fits(model, size, batch, device, candidates[0], accumulate)
-        if len(candidates) == 1:
-            return Choice(cast("Precision", candidates[0][0]), candidates[0][1], micro, "the only one here")
-        speeds = _race(model, size, max(1, -(-batch // micro)), device, candidates)
-    best = candidates[0]
-    for candidate in candidates:
-        if speeds.get(candidate, 0) > speeds[best] * CLEARLY:
+        micro = _fits(model, size, batch, device, best) if accumulate == "auto" else int(accumulate)
+        if len(candidates) > 1:
+            speeds = _race(model, size, max(1, -(-batch // micro)), device, candidates)
+            best = _fastest(speeds, CLEARLY)
+            shown = sorted(speeds.items(), key=lambda item: -item[1])
+            text = ", ".join(f"{name}{' channels_last' if last else ''} {speed:.0f}" for (name, last), speed in shown)
+            why = f"measured, images/s: {text}"
+        if accumulate == "auto" and device.type == "cpu" and divisible and batch > PARTS[0]:
+            # The activations of a small part stay in the CPU's caches.
+            speeds = _race_parts(model, size, batch, device, best)
+            micro = _fastest(speeds, WORTH_MEMORY)
+            why += "; in parts of " + ", ".join(f"{-(-batch // parts)} {speed:.0f}" for parts, speed in speeds.items())
+    return Choice(cast("Precision", best[0]), best[1], micro, why)
+
+
+def _fastest(speeds: dict[T, float], clearly: float) -> T:
+    """The first candidate that no later one beats clearly."""
+    best = next(iter(speeds))
+    for candidate, speed in speeds.items():
+        if speed > speeds[best] * clearly:
             best = candidate
-    shown = sorted(speeds.items(), key=lambda item: -item[1])
-    text = ", ".join(f"{name}{' channels_last' if last else ''} {speed:.0f}" for (name, last), speed in shown)
-    return Choice(cast("Precision", best[0]), best[1], micro, f"measured, images/s: {text}")
+    return best
+
+
+def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> dict[int, float]:
+    """Images per second by the number of micro-batches a step is divided into, most first."""
+    numbers = sorted({-(-batch // part) for part in PARTS if part < batch} or {1}, reverse=True)
+    times: dict[int, list[float]] = {parts: [] for parts in numbers}
+    for _ in range(ROUNDS):
+        for parts in numbers:
+            times[parts].append(_stepper(model, size, -(-batch // parts), device, candidate)())
+    return {parts: -(-batch // parts) / min(seconds) for parts, seconds in times.items()}
 
 
 def _precisions(device: torch.device) -> list[str]:
@@ -132,25 +159,20 @@ def _stepper(model: nn.Module, size: int, batch: int, device: torch.device, cand
     return step
 
 
-def _fits(
-    model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool], accumulate: int | str
-) -> int:
-    """The fewest micro-batches that fit into the device's memory, by doubling."""
-    if isinstance(accumulate, int):
-        return accumulate
-    if device.type == "cpu":
-        return 1
+def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> int:
+    """The fewest micro-batches that fit into a GPU's memory, by doubling."""
     micro = 1
-    while True:
+    while device.type != "cpu":
         try:
             _stepper(model, size, -(-batch // micro), device, candidate)()
-            return micro
+            break
         except torch.OutOfMemoryError:
             model.zero_grad()
             torch.cuda.empty_cache()
             if micro >= batch:
                 raise ZooError("train.batch_size", "not even one image fits into memory", "lower image_size") from None
             micro = min(micro * 2, batch)
+    return micro
 
 
 @contextlib.contextmanager

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import functional as tv
+
+from zoo import augment, batches, colour, draws
+from zoo.augment import Augment
+from zoo.pixels import Pixels
+from zoo.resample import Normalise
+from zoo.splits import Split
+
+WAY = batches.Preprocessing(Normalise((0.4, 0.5, 0.6), (0.2, 0.25, 0.3)), "bicubic", 1.0)
+CLASSES, COUNT = 5, 12
+
+PLAIN = {"crop": {"kind": "none"}, "hflip": False}
+RECIPES: dict[str, dict[str, Any]] = {
+    "pad_shift": {},
+    "random_resized": {"crop": {"kind": "random_resized"}},
+    "flip": {"crop": {"kind": "none"}, "hflip": True},
+    "jitter": PLAIN | {"color_jitter": 0.4},
+    "erase": PLAIN | {"erase": 0.7},
+    "mixup": PLAIN | {"mixup": 0.8},
+    "cutmix": PLAIN | {"cutmix": 1.0},
+    "all": {"crop": {"kind": "random_resized"}, "color_jitter": 0.3, "erase": 0.5, "mixup": 0.4, "cutmix": 1.0},
+}
+
+
+def options(name: str) -> Augment:
+    crop = {"pad_shift": augment.PadShift(), "random_resized": augment.RandomResized(), "none": augment.NoCrop()}
+    values = dict(RECIPES.get(name, PLAIN))
+    return Augment(**{**values, "crop": crop[values.get("crop", {"kind": "pad_shift"})["kind"]]})
+
+
+def made(side: int = 16, channels_last: bool = False, aspects: np.ndarray | None = None) -> batches.Batches:
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (COUNT, 3, 4, 4), dtype=np.uint8)
+    images = np.repeat(np.repeat(coarse, side // 4, 2), side // 4, 3)
+    pixels = Pixels(images, np.ones(COUNT, np.float32) if aspects is None else aspects)
+    split = Split.of(pixels, np.arange(COUNT) % CLASSES)
+    return batches.Batches(split, WAY, CLASSES, torch.device("cpu"), channels_last=channels_last)
+
+
+ALL = np.random.default_rng(1).permutation(COUNT)
+
+
+def batch(name: str, step: int = 3, seed: int = 0, part: slice = slice(None), size: int = 24, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    return made(**kwargs).training(ALL, part, size, options(name), seed, step)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("side", [16, 80])
+def test_a_batch_is_a_function_of_seed_and_step(name: str, side: int) -> None:
+    first, again = batch(name, side=side), batch(name, side=side)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], batch(name, step=4, side=side)[0])
+    assert not torch.equal(first[0], batch(name, seed=1, side=side)[0])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("side", [16, 80])
+def test_parts_are_those_of_the_whole_batch(name: str, side: int) -> None:
+    images, targets = batch(name, side=side)
+    for edges in ([0, 6, 12], [0, 1, 5, 12]):
+        parts = [batch(name, part=slice(*pair), side=side) for pair in zip(edges, edges[1:], strict=False)]
+        assert torch.allclose(torch.cat([part for part, _ in parts]), images, atol=1e-5)
+        assert torch.allclose(torch.cat([part for _, part in parts]), targets)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_layout_changes_nothing_else(name: str) -> None:
+    flat, last = batch(name)[0], batch(name, channels_last=True)[0]
+    assert torch.allclose(flat, last, atol=1e-6)
+    assert flat.is_contiguous()
+    assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_targets(name: str) -> None:
+    _, targets = batch(name)
+    labels = torch.from_numpy(ALL % CLASSES)
+    if name in ("mixup", "cutmix", "all"):
+        assert targets.shape == (COUNT, CLASSES)
+        assert targets.sum(1) == pytest.approx(1)
+        assert targets.min() >= 0
+        assert (targets.gather(1, labels[:, None]) < 1).sum() > COUNT / 3
+    else:
+        assert torch.equal(targets, labels)
+
+
+def test_without_augmentation_images_are_those_of_evaluation() -> None:
+    images, targets = batch("none")
+    same, labels = made().evaluation(ALL, 24)
+    assert torch.allclose(images, same, atol=1e-5)
+    assert torch.equal(targets, labels)
+
+
+def test_half_of_the_images_are_mirrored_and_only_mirrored() -> None:
+    plain, flipped = batch("none")[0], batch("flip")[0]
+    mirrored = [torch.allclose(plain[n].flip(2), flipped[n], atol=1e-5) for n in range(COUNT)]
+    same = [torch.allclose(plain[n], flipped[n], atol=1e-5) for n in range(COUNT)]
+    assert all(one or other for one, other in zip(mirrored, same, strict=True))
+    assert 2 <= sum(mirrored) <= COUNT - 2
+
+
+def test_pad_shift_is_padding_and_cropping() -> None:
+    found = made().training(ALL, slice(None), 16, options("pad_shift").model_copy(update={"hflip": False}), 0, 0)[0]
+    whole = made().evaluation(ALL, 16)[0]
+    padded = torch.nn.functional.pad(whole, (2,) * 4, mode="reflect")
+    for image, source in zip(found, padded, strict=True):
+        crops = [source[:, y : y + 16, x : x + 16] for y in range(5) for x in range(5)]
+        assert min(float((image - crop).abs().max()) for crop in crops) < 1e-4
+
+
+def test_mixup_blends_two_images_and_their_labels() -> None:
+    plain, mixed = batch("none")[0], batch("mixup")
+    drawn = made()._draw(ALL, 24, options("mixup"), draws.rng(0, draws.AUGMENT, 3))
+    assert drawn.partner is not None
+    share = torch.from_numpy(drawn.ratio).float().view(-1, 1, 1, 1)
+    assert torch.allclose(mixed[0], share * plain + (1 - share) * plain[torch.from_numpy(drawn.partner)], atol=1e-5)
+
+
+def test_cutmix_labels_are_the_shares_of_the_pixels() -> None:
+    plain, (mixed, targets) = batch("none")[0], batch("cutmix")
+    own = torch.isclose(plain, mixed, atol=1e-5).all(1).float().mean((1, 2))
+    labels = torch.from_numpy(ALL % CLASSES)
+    # Where partner and image look alike by chance, or are of one class, more pixels than the label's share agree.
+    assert (targets.gather(1, labels[:, None])[:, 0] - own).abs().median() < 1e-4
+
+
+def test_erased_rectangles_are_blank_and_as_frequent_as_asked() -> None:
+    boxes = batches.erased_boxes(np.random.default_rng(0), 4000, 0.3)
+    assert (boxes.any(1)).mean() == pytest.approx(0.3, abs=0.03)
+    plain, erased = batch("none")[0], batch("erase")[0]
+    changed = plain != erased
+    assert changed.any()
+    assert (erased[changed] == 0).all()
+
+
+def test_jitter_is_torchvisions() -> None:
+    images = torch.rand(3, 3, 9, 9, generator=torch.Generator().manual_seed(0))
+    factors = torch.tensor([[1.3, 0.7, 1.2], [0.6, 1.4, 0.5], [1.0, 1.0, 1.0]])
+    found = colour.jitter(images, factors)
+    for image, result, (brightness, contrast, saturation) in zip(images, found, factors.tolist(), strict=True):
+        theirs = tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(image, brightness), contrast), saturation)
+        assert torch.allclose(result, theirs, atol=5e-3)
+    assert torch.allclose(found[2], images[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("aspect", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("crop", [augment.NoCrop(), augment.PadShift(pad=8), augment.RandomResized()])
+def test_crops_keep_the_shape_of_what_they_show(aspect: float, crop: Any) -> None:
+    boxes = crop.boxes(np.random.default_rng(0), np.full(500, aspect), 64)
+    wide, high = (boxes[:, 2] - boxes[:, 0]) * aspect, boxes[:, 3] - boxes[:, 1]
+    if crop.kind == "random_resized":
+        assert boxes.min() >= 0
+        assert boxes.max() <= 1 + 1e-9
+        assert (wide / high).min() > 0.749
+        assert (wide / high).max() < 1.334
+        areas = wide * high / aspect
+        assert areas.max() <= 1
+        assert aspect != 1 or (areas.min() >= 0.349 and areas.max() > 0.9)
+    else:
+        assert wide / high == pytest.approx(1)
+        assert np.minimum(wide / aspect, high).max() <= 1
+    shift = np.abs((boxes[:, 0] + boxes[:, 2]) / 2 - 0.5).max()
+    assert (shift == pytest.approx(0)) == (crop.kind == "none")
+
+
+def test_wide_images_show_their_middle() -> None:
+    found = made(aspects=np.full(COUNT, 2.0, np.float32)).evaluation(ALL, 8)[0]
+    images = torch.from_numpy(made().split.pixels.images[ALL])
+    middle = torch.nn.functional.interpolate(WAY.normalise.apply(images)[..., 4:12], size=(8, 8), mode="area")
+    assert (found - middle).abs().mean() < 0.2
+    assert (found - WAY.normalise.apply(images)[..., ::2, ::2]).abs().mean() > 0.3
+
+
+def test_an_epochs_order_is_a_permutation_of_its_own() -> None:
+    orders = [draws.order(0, epoch, 50).tolist() for epoch in (0, 0, 1)] + [draws.order(1, 0, 50).tolist()]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2] != orders[3] != orders[0]
+
+
+def test_dropout_seeds_differ_by_step_and_rank() -> None:
+    seeds = {draws.torch_seed(seed, step, rank) for seed in range(3) for step in range(5) for rank in range(4)}
+    assert len(seeds) == 60
+    assert all(0 <= seed < 2**63 for seed in seeds)

@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+from PIL import Image
+
+from zoo import data, decode, pixels, splits
+from zoo.errors import ZooError
+
+Draw = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def load(root: Path, seed: int = 0, size: int = 32, **options: object) -> splits.Splits:
+    return data.Folder(root=root, **options).load(seed, size, "bicubic", quiet=True)  # type: ignore[arg-type]
+
+
+def refused(root: Path, **options: object) -> str:
+    with pytest.raises(ZooError) as error:
+        load(root, **options)
+    (line,) = error.value.lines
+    return line.replace(str(root), "ROOT")
+
+
+def counts(split: splits.Split | None) -> list[int]:
+    assert split is not None
+    return np.bincount(split.targets).tolist()
+
+
+def files_of(split: splits.Split | None) -> set[int]:
+    assert split is not None
+    return set(split.index.tolist())
+
+
+# ------------------------------------------------------------------------------------- layouts
+
+
+def test_train_val_and_test_folders(image_folder: Draw) -> None:
+    root = image_folder({"train/b": 4, "train/a/deep": 3, "validation/a": 1, "validation/b": 2, "test/a": 2, "test/b": 1, ".git/x": 1})
+    found = load(root)
+    assert found.classes == ("a", "b")
+    assert [counts(part) for part in (found.train, found.val, found.test)] == [[3, 4], [1, 2], [2, 1]]
+    assert str(found) == "7 train / 3 val / 3 test images, 2 classes, stored at 40 px"
+
+
+def test_val_is_cut_from_train_in_every_class_and_by_seed(image_folder: Draw) -> None:
+    root = image_folder({"train/a": 10, "train/b": 20, "train/c": 1})
+    found, again, other = load(root, val_fraction=0.3), load(root, val_fraction=0.3), load(root, seed=1, val_fraction=0.3)
+    assert found.test is None
+    assert (counts(found.train), counts(found.val)) == ([7, 14, 1], [3, 6])
+    assert files_of(found.train) | files_of(found.val) == set(range(31))
+    assert files_of(found.val) == files_of(again.val) != files_of(other.val)
+
+
+def test_one_folder_is_split_and_its_test_set_does_not_move_with_the_seed(image_folder: Draw) -> None:
+    root = image_folder({"a": 20, "b": 10})
+    found, other = load(root), load(root, seed=5)
+    assert [counts(part) for part in (found.train, found.val, found.test)] == [[14, 7], [2, 1], [4, 2]]
+    assert files_of(found.train) | files_of(found.val) | files_of(found.test) == set(range(30))
+    assert files_of(found.test) == files_of(other.test)
+    assert files_of(found.val) != files_of(other.val)
+    assert load(root, test_fraction=0.0).test is None
+
+
+def test_classes_of_one_image_leave_no_val(image_folder: Draw) -> None:
+    found = load(image_folder({"train/a": 1, "train/b": 1}))
+    assert found.val is None
+    assert len(found.train) == 2
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(14, [10, 3, 1]), (3, [1, 1, 1]), (20, [14, 5, 1]), (28, [20, 7, 1]), (99, [20, 7, 1])])
+def test_max_train_takes_the_first_by_name_and_some_of_every_class(image_folder: Draw, limit: int, taken: list[int]) -> None:
+    root = image_folder({"train/a": 20, "train/b": 7, "train/c": 1, "test/a": 3, "test/b": 3})
+    found = load(root, max_train=limit, val_fraction=0.0, max_test=2)
+    assert (counts(found.train), counts(found.test)) == (taken, [1, 1])
+    assert sorted(files_of(found.train)) == [*range(taken[0]), *range(20, 20 + taken[1]), *range(27, 27 + taken[2])]
+
+
+def test_a_class_that_val_lacks_moves_no_label(image_folder: Draw) -> None:
+    found = load(image_folder({"train/a": 2, "train/b": 2, "train/c": 2, "val/a": 1, "val/c": 2}))
+    assert counts(found.val) == [1, 0, 2]
+    assert "val has no images of: b" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("layout", "line"),
+    [
+        ({"train/a": 1, "train/b": 1, "val/dog": 1}, "data.root: class 'dog' is in val but not in train (add it to train or remove it)"),
+        ({"train/a": 1, "train/b": 0}, "data.root: class 'b' has no images in ROOT/train/b (add some or remove the folder)"),
+        ({"train/a": 1}, "data.root: a single class, 'a', in ROOT/train (add a folder for each other class)"),
+        ({"train/.ipynb_checkpoints": 1}, "data.root: no class folders in ROOT/train (expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE)"),
+        ({"test/a": 1, "val/a": 1}, "data.root: no folder train in ROOT, but test, val (expected ROOT/train/CLASS/IMAGE)"),
+        ({"train/a": 1, "val/a": 1, "valid/a": 1}, "data.root: ROOT/val and ROOT/valid are the same split (keep one)"),
+        ({"train/a": 1, "train/b\n": 1}, "data.root: the class name 'b\\n' cannot be written as text (rename the folder)"),
+        ({"train/a": 1, "train/b\udcff": 1}, "data.root: the class name 'b\\udcff' cannot be written as text (rename the folder)"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_not_as_it_should_be(image_folder: Draw, layout: dict[str, int], line: str) -> None:
+    assert refused(image_folder(layout)) == line
+
+
+def test_too_few_images_for_the_classes(image_folder: Draw) -> None:
+    assert refused(image_folder({"a": 3, "b": 3}), max_train=1) == "data.max_train: 1 images for 2 classes (at least 2)"
+
+
+def test_a_missing_root(tmp_path: Path) -> None:
+    assert refused(tmp_path / "none") == "data.root: no such directory: ROOT (point data.root at your image folder)"
+    (tmp_path / "file").write_text("")
+    assert refused(tmp_path / "file").startswith("data.root: no such directory")
+
+
+@pytest.mark.parametrize("target", ["..", ".", "../../../outside", "../../../outside/x.png", "nowhere", "../../train/b"])
+def test_links_that_lead_astray(image_folder: Draw, tmp_path: Path, target: str) -> None:
+    root = image_folder({"train/a": 2, "train/b": 2})
+    image_folder({"outside": 1}, root=".")
+    (tmp_path / "outside/000.png").rename(tmp_path / "outside/x.png")
+    (root / "train/a/link.png").symlink_to(target)
+    what = "ROOT/train/a/link.png links outside the root, to a folder or to nothing"
+    assert refused(root) == f"data.root: {what} (put the files in its place)"
+
+
+def test_links_within_the_root_and_to_the_root_are_followed(image_folder: Draw, tmp_path: Path) -> None:
+    root = image_folder({"train/a": 2, "train/b": 2})
+    (root / "train/b/link.png").symlink_to("../b/000.png")
+    (tmp_path / "alias").symlink_to(root)
+    assert len(load(tmp_path / "alias", val_fraction=0.0).train) == 5
+
+
+def test_other_files_are_left_out_with_a_note(image_folder: Draw) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    for name in ("Thumbs.db", "notes.txt", ".DS_Store"):
+        (root / "a" / name).write_text("x")
+    assert f"ignored 2 files that are no images, first: {root}/a/Thumbs.db" in load(root).notes
+
+
+# -------------------------------------------------------------------------------------- images
+
+
+def png(path: Path) -> bytes:
+    Image.effect_noise((200, 200), 50).save(path.with_suffix(".png"))
+    return path.with_suffix(".png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.png", lambda path: png(path)[:8000], "truncated"),
+        ("a.jpg", lambda path: b"", "empty file"),
+        ("a.jpg", lambda path: b"<html>not found</html>", "not an image"),
+        ("a.png", lambda path: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
+        ("a.png", lambda path: png(path)[:20], "truncated"),
+        ("a.ppm", lambda path: b"P6 20000 20000 255\n", "20000 x 20000 is more than 256 million pixels"),
+        ("a.ppm", lambda path: b"P6 65536 65536 255\n", "more than 256 million pixels"),
+        ("a.png", lambda path: png(path)[:60] + b"\xff" * 200 + png(path)[260:], "damaged: "),
+    ],
+)  # fmt: skip
+def test_an_unreadable_image_is_named_and_leaves_nothing(
+    image_folder: Draw, cache: Path, name: str, content: Callable[[Path], bytes], reason: str
+) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    (root / "b" / name).write_bytes(content(root.parent / "whole"))
+    line = refused(root)
+    assert line.startswith(f"data.root: 1 unreadable image, first: ROOT/b/{name}: {reason}")
+    assert line.endswith("(replace or remove it)")
+    assert [path.name for path in (cache / "pixels").iterdir() if path.suffix != ".lock"] == []
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tif", "webp", "bmp"])
+def test_damage_of_any_kind_is_unreadable_or_harmless(tmp_path: Path, suffix: str) -> None:
+    generator, path = np.random.default_rng(0), tmp_path / f"x.{suffix}"
+    Image.effect_noise((24, 24), 60).convert("RGB").save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    refused = 0
+    for _ in range(60):
+        broken = whole.copy()
+        broken[generator.integers(0, min(len(whole), 400), 6)] = generator.integers(0, 256, 6)
+        path.write_bytes(broken[: generator.integers(len(whole) // 2, len(whole) + 1)].tobytes())
+        try:
+            assert decode.squash(path, 8, "bicubic")[0].shape == (3, 8, 8)
+        except decode.Unreadable:
+            refused += 1
+    assert refused > 10
+
+
+def test_all_unreadable_images_are_counted(image_folder: Draw) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    for number in range(3):
+        (root / "b" / f"x{number}.jpg").write_text("x")
+    assert refused(root) == "data.root: 3 unreadable images, first: ROOT/b/x0.jpg: not an image (replace or remove them)"
+
+
+def grey16(value: int) -> Image.Image:
+    return Image.fromarray(np.full((8, 8), value, np.uint16))
+
+
+def transparent(mode: str) -> Image.Image:
+    return Image.new("RGBA", (8, 8), (200, 0, 0, 0)).convert(mode)
+
+
+def palette() -> Image.Image:
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    return image
+
+
+WHITE, GREY = (255, 255, 255), (128, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "options", "pixel"),
+    [
+        (grey16(128 * 257), ".png", {}, GREY),
+        (grey16(40000), ".png", {}, (156, 156, 156)),
+        (Image.fromarray(np.full((8, 8), 128 * 257, np.int32)), ".tif", {}, GREY),
+        (Image.fromarray(np.full((8, 8), 0.5, np.float32)), ".tif", {}, GREY),
+        (transparent("RGBA"), ".png", {}, WHITE),
+        (transparent("LA"), ".png", {}, WHITE),
+        (Image.new("RGBA", (8, 8), (200, 0, 0, 128)), ".png", {}, (227, 127, 127)),
+        (palette(), ".png", {}, (10, 20, 30)),
+        (palette(), ".png", {"transparency": 1}, WHITE),
+        (palette(), ".png", {"transparency": b"\xff\x00"}, WHITE),
+        (palette(), ".gif", {"transparency": 1}, WHITE),
+        (Image.new("CMYK", (8, 8), (255, 0, 0, 0)), ".tif", {}, (0, 255, 255)),
+        (Image.new("L", (8, 8), 128), ".png", {}, GREY),
+        (Image.new("1", (8, 8), 1), ".png", {}, WHITE),
+        (Image.new("RGB", (8, 8), (1, 2, 3)), ".bmp", {}, (1, 2, 3)),
+        (Image.new("RGB", (8, 8), (1, 2, 3)), ".webp", {"lossless": True}, (1, 2, 3)),
+        (Image.new("YCbCr", (8, 8), (128, 128, 128)), ".jpg", {}, GREY),
+    ],
+)
+def test_every_kind_of_image_has_the_pixels_one_sees(
+    image_folder: Draw, image: Image.Image, suffix: str, options: dict, pixel: tuple[int, int, int]
+) -> None:
+    root = image_folder({"a": 1, "b": 1}, size=(8, 8))
+    image.save(root / f"a/zz{suffix}", **options)
+    found = load(root, val_fraction=0.0, test_fraction=0.0).train.pixels.images[1]
+    assert np.abs(found.astype(int) - np.array(pixel)[:, None, None]).max() <= 1
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, "top left"), (3, "bottom right"), (6, "top right"), (8, "bottom left")])
+def test_photographs_are_turned_upright(image_folder: Draw, orientation: int, corner: str) -> None:
+    root = image_folder({"a": 1, "b": 1}, size=(16, 16))
+    image = Image.new("RGB", (64, 16))
+    image.paste((255, 255, 255), (0, 0, 16, 8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(root / "a/zz.png", exif=exif)
+    found = load(root, val_fraction=0.0, test_fraction=0.0, store_size=16).train.pixels
+    half = {"top": slice(8), "left": slice(8), "bottom": slice(8, 16), "right": slice(8, 16)}
+    rows, columns = (half[side] for side in corner.split())
+    quarter = found.images[1][0, rows, columns].astype(float)
+    assert quarter.sum() / found.images[1][0].sum() > 0.9
+    assert found.aspects[1] == pytest.approx(0.25 if orientation in (6, 8) else 4)
+
+
+# --------------------------------------------------------------------------------------- store
+
+
+def test_a_second_start_decodes_nothing(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    first = load(root)
+    monkeypatch.setattr(pixels, "decode_range", lambda job: pytest.fail("decoded again"))
+    second = load(root, val_fraction=0.5)
+    assert "decoded 4 images" in first.notes
+    assert "images found decoded" in second.notes
+    assert np.array_equal(first.train.pixels.images, second.train.pixels.images)
+
+
+@pytest.mark.parametrize("change", ["content", "time", "new file", "rename", "size"])
+def test_what_changed_is_decoded_anew(image_folder: Draw, change: str) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    file = root / "a/000.png"
+    load(root, store_size=16)
+    if change == "content":
+        Image.new("RGB", (40, 30), (9, 9, 9)).save(file)
+    elif change == "time":
+        os.utime(file, (1, 1))
+    elif change == "new file":
+        Image.new("RGB", (40, 30)).save(root / "a/9.png")
+    elif change == "rename":
+        file.rename(root / "a/001a.png")
+    found = load(root, store_size=24 if change == "size" else 16)
+    assert any(note.startswith("decoded") for note in found.notes)
+    if change == "content":
+        assert (found.train.pixels.images[0] == 9).all()
+
+
+@pytest.mark.parametrize("file", ["pixels.bin", "store.json", "aspects.npy"])
+def test_a_damaged_store_is_made_again(image_folder: Draw, cache: Path, file: str) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    first = np.array(load(root).train.pixels.images)
+    (path,) = (cache / "pixels").glob(f"*/{file}")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]) if file != "aspects.npy" else path.unlink()
+    assert np.array_equal(load(root).train.pixels.images, first)
+
+
+def test_many_files_are_decoded_in_processes_to_the_same_pixels(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = image_folder({"a": 5, "b": 4})
+    alone = np.array(load(root, store_size=16).train.pixels.images)
+    monkeypatch.setattr(pixels, "CHUNK", 2)
+    os.utime(root / "a/000.png", (1, 1))
+    assert np.array_equal(load(root, store_size=16).train.pixels.images, alone)
+
+
+def test_a_cache_that_cannot_be_written(image_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    (tmp_path / "taken").write_text("")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "taken"))
+    assert "the pixel store cannot be written" in refused(root)
+
+
+@pytest.mark.parametrize(("size", "image_size", "stored"), [((40, 30), 224, 40), ((600, 300), 64, 256), ((800, 600), 224, 384), ((600, 300), 224, 576), ((4, 4), 32, 8)])
+def test_images_are_kept_as_large_as_training_needs(image_folder: Draw, size: tuple[int, int], image_size: int, stored: int) -> None:
+    found = load(image_folder({"a": 2, "b": 1}, size=size), size=image_size)
+    assert found.train.pixels.images.shape == (3, 3, stored, stored)
+    assert found.train.pixels.aspects == pytest.approx(size[0] / size[1])
+
+
+# ----------------------------------------------------------------------------- built-in data sets
+
+
+def test_digits_are_whole_and_their_test_set_is_fixed() -> None:
+    found, other = (data.Digits().load(seed, 32, "bicubic") for seed in (0, 1))
+    assert [len(part or ()) for part in (found.train, found.val, found.test)] == [1295, 143, 359]
+    assert found.train.pixels.images.shape == (1797, 3, 8, 8)
+    assert found.train.pixels.images.max() == 255
+    assert files_of(found.test) == files_of(other.test)
+    assert files_of(found.val) != files_of(other.val)
+
+
+def test_synthetic_images_are_the_same_in_every_run() -> None:
+    found, again = (data.Synthetic(classes=3, train_images=30, test_images=6, size=10).load(seed, 32, "bicubic") for seed in (0, 1))
+    assert np.array_equal(found.train.pixels.images, again.train.pixels.images)
+    assert (found.train.pixels.images.shape, found.classes) == ((30, 3, 10, 10), ("class0", "class1", "class2"))
+
+
+@pytest.fixture
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny CIFAR-10 in its own format, with the sums torchvision is to expect."""
+    generator = np.random.default_rng(0)
+    base = tmp_path / "archive" / "cifar-10-batches-py"
+    base.mkdir(parents=True)
+
+    def write(name: str, value: dict) -> list[str]:
+        (base / name).write_bytes(pickle.dumps(value))
+        return [name, hashlib.md5((base / name).read_bytes()).hexdigest()]
+
+    def batch(first: int) -> dict:
+        return {"data": generator.integers(0, 256, (20, 3072), np.uint8), "labels": [(first + n) % 10 for n in range(20)]}
+
+    kind = torchvision.datasets.CIFAR10
+    monkeypatch.setattr(kind, "train_list", [write(f"data_batch_{n}", batch(n)) for n in (1, 2)])
+    monkeypatch.setattr(kind, "test_list", [write("test_batch", batch(0))])
+    names, md5 = write("batches.meta", {"label_names": [f"c{n}" for n in range(10)]})
+    monkeypatch.setattr(kind, "meta", {"filename": names, "key": "label_names", "md5": md5})
+    monkeypatch.setattr(kind, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    return tmp_path / "archive"
+
+
+def test_cifar_is_read_once_from_its_archive(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = cifar / "cifar-10-batches-py"
+    raw = pickle.loads((base / "data_batch_2").read_bytes())
+    before = sorted(cifar.rglob("*"))
+    found = data.Cifar10(root=cifar, val_fraction=0.0).load(0, 32, "bicubic")
+    assert found.classes == tuple(f"c{n}" for n in range(10))
+    assert [len(part or ()) for part in (found.train, found.val, found.test)] == [40, 0, 20]
+    assert np.array_equal(found.train.pixels.images[20:40], raw["data"].reshape(-1, 3, 32, 32))
+    assert found.train.targets[20:].tolist() == raw["labels"]
+    assert sorted(cifar.rglob("*")) == before, "the archive's folder may be read-only"
+    monkeypatch.setattr(torchvision, "datasets", None)
+    limited = data.Cifar10(root=cifar, max_train=20).load(0, 32, "bicubic")
+    assert (counts(limited.train), counts(limited.val)) == ([1] * 10, [1] * 10)
+
+
+def test_damaged_cifar_is_named_with_its_sums(cifar: Path) -> None:
+    file = cifar / "cifar-10-batches-py" / "data_batch_1"
+    expected = hashlib.md5(file.read_bytes()).hexdigest()
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ZooError) as error:
+        data.Cifar10(root=cifar).load(0, 32, "bicubic")
+    found = hashlib.md5(file.read_bytes()).hexdigest()
+    assert error.value.lines == [f"data.root: {file} is damaged: md5 {found}, expected {expected} (delete it, it is downloaded again)"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(data.Cifar10, "CIFAR10"), (data.FashionMnist, "FashionMNIST")])
+def test_without_network_the_archive_to_bring_is_named(
+    tmp_path: Path, cache: Path, cifar: Path, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
+) -> None:
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(ZooError) as error:
+        kind(root=tmp_path / "empty").load(0, 32, "bicubic")
+    (line,) = error.value.lines
+    assert line.startswith(f"data.root: {name} is not in {tmp_path / 'empty'} and cannot be downloaded: ")
+    assert "Connection refused" in line
+    assert [path.name for path in (cache / "pixels").iterdir() if path.suffix != ".lock"] == []
