@@ -168,7 +168,7 @@ def test_crops_keep_the_shape_of_what_they_show(aspect: float, crop: Any) -> Non
     else:
         assert wide / high == pytest.approx(1)
         assert np.minimum(wide / aspect, high).max() <= 1
-    shift = np.abs((boxes[:, 0] + boxes[:, 2]) / 2 - 0.5).max()
+    shift = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5).max()
     assert (shift == pytest.approx(0)) == (crop.kind == "none")
 
 

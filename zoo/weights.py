@@ -6,11 +6,13 @@ position embeddings of another size, the stem). Nothing here runs code from a fi
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import logging
 import pickle
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -58,37 +60,39 @@ def from_file(path: Path, source: str | None = None) -> Found:
     Raises:
         ZooError: missing, not a file of tensors, or holding code.
     """
-    place = f"{WHERE}: {path}"
     if not path.is_file():
         raise ZooError(WHERE, f"no such file: {path}", "check backbone.weights.path")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             return Found(load_file(path), source or f"file {path}")
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ZooError(place, f"no whole safetensors file: {error}", "download or save it again") from None
+        except Exception as error:  # noqa: BLE001  SafetensorError, OSError and more
+            raise ZooError(WHERE, f"{path} is no whole safetensors file: {error}", "download or save it again") from None
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        # timm's own training script keeps its options in its checkpoints: plain values in an argparse.Namespace.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
+            value = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         names = re.findall(r"(?:GLOBAL|global|Unsupported class) ['\"]?([\w.]+)", str(error))
         if names:
-            raise ZooError(place, f"holds code: {names[0]}", "save a plain state dict, best as .safetensors") from None
-        raise ZooError(place, "is no file of weights", "give a .safetensors or .pth file of a state dict") from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, UnicodeDecodeError) as error:
-        raise ZooError(place, f"cannot be read: {str(error).splitlines()[0]}", "download or save it again") from None
-    return Found(_tensors(value, place), source or f"file {path}")
+            raise ZooError(WHERE, f"{path} holds code: {names[0]}", "save a plain state dict, best as .safetensors") from None
+        raise ZooError(WHERE, f"{path} is no file of weights", "give a .safetensors or .pth file of a state dict") from None
+    except Exception as error:  # noqa: BLE001  whatever its readers raise on damaged files
+        reason = next(iter(str(error).splitlines()), "") or "empty or cut off"
+        raise ZooError(WHERE, f"{path} cannot be read: {reason}", "download or save it again") from None
+    return Found(_tensors(value, path), source or f"file {path}")
 
 
-def _tensors(value: Any, place: str) -> Tensors:
+def _tensors(value: Any, path: Path) -> Tensors:
     """The state dict within a checkpoint, without the prefixes that wrappers leave."""
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             value = value[key]
             break
     if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
-        raise ZooError(place, "holds no state dict", "save model.state_dict()")
+        raise ZooError(WHERE, f"{path} holds no state dict", "save model.state_dict()")
     return value
 
 
@@ -249,9 +253,11 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
         return timm.create_model(name, **kwargs)
     except (TypeError, AssertionError, ValueError) as error:
         if "dynamic_img_size" in str(error):
-            raise ZooError("image_size", f"{name} cannot change its image size while training", f"write image_size: {image_size}") from None
+            what = f"{name} cannot change its image size while training"
+            raise ZooError("image_size", what, f"write image_size: {image_size}") from None
         if "img_size" in kwargs or isinstance(error, AssertionError):
-            raise ZooError("image_size", f"{name} does not take {image_size} px: {error}", "use its own size, or a multiple of its stride") from None
+            what = f"{name} does not take {image_size} px: {error}"
+            raise ZooError("image_size", what, "use its own size, or a multiple of its stride") from None
         raise ZooError("backbone", f"{name} cannot be created: {error}", "check drop_rate and drop_path_rate") from None
     except RuntimeError as error:
         source = found.source if found else name
@@ -265,7 +271,7 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
 def _overlay(name: str, found: Found, classes: int) -> tuple[dict[str, Any], bool]:
     """What timm is to load, and whether the head comes with it."""
     if found.tensors is None:
-        return {}, False
+        return {}, timm.get_pretrained_cfg(name).num_classes == classes
     # Built without memory, to know the names and shapes.
     with torch.device("meta"):
         reference = timm.create_model(name).state_dict()
@@ -275,7 +281,8 @@ def _overlay(name: str, found: Found, classes: int) -> tuple[dict[str, Any], boo
     prefix = _classifiers(name)[0]
     weight = tensors.get(f"{prefix}.weight")
     outputs = len(weight) if weight is not None else None
-    if not any(key in reference for key in tensors) and not _filtered(name):
+    # timm takes an empty state dict for none, and would go to the hub.
+    if not tensors or (not any(key in reference for key in tensors) and not _filtered(name)):
         total = len(reference)
         some = next(iter(reference))
         raise ZooError(WHERE, f"{found.source} matches 0 of {total} tensors of {name}", f"rename its keys, e.g. {some}")
@@ -301,12 +308,12 @@ def _renamed(tensors: Tensors, reference: Tensors, found: Found, name: str) -> T
 
 @contextlib.contextmanager
 def _recorded() -> Iterator[list[Any]]:
-    """Note what `load_state_dict` says: timm logs it and moves on."""
+    """Note what `load_state_dict` says, where timm logs it and moves on, or gets an error of many lines."""
     seen: list[Any] = []
     original = nn.Module.load_state_dict
 
-    def load_state_dict(self: nn.Module, state_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, state_dict, *args, **kwargs)
+    def load_state_dict(self: nn.Module, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:  # noqa: ARG001
+        result = original(self, state_dict, strict=False, assign=assign)
         seen.append(result)
         return result
 
@@ -323,13 +330,13 @@ def _recorded() -> Iterator[list[Any]]:
 
 
 def _account(model: nn.Module, head: tuple[str, ...], seen: list[Any], found: Found, own_head: bool) -> str:
-    """Count the tensors that were loaded; anything but the head that is missing or unexpected is an error."""
+    """Count the tensors that were loaded; any that is missing or unexpected, but for a new head's, is an error."""
     names = list(model.state_dict())
     if not seen:
         return f"loaded by timm's own reader of {len(names)} tensors"
-    missing = [key for key in seen[-1].missing_keys if key not in head]
+    body = [name for name in names if own_head or name not in head]
+    missing = [key for key in seen[-1].missing_keys if key in body]
     unexpected = list(seen[-1].unexpected_keys)
-    body = [name for name in names if name not in head]
     if missing or unexpected:
         what = f"{found.source} matches {len(body) - len(missing)} of {len(body)} tensors"
         if missing:
@@ -337,7 +344,8 @@ def _account(model: nn.Module, head: tuple[str, ...], seen: list[Any], found: Fo
         if unexpected:
             what += f", {len(unexpected)} unexpected, first {unexpected[0]}"
         raise ZooError(WHERE, what, "check backbone.name")
-    broken = [name for name, tensor in model.state_dict().items() if name not in head and not torch.isfinite(tensor).all()]
+    state = model.state_dict()
+    broken = [name for name in body if not torch.isfinite(state[name]).all()]
     if broken:
         raise ZooError(WHERE, f"{found.source} holds values that are not finite, first in {broken[0]}", "use other weights")
     return f"{len(body)} of {len(body)} tensors" + (", its head too" if own_head else ", new head")
@@ -363,7 +371,8 @@ def head_parameters(model: nn.Module) -> tuple[str, ...]:
     own = {id(parameter) for head in heads if isinstance(head, nn.Module) for parameter in head.parameters()}
     names = tuple(name for name, parameter in model.named_parameters() if id(parameter) in own)
     if not names:
-        raise ZooError("backbone.name", f"{type(model).__name__} has no last layer to train", "choose a backbone with a classifier")
+        what = f"{type(model).__name__} has no last layer to train"
+        raise ZooError("backbone.name", what, "choose a backbone with a classifier")
     return names
 
 

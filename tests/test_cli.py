@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zoo import recipe
+from zoo.cli import build_parser, main
+from zoo.errors import ZooError
+from zoo.launch import Launch, check, read
+from zoo.run import Console, Run, newest_unfinished
+
+
+def test_the_surface_is_what_it_is() -> None:
+    parser = build_parser()
+    commands = parser._subparsers._group_actions[0].choices  # type: ignore[union-attr]
+    flags = {name: sorted(flag for action in command._actions for flag in action.option_strings) for name, command in commands.items()}
+    assert flags == {
+        "train": ["--debug", "--help", "--resume", "-h"],
+        "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["train", "nowhere.yaml"], "error: nowhere.yaml: no such recipe ('zoo recipe --list' shows the shipped ones)"),
+        (["recipe"], "error: zoo recipe: which recipe? (give a recipe, --list or --schema)"),
+        (["train", "quickstart", "train.epoch=1"], "error: train.epoch: unknown key (did you mean 'train.epochs'?)"),
+        (["train", "quickstart", "--resume", "/nowhere"], "error: --resume: no run in /nowhere (give a run folder, or auto)"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(capsys: pytest.CaptureFixture[str], arguments: list[str], line: str) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr() == ("", line + "\n")
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["fly"], ["train"], []])
+def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_other_processes_keep_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert main(["train", "nowhere.yaml"]) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "nowhere.yaml", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "zoo"], [sys.executable, "scripts/train.py"]])
+def test_the_other_ways_in(command: list[str]) -> None:
+    root = Path(__file__).parent.parent
+    arguments = ["train", "quickstart", "x"] if command[-1] == "zoo" else ["quickstart", "x"]
+    done = subprocess.run([*command, *arguments], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: command line: 'x': expected section.key=value (e.g. optim.lr=5.0e-4)\n"
+
+
+def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read({}) == Launch(0, 0, 1, 1)
+    assert read({"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}).main is False
+    with pytest.raises(ZooError, match="launch: asked for several processes, running 1"):
+        read({"MASTER_ADDR": "127.0.0.1"})
+    loaded = recipe.load(Path("quickstart"), ["train.precision=fp32"])
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    with pytest.raises(ZooError, match="launch: --mixed_precision bf16, but train.precision is fp32"):
+        check(Launch(0, 0, 1, 1), loaded)
+
+
+def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Path) -> None:
+    runs = [Run.create(tmp_path, "a") for _ in range(3)]
+    assert [run.path.name for run in runs] == ["a", "a-2", "a-3"]
+    Run.create(tmp_path, "a-b")
+    assert newest_unfinished(tmp_path, "a") is None
+    for run in runs[:2]:
+        (run.path / "checkpoints").mkdir()
+    runs[1].write_json("result.json", {})
+    assert newest_unfinished(tmp_path, "a") == tmp_path / "a"
+
+
+def test_an_output_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ZooError, match="output.root: not a directory"):
+            Run.check(path)
+
+
+def test_rows_are_as_wide_as_their_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    from zoo.run import heading, row
+
+    values = {"epoch": 3, "step": 1200, "lr": 5e-4, "train.loss": 1.25, "train.accuracy": 0.5, "val.loss": None, "val.accuracy": 1.0}
+    values |= {"images_per_second": 12345.6, "data_share": 0.01, "seconds": 60.0}
+    assert len(heading(["val"])) == len(row(values, ["val"]))
+    Console(quiet=True).line("silence")
+    assert capsys.readouterr().out == ""
+
+
+def test_help_is_quick_and_light() -> None:
+    code = "import sys; from zoo.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nsys.exit('pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=os.environ | {"COLUMNS": "100"})
+    assert done.returncode == 0

@@ -1,0 +1,45 @@
+"""Every shipped recipe loads, says what was measured, and takes two steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo import job, recipe
+
+NAMES = [name for name, _ in recipe.shipped()]
+# Small enough for every check; the others take their steps with the slow tests.
+QUICK = {"quickstart", "cifar10/resnet18", "cifar10/mobilenetv4"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_loads_and_its_header_tells(name: str) -> None:
+    loaded = recipe.load(Path(name))
+    assert loaded.name
+    text = (recipe.shipped_root() / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=")
+    assert f"# Run: accelerate launch scripts/train.py {name}" in text
+    assert "measured" in text.lower() or "not run" in text.lower()
+    assert len(text.splitlines()) <= 30
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
+def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None:
+    original = recipe.load(Path(name))
+    fixed = original.image_size.start == original.image_size.end
+    # Networks of any size take their steps at a small one.
+    size = [f"image_size={original.image_size.end}"] if fixed and "vit" in name + original.backbone.name or "swin" in name or "deit" in name else ["image_size=64"]
+    overrides = [
+        *size, "data={kind: synthetic, train_images: 20, test_images: 10}", "backbone.weights=random", f"output.root={tmp_path}",
+        "train.batch_size=10", "train.epochs=1", "schedule.warmup_epochs=0", "train.precision=fp32", "train.channels_last=true",
+        "eval.select_by=last", "data.val_fraction=0", "train.accumulate=1",
+    ]  # fmt: skip
+    folder = job.train(recipe.load(Path(name), overrides))
+    assert result_of(folder)["steps"] == 2
+
+
+def result_of(folder: Path) -> dict:
+    from zoo.run import Run
+
+    return Run(folder).read_json("result.json")
