@@ -36,21 +36,24 @@ def fold(model: nn.Module, norms: list[nn.Module], example: Tensor) -> list[Fold
     Args:
         model: changed in place: the convolutions get a bias, the layers become what follows them (the activation).
         norms: the layers whose statistics are frozen.
-        example: float [B, 3, H, W]; the model's logits on it are compared before and after.
+        example: float [B, 3, H, W]; the model's features of it are compared before and after.
 
     Returns:
         What `unfold` needs; empty where nothing could be folded.
     """
     was_training = model.training
     model.eval()
-    before = model(example)
+    # Not the logits: those of a head that starts at zero are always the same.
+    features = getattr(model, "forward_features", model)
+    with torch.no_grad():
+        before = features(example)
     folds = [
         _fold_one(model, conv, norm)
         for conv, norm in _pairs(model, example)
         if any(model.get_submodule(norm) is frozen for frozen in norms) and _foldable(model, conv, norm)
     ]
     with torch.no_grad():
-        same = torch.allclose(model(example), before, rtol=1e-2, atol=1e-2 * float(before.abs().max()))
+        same = torch.allclose(features(example), before, rtol=1e-2, atol=1e-2 * float(before.abs().max()))
     if not same:
         # Something else reads the convolution's output too.
         unfold(model, folds)
@@ -89,7 +92,7 @@ def _foldable(model: nn.Module, conv: str, norm: str) -> bool:
     convolution, layer = model.get_submodule(conv), model.get_submodule(norm)
     # Weight-standardised convolutions and the like compute their weights: scaling the parameter would not scale them.
     plain = type(convolution) is nn.Conv2d or type(convolution).__name__ == "Conv2dSame"
-    return plain and layer.affine and bool((_scale(layer).abs() >= SMALLEST_SCALE).all())
+    return plain and layer.affine and layer.running_var is not None and bool((_scale(layer).abs() >= SMALLEST_SCALE).all())
 
 
 def _scale(norm: nn.Module) -> Tensor:

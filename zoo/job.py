@@ -161,7 +161,7 @@ def _accelerate(
     """Find the device, choose precision and layout on it, and start Accelerate with them."""
     from accelerate import PartialState
 
-    state = PartialState()
+    state = PartialState(cpu=launch.on_cpu())
     if state.num_processes != start.processes:
         raise ZooError("launch", f"asked for {start.processes} processes, running {state.num_processes}", "set ACCELERATE_USE_CPU=true on CPUs")
     built.model.to(state.device)
@@ -190,6 +190,7 @@ def _accelerate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         accelerator = Accelerator(
+            cpu=launch.on_cpu(),
             mixed_precision={"fp32": "no"}.get(choice.precision, choice.precision),
             # Micro-batches are ours: Accelerate would divide the last, partial group by the full count.
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),

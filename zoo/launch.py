@@ -52,22 +52,26 @@ def check(launch: Launch, recipe: Recipe) -> None:
     """See that what the recipe asks for is to be had here.
 
     Raises:
-        ZooError: fp16 without a GPU, several processes without devices, or another precision asked of the launcher.
+        ZooError: fp16 without a GPU, or another precision asked of the launcher.
     """
-    import torch
-
-    use_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
-    gpu = torch.cuda.is_available() and not use_cpu
-    if launch.processes > 1 and not torch.cuda.is_available() and not use_cpu and "ACCELERATE_MIXED_PRECISION" in os.environ:
-        # Accelerate would start so many runs that each believe to be the only one.
-        text = f"asked for {launch.processes} processes without GPUs, they would not know of each other"
-        raise ZooError("launch", text, "set ACCELERATE_USE_CPU=true")
-    if recipe.train.precision == "fp16" and not gpu:
+    if recipe.train.precision == "fp16" and on_cpu():
         raise ZooError("train.precision", "fp16 needs a GPU", "use auto, bf16 or fp32")
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     ours = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
     if asked not in ("no", ours):
         raise ZooError("launch", f"--mixed_precision {asked}, but train.precision is {recipe.train.precision}", f"set train.precision={asked}")
+
+
+def on_cpu() -> bool:
+    """Whether to train on CPUs: there is nothing else, or `ACCELERATE_USE_CPU` asks for it.
+
+    Accelerate is told explicitly: left alone it would start several processes of a machine without a GPU so
+    that each believes to be the only one.
+    """
+    import torch
+
+    asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
+    return asked or not torch.accelerator.is_available()
 
 
 def set_threads(asked: int | str, launch: Launch) -> int:
