@@ -48,7 +48,9 @@ def made(side: int = 16, channels_last: bool = False, aspects: np.ndarray | None
 ALL = np.random.default_rng(1).permutation(COUNT)
 
 
-def batch(name: str, step: int = 3, seed: int = 0, part: slice = slice(None), size: int = 24, **kwargs: Any) -> tuple[Tensor, Tensor]:
+def batch(
+    name: str, step: int = 3, seed: int = 0, part: slice = slice(None), size: int = 24, **kwargs: Any
+) -> tuple[Tensor, Tensor]:
     return made(**kwargs).training(ALL, part, size, options(name), seed, step)
 
 

@@ -17,7 +17,9 @@ from zoo.run import Console, Run, newest_unfinished
 def test_the_surface_is_what_it_is() -> None:
     parser = build_parser()
     commands = parser._subparsers._group_actions[0].choices  # type: ignore[union-attr]
-    flags = {name: sorted(flag for action in command._actions for flag in action.option_strings) for name, command in commands.items()}
+    flags = {
+        name: sorted(flag for action in command._actions for flag in action.option_strings) for name, command in commands.items()
+    }
     assert flags == {
         "train": ["--debug", "--help", "--resume", "-h"],
         "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
@@ -98,7 +100,15 @@ def test_an_output_root_that_is_a_file(tmp_path: Path) -> None:
 def test_rows_are_as_wide_as_their_heading(capsys: pytest.CaptureFixture[str]) -> None:
     from zoo.run import heading, row
 
-    values = {"epoch": 3, "step": 1200, "lr": 5e-4, "train.loss": 1.25, "train.accuracy": 0.5, "val.loss": None, "val.accuracy": 1.0}
+    values = {
+        "epoch": 3,
+        "step": 1200,
+        "lr": 5e-4,
+        "train.loss": 1.25,
+        "train.accuracy": 0.5,
+        "val.loss": None,
+        "val.accuracy": 1.0,
+    }
     values |= {"images_per_second": 12345.6, "data_share": 0.01, "seconds": 60.0}
     assert len(heading(["val"])) == len(row(values, ["val"]))
     Console(quiet=True).line("silence")

@@ -64,7 +64,8 @@ def test_what_is_no_recipe_is_one_line(tmp_path: Path, text: str, line: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "place"), [("b: 1\na: 'x", "r:2:6"), ("a: {b: 1", "r:1:9"), ("a: b: c", "r:1:5"), ("a: 1\n---\nb: 2\n", "r:2:1"), ("a: \0", "r")]
+    ("text", "place"),
+    [("b: 1\na: 'x", "r:2:6"), ("a: {b: 1", "r:1:9"), ("a: b: c", "r:1:5"), ("a: 1\n---\nb: 2\n", "r:2:1"), ("a: \0", "r")],
 )
 def test_broken_yaml_names_the_place(tmp_path: Path, text: str, place: str) -> None:
     (line,) = mistakes(tmp_path, text)
@@ -73,7 +74,11 @@ def test_broken_yaml_names_the_place(tmp_path: Path, text: str, place: str) -> N
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
-    for path, text in [(tmp_path / "none.yaml", "no such recipe"), (tmp_path, "is a directory"), (tmp_path / "latin.yaml", "not UTF-8")]:
+    for path, text in [
+        (tmp_path / "none.yaml", "no such recipe"),
+        (tmp_path, "is a directory"),
+        (tmp_path / "latin.yaml", "not UTF-8"),
+    ]:
         with pytest.raises(ZooError, match=text):
             recipe.load(path)
 
@@ -149,14 +154,18 @@ def test_all_mistakes_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
 
 
 def test_overrides_are_yaml_and_name_themselves(tmp_path: Path) -> None:
-    found = load(tmp_path, GOOD, "optim.lr=3e-4", "train.clip_grad=1", "image_size.start=64", "image_size.end=96", "schedule=linear")
+    found = load(
+        tmp_path, GOOD, "optim.lr=3e-4", "train.clip_grad=1", "image_size.start=64", "image_size.end=96", "schedule=linear"
+    )
     assert (found.optim.lr, found.train.clip_grad, found.schedule.kind) == (3e-4, 1.0, "linear")
     assert (found.image_size.start, found.image_size.end) == (64, 96)
     assert mistakes(tmp_path, GOOD, "optim.lr=fast", "train.epoch=3") == [
         "optim.lr: expected a number, found 'fast' (e.g. 0.0005)",
         "train.epoch: unknown key (did you mean 'train.epochs'?)",
     ]
-    assert mistakes(tmp_path, GOOD, "schedule.kind=lineer")[0].startswith("schedule.kind: unknown 'lineer' (did you mean 'linear'?")
+    assert mistakes(tmp_path, GOOD, "schedule.kind=lineer")[0].startswith(
+        "schedule.kind: unknown 'lineer' (did you mean 'linear'?"
+    )
     assert mistakes(tmp_path, GOOD, "optim.lr=[1")[0].startswith("optim.lr: not valid YAML: ")
     assert mistakes(tmp_path, GOOD, "optim={lr: 1, lr: 2}") == ["optim: duplicate key 'lr' (keep one)"]
     assert mistakes(tmp_path, GOOD, "=3") == ["command line: '=3': expected section.key=value (e.g. optim.lr=5.0e-4)"]
@@ -257,8 +266,14 @@ def test_every_option_is_described() -> None:
 
 def test_rules_across_sections_are_all_told(tmp_path: Path) -> None:
     text = GOOD.replace("synthetic", "synthetic, val_fraction: 0") + "schedule: {warmup_epochs: 99}\ntrain: {accumulate: 999}\n"
-    assert [line.split(" ")[1] for line in mistakes(tmp_path, text)] == ["eval.select_by:", "schedule.warmup_epochs:", "train.accumulate:"]
-    assert mistakes(tmp_path, GOOD, "eval.select_by=last", "train.patience=2")[0].startswith("train.patience: needs a metric of val")
+    assert [line.split(" ")[1] for line in mistakes(tmp_path, text)] == [
+        "eval.select_by:",
+        "schedule.warmup_epochs:",
+        "train.accumulate:",
+    ]
+    assert mistakes(tmp_path, GOOD, "eval.select_by=last", "train.patience=2")[0].startswith(
+        "train.patience: needs a metric of val"
+    )
 
 
 def test_sizes_grow_in_multiples_and_end_at_the_end(tmp_path: Path) -> None:

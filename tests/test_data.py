@@ -48,7 +48,9 @@ def files_of(split: splits.Split | None) -> set[int]:
 
 
 def test_train_val_and_test_folders(image_folder: Draw) -> None:
-    root = image_folder({"train/b": 4, "train/a/deep": 3, "validation/a": 1, "validation/b": 2, "test/a": 2, "test/b": 1, ".git/x": 1})
+    root = image_folder(
+        {"train/b": 4, "train/a/deep": 3, "validation/a": 1, "validation/b": 2, "test/a": 2, "test/b": 1, ".git/x": 1}
+    )
     found = load(root)
     assert found.classes == ("a", "b")
     assert [counts(part) for part in (found.train, found.val, found.test)] == [[3, 4], [1, 2], [2, 1]]
@@ -80,7 +82,9 @@ def test_classes_of_one_image_leave_no_val(image_folder: Draw) -> None:
     assert len(found.train) == 2
 
 
-@pytest.mark.parametrize(("limit", "taken"), [(14, [10, 3, 1]), (3, [1, 1, 1]), (20, [14, 5, 1]), (28, [20, 7, 1]), (99, [20, 7, 1])])
+@pytest.mark.parametrize(
+    ("limit", "taken"), [(14, [10, 3, 1]), (3, [1, 1, 1]), (20, [14, 5, 1]), (28, [20, 7, 1]), (99, [20, 7, 1])]
+)
 def test_max_train_takes_the_first_by_name_and_some_of_every_class(image_folder: Draw, limit: int, taken: list[int]) -> None:
     root = image_folder({"train/a": 20, "train/b": 7, "train/c": 1, "test/a": 3, "test/b": 3})
     found = load(root, max_train=limit, val_fraction=0.0, max_test=2)
@@ -322,8 +326,13 @@ def test_a_cache_that_cannot_be_written(image_folder: Draw, tmp_path: Path, monk
     assert "the pixel store cannot be written" in refused(root)
 
 
-@pytest.mark.parametrize(("size", "image_size", "stored"), [((40, 30), 224, 40), ((600, 300), 64, 256), ((800, 600), 224, 384), ((600, 300), 224, 576), ((4, 4), 32, 8)])
-def test_images_are_kept_as_large_as_training_needs(image_folder: Draw, size: tuple[int, int], image_size: int, stored: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "image_size", "stored"),
+    [((40, 30), 224, 40), ((600, 300), 64, 256), ((800, 600), 224, 384), ((600, 300), 224, 576), ((4, 4), 32, 8)],
+)
+def test_images_are_kept_as_large_as_training_needs(
+    image_folder: Draw, size: tuple[int, int], image_size: int, stored: int
+) -> None:
     found = load(image_folder({"a": 2, "b": 1}, size=size), size=image_size)
     assert found.train.pixels.images.shape == (3, 3, stored, stored)
     assert found.train.pixels.aspects == pytest.approx(size[0] / size[1])
@@ -342,7 +351,9 @@ def test_digits_are_whole_and_their_test_set_is_fixed() -> None:
 
 
 def test_synthetic_images_are_the_same_in_every_run() -> None:
-    found, again = (data.Synthetic(classes=3, train_images=30, test_images=6, size=10).load(seed, 32, "bicubic") for seed in (0, 1))
+    found, again = (
+        data.Synthetic(classes=3, train_images=30, test_images=6, size=10).load(seed, 32, "bicubic") for seed in (0, 1)
+    )
     assert np.array_equal(found.train.pixels.images, again.train.pixels.images)
     assert (found.train.pixels.images.shape, found.classes) == ((30, 3, 10, 10), ("class0", "class1", "class2"))
 
@@ -392,7 +403,9 @@ def test_damaged_cifar_is_named_with_its_sums(cifar: Path) -> None:
     with pytest.raises(ZooError) as error:
         data.Cifar10(root=cifar).load(0, 32, "bicubic")
     found = hashlib.md5(file.read_bytes()).hexdigest()
-    assert error.value.lines == [f"data.root: {file} is damaged: md5 {found}, expected {expected} (delete it, it is downloaded again)"]
+    assert error.value.lines == [
+        f"data.root: {file} is damaged: md5 {found}, expected {expected} (delete it, it is downloaded again)"
+    ]
 
 
 @pytest.mark.parametrize(("kind", "name"), [(data.Cifar10, "CIFAR10"), (data.FashionMnist, "FashionMNIST")])

@@ -19,7 +19,12 @@ def lively(model: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(1)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for tensor, low, high in [(module.running_mean, -0.2, 0.2), (module.running_var, 0.5, 2), (module.weight, 0.5, 1.5), (module.bias, -0.2, 0.2)]:
+            for tensor, low, high in [
+                (module.running_mean, -0.2, 0.2),
+                (module.running_var, 0.5, 2),
+                (module.weight, 0.5, 1.5),
+                (module.bias, -0.2, 0.2),
+            ]:
                 tensor.data.uniform_(low, high, generator=generator)
     return model.eval()
 

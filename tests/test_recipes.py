@@ -29,7 +29,11 @@ def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None
     original = recipe.load(Path(name))
     fixed = original.image_size.start == original.image_size.end
     # Networks of any size take their steps at a small one.
-    size = [f"image_size={original.image_size.end}"] if fixed and "vit" in name + original.backbone.name or "swin" in name or "deit" in name else ["image_size=64"]
+    size = (
+        [f"image_size={original.image_size.end}"]
+        if fixed and "vit" in name + original.backbone.name or "swin" in name or "deit" in name
+        else ["image_size=64"]
+    )
     overrides = [
         *size, "data={kind: synthetic, train_images: 20, test_images: 10}", "backbone.weights=random", f"output.root={tmp_path}",
         "train.batch_size=10", "train.epochs=1", "schedule.warmup_epochs=0", "train.precision=fp32", "train.channels_last=true",

@@ -51,7 +51,9 @@ def split_of(images: list[Image.Image]) -> Split:
 @pytest.mark.parametrize("side", [32, 48, 100])
 def test_evaluation_is_timms_transform_on_small_images(kernel: str, crop: float, size: int, side: int) -> None:
     images = small(side)
-    found, targets = batches.Batches(split_of(images), way(kernel, crop), 3, torch.device("cpu")).evaluation(np.array([2, 0, 1]), size)
+    found, targets = batches.Batches(split_of(images), way(kernel, crop), 3, torch.device("cpu")).evaluation(
+        np.array([2, 0, 1]), size
+    )
     assert targets.tolist() == [2, 0, 1]
     assert found.shape == (3, 3, size, size)
     assert apart(found, timms([images[2], images[0], images[1]], size, kernel, crop)).max() < 0.5

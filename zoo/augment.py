@@ -54,7 +54,9 @@ class RandomResized(Section):
     """A random part of the image, enlarged to the training size (Inception's crop, Szegedy et al. 2015)."""
 
     kind: Literal["random_resized"] = "random_resized"
-    scale: tuple[float, float] = Field(default=(0.35, 1.0), strict=False, description="Least and largest share of the image's area.")
+    scale: tuple[float, float] = Field(
+        default=(0.35, 1.0), strict=False, description="Least and largest share of the image's area."
+    )
     ratio: tuple[float, float] = Field(default=(3 / 4, 4 / 3), strict=False, description="Least and largest width over height.")
 
     @field_validator("scale")

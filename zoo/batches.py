@@ -48,7 +48,9 @@ class Batches:
         self.device, self.channels_last = device, channels_last
         self.targets = torch.from_numpy(split.targets).to(device)
         images = split.pixels.images
-        self.resident = torch.from_numpy(np.array(images)).to(device) if device.type != "cpu" and images.nbytes <= RESIDENT_BYTES else None
+        self.resident = (
+            torch.from_numpy(np.array(images)).to(device) if device.type != "cpu" and images.nbytes <= RESIDENT_BYTES else None
+        )
 
     def __len__(self) -> int:
         return len(self.split)
@@ -105,9 +107,7 @@ class Batches:
             images = self._on_device(self.split.pixels.images[index])
         way = self.preprocessing
         boxes_on_device = self._on_device(boxes.astype(np.float32))
-        return resample(
-            images, boxes_on_device, size, way.kernel, way.normalise, channels_last=self.channels_last, exact=exact
-        )
+        return resample(images, boxes_on_device, size, way.kernel, way.normalise, channels_last=self.channels_last, exact=exact)
 
     def _draw(self, positions: np.ndarray, size: int, augment: Augment, generator: np.random.Generator) -> _Drawn:
         """Draw for the global batch; every option has its own draws, made whether or not it is on."""

@@ -56,7 +56,9 @@ def save(root: Path, step: int, checkpoint: Checkpoint) -> Path:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         for name, tensors in checkpoint.tensors.items():
-            save_file({key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}, staging / f"{name}.safetensors")
+            save_file(
+                {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}, staging / f"{name}.safetensors"
+            )
         (staging / "state.json").write_text(json.dumps(checkpoint.state), encoding="utf-8")
         manifest = {path.name: _digest(path) for path in sorted(staging.iterdir())}
         (staging / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -83,7 +85,9 @@ def load(folder: Path) -> Checkpoint:
         for name, digest in manifest.items():
             if _digest(folder / name) != digest:
                 raise ZooError(str(folder), f"damaged: {name}", "use an earlier checkpoint")
-        tensors = {name.removesuffix(".safetensors"): load_file(folder / name) for name in manifest if name.endswith(".safetensors")}
+        tensors = {
+            name.removesuffix(".safetensors"): load_file(folder / name) for name in manifest if name.endswith(".safetensors")
+        }
         return Checkpoint(tensors, json.loads((folder / "state.json").read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise ZooError(str(folder), f"damaged: {Path(error.filename).name} is missing", "use an earlier checkpoint") from None

@@ -58,10 +58,14 @@ def build_parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", parents=[common], help="run a recipe", description="Run a recipe.")
     train.add_argument("recipe", metavar="RECIPE", type=Path, help="a recipe file, or the name of a shipped one")
     train.add_argument("overrides", metavar="key=value", nargs="*", help="options to change, e.g. optim.lr=1e-3")
-    train.add_argument("--resume", metavar="RUN|auto", help="go on with an interrupted run (auto: the newest of this recipe's name)")
+    train.add_argument(
+        "--resume", metavar="RUN|auto", help="go on with an interrupted run (auto: the newest of this recipe's name)"
+    )
     train.set_defaults(run=_train)
 
-    recipe = commands.add_parser("recipe", parents=[common], help="show a recipe, whole", description="Show a recipe with every option.")
+    recipe = commands.add_parser(
+        "recipe", parents=[common], help="show a recipe, whole", description="Show a recipe with every option."
+    )
     recipe.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help="a recipe file, or the name of a shipped one")
     recipe.add_argument("overrides", metavar="key=value", nargs="*", help="options to change")
     recipe.add_argument("--schema", action="store_true", help="print the JSON schema of recipes")

@@ -349,7 +349,7 @@ def _fields_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[S
     """The section that holds the last field on a path, and that field (None where it has none)."""
     owner, found = section, None
     for part in loc:
-        options = _options(found.annotation, found.metadata) if found is not None else []
+        options = sections_of(found.annotation, found.metadata) if found is not None else []
         for option in options:
             kinds = get_args(option.model_fields["kind"].annotation) if "kind" in option.model_fields else ()
             if part in kinds:
@@ -364,15 +364,15 @@ def _fields_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[S
 
 def _owner(section: type[Section], loc: Sequence[str | int]) -> type[Section]:
     owner, found = _fields_at(section, loc[:-1])
-    options = _options(found.annotation, found.metadata) if found is not None else []
+    options = sections_of(found.annotation, found.metadata) if found is not None else []
     return options[0] if options else owner
 
 
-def _options(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[Section]]:
+def sections_of(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[Section]]:
     """The sections that a field may hold."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
-    return [option for part in get_args(annotation) for option in _options(part)]
+    return [option for part in get_args(annotation) for option in sections_of(part)]
 
 
 _KINDS = {
@@ -407,7 +407,7 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     if code == "union_tag_invalid":
         return unknown(context["tag"], _quoted(detail, "expected_tags"))
     if code == "union_tag_not_found":
-        kinds = [kind for option in _options(found.annotation) for kind in get_args(option.model_fields["kind"].annotation)]
+        kinds = [kind for option in sections_of(found.annotation) for kind in get_args(option.model_fields["kind"].annotation)]
         return f"kind is missing (one of: {', '.join(kinds)})"
     if code == "value_error":
         return str(context["error"])
@@ -431,7 +431,7 @@ def unknown(value: Any, known: Sequence[str], other: str = "") -> str:
 def _example(found: Any) -> str:
     if found is None:
         return ""
-    if not found.examples and (sections := _options(found.annotation)):
+    if not found.examples and (sections := sections_of(found.annotation)):
         return f" (e.g. {_sample(sections[0])})"
     for example in [*(found.examples or []), found.default]:
         if isinstance(example, bool):
@@ -448,7 +448,11 @@ def _example(found: Any) -> str:
 def _sample(section: type[Section]) -> str:
     """The shortest mapping that shows how a section is written: its kind, or what it needs, or its first key."""
     fields = section.model_fields
-    key = "kind" if "kind" in fields else next((name for name, option in fields.items() if option.is_required()), next(iter(fields)))
+    key = (
+        "kind"
+        if "kind" in fields
+        else next((name for name, option in fields.items() if option.is_required()), next(iter(fields)))
+    )
     example = (fields[key].examples or [fields[key].default])[0]
     return f"{{{key}: {example}}}"
 

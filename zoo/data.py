@@ -34,7 +34,9 @@ class _Common(Section):
 
 class _Torchvision(_Common):
     root: Path = Field(
-        default=Path("~/.cache/zoo/data"), validate_default=False, description="Folder of the archive, downloaded there on first use."
+        default=Path("~/.cache/zoo/data"),
+        validate_default=False,
+        description="Folder of the archive, downloaded there on first use.",
     )
 
     def download(self, name: str, seed: int) -> Splits:
@@ -97,7 +99,9 @@ class Folder(_Common):
             test_fraction=self.test_fraction,
             quiet=quiet,
         )
-        return splits.arrange(classes, sets["train"], sets.get("test"), val=sets.get("val"), **self.limits(), seed=seed, notes=notes)
+        return splits.arrange(
+            classes, sets["train"], sets.get("test"), val=sets.get("val"), **self.limits(), seed=seed, notes=notes
+        )
 
 
 class Digits(_Common):

@@ -18,13 +18,16 @@ class Finetune(Section):
     """How much of the backbone is trained, and how fast."""
 
     freeze: int | Literal["none", "backbone"] = Field(
-        default="none", description="none: all is trained; backbone: the head only; N: all but the first N stages (the stem is one)."
+        default="none",
+        description="none: all is trained; backbone: the head only; N: all but the first N stages (the stem is one).",
     )
     batch_norm: Literal["train", "frozen"] = Field(
         default="train",
         description="frozen: the pretrained statistics are used and kept; better for short fine-tunes, and faster: they are folded.",
     )
-    layer_decay: float = Field(default=1.0, gt=0, le=1, description="Factor of the learning rate from one layer to the one before.")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="Factor of the learning rate from one layer to the one before."
+    )
     head_lr_scale: float = Field(default=1.0, gt=0, description="Factor of the head's learning rate.")
     probe_first: bool = Field(default=False, description="Start the head from a fit on the frozen backbone's features.")
 

@@ -123,11 +123,16 @@ def _say(job: Job, run: Run, result: dict[str, Any]) -> None:
     epoch = f"epoch {result['selected_epoch']} by {result['selected_by']}"
     if test:
         low, high = test["ci95"]
-        console.fact("test", f"accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) on {test['n']:,} images, {epoch}")
+        console.fact(
+            "test", f"accuracy {test['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}) on {test['n']:,} images, {epoch}"
+        )
     elif result["val"]:
         console.fact("val", f"accuracy {result['val']['accuracy']:.2%}, {epoch}; the data has no test set")
     train = result["train"]
-    console.fact("train", f"{train['seconds']:.0f} s, {train['images_per_second']:,.0f} images/s, peak memory {train['peak_memory_mb']:,.0f} MB")
+    console.fact(
+        "train",
+        f"{train['seconds']:.0f} s, {train['images_per_second']:,.0f} images/s, peak memory {train['peak_memory_mb']:,.0f} MB",
+    )
     console.fact("run", f"{run.path} (result.json, model/, curves.svg{', confusion.svg' if test else ''})")
 
 
@@ -137,5 +142,3 @@ def peak_memory_mb() -> float:
         return torch.cuda.max_memory_allocated() / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-

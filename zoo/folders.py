@@ -75,7 +75,12 @@ def scan(root: Path) -> Tree:
         if lacking:
             notes.append(f"{split} has no images of: {', '.join(lacking)}")
     parts = {
-        split: [(image, label) for label, name in enumerate(classes) if name in names[split] for image in _images(path / name, root, ignored)]
+        split: [
+            (image, label)
+            for label, name in enumerate(classes)
+            if name in names[split]
+            for image in _images(path / name, root, ignored)
+        ]
         for split, path in found.items()
     }
     if ignored:

@@ -120,7 +120,10 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     way = Preprocessing(Normalise(facts["mean"], facts["std"]), facts["interpolation"], preprocessing["crop_pct"])
     task = _task(recipe, accelerator, built, data, way, choice, frozen)
     device_name = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "cpu"
-    console.fact("device", f"{device_name}, {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {threads} threads each")
+    console.fact(
+        "device",
+        f"{device_name}, {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {threads} threads each",
+    )
     console.fact("precision", str(choice))
     console.fact("schedule", _schedule_text(task))
     return Job(recipe, task, data, built, preprocessing, folds, choice, threads, console, device_name)
@@ -137,7 +140,9 @@ def _try_size(name: str, model: torch.nn.Module, side: int) -> None:
         model.eval()(_example(side))
     except (AssertionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ZooError("image_size", f"{name} does not take {side} px: {reason}", "use its own size, or a multiple of its stride") from None
+        raise ZooError(
+            "image_size", f"{name} does not take {side} px: {reason}", "use its own size, or a multiple of its stride"
+        ) from None
 
 
 def _check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
@@ -147,12 +152,20 @@ def _check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
     micro = recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
     smallest = count // -(-count // size)
     if smallest < start.processes * micro:
-        raise ZooError("train.batch_size", f"{size} is too small for {start.processes} processes x {micro} micro-batches", "raise it")
+        raise ZooError(
+            "train.batch_size", f"{size} is too small for {start.processes} processes x {micro} micro-batches", "raise it"
+        )
     if smallest == start.processes * micro and recipe.finetune.batch_norm == "train" and smallest < count:
         # One image at a time has no statistics of its own.
-        raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", "raise it, or set finetune.batch_norm: frozen")
+        raise ZooError(
+            "train.batch_size", "leaves one image for BatchNorm to average over", "raise it, or set finetune.batch_norm: frozen"
+        )
     if data.val is None and recipe.eval.select_by != "last":
-        raise ZooError("eval.select_by", f"{recipe.eval.select_by} needs validation images, and there are none", "set data.val_fraction, or use last")
+        raise ZooError(
+            "eval.select_by",
+            f"{recipe.eval.select_by} needs validation images, and there are none",
+            "set data.val_fraction, or use last",
+        )
 
 
 def _accelerate(
@@ -163,7 +176,11 @@ def _accelerate(
 
     state = PartialState(cpu=launch.on_cpu())
     if state.num_processes != start.processes:
-        raise ZooError("launch", f"asked for {start.processes} processes, running {state.num_processes}", "set ACCELERATE_USE_CPU=true on CPUs")
+        raise ZooError(
+            "launch",
+            f"asked for {start.processes} processes, running {state.num_processes}",
+            "set ACCELERATE_USE_CPU=true on CPUs",
+        )
     built.model.to(state.device)
     if resumed:
         # A resumed run goes on as it began: measured anew, it could choose differently.
@@ -314,7 +331,11 @@ def _open_run(job: Job, resume: Path | None) -> Run:
         run.write_json(
             "environment.json",
             environment(
-                device=job.device_name, processes=accelerator.num_processes, threads=job.threads, choice=str(job.choice), weights=job.built.source
+                device=job.device_name,
+                processes=accelerator.num_processes,
+                threads=job.threads,
+                choice=str(job.choice),
+                weights=job.built.source,
             ),
         )
     if recipe.output.track:

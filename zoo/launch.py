@@ -59,7 +59,11 @@ def check(launch: Launch, recipe: Recipe) -> None:
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     ours = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
     if asked not in ("no", ours):
-        raise ZooError("launch", f"--mixed_precision {asked}, but train.precision is {recipe.train.precision}", f"set train.precision={asked}")
+        raise ZooError(
+            "launch",
+            f"--mixed_precision {asked}, but train.precision is {recipe.train.precision}",
+            f"set train.precision={asked}",
+        )
 
 
 def on_cpu() -> bool:

@@ -23,7 +23,7 @@ class Optim(Section):
     name: str = Field(default="adamw", description="timm's name of the optimizer.")
     lr: float = Field(default=5e-4, gt=0, description="Peak learning rate, at the global batch size.")
     weight_decay: float = Field(default=0.05, ge=0, description="Weight decay; biases and norms have none.")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum, or the first beta of the Adam family.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum, or the first beta (0.9: the optimizer's own).")
     beta2: float | None = Field(default=None, gt=0, lt=1, examples=[0.99], description="Second beta; null: the optimizer's own.")
 
     @field_validator("name")
@@ -141,17 +141,31 @@ def build(
     if optim.name in ("adam", "adamw", "nesterov", "sgd", "momentum"):
         # One kernel over all tensors; torch.optim has it for these, on CPU and CUDA.
         extra["fused"] = True
-    if optim.beta2 is not None:
-        extra["betas"] = (optim.momentum, optim.beta2)
     try:
         optimizer = timm.optim.create_optimizer_v2(
             groups, opt=optim.name, lr=optim.lr, weight_decay=optim.weight_decay, momentum=optim.momentum, **extra
         )
     except (TypeError, ValueError, AssertionError, ImportError, RuntimeError, NameError) as error:
         raise ZooError("optim.name", f"{optim.name} cannot be created: {error}", "use adamw or sgd") from None
+    if getattr(optimizer, "is_second_order", False):
+        raise ZooError("optim.name", f"{optim.name} cannot be created: it needs second derivatives", "use adamw or sgd")
+    _set_betas(optim, optimizer)
     # The first step sets the learning rate; a tensor there would be shared between groups.
     assert not any(isinstance(group["lr"], torch.Tensor) for group in optimizer.param_groups)
     return optimizer
+
+
+def _set_betas(optim: Optim, optimizer: Optimizer) -> None:
+    """Give an optimizer the recipe's betas, where they are not the defaults: its own may be others."""
+    own = optimizer.defaults.get("betas")
+    if optim.beta2 is not None and own is None:
+        raise ZooError("optim.beta2", f"{optim.name} has no second beta", "leave it out")
+    if own is None:
+        return
+    first = own[0] if optim.momentum == Optim.model_fields["momentum"].default else optim.momentum
+    second = own[1] if optim.beta2 is None else optim.beta2
+    for group in optimizer.param_groups:
+        group["betas"] = (first, second, *own[2:])
 
 
 def parameter_groups(
@@ -185,7 +199,9 @@ def layer_depths(model: nn.Module, *, coarse: bool = False) -> dict[str, int]:
     from timm.models import group_parameters
 
     if not hasattr(model, "group_matcher"):
-        raise ZooError("finetune", f"{type(model).__name__} does not name its layers", "use freeze: none|backbone and layer_decay: 1")
+        raise ZooError(
+            "finetune", f"{type(model).__name__} does not name its layers", "use freeze: none|backbone and layer_decay: 1"
+        )
     return group_parameters(model, model.group_matcher(coarse=coarse), reverse=True)
 
 

@@ -51,7 +51,9 @@ def start_head(accelerator: Accelerator, model: nn.Module, batches: Batches, siz
     return float(((features @ weight.T + bias).argmax(1) == targets).double().mean())
 
 
-def logistic_regression(features: Tensor, targets: Tensor, classes: int, *, penalty: float = 1e-3, steps: int = 60) -> tuple[Tensor, Tensor]:
+def logistic_regression(
+    features: Tensor, targets: Tensor, classes: int, *, penalty: float = 1e-3, steps: int = 60
+) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression by L-BFGS, on standardised features.
 
     Args:

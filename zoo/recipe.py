@@ -21,8 +21,6 @@ from zoo.metrics import METRICS
 from zoo.optim import Cosine, Optim, Schedule
 
 
-
-
 class ImageSize(Section):
     """The side of training images in pixels, growing from `start` to `end` where they differ. Evaluation uses `end`."""
 
@@ -56,17 +54,31 @@ class Train(Section):
     accumulate: int | Literal["auto"] = Field(
         default="auto", description="Micro-batches a step is split into on each process; auto: as few as fit into memory."
     )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(default="auto", description="auto: the fastest, measured at the start.")
-    channels_last: bool | Literal["auto"] = Field(default="auto", description="Memory layout; auto: the faster, measured at the start.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="auto: the fastest, measured at the start."
+    )
+    channels_last: bool | Literal["auto"] = Field(
+        default="auto", description="Memory layout; auto: the faster, measured at the start."
+    )
     compile: bool = Field(default=False, description="Compile the model (torch.compile).")
-    threads: int | Literal["auto"] = Field(default="auto", description="CPU threads of each process; auto: the cores divided by the processes.")
+    threads: int | Literal["auto"] = Field(
+        default="auto", description="CPU threads of each process; auto: the cores divided by the processes."
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: each class weighs as much in the loss as any other, however few its images."
     )
     clip_grad: float | None = Field(default=None, gt=0, examples=[1.0], description="Largest norm of the gradient.")
-    ema: float | None = Field(default=None, gt=0, lt=1, examples=[0.99], description="Decay of an average of the weights, which is then evaluated and saved.")
-    patience: int | None = Field(default=None, ge=1, examples=[3], description="Stop after so many evaluations without a better one.")
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        examples=[0.99],
+        description="Decay of an average of the weights, which is then evaluated and saved.",
+    )
+    patience: int | None = Field(
+        default=None, ge=1, examples=[3], description="Stop after so many evaluations without a better one."
+    )
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Of everything random.")
 
     @field_validator("accumulate", "threads")
@@ -126,7 +138,9 @@ class Output(Section):
 class Recipe(Section):
     """A run, whole: `zoo recipe RECIPE` prints it."""
 
-    name: str | None = Field(default=None, examples=["my-run"], description="Name of the run folder; null: the recipe's file name.")
+    name: str | None = Field(
+        default=None, examples=["my-run"], description="Name of the run folder; null: the recipe's file name."
+    )
     backbone: Backbone = Field(description="The network and its weights.")
     data: Data = Field(description="The images.")
     image_size: Annotated[ImageSize, Shorthand(_image_size, {"type": "integer"}, "a whole number or {start, end}")] = Field(
@@ -143,7 +157,9 @@ class Recipe(Section):
     @field_validator("name")
     @classmethod
     def _folder_name(cls, value: str | None) -> str | None:
-        if value is not None and (not value or value in (".", "..") or any(mark in value for mark in "/\\\0") or value != value.strip()):
+        if value is not None and (
+            not value or value in (".", "..") or any(mark in value for mark in "/\\\0") or value != value.strip()
+        ):
             raise ValueError(f"expected a plain folder name, found {value!r} (e.g. my-run)")
         return value
 

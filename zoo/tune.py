@@ -117,7 +117,9 @@ def _precisions(device: torch.device) -> list[str]:
     return ["bf16", "fp16", "fp32"] if device.type == "cuda" and torch.cuda.is_bf16_supported() else ["fp32"]
 
 
-def _race(model: nn.Module, size: int, batch: int, device: torch.device, candidates: list[tuple[str, bool]]) -> dict[tuple[str, bool], float]:
+def _race(
+    model: nn.Module, size: int, batch: int, device: torch.device, candidates: list[tuple[str, bool]]
+) -> dict[tuple[str, bool], float]:
     """Images per second of each candidate; those that are hopeless on a few images have that figure."""
     few, enough = min(FEW, batch), min(ENOUGH, batch) if device.type == "cpu" else batch
     speeds = {}

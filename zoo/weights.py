@@ -228,7 +228,9 @@ def build(backbone: Backbone, found: Found | None, classes: int, image_size: int
         return Built(_start_head(model, head, backbone.head_init), "random initialisation", "nothing loaded", head)
     overlay, own_head = _overlay(backbone.name, found, classes)
     with _recorded() as seen, exclusive(cache_root() / "weights.lock"):
-        model = _create(backbone.name, image_size, found, num_classes=classes, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs)
+        model = _create(
+            backbone.name, image_size, found, num_classes=classes, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs
+        )
     head = head_parameters(model)
     report = _account(model, head, seen, found, own_head)
     # What the weights were read from must not stay with the model, nor go into an exported one.
