@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_a_batch_is_a_function_of_seed_and_step(name: str, side: int) -> None:
 def test_parts_are_those_of_the_whole_batch(name: str, side: int) -> None:
     images, targets = batch(name, side=side)
     for edges in ([0, 6, 12], [0, 1, 5, 12]):
-        parts = [batch(name, part=slice(*pair), side=side) for pair in zip(edges, edges[1:], strict=False)]
+        parts = [batch(name, part=slice(*pair), side=side) for pair in itertools.pairwise(edges)]
         assert torch.allclose(torch.cat([part for part, _ in parts]), images, atol=1e-5)
         assert torch.allclose(torch.cat([part for _, part in parts]), targets)
 

@@ -76,7 +76,7 @@ def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) 
     loaded = recipe.load(Path("quickstart"), ["train.precision=fp32"])
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     with pytest.raises(ZooError, match="launch: --mixed_precision bf16, but train.precision is fp32"):
-        check(Launch(0, 0, 1, 1), loaded)
+        check(loaded)
 
 
 def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Path) -> None:

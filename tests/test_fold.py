@@ -1,192 +1,95 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 
 import pytest
 import timm
 import torch
-from torch import Tensor, nn
 
-from zoo import finetune, fold
+from zoo.finetune import batch_norms
+from zoo.fold import fold
 
-# What can be folded: all of the first three; in a DenseNet only the norms that read one convolution alone.
-MODELS = {"resnet18": 20, "tf_efficientnet_lite0": 49, "mobilenetv3_small_050": 34, "test_efficientnet": 13}
 EXAMPLE = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
-def lively(model: nn.Module) -> nn.Module:
-    """A model whose statistics and scales are not those of the start."""
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for tensor, low, high in [
-                (module.running_mean, -0.2, 0.2),
-                (module.running_var, 0.5, 2),
-                (module.weight, 0.5, 1.5),
-                (module.bias, -0.2, 0.2),
-            ]:
-                tensor.data.uniform_(low, high, generator=generator)
+def lively(name: str) -> torch.nn.Module:
+    """A model whose BatchNorm layers do something."""
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=5)
+    with torch.no_grad():
+        for _, norm in batch_norms(model):
+            norm.running_mean.normal_(0, 0.1)
+            norm.running_var.uniform_(0.5, 2)
+            norm.weight.uniform_(0.5, 1.5)
+            norm.bias.normal_(0, 0.1)
     return model.eval()
 
 
-class Dense(nn.Module):
-    """Three layers on everything before, as in a DenseNet: norm1 reads a concatenation, norm2 one convolution."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3)
-        self.layers = nn.ModuleList(
-            nn.ModuleDict({"norm1": nn.BatchNorm2d(4 * n), "conv1": nn.Conv2d(4 * n, 8, 1, bias=False), "norm2": nn.BatchNorm2d(8), "conv2": nn.Conv2d(8, 4, 1)})
-            for n in (1, 2, 3)
-        )  # fmt: skip
-        self.head = nn.Linear(16, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts = [self.stem(x)]
-        for layer in self.layers:
-            hidden = layer["conv1"](layer["norm1"](torch.cat(parts, 1)).relu())
-            parts.append(layer["conv2"](layer["norm2"](hidden).relu()))
-        return self.head(torch.cat(parts, 1).mean((2, 3)))
-
-
-class ReadTwice(nn.Module):
-    """The convolution's output is read beside the norm too: folding would change it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 5)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        hidden = self.conv(x)
-        return self.norm(hidden) + hidden
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.forward_features(x).mean((2, 3)))
-
-
-def build(name: str) -> nn.Module:
-    torch.manual_seed(0)
-    return lively(Dense() if name == "dense" else timm.create_model(name, num_classes=5))
-
-
-def norms(model: nn.Module) -> list[nn.Module]:
-    return [module for _, module in finetune.batch_norms(model)]
-
-
-@torch.no_grad()
-def logits(model: nn.Module) -> Tensor:
-    return model.eval()(EXAMPLE)
-
-
-def apart(one: Tensor, other: Tensor) -> float:
-    return float((one - other).abs().max() / other.abs().max())
-
-
-@pytest.mark.parametrize(("name", "count"), [*MODELS.items(), ("dense", 3)])
-def test_folding_changes_no_logits_and_unfolding_gives_everything_back(name: str, count: int) -> None:
-    model = build(name)
-    before, state = logits(model), {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    model.train()
-    folds = fold.fold(model, norms(model), EXAMPLE)
-    assert model.training
-    assert len(folds) == count
-    assert apart(logits(model), before) < 1e-4
-    left = norms(model)
-    assert len(left) == (3 if name == "dense" else 0)
-    fold.unfold(model, folds)
-    after = model.state_dict()
-    assert list(after) == list(state)
-    assert all(torch.allclose(after[key], state[key], rtol=1e-5, atol=1e-6) for key in state)
-    assert apart(logits(model), before) < 1e-4
-
-
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "dense"])
-def test_what_is_learned_while_folded_is_in_the_unfolded_model(name: str) -> None:
-    model = build(name)
-    before = logits(model)
-    folds = fold.fold(model, norms(model), EXAMPLE)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    nn.functional.cross_entropy(model.eval()(EXAMPLE), torch.tensor([1, 2])).backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-    optimizer.step()
-    trained = logits(model)
-    assert apart(trained, before) > 1e-3
-    fold.unfold(model, folds)
-    assert apart(logits(model), trained) < 1e-4
-
-
-def test_one_step_folded_is_near_one_step_unfolded_in_direction() -> None:
-    """The convolution's bias and the norm's bias are the same parameter in other words."""
-    folded, plain = build("test_resnet"), build("test_resnet")
-    fold.fold(folded, norms(folded), EXAMPLE)
-    for model in (folded, plain):
-        nn.functional.cross_entropy(model.eval()(EXAMPLE), torch.tensor([1, 2])).backward()
-    one, other = folded.get_parameter("layer1.0.conv1.bias").grad, plain.get_parameter("layer1.0.bn1.bias").grad
-    assert one is not None
-    assert other is not None
-    assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
-
-
-def test_only_frozen_norms_are_folded() -> None:
-    model = build("resnet18")
-    chosen = [model.get_submodule("bn1"), model.get_submodule("layer1.0.bn2")]
-    assert {one.norm for one in fold.fold(model, chosen, EXAMPLE)} == {"bn1", "layer1.0.bn2"}
-    assert isinstance(model.get_submodule("layer1.1.bn1"), nn.BatchNorm2d)
-
-
-def test_frozen_convolutions_stay_frozen() -> None:
-    model = build("resnet18")
-    frozen = finetune.freeze(finetune.Finetune(freeze=2, batch_norm="frozen"), model, ("fc.weight", "fc.bias"))
-    fold.fold(model, frozen, EXAMPLE)
-    bias = {name: model.get_parameter(f"{name}.bias").requires_grad for name in ("conv1", "layer1.0.conv1", "layer2.0.conv1")}
-    assert bias == {"conv1": False, "layer1.0.conv1": False, "layer2.0.conv1": True}
-
-
-@pytest.mark.parametrize("spoil", ["zero head", "zero scale", "none frozen"])
-def test_what_cannot_be_folded_is_left_alone(spoil: str) -> None:
-    model = lively(ReadTwice()) if spoil == "zero head" else build("dense")
-    if spoil == "zero head":
-        nn.init.zeros_(model.get_parameter("head.weight"))
-    if spoil == "zero scale":
-        for module in norms(model):
-            nn.init.zeros_(module.get_parameter("weight")[:1])
-    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    assert fold.fold(model, [] if spoil == "none frozen" else norms(model), EXAMPLE) == []
-    after = model.state_dict()
-    assert list(after) == list(state)
-    assert all(torch.allclose(after[key], state[key], atol=1e-6) for key in state)
-
-
-# -------------------------------------------------------------------------------------- freezing
-
-HEAD = ("fc.weight", "fc.bias")
-
-
-def trained(freeze: int | str) -> Callable[[str], bool]:
-    model = timm.create_model("test_resnet", num_classes=3)
-    finetune.freeze(finetune.Finetune(freeze=freeze), model, HEAD)  # type: ignore[arg-type]
-    return lambda prefix: any(parameter.requires_grad for name, parameter in model.named_parameters() if name.startswith(prefix))
+def frozen(model: torch.nn.Module) -> list[torch.nn.Module]:
+    return [norm for _, norm in batch_norms(model)]
 
 
 @pytest.mark.parametrize(
-    ("freeze", "learning"),
-    [("none", ["conv1", "layer1", "layer4", "fc"]), (0, ["conv1", "layer1", "layer4", "fc"]), (1, ["layer1", "layer4", "fc"]),
-     (2, ["layer2", "layer4", "fc"]), (5, ["fc"]), ("backbone", ["fc"])],
-)  # fmt: skip
-def test_freezing_stages(freeze: int | str, learning: list[str]) -> None:
-    is_trained = trained(freeze)
-    parts = ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
-    found = [part for part in parts if is_trained(part)]
-    assert found[0] == learning[0]
-    assert found == parts[parts.index(learning[0]) :]
+    ("name", "share"),
+    [("test_resnet", 1), ("test_efficientnet", 1), ("tf_efficientnet_lite0", 1), ("mobilenetv3_small_050", 1), ("densenet121", 0.4), ("test_vit", 0)],
+)
+def test_the_logits_stay_and_so_does_every_tensor(name: str, share: float) -> None:
+    if name == "test_vit":
+        assert fold(timm.create_model(name, num_classes=5, img_size=64), [], EXAMPLE) == 0
+        return
+    model = lively(name)
+    before, logits = copy.deepcopy(model.state_dict()), model(EXAMPLE)
+    norms = frozen(model)
+    assert share * len(norms) <= fold(model, norms, EXAMPLE) <= len(norms)
+    torch.testing.assert_close(model(EXAMPLE), logits, atol=1e-4, rtol=1e-4)
+    assert list(before) == list(model.state_dict())
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-def test_frozen_norms_keep_still() -> None:
-    def count(**options: object) -> int:
-        model = timm.create_model("test_resnet", num_classes=3)
-        return len(finetune.freeze(finetune.Finetune(**options), model, HEAD))  # type: ignore[arg-type]
+def test_gradients_are_those_of_the_separate_layers() -> None:
+    plain, folded = lively("test_efficientnet").double(), lively("test_efficientnet").double()
+    assert fold(folded, frozen(folded), EXAMPLE.double()) > 10
+    for model in (plain, folded):
+        model(EXAMPLE.double()).square().sum().backward()
+    for (name, ours), theirs in zip(folded.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-8, rtol=1e-6, msg=name)
 
-    whole = len(finetune.batch_norms(timm.create_model("test_resnet")))
-    assert count() == 0
-    assert count(batch_norm="frozen") == count(freeze="backbone") == whole
-    assert 0 < count(freeze=2) < whole
+
+def test_a_copy_computes_with_its_own_tensors() -> None:
+    model = lively("test_resnet")
+    fold(model, frozen(model), EXAMPLE)
+    twin = copy.deepcopy(model)
+    logits = model(EXAMPLE)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    assert torch.equal(twin(EXAMPLE), logits)
+
+
+def test_only_what_is_frozen_is_folded() -> None:
+    model = lively("test_resnet")
+    assert fold(model, frozen(model)[:3], EXAMPLE) == 3
+    model.train()
+    running = copy.deepcopy([norm.running_mean for norm in frozen(model)])
+    model(EXAMPLE)
+    assert len(running) == len(frozen(lively("test_resnet"))) - 3
+    assert not any(torch.equal(now.running_mean, then) for now, then in zip(frozen(model), running, strict=True))
+
+
+def test_a_model_that_reads_a_convolution_twice_is_left_alone() -> None:
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            out = self.conv(images)
+            return (self.norm(out) + out).mean((2, 3))
+
+    torch.manual_seed(0)
+    model = Twice().eval()
+    model.norm.running_mean.fill_(0.5)
+    logits = model(EXAMPLE)
+    assert fold(model, [model.norm], EXAMPLE) == 0
+    assert torch.equal(model(EXAMPLE), logits)
+    assert isinstance(model.norm, torch.nn.BatchNorm2d)

@@ -129,7 +129,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def test_layers_without_names_are_an_error() -> None:
-    with pytest.raises(ZooError, match="^finetune: Linear does not name its layers"):
+    with pytest.raises(ZooError, match=r"^finetune: Linear does not name its layers"):
         optim.parameter_groups(nn.Linear(2, 2), 0.1, 0.5, 1.0, set())
 
 

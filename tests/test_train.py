@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
-from zoo import job, recipe
+from zoo import job, recipe, saving
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.train import losses, shares, train_step
 
@@ -97,15 +97,15 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
 ) -> None:
     overrides = [*EVERYTHING, f"finetune.batch_norm={norm}", "output.checkpoint_every=1 step"]
     whole, _ = run(tiny, *overrides)
-    save = job.Saver._save
+    save = saving.Saver._save
 
-    def save_and_stop(self: job.Saver, progress: Any) -> None:
+    def save_and_stop(self: saving.Saver, progress: Any) -> None:
         save(self, progress)
         if progress.step == stop_after:
             raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(job.Saver, "_save", save_and_stop)
+        patch.setattr(saving.Saver, "_save", save_and_stop)
         run(tiny, *overrides)
     folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")
     assert same(whole, folder)
@@ -141,7 +141,7 @@ def test_every_image_of_an_epoch_is_seen_once_and_no_batch_is_tiny(tiny: Path, m
 
     monkeypatch.setattr(job.Batches, "training", training)
     run(tiny, "train.epochs=1", "data.val_fraction=0", "eval.select_by=last", "train.batch_size=19")
-    assert sorted(sum(seen, [])) == list(range(160))
+    assert sorted(position for batch in seen for position in batch) == list(range(160))
     assert {len(batch) for batch in seen} == {17, 18}
 
 

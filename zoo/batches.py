@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo import colour, draws
-from zoo.augment import Augment, centre_square
+from zoo.augment import Augment
 from zoo.resample import Normalise, resample
 from zoo.splits import Split
 

@@ -241,16 +241,15 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
         if not equals or not all(key):
             raise ZooError("command line", f"'{override}': expected section.key=value", "e.g. optim.lr=5.0e-4")
         value = parse(text, name)
-        parent = source.tree
+        parent: dict[str, Any] = source.tree
         for depth, part in enumerate(key[:-1], start=1):
             child = parent.get(str(part))
             if not isinstance(child, dict):
                 if not isinstance(child, str):
                     source.overridden.add(key[:depth])
                 # A short form that stood here stays in force (`schedule: linear`).
-                child = {"kind": child} if isinstance(child, str) else {}
-                parent[str(part)] = child
-            parent = child
+                parent[str(part)] = {"kind": child} if isinstance(child, str) else {}
+            parent = parent[str(part)]
         if key[-1] == "kind" and parent.get("kind", value) != value:
             for other in [other for other in parent if (*key[:-1], other) not in source.overridden]:
                 del parent[other]
@@ -330,7 +329,7 @@ def _quoted(detail: ErrorDetails, name: str) -> list[str]:
 def _key_of(tree: Any, detail: ErrorDetails) -> Key:
     """The place of a pydantic error in the file: its path without the tags of unions."""
     key: list[str | int] = []
-    node = tree
+    node: Any = tree
     code = detail["type"]
     last = len(detail["loc"]) - 1
     for index, part in enumerate(detail["loc"]):
@@ -349,7 +348,7 @@ def _fields_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[S
     """The section that holds the last field on a path, and that field (None where it has none)."""
     owner, found = section, None
     for part in loc:
-        options = sections_of(found.annotation, found.metadata) if found is not None else []
+        options = sections_of(found.annotation) if found is not None else []
         for option in options:
             kinds = get_args(option.model_fields["kind"].annotation) if "kind" in option.model_fields else ()
             if part in kinds:
@@ -364,11 +363,11 @@ def _fields_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[S
 
 def _owner(section: type[Section], loc: Sequence[str | int]) -> type[Section]:
     owner, found = _fields_at(section, loc[:-1])
-    options = sections_of(found.annotation, found.metadata) if found is not None else []
+    options = sections_of(found.annotation) if found is not None else []
     return options[0] if options else owner
 
 
-def sections_of(annotation: Any, metadata: Sequence[Any] = ()) -> list[type[Section]]:
+def sections_of(annotation: Any) -> list[type[Section]]:
     """The sections that a field may hold."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
@@ -395,10 +394,6 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     code, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     _, found = _fields_at(section, detail["loc"])
     example = _example(found)
-    if code == "too_long" or (code == "missing" and isinstance(detail["loc"][-1], int)):
-        return f"expected {len(get_args(found.annotation))} values, found {len(value)}{example}"
-    if code == "missing":
-        return f"missing{example}"
     if code in _BOUNDS:
         bound = next(iter(context.values()))
         return f"must be {_BOUNDS[code]} {bound:g}, found {describe(value)}{example}"
@@ -406,19 +401,30 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
         return unknown(value, _quoted(detail, "expected"))
     if code == "union_tag_invalid":
         return unknown(context["tag"], _quoted(detail, "expected_tags"))
+    if code == "value_error":
+        return str(context["error"])
+    return _missing_text(detail, found) or f"expected {_expected(detail, found)}, found {describe(value)}{example}"
+
+
+def _missing_text(detail: ErrorDetails, found: Any) -> str:
+    """What is said of a key, a kind or a list's values that are missing, '' where none are."""
+    code = detail["type"]
     if code == "union_tag_not_found":
         kinds = [kind for option in sections_of(found.annotation) for kind in get_args(option.model_fields["kind"].annotation)]
         return f"kind is missing (one of: {', '.join(kinds)})"
-    if code == "value_error":
-        return str(context["error"])
-    kind = _KINDS.get(code.split("_")[0])
-    if kind == "a mapping" and found is not None:
-        kind = next((mark.expected for mark in found.metadata if isinstance(mark, Shorthand)), kind)
+    if code == "too_long" or (code == "missing" and isinstance(detail["loc"][-1], int)):
+        return f"expected {len(get_args(found.annotation))} values, found {len(detail['input'])}{_example(found)}"
+    return f"missing{_example(found)}" if code == "missing" else ""
+
+
+def _expected(detail: ErrorDetails, found: Any) -> str:
+    """What should stand where something of another type stands."""
     if found is not None and found.annotation is Path:
-        kind = "a path"
-    if kind:
-        return f"expected {kind}, found {describe(value)}{example}"
-    return f"{detail['msg'][0].lower()}{detail['msg'][1:]}, found {describe(value)}{example}"
+        return "a path"
+    kind = _KINDS.get(detail["type"].split("_")[0], "another value")
+    if kind == "a mapping" and found is not None:
+        return next((mark.expected for mark in found.metadata if isinstance(mark, Shorthand)), kind)
+    return kind
 
 
 def unknown(value: Any, known: Sequence[str], other: str = "") -> str:

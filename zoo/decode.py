@@ -57,7 +57,7 @@ def open_rgb(path: str | Path) -> Image.Image:
         raise Unreadable("not an image") from None
     except Image.DecompressionBombError:
         raise Unreadable(f"more than {MAX_PIXELS // 1_000_000} million pixels") from None
-    except Exception as error:  # noqa: BLE001  Pillow's readers raise struct.error, zlib.error and many more on damaged files
+    except Exception as error:  # Pillow's readers raise struct.error, zlib.error and many more on damaged files
         text = str(error) or type(error).__name__
         raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
 
@@ -102,7 +102,7 @@ def header_size(path: str) -> tuple[int, int]:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             return image.size
-    except Exception:  # noqa: BLE001  the decoder proper will say what is wrong
+    except Exception:  # the decoder proper will say what is wrong
         return 0, 0
 
 

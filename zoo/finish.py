@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import resource
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo import checkpoint, fold, plots, weights
+from zoo import checkpoint, plots, weights
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.run import Run, versions
+from zoo.saving import Job, load_model
 from zoo.train import Progress, evaluate, evaluated, evaluation_batch
-
-if TYPE_CHECKING:
-    from zoo.job import Job
 
 
 def finish(job: Job, run: Run, progress: Progress) -> None:
@@ -29,7 +27,6 @@ def finish(job: Job, run: Run, progress: Progress) -> None:
     if not main:
         return
     model = job.task.averaged.module if job.task.averaged is not None else job.built.model
-    fold.unfold(model, job.folds)
     weights.save(model, run.path / "model", job.data.classes, job.recipe.image_size.end, job.preprocessing)
     title = f"{job.recipe.name}: {job.recipe.backbone.name} on {job.recipe.data.kind}"
     plots.curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
@@ -44,8 +41,6 @@ def finish(job: Job, run: Run, progress: Progress) -> None:
 
 def _select(job: Job, run: Run, progress: Progress) -> int:
     """Load the best epoch's weights, where one was selected; returns the epoch, from 1."""
-    from zoo.job import load_model
-
     task = job.task
     if progress.best is None or task.recipe.eval.select_by == "last":
         return progress.history[-1]["epoch"]
@@ -113,7 +108,7 @@ def _test_result(job: Job, predictions: tuple[Tensor, Tensor] | None) -> dict[st
     return scores | {
         "n": len(targets),
         "ci95": list(interval(scores["accuracy"], len(targets))),
-        "per_class": {name: row for name, row in zip(job.data.classes, rows, strict=True)},
+        "per_class": dict(zip(job.data.classes, rows, strict=True)),
     }
 
 

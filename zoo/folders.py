@@ -47,26 +47,12 @@ def scan(root: Path) -> Tree:
     """
     if not root.is_dir():
         raise ZooError("data.root", f"no such directory: {root}", "point data.root at your image folder")
-    ignored: list[str] = []
-    top: dict[str, Path] = {}
-    for path in _folders(root, root):
-        split = ALIASES.get(path.name, path.name)
-        if split in top:
-            raise ZooError("data.root", f"{top[split]} and {path} are the same split", "keep one")
-        top[split] = path
-    if "train" not in top and top.keys() & {*SPLITS}:
-        raise ZooError("data.root", f"no folder train in {root}, but {', '.join(sorted(top))}", "expected ROOT/train/CLASS/IMAGE")
-    found = {name: top[name] for name in SPLITS if name in top} if "train" in top else {"all": root}
+    found = _split_folders(root)
     names = {split: sorted(path.name for path in _folders(path, root)) for split, path in found.items()}
-    first = "train" if "train" in found else "all"
+    first = next(iter(found))
     classes = names[first]
-    if not classes:
-        raise ZooError("data.root", f"no class folders in {found[first]}", "expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE")
-    for name in classes:
-        if any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name):
-            raise ZooError("data.root", f"the class name {name!a} cannot be written as text", "rename the folder")
-    if len(classes) == 1:
-        raise ZooError("data.root", f"a single class, '{classes[0]}', in {found[first]}", "add a folder for each other class")
+    _check_classes(classes, found[first])
+    ignored: list[str] = []
     notes = []
     for split in found:
         for extra in sorted(set(names[split]) - set(classes)):
@@ -86,6 +72,31 @@ def scan(root: Path) -> Tree:
     if ignored:
         notes.append(f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {shown(ignored[0])}")
     return Tree(classes, parts, notes)
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """The folder of each split, train first; the root itself as `all` where it has no train folder."""
+    top: dict[str, Path] = {}
+    for path in _folders(root, root):
+        split = ALIASES.get(path.name, path.name)
+        if split in top:
+            raise ZooError("data.root", f"{top[split]} and {path} are the same split", "keep one")
+        top[split] = path
+    if "train" in top:
+        return {name: top[name] for name in SPLITS if name in top}
+    if top.keys() & {*SPLITS}:
+        raise ZooError("data.root", f"no folder train in {root}, but {', '.join(sorted(top))}", "expected ROOT/train/CLASS/IMAGE")
+    return {"all": root}
+
+
+def _check_classes(classes: list[str], folder: Path) -> None:
+    if not classes:
+        raise ZooError("data.root", f"no class folders in {folder}", "expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE")
+    for name in classes:
+        if any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name):
+            raise ZooError("data.root", f"the class name {name!a} cannot be written as text", "rename the folder")
+    if len(classes) == 1:
+        raise ZooError("data.root", f"a single class, '{classes[0]}', in {folder}", "add a folder for each other class")
 
 
 def shown(path: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -21,26 +20,10 @@ from zoo.errors import ZooError
 from zoo.finish import finish
 from zoo.recipe import Recipe
 from zoo.resample import Normalise
-from zoo.run import Console, Run, environment, heading, row
+from zoo.run import Console, Run, environment, heading
+from zoo.saving import Job, Saver, restore, splits_shown
 from zoo.splits import Split, Splits
-from zoo.train import Progress, Task, evaluation_batch, fit, optimizer_of
-
-
-@dataclass
-class Job:
-    """What a run is made of, besides the loop's own `Task`."""
-
-    recipe: Recipe
-    task: Task
-    data: Splits
-    built: weights.Built
-    preprocessing: dict[str, Any]
-    folds: list[fold.Fold]
-    choice: tune.Choice
-    threads: int
-    console: Console
-    device_name: str
-    probe_seconds: float = 0.0
+from zoo.train import Progress, Task, evaluation_batch, fit
 
 
 def train(recipe: Recipe, resume: Path | None = None) -> Path:
@@ -58,7 +41,7 @@ def train(recipe: Recipe, resume: Path | None = None) -> Path:
     """
     start = launch.read()
     console = Console(quiet=not start.main)
-    launch.check(start, recipe)
+    launch.check(recipe)
     Run.check(recipe.output.root)
     saved = checkpoint.newest(resume / "checkpoints") if resume else None
     job = set_up(recipe, start, console, saved[1].state if saved else None)
@@ -102,14 +85,14 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     facts = weights.data_config(recipe.backbone.name)
     size = recipe.image_size
     data = recipe.data.load(recipe.train.seed, size.end, facts["interpolation"], quiet=not start.main)
-    _check_data(recipe, data, start)
+    check_data(recipe, data, start)
     torch.manual_seed(recipe.train.seed)
     built = weights.build(recipe.backbone, found, len(data.classes), size.end, grows=size.start != size.end)
     frozen = finetune.freeze(recipe.finetune, built.model, built.head)
     for side in {size.start, size.end}:
         _try_size(recipe.backbone.name, built.model, side)
-    folds = fold.fold(built.model, frozen, _example(size.end)) if frozen else []
-    console.fact("backbone", _backbone_text(recipe, built, folds))
+    folded = fold.fold(built.model, frozen, _example(size.end)) if frozen else 0
+    console.fact("backbone", _backbone_text(recipe, built, folded))
     console.fact("weights", f"{built.source}: {built.report}")
     console.fact("data", f"{recipe.data.kind}: {data}")
     for note in data.notes:
@@ -126,7 +109,7 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     )
     console.fact("precision", str(choice))
     console.fact("schedule", _schedule_text(task))
-    return Job(recipe, task, data, built, preprocessing, folds, choice, threads, console, device_name)
+    return Job(recipe, task, data, built, preprocessing, choice, threads, console, device_name)
 
 
 def _example(side: int) -> Tensor:
@@ -145,7 +128,12 @@ def _try_size(name: str, model: torch.nn.Module, side: int) -> None:
         ) from None
 
 
-def _check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
+def check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
+    """See that the data fits the recipe.
+
+    Raises:
+        ZooError: too few images for the batch size or the processes, or no validation images to select by.
+    """
     size, count = recipe.train.batch_size, len(data.train)
     if size > count:
         raise ZooError("train.batch_size", f"{size}, but only {count} training images", "lower it")
@@ -175,13 +163,14 @@ def _accelerate(
     from accelerate import PartialState
 
     state = PartialState(cpu=launch.on_cpu())
+    device = torch.device(state.device or "cpu")
     if state.num_processes != start.processes:
         raise ZooError(
             "launch",
             f"asked for {start.processes} processes, running {state.num_processes}",
             "set ACCELERATE_USE_CPU=true on CPUs",
         )
-    built.model.to(state.device)
+    built.model.to(device)
     if resumed:
         # A resumed run goes on as it began: measured anew, it could choose differently.
         choice = tune.Choice(**{**resumed["choice"], "why": "as the run began"})
@@ -195,7 +184,7 @@ def _accelerate(
             model,
             recipe.image_size.end,
             local,
-            state.device,
+            device,
             precision=settings.precision,
             channels_last=settings.channels_last,
             accumulate=settings.accumulate,
@@ -242,7 +231,7 @@ def _task(
     )
     prepared, optimizer = accelerator.prepare(model, optimizer)
     if recipe.train.compile:
-        prepared = torch.compile(prepared)
+        prepared = cast("torch.nn.Module", torch.compile(prepared))
 
     def batches(split: Split | None) -> Batches | None:
         if split is None:
@@ -280,13 +269,13 @@ def _crop(recipe: Recipe, facts: dict[str, Any]) -> float:
     return facts["crop_pct"] if recipe.augment.crop.kind == "random_resized" else 1.0
 
 
-def _backbone_text(recipe: Recipe, built: weights.Built, folds: Sequence[fold.Fold]) -> str:
+def _backbone_text(recipe: Recipe, built: weights.Built, folded: int) -> str:
     parameters = list(built.model.parameters())
     count = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
     text = f"{recipe.backbone.name}, {count / 1e6:.2f} M parameters, {'all' if trained == count else f'{trained / 1e6:.2f} M'} trained"
-    if folds:
-        text += f", {len(folds)} frozen BatchNorm folded into convolutions while training"
+    if folded:
+        text += f", {folded} frozen BatchNorm folded into convolutions while training"
     return text
 
 
@@ -300,16 +289,8 @@ def _schedule_text(task: Task) -> str:
     )
 
 
-def splits_shown(job: Job) -> list[str]:
-    """The evaluated splits that the epoch rows show."""
-    test = job.recipe.eval.test_every_epoch and job.data.test is not None
-    return [name for name, shown in (("val", job.data.val is not None), ("test", test)) if shown]
-
-
 def _probe(job: Job) -> None:
     """Start the head from a fit on frozen features; its time counts as training time."""
-    import time
-
     started = time.perf_counter()
     task = job.task
     reached = probe.start_head(task.accelerator, job.built.model, task.train, job.recipe.image_size.end, evaluation_batch(task))
@@ -350,109 +331,3 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
     return flat
-
-
-# ---------------------------------------------------------------------------------- checkpoints
-
-
-class Saver:
-    """What happens after a step and an epoch: rows, `metrics.jsonl`, checkpoints."""
-
-    def __init__(self, job: Job, run: Run) -> None:
-        self.job, self.run = job, run
-        number, unit = job.recipe.output.checkpoint_every.split()
-        per_epoch = job.task.steps_per_epoch
-        self.every = int(number) * (per_epoch if unit.startswith("epoch") else 1)
-        self.root = run.path / "checkpoints"
-
-    def after_step(self, progress: Progress, sums: Callable[[], dict[str, float]]) -> None:
-        """Save in the middle of an epoch, where the recipe wants that."""
-        if progress.step % self.every == 0:
-            progress.partial = sums()
-            self._save(progress)
-
-    def after_epoch(self, progress: Progress, best: bool) -> None:
-        """Print and keep the row; save where due."""
-        values = progress.history[-1]
-        accelerator = self.job.task.accelerator
-        self.job.console.line(row(values, splits_shown(self.job)))
-        if accelerator.is_main_process:
-            self.run.write_history(progress.history)
-        if self.job.recipe.output.track:
-            accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
-        last = progress.step == self.job.task.steps
-        if best or last or progress.step % self.every == 0:
-            self._save(progress)
-
-    def _save(self, progress: Progress) -> None:
-        task = self.job.task
-        state = _state(self.job, progress)
-        if task.accelerator.is_main_process:
-            checkpoint.save(self.root, progress.step, _pack(self.job, state))
-            keep = {*checkpoint.steps(self.root)[-self.job.recipe.output.keep_last :], *self._best(progress)}
-            self.run.write_json("checkpoints/best.json", {"steps": self._best(progress), "by": self.job.recipe.eval.select_by})
-            checkpoint.prune(self.root, keep)
-        task.accelerator.wait_for_everyone()
-
-    def _best(self, progress: Progress) -> list[int]:
-        """The steps of the best evaluations, best first; the selected one is always among them."""
-        key = self.job.recipe.eval.select_by
-        rows = [row for row in progress.history if row.get(key) is not None and not math.isnan(row[key])]
-        less = key.endswith((".loss", ".ece"))
-        ranked = sorted(rows, key=lambda row: row[key], reverse=not less)
-        return [row["step"] for row in ranked[: max(1, self.job.recipe.output.keep_best)]]
-
-
-def _state(job: Job, progress: Progress) -> dict[str, Any]:
-    """The plain values of a checkpoint. Sums of the epoch at hand are added up over the processes."""
-    accelerator = job.task.accelerator
-    partial = dict(progress.partial)
-    if partial:
-        own = torch.tensor([partial["loss"], partial["hits"]], dtype=torch.float64, device=accelerator.device)
-        partial["loss"], partial["hits"] = accelerator.reduce(own, "sum").tolist()
-    choice = {"precision": job.choice.precision, "channels_last": job.choice.channels_last, "accumulate": job.choice.accumulate}
-    return {
-        "step": progress.step,
-        "history": progress.history,
-        "best": progress.best,
-        "waited": progress.waited,
-        "partial": partial,
-        "choice": choice,
-        "probe_seconds": job.probe_seconds,
-        "classes": list(job.data.classes),
-        "threads": job.threads,
-    }
-
-
-def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
-    task = job.task
-    moments, plain = checkpoint.pack_optimizer(optimizer_of(task))
-    tensors = {"model": job.built.model.state_dict(), "optimizer": moments}
-    if task.averaged is not None:
-        tensors["averaged"] = task.averaged.module.state_dict()
-    state = state | {"optimizer": plain}
-    if task.accelerator.scaler is not None:
-        state["scaler"] = task.accelerator.scaler.state_dict()
-    return checkpoint.Checkpoint(tensors, state)
-
-
-def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
-    """Bring the model, its average, the optimizer and the progress to where a checkpoint was."""
-    task, state = job.task, saved.state
-    load_model(job, saved)
-    checkpoint.unpack_optimizer(optimizer_of(task), saved.tensors["optimizer"], state["optimizer"])
-    if task.accelerator.scaler is not None and "scaler" in state:
-        task.accelerator.scaler.load_state_dict(state["scaler"])
-    job.probe_seconds = state["probe_seconds"]
-    partial = dict(state["partial"])
-    if partial and not task.accelerator.is_main_process:
-        partial |= {"loss": 0.0, "hits": 0.0}
-    best = tuple(state["best"]) if state["best"] else None
-    return Progress(state["step"], state["history"], best, state["waited"], partial)
-
-
-def load_model(job: Job, saved: checkpoint.Checkpoint) -> None:
-    """Give the model (and its average) a checkpoint's tensors."""
-    job.built.model.load_state_dict(saved.tensors["model"])
-    if job.task.averaged is not None:
-        job.task.averaged.module.load_state_dict(saved.tensors["averaged"])

@@ -48,7 +48,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Launch:
     return launch
 
 
-def check(launch: Launch, recipe: Recipe) -> None:
+def check(recipe: Recipe) -> None:
     """See that what the recipe asks for is to be had here.
 
     Raises:

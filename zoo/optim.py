@@ -176,7 +176,8 @@ def parameter_groups(
     Biases, norms and what the model names itself have no weight decay. With a layer decay d the layer
     groups of timm's `group_matcher` learn with d, d squared, … towards the stem (ELECTRA, Clark et al. 2020).
     """
-    skip = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
+    own = getattr(model, "no_weight_decay", None)
+    skip = set(own()) if callable(own) else set()
     depth = layer_depths(model) if layer_decay != 1 else {}
     deepest = max(depth.values(), default=0)
     groups: dict[tuple[float, float], dict[str, Any]] = {}
@@ -198,11 +199,12 @@ def layer_depths(model: nn.Module, *, coarse: bool = False) -> dict[str, int]:
     """
     from timm.models import group_parameters
 
-    if not hasattr(model, "group_matcher"):
+    matcher = getattr(model, "group_matcher", None)
+    if not callable(matcher):
         raise ZooError(
             "finetune", f"{type(model).__name__} does not name its layers", "use freeze: none|backbone and layer_decay: 1"
         )
-    return group_parameters(model, model.group_matcher(coarse=coarse), reverse=True)
+    return group_parameters(model, matcher(coarse=coarse), reverse=True)
 
 
 def set_lr(optimizer: Any, lr: float) -> None:

@@ -109,7 +109,7 @@ def _open(folder: Path) -> Pixels:
 def write(folder: Path, pixels: Pixels) -> None:
     """Write a store that is in memory."""
     with open(folder / "pixels.bin", "wb") as handle:
-        handle.write(memoryview(np.ascontiguousarray(pixels.images)).cast("B"))
+        np.ascontiguousarray(pixels.images).tofile(handle)
     _seal(folder, pixels.images.shape, pixels.aspects)
 
 

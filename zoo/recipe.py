@@ -96,7 +96,7 @@ class Eval(Section):
     select_by: str = Field(default="val.accuracy", description="Which epoch's weights are kept: a metric of val, or last.")
     crop: float | Literal["auto"] = Field(
         default="auto",
-        description="Share of the image's side that is shown; auto: the backbone's own for random_resized training crops, else all of it.",
+        description="Share of the image's side that is shown; auto: the backbone's own for random_resized crops, else all of it.",
     )
     test_every_epoch: bool = Field(default=False, description="Score the test set each epoch, as tutorials do. It never selects.")
 

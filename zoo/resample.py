@@ -145,7 +145,7 @@ def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalise: 
 
 def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) -> Tensor:
     """torch's uint8 kernel, image by image: it touches only the pixels under the filter."""
-    count, channels, side, _ = images.shape
+    count, channels = images.shape[:2]
     out = torch.empty(count, channels, size, size, dtype=torch.uint8)
     for row, (image, (x0, y0, x1, y1)) in enumerate(zip(images, boxes.tolist(), strict=True)):
         mirrored, (x0, x1) = x0 > x1, sorted((x0, x1))

@@ -162,7 +162,7 @@ def _read_torchvision(name: str, root: Path, train: bool) -> tuple[np.ndarray, n
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             data = getattr(torchvision.datasets, name)(str(root), train=train, download=True)
-    except Exception as error:  # noqa: BLE001  network failures of several libraries, and what a damaged file makes of its reader
+    except Exception as error:  # network failures of several libraries, and what a damaged file makes of its reader
         damaged = _damaged(name, root)
         if not damaged and not isinstance(error, OSError) and "download" not in str(error).lower():
             damaged = f"{name} in {root} is damaged: {error}"

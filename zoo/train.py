@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -123,7 +123,7 @@ class Clock:
 
     seconds: float = 0.0
     data_seconds: float = 0.0
-    images: int = 0
+    images: float = 0
     loss: float = 0.0
     hits: float = 0.0
 
@@ -240,7 +240,7 @@ def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) 
     """The norm of the whole gradient, the same on all processes; clips it."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if clip is not None:
-        norm = accelerator.clip_grad_norm_(parameters, clip)
+        norm = cast("Tensor", accelerator.clip_grad_norm_(parameters, clip))
     elif accelerator.scaler is not None:
         return 0.0  # the scaler looks for what is not finite, and skips the step
     else:
@@ -316,8 +316,8 @@ def epoch_row(task: Task, epoch: int, step: int, sums: Mapping[str, float]) -> d
         "epoch": epoch + 1,
         "step": step,
         "lr": recipe.optim.lr * recipe.schedule.lr_at(step - 1, task.steps, task.steps_per_epoch),
-        "train.loss": loss,
-        "train.accuracy": hits,
+        "train.loss": loss / images,
+        "train.accuracy": hits / images,
         "images_per_second": images / sums["seconds"],
         "data_share": sums["data_seconds"] / sums["seconds"],
         "seconds": sums["seconds"],
@@ -329,6 +329,11 @@ def epoch_row(task: Task, epoch: int, step: int, sums: Mapping[str, float]) -> d
             if batches is not None:
                 row |= {f"{split}.{name}": value for name, value in score(task, batches).items()}
     return row
+
+
+def summed(accelerator: Accelerator, values: list[float]) -> list[float]:
+    """Add up plain numbers over the processes."""
+    return cast("Tensor", accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device), "sum")).tolist()
 
 
 @torch.no_grad()

@@ -33,8 +33,10 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Found:
-    """Weights that were found: the tensors (None: timm fetches them from the hub), a text of where, and whether
-    they go by the order of the tensors because their names are another library's."""
+    """Weights that were found: the tensors (None: timm fetches them from the hub) and a text of where.
+
+    by_order: their names are another library's, their order is timm's.
+    """
 
     tensors: Tensors | None
     source: str
@@ -67,7 +69,7 @@ def from_file(path: Path, source: str | None = None) -> Found:
 
         try:
             return Found(load_file(path), source or f"file {path}")
-        except Exception as error:  # noqa: BLE001  SafetensorError, OSError and more
+        except Exception as error:  # SafetensorError, OSError and more
             raise ZooError(WHERE, f"{path} is no whole safetensors file: {error}", "download or save it again") from None
     try:
         # timm's own training script keeps its options in its checkpoints: plain values in an argparse.Namespace.
@@ -79,7 +81,7 @@ def from_file(path: Path, source: str | None = None) -> Found:
         if names:
             raise ZooError(WHERE, f"{path} holds code: {names[0]}", "save a plain state dict, best as .safetensors") from None
         raise ZooError(WHERE, f"{path} is no file of weights", "give a .safetensors or .pth file of a state dict") from None
-    except Exception as error:  # noqa: BLE001  whatever its readers raise on damaged files
+    except Exception as error:  # whatever its readers raise on damaged files
         reason = next(iter(str(error).splitlines()), "") or "empty or cut off"
         raise ZooError(WHERE, f"{path} cannot be read: {reason}", "download or save it again") from None
     return Found(_tensors(value, path), source or f"file {path}")
@@ -200,7 +202,7 @@ def from_hub(backbone: str) -> Found:
     try:
         # One short question first: hf_hub_download itself retries for most of a minute.
         get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=4)
-    except Exception as error:  # noqa: BLE001  every kind of network failure, of several libraries
+    except Exception as error:  # every kind of network failure, of several libraries
         raise ZooError(WHERE, f"{what}, and the hub does not answer ({type(error).__name__})", todo) from None
     return Found(None, f"hub {repository}")
 
@@ -234,7 +236,7 @@ def build(backbone: Backbone, found: Found | None, classes: int, image_size: int
     head = head_parameters(model)
     report = _account(model, head, seen, found, own_head)
     # What the weights were read from must not stay with the model, nor go into an exported one.
-    model.pretrained_cfg.pop("state_dict", None)
+    getattr(model, "pretrained_cfg", {}).pop("state_dict", None)
     if not own_head:
         _start_head(model, head, backbone.head_init)
     return Built(model, found.source, report, head)
@@ -273,7 +275,7 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
 def _overlay(name: str, found: Found, classes: int) -> tuple[dict[str, Any], bool]:
     """What timm is to load, and whether the head comes with it."""
     if found.tensors is None:
-        return {}, timm.get_pretrained_cfg(name).num_classes == classes
+        return {}, getattr(timm.get_pretrained_cfg(name), "num_classes", None) == classes
     # Built without memory, to know the names and shapes.
     with torch.device("meta"):
         reference = timm.create_model(name).state_dict()
@@ -368,7 +370,8 @@ def head_parameters(model: nn.Module) -> tuple[str, ...]:
     Raises:
         ZooError: the architecture has no classifier.
     """
-    heads = model.get_classifier() if hasattr(model, "get_classifier") else None
+    classifier = getattr(model, "get_classifier", None)
+    heads = classifier() if callable(classifier) else None
     heads = heads if isinstance(heads, tuple | list) else (heads,)
     own = {id(parameter) for head in heads if isinstance(head, nn.Module) for parameter in head.parameters()}
     names = tuple(name for name, parameter in model.named_parameters() if id(parameter) in own)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+
+from zoo import finetune
+from zoo.errors import ZooError
+
+PARTS = ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
+HEAD = ("fc.weight", "fc.bias")
+
+
+def frozen(**options: Any) -> tuple[Any, int]:
+    """A small ResNet after freezing, and how many of its BatchNorm layers keep still."""
+    model = timm.create_model("test_resnet", num_classes=3)
+    return model, len(finetune.freeze(finetune.Finetune(**options), model, HEAD))
+
+
+@pytest.mark.parametrize(
+    ("freeze", "first"),
+    [("none", "conv1"), (0, "conv1"), (1, "layer1"), (2, "layer2"), (4, "layer4"), (5, "fc"), ("backbone", "fc")],
+)
+def test_freezing_takes_whole_stages_from_the_stem_on(freeze: int | str, first: str) -> None:
+    model, _ = frozen(freeze=freeze)
+    trained = {
+        part: {parameter.requires_grad for name, parameter in model.named_parameters() if name.startswith(part)} for part in PARTS
+    }
+    assert trained == {part: {PARTS.index(part) >= PARTS.index(first)} for part in PARTS}
+
+
+def test_more_stages_than_there_are() -> None:
+    with pytest.raises(ZooError) as error:
+        frozen(freeze=6)
+    assert error.value.lines == ["finetune.freeze: 6 of 5 stages (use 0 to 5, or backbone)"]
+
+
+def test_batch_norm_keeps_still_where_it_is_frozen() -> None:
+    whole = len(finetune.batch_norms(timm.create_model("test_resnet")))
+    assert frozen()[1] == 0
+    assert frozen(batch_norm="frozen")[1] == frozen(freeze="backbone")[1] == whole
+    assert 0 < frozen(freeze=2)[1] < whole
