@@ -31,7 +31,14 @@ def frozen(model: torch.nn.Module) -> list[torch.nn.Module]:
 
 @pytest.mark.parametrize(
     ("name", "share"),
-    [("test_resnet", 1), ("test_efficientnet", 1), ("tf_efficientnet_lite0", 1), ("mobilenetv3_small_050", 1), ("densenet121", 0.4), ("test_vit", 0)],
+    [
+        ("test_resnet", 1),
+        ("test_efficientnet", 1),
+        ("tf_efficientnet_lite0", 1),
+        ("mobilenetv3_small_050", 1),
+        ("densenet121", 0.4),
+        ("test_vit", 0),
+    ],
 )
 def test_the_logits_stay_and_so_does_every_tensor(name: str, share: float) -> None:
     if name == "test_vit":
@@ -76,19 +83,25 @@ def test_only_what_is_frozen_is_folded() -> None:
     assert not any(torch.equal(now.running_mean, then) for now, then in zip(frozen(model), running, strict=True))
 
 
-def test_a_model_that_reads_a_convolution_twice_is_left_alone() -> None:
+@pytest.mark.parametrize("zero_head", [False, True])
+def test_a_model_that_reads_a_convolution_twice_is_left_alone(zero_head: bool) -> None:
     class Twice(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.conv, self.norm = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
+            self.conv, self.norm, self.fc = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Linear(4, 5)
+
+        def get_classifier(self) -> torch.nn.Module:
+            return self.fc
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             out = self.conv(images)
-            return (self.norm(out) + out).mean((2, 3))
+            return self.fc((self.norm(out) + out).mean((2, 3)))
 
     torch.manual_seed(0)
     model = Twice().eval()
     model.norm.running_mean.fill_(0.5)
+    if zero_head:
+        torch.nn.init.zeros_(model.fc.weight)
     logits = model(EXAMPLE)
     assert fold(model, [model.norm], EXAMPLE) == 0
     assert torch.equal(model(EXAMPLE), logits)

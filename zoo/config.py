@@ -333,9 +333,9 @@ def _key_of(tree: Any, detail: ErrorDetails) -> Key:
     code = detail["type"]
     last = len(detail["loc"]) - 1
     for index, part in enumerate(detail["loc"]):
-        inside = part in node if isinstance(node, dict) else isinstance(node, list) and part in range(len(node))
-        if inside:
-            node = node[part]
+        place: Any = part
+        if place in node if isinstance(node, dict) else isinstance(node, list) and place in range(len(node)):
+            node = node[place]
             key.append(part)
         elif index == last and code == "missing" and isinstance(part, str):
             key.append(part)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-# Logits may differ by so much of the largest before a fold is taken to be wrong.
+# Features may differ by so much of the largest before a fold is taken to be wrong.
 TOLERANCE = 1e-2
 
 
@@ -27,12 +27,12 @@ class FoldedConv2d(nn.Conv2d):
     # In a list, so that the layer is not registered as a part of the convolution; a deep copy follows it all the same.
     norm: list[Any]
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Convolve and normalise: float [B, C, H, W] to [B, K, H', W']."""
         norm = self.norm[0]
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         start = -norm.running_mean if self.bias is None else self.bias - norm.running_mean
-        return self.convolve(images, self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale))
+        return self.convolve(input, self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale))
 
     def convolve(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """The convolution itself."""
@@ -51,6 +51,9 @@ class FoldedConv2dSame(FoldedConv2d):
 class FoldedNorm(nn.Module):
     """What is left of a folded BatchNorm: timm's has a dropout and an activation in it. Made by `fold`."""
 
+    act: Any
+    drop: Any
+
     def forward(self, images: Tensor) -> Tensor:
         """Apply what follows the norm, if anything does."""
         return self.act(self.drop(images)) if hasattr(self, "act") else images
@@ -66,23 +69,23 @@ def fold(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
     Args:
         model: changed in place, its parameters and buffers are not.
         norms: the layers whose statistics are frozen.
-        example: float [B, 3, H, W]; the model's logits on it are compared before and after.
+        example: float [B, 3, H, W]; the model's features of it are compared before and after.
 
     Returns:
-        How many were folded; 0 too where folding would change the logits.
+        How many were folded; 0 too where folding would change the features.
     """
     was_training = model.training
     model.eval()
     frozen = {id(norm) for norm in norms}
     with torch.no_grad():
-        before = model(example)
+        before = _features(model, example)
         pairs = [(conv, norm) for conv, norm in _pairs(model, example) if id(norm) in frozen]
         kinds = [(type(conv), type(norm)) for conv, norm in pairs]
         for conv, norm in pairs:
             conv.norm = [norm]
             conv.__class__ = FOLDED[type(conv)]
             norm.__class__ = FoldedNorm
-        difference = float((model(example) - before).abs().max())
+        difference = float((_features(model, example) - before).abs().max())
     if difference > TOLERANCE * float(before.abs().max()):
         # Something else reads a convolution's output too.
         for (conv, norm), (conv_kind, norm_kind) in zip(pairs, kinds, strict=True):
@@ -91,6 +94,23 @@ def fold(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
         pairs = []
     model.train(was_training)
     return len(pairs)
+
+
+def _features(model: nn.Module, example: Tensor) -> Tensor:
+    """What the last layer gets, flat. Not the logits: a head that starts at zero gives the same ones whatever it gets."""
+    heads = getattr(model, "get_classifier", tuple)()
+    seen: list[Tensor] = []
+    handles = [
+        head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        for head in (heads if isinstance(heads, tuple | list) else (heads,))
+        if isinstance(head, nn.Module)
+    ]
+    try:
+        logits = model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return torch.cat([features.flatten() for features in seen or [logits]])
 
 
 def _pairs(model: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:

@@ -176,8 +176,8 @@ def parameter_groups(
     Biases, norms and what the model names itself have no weight decay. With a layer decay d the layer
     groups of timm's `group_matcher` learn with d, d squared, … towards the stem (ELECTRA, Clark et al. 2020).
     """
-    own = getattr(model, "no_weight_decay", None)
-    skip = set(own()) if callable(own) else set()
+    own: Any = getattr(model, "no_weight_decay", set)
+    skip = set(own())
     depth = layer_depths(model) if layer_decay != 1 else {}
     deepest = max(depth.values(), default=0)
     groups: dict[tuple[float, float], dict[str, Any]] = {}

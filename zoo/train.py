@@ -309,9 +309,8 @@ def evaluation_batch(task: Task) -> int:
 def epoch_row(task: Task, epoch: int, step: int, sums: Mapping[str, float]) -> dict[str, Any]:
     """A line of `metrics.jsonl`; evaluates where it is due."""
     accelerator, recipe = task.accelerator, task.recipe
-    total = accelerator.reduce(torch.tensor([sums["loss"], sums["hits"]], dtype=torch.float64, device=accelerator.device), "sum")
+    loss, hits = summed(accelerator, [sums["loss"], sums["hits"]])
     images = sums["images"]
-    loss, hits = (total / images).tolist()
     row: dict[str, Any] = {
         "epoch": epoch + 1,
         "step": step,
@@ -333,7 +332,8 @@ def epoch_row(task: Task, epoch: int, step: int, sums: Mapping[str, float]) -> d
 
 def summed(accelerator: Accelerator, values: list[float]) -> list[float]:
     """Add up plain numbers over the processes."""
-    return cast("Tensor", accelerator.reduce(torch.tensor(values, dtype=torch.float64, device=accelerator.device), "sum")).tolist()
+    mine = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
+    return cast("Tensor", accelerator.reduce(mine, "sum")).tolist()
 
 
 @torch.no_grad()
