@@ -93,11 +93,11 @@ def run_bare(options: argparse.Namespace) -> float:
             targets = torch.randint(10, (options.batch_size,))
 
             def step() -> None:
-                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16):  # noqa: B023
-                    loss = torch.nn.functional.cross_entropy(model(images), targets)  # noqa: B023
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision is torch.bfloat16):
+                    loss = torch.nn.functional.cross_entropy(model(images), targets)
                 loss.backward()
-                optimizer.step()  # noqa: B023
-                optimizer.zero_grad()  # noqa: B023
+                optimizer.step()
+                optimizer.zero_grad()
 
             best = max(best, timed(step, options.batch_size, options.steps))
     return best

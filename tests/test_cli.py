@@ -75,7 +75,7 @@ def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) 
         read({"MASTER_ADDR": "127.0.0.1"})
     loaded = recipe.load(Path("quickstart"), ["train.precision=fp32"])
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    with pytest.raises(ZooError, match="launch: --mixed_precision bf16, but train.precision is fp32"):
+    with pytest.raises(ZooError, match=r"launch: --mixed_precision bf16, but train.precision is fp32"):
         check(loaded)
 
 
@@ -93,7 +93,7 @@ def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Pa
 def test_an_output_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ZooError, match="output.root: not a directory"):
+        with pytest.raises(ZooError, match=r"output\.root: not a directory"):
             Run.check(path)
 
 

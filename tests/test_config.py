@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from zoo import config, recipe
+from zoo import config, recipe, source
 from zoo.errors import ZooError
 
 GOOD = "backbone: {name: resnet18.tv_in1k}\ndata: {kind: synthetic}\n"
@@ -35,7 +35,7 @@ def mistakes(tmp_path: Path, text: str, *overrides: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
-    found = config.parse(text, "x")
+    found = source.parse(text, "x")
     assert found == value
     assert type(found) is type(value)
 
@@ -236,7 +236,7 @@ def test_a_resolved_recipe_reads_back_the_same_and_fits_the_schema(tmp_path: Pat
     found = recipe.load(Path(name))
     text = config.dump(found)
     assert load(tmp_path, text) == found
-    jsonschema.validate(config.parse(text, "x"), json.loads(recipe.schema()))
+    jsonschema.validate(source.parse(text, "x"), json.loads(recipe.schema()))
 
 
 def test_the_schema_file_is_fresh() -> None:

@@ -31,7 +31,7 @@ def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None
     # Networks of any size take their steps at a small one.
     size = (
         [f"image_size={original.image_size.end}"]
-        if fixed and "vit" in name + original.backbone.name or "swin" in name or "deit" in name
+        if (fixed and "vit" in name + original.backbone.name) or "swin" in name or "deit" in name
         else ["image_size=64"]
     )
     overrides = [

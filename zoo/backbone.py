@@ -11,7 +11,7 @@ from zoo.config import Section, kind_or_mapping
 from zoo.names import check_backbone
 
 if TYPE_CHECKING:
-    from zoo.weights import Found
+    from zoo.sources import Found
 
 # Packages on the Python index that carry weights, by architecture: (package to install, module, class that knows the file).
 PACKAGES = {
@@ -31,9 +31,9 @@ class Auto(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Look in each place in turn."""
-        from zoo import weights
+        from zoo import sources
 
-        return weights.from_cache(backbone) or weights.from_package(backbone, None) or weights.from_hub(backbone)
+        return sources.from_cache(backbone) or sources.from_package(backbone, None) or sources.from_hub(backbone)
 
 
 class Pretrained(Section):
@@ -43,9 +43,9 @@ class Pretrained(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Look in the cache, then ask the hub."""
-        from zoo import weights
+        from zoo import sources
 
-        return weights.from_cache(backbone) or weights.from_hub(backbone)
+        return sources.from_cache(backbone) or sources.from_hub(backbone)
 
 
 class Random(Section):
@@ -66,9 +66,9 @@ class File(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read the file."""
-        from zoo import weights
+        from zoo import sources
 
-        return weights.from_file(self.path.expanduser())
+        return sources.from_file(self.path.expanduser())
 
 
 class Package(Section):
@@ -79,9 +79,9 @@ class Package(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read the file inside the package."""
-        from zoo import weights
+        from zoo import sources
 
-        return weights.from_package(backbone, self.name)
+        return sources.from_package(backbone, self.name)
 
 
 class Torchvision(Section):
@@ -92,9 +92,9 @@ class Torchvision(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read torch's download cache, or download."""
-        from zoo import weights
+        from zoo import sources
 
-        return weights.from_torchvision(self.name)
+        return sources.from_torchvision(self.name)
 
 
 class Run(Section):
@@ -105,9 +105,9 @@ class Run(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read its model.safetensors."""
-        from zoo import weights
+        from zoo import sources
 
-        return weights.from_run(self.path.expanduser())
+        return sources.from_run(self.path.expanduser())
 
 
 Weights = Annotated[

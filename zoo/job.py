@@ -273,7 +273,8 @@ def _backbone_text(recipe: Recipe, built: weights.Built, folded: int) -> str:
     parameters = list(built.model.parameters())
     count = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    text = f"{recipe.backbone.name}, {count / 1e6:.2f} M parameters, {'all' if trained == count else f'{trained / 1e6:.2f} M'} trained"
+    share = "all" if trained == count else f"{trained / 1e6:.2f} M"
+    text = f"{recipe.backbone.name}, {count / 1e6:.2f} M parameters, {share} trained"
     if folded:
         text += f", {folded} frozen BatchNorm folded into convolutions while training"
     return text

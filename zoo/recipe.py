@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer
 
-from zoo import config
+from zoo import config, source
 from zoo.augment import Augment
 from zoo.backbone import Backbone
 from zoo.config import Section, Shorthand
@@ -190,10 +190,10 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         ZooError: the file cannot be read.
         RecipeErrors: with a line for every mistake.
     """
-    source = config.read(find(path))
-    config.apply_overrides(source, overrides)
-    recipe = config.validate(Recipe, source)
-    mistakes = config.in_order(source, [(key, config.mistake_at(source, key, text)) for key, text in rules(recipe)])
+    written = source.read(find(path))
+    source.apply_overrides(written, overrides)
+    recipe = config.validate(Recipe, written)
+    mistakes = config.in_order(written, [(key, config.mistake_at(written, key, text)) for key, text in rules(recipe)])
     if mistakes:
         raise RecipeErrors(mistakes)
     return recipe if recipe.name else recipe.model_copy(update={"name": path.stem})

@@ -1,0 +1,236 @@
+"""YAML with the scalars of version 1.2, the line of every key, and `section.key=value` overrides on top."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zoo.errors import ZooError
+
+Key = tuple[str | int, ...]
+
+# Aliases can make a small file stand for a huge tree; no recipe comes near this many values.
+MAX_NODES = 10_000
+MAX_DEPTH = 32
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's scanner with the scalars of YAML 1.2 (so `3e-4` is a number and `no` is a word)."""
+
+
+# PyYAML finds a scalar's type by its first character; the core schema of YAML 1.2.2, section 10.3.2.
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in [
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+]:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+@dataclass
+class Source:
+    """The plain values of a recipe and where each was written."""
+
+    path: str
+    tree: dict[str, Any] = field(default_factory=dict)
+    line_of: dict[Key, int] = field(default_factory=dict)
+    overridden: set[Key] = field(default_factory=set)
+
+    def where(self, key: Key) -> str:
+        """The place of a key: `FILE:LINE` of it or of its nearest parent, '' where the command line set it."""
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.overridden:
+                return ""
+            if key[:length] in self.line_of:
+                return f"{self.path}:{self.line_of[key[:length]]}"
+        return self.path
+
+
+def read(path: Path) -> Source:
+    """Read a recipe file.
+
+    Raises:
+        ZooError: the file is missing or is no YAML mapping of plain values.
+    """
+    name = str(path)
+    if path.is_dir():
+        raise ZooError(name, "is a directory", "give the path of a YAML file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ZooError(name, "no such recipe", "'zoo recipe --list' shows the shipped ones") from None
+    except UnicodeDecodeError as error:
+        raise ZooError(name, f"not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
+    except OSError as error:
+        raise ZooError(name, f"cannot be read: {error.strerror}", "check its permissions") from None
+    source = Source(name)
+    value = parse(text, name, source.line_of)
+    if not isinstance(value, dict):
+        found = describe(value)
+        raise ZooError(f"{name}:1", f"expected a mapping at top level, found {found}", "write 'backbone: {name: …}'")
+    source.tree = value
+    return source
+
+
+def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
+    """Parse one YAML document into plain values.
+
+    Args:
+        text: the document.
+        name: what an error names as its place.
+        line_of: gets the line of every key; without it (an override is a single line) errors name no line.
+
+    Raises:
+        ZooError: not YAML, more than one document, a tag, a duplicate key, or too many values.
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark and line_of is not None else name
+        problem = error.problem or error.context or "cannot be parsed"
+        if "'\\t'" in problem:
+            raise ZooError(place, "not valid YAML: tab used for indentation", "use spaces") from None
+        raise ZooError(place, f"not valid YAML: {problem}", "check brackets, quotes and indentation") from None
+    except yaml.YAMLError as error:
+        raise ZooError(name, f"not valid YAML: {error}", "save it as UTF-8 text") from None
+    except RecursionError:
+        raise ZooError(name, "not valid YAML: nested too deeply", "a recipe has two or three levels") from None
+    return None if node is None else _Builder(name, {} if line_of is None else line_of, line_of is not None).build(node, ())
+
+
+@dataclass
+class _Builder:
+    name: str
+    line_of: dict[Key, int]
+    lines: bool
+    count: int = 0
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self.name}:{node.start_mark.line + 1}" if self.lines else self.name
+
+    def build(self, node: yaml.Node, key: Key) -> Any:
+        """Turn a node into plain values."""
+        self.count += 1
+        place = self._place(node)
+        if self.count > MAX_NODES or len(key) > MAX_DEPTH:
+            raise ZooError(place, "too many or too deeply nested values", "write the values out, without aliases")
+        self.line_of.setdefault(key, node.start_mark.line + 1)
+        short = node.tag.removeprefix("tag:yaml.org,2002:")
+        if short not in ("null", "bool", "int", "float", "str", "map", "seq"):
+            tag = "!!" + short if short != node.tag else node.tag
+            raise ZooError(place, f"tag '{tag}' not allowed", "write plain values")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*key, index)) for index, item in enumerate(node.value)]
+        if any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise ZooError(place, "half of a surrogate pair is no text", "write the character itself")
+        return _scalar(short, node.value)
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ZooError(self._place(key_node), "a key must be a plain word", "write 'key: value'")
+            child = (*key, key_node.value)
+            if key_node.value in values:
+                what = f"duplicate key '{dotted(child)}'" + (f", first on line {self.line_of[child]}" if self.lines else "")
+                raise ZooError(self._place(key_node), what, "keep one")
+            self.line_of[child] = key_node.start_mark.line + 1
+            values[key_node.value] = self.build(value_node, child)
+        return values
+
+
+def _scalar(kind: str, text: str) -> Any:
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "int":
+        # Python refuses to read more than 4,300 digits; such a number is out of every range anyway.
+        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 400 else float("inf")
+    if kind == "float":
+        return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
+    return text
+
+
+def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
+    """Set `section.key=value` pairs in the tree; the values are read as YAML.
+
+    Changing the `kind` of a section starts that section anew: the file's keys belong to the other kind.
+
+    Raises:
+        ZooError: an override is no `section.key=value`.
+    """
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        key: Key = tuple(name.split("."))
+        if not equals or not all(key):
+            raise ZooError("command line", f"'{override}': expected section.key=value", "e.g. optim.lr=5.0e-4")
+        value = parse(text, name)
+        parent: dict[str, Any] = source.tree
+        for depth, part in enumerate(key[:-1], start=1):
+            child = parent.get(str(part))
+            if not isinstance(child, dict):
+                if not isinstance(child, str):
+                    source.overridden.add(key[:depth])
+                # A short form that stood here stays in force (`schedule: linear`).
+                parent[str(part)] = {"kind": child} if isinstance(child, str) else {}
+            parent = parent[str(part)]
+        if key[-1] == "kind" and parent.get("kind", value) != value:
+            for other in [other for other in parent if (*key[:-1], other) not in source.overridden]:
+                del parent[other]
+        parent[str(key[-1])] = value
+        source.overridden.add(key)
+
+
+def dotted(key: Key) -> str:
+    """A key as it is written in an override."""
+    return ".".join(str(part) for part in key)
+
+
+def describe(value: Any) -> str:
+    """A value as an error shows it, short."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def write(values: Any) -> str:
+    """Plain values as YAML that reads back to the same."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes only what the YAML 1.2 loader would not read back as the same word."""
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+_Dumper.add_representer(
+    float,
+    lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:float", _float_text(value)),
+)
+
+
+def _float_text(value: float) -> str:
+    text = repr(value)
+    return text if "." in text or "e" not in text else text.replace("e", ".0e")

@@ -1,0 +1,190 @@
+"""Where pretrained weights come from: files, packages, torchvision, earlier runs, the hub and its cache.
+
+Nothing here runs code from a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pickle
+import re
+import warnings
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor
+
+from zoo.backbone import PACKAGES
+from zoo.errors import ZooError
+from zoo.pixels import cache_root, exclusive
+
+WHERE = "backbone.weights"
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights that were found: the tensors (None: timm fetches them from the hub) and a text of where.
+
+    by_order: their names are another library's, their order is timm's.
+    """
+
+    tensors: Tensors | None
+    source: str
+    by_order: bool = False
+
+
+def from_file(path: Path, source: str | None = None) -> Found:
+    """Read a state dict from a .safetensors file, or from a torch file without running code in it.
+
+    Raises:
+        ZooError: missing, not a file of tensors, or holding code.
+    """
+    if not path.is_file():
+        raise ZooError(WHERE, f"no such file: {path}", "check backbone.weights.path")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        try:
+            return Found(load_file(path), source or f"file {path}")
+        except Exception as error:  # SafetensorError, OSError and more
+            raise ZooError(WHERE, f"{path} is no whole safetensors file: {error}", "download or save it again") from None
+    try:
+        # timm's own training script keeps its options in its checkpoints: plain values in an argparse.Namespace.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+            warnings.simplefilter("ignore")
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        names = re.findall(r"(?:GLOBAL|global|Unsupported class) ['\"]?([\w.]+)", str(error))
+        if names:
+            raise ZooError(WHERE, f"{path} holds code: {names[0]}", "save a plain state dict, best as .safetensors") from None
+        raise ZooError(WHERE, f"{path} is no file of weights", "give a .safetensors or .pth file of a state dict") from None
+    except Exception as error:  # whatever its readers raise on damaged files
+        reason = next(iter(str(error).splitlines()), "") or "empty or cut off"
+        raise ZooError(WHERE, f"{path} cannot be read: {reason}", "download or save it again") from None
+    return Found(_tensors(value, path), source or f"file {path}")
+
+
+def _tensors(value: Any, path: Path) -> Tensors:
+    """The state dict within a checkpoint, without the prefixes that wrappers leave."""
+    for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+            break
+    if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
+        raise ZooError(WHERE, f"{path} holds no state dict", "save model.state_dict()")
+    return value
+
+
+def from_package(backbone: str, package: str | None) -> Found | None:
+    """Read the weights that a Python package carries; None where `package` is None and none is installed.
+
+    Raises:
+        ZooError: the named package is not installed, or carries weights of another backbone.
+    """
+    architecture, _, tag = backbone.partition(".")
+    carried, module, reader = PACKAGES.get(architecture, (None, "", ""))
+    if package is None and (carried is None or tag not in ("", "in1k")):
+        return None
+    if package is not None and package != carried:
+        known = ", ".join(f"{name} for {architecture}" for architecture, (name, *_) in PACKAGES.items())
+        raise ZooError(f"{WHERE}.name", f"no package '{package}' is known to carry {architecture}", f"known: {known}")
+    try:
+        version = metadata.version(str(carried))
+    except metadata.PackageNotFoundError:
+        if package is None:
+            return None
+        raise ZooError(f"{WHERE}.name", f"{package} is not installed", f"pip install {package}") from None
+    path = getattr(importlib.import_module(module), reader).get_model_file_path()
+    found = from_file(Path(path))
+    return Found(found.tensors, f"package {carried} {version}", by_order=True)
+
+
+def from_torchvision(name: str) -> Found:
+    """Read torchvision's official weights, downloading them on first use.
+
+    Raises:
+        ZooError: no such weights, or they cannot be downloaded.
+    """
+    from torchvision.models import get_weight
+
+    try:
+        weight = get_weight(name)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise ZooError(f"{WHERE}.name", str(error), "e.g. ResNet18_Weights.IMAGENET1K_V1") from None
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    file = folder / weight.url.rpartition("/")[2]
+    if not file.is_file():
+        try:
+            with exclusive(cache_root() / "weights.lock"):
+                weight.get_state_dict(progress=False, check_hash=True)
+        except (OSError, RuntimeError) as error:
+            what = f"{name} is not in {folder} and cannot be downloaded: {error}"
+            raise ZooError(WHERE, what, f"put {weight.url} there") from None
+    return from_file(file, f"torchvision {name}")
+
+
+def from_run(path: Path) -> Found:
+    """Read the model that a run saved.
+
+    Raises:
+        ZooError: the folder holds no model.
+    """
+    for file in (path / "model.safetensors", path / "model" / "model.safetensors"):
+        if file.is_file():
+            return from_file(file, f"run {path}")
+    raise ZooError(WHERE, f"no model in {path}", "give a finished run's folder, or its model folder")
+
+
+def _hub_file(backbone: str) -> tuple[str, str | None]:
+    """The hub repository of a backbone's weights, and the file of it in the local cache, if there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(backbone)
+    if config is None or not config.hf_hub_id:
+        return "", None
+    repository = config.hf_hub_id
+    if repository.endswith("/"):
+        repository += f"{config.architecture}.{config.tag}"
+    names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    for name in names:
+        cached = try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return repository, cached
+    return repository, None
+
+
+def from_cache(backbone: str) -> Found | None:
+    """Read what the hub's local cache holds, without asking the hub; None where it holds nothing."""
+    repository, cached = _hub_file(backbone)
+    if cached is None or not cached.endswith((".safetensors", ".bin", ".pth")):
+        return None
+    return from_file(Path(cached), f"hub cache {repository}")
+
+
+def from_hub(backbone: str) -> Found:
+    """Ask the hub, once it has answered at all.
+
+    Raises:
+        ZooError: there are no pretrained weights, or they are neither cached nor within reach.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    repository, _ = _hub_file(backbone)
+    if not repository:
+        raise ZooError(WHERE, f"timm has no pretrained weights for {backbone}", "name a tag, or set backbone.weights: random")
+    todo = f"copy {repository} there, set backbone.weights to a file, or to random"
+    what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
+    if constants.HF_HUB_OFFLINE:
+        raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", todo)
+    try:
+        # One short question first: hf_hub_download itself retries for most of a minute.
+        get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=4)
+    except Exception as error:  # every kind of network failure, of several libraries
+        raise ZooError(WHERE, f"{what}, and the hub does not answer ({type(error).__name__})", todo) from None
+    return Found(None, f"hub {repository}")
