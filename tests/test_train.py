@@ -116,6 +116,12 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
     assert ours == theirs
 
 
+def test_a_changed_recipe_does_not_go_on(tiny: Path) -> None:
+    folder, _ = run(tiny, "train.epochs=1")
+    with pytest.raises(ZooError, match=r"--resume: recipe differs: optim.lr 0.002 -> 0.1 \(drop the change or start a new run\)"):
+        run(tiny, "train.epochs=1", "optim.lr=0.1", resume=folder)
+
+
 def test_micro_batches_change_nothing_but_rounding(tiny: Path) -> None:
     settings = ["finetune.batch_norm=frozen", "train.epochs=1", "train.batch_size=15"]
     (one, _), (three, _) = (run(tiny, *settings, f"train.accumulate={n}") for n in (1, 3))

@@ -18,7 +18,7 @@ from zoo.batches import Batches, Preprocessing
 from zoo.config import dump
 from zoo.errors import ZooError
 from zoo.finish import finish
-from zoo.recipe import Recipe
+from zoo.recipe import Recipe, load
 from zoo.resample import Normalise
 from zoo.run import Console, Run, environment, heading
 from zoo.saving import Job, Saver, restore, splits_shown
@@ -43,6 +43,8 @@ def train(recipe: Recipe, resume: Path | None = None) -> Path:
     console = Console(quiet=not start.main)
     launch.check(recipe)
     Run.check(recipe.output.root)
+    if resume:
+        _check_same(recipe, resume)
     saved = checkpoint.newest(resume / "checkpoints") if resume else None
     job = set_up(recipe, start, console, saved[1].state if saved else None)
     run = _open_run(job, resume)
@@ -63,6 +65,19 @@ def train(recipe: Recipe, resume: Path | None = None) -> Path:
     finish(job, run, progress)
     job.task.accelerator.end_training()
     return run.path
+
+
+def _check_same(recipe: Recipe, run: Path) -> None:
+    """See that a run is resumed with the recipe it was started with.
+
+    Raises:
+        ZooError: naming the options that differ.
+    """
+    now = _flat(recipe.model_dump(mode="json"))
+    then = _flat(load(run / "recipe.yaml").model_dump(mode="json"))
+    changed = [f"{key} {then.get(key)} -> {now.get(key)}" for key in {**then, **now} if then.get(key) != now.get(key)]
+    if changed:
+        raise ZooError("--resume", f"recipe differs: {', '.join(changed)}", "drop the change or start a new run")
 
 
 # -------------------------------------------------------------------------------------- set up
