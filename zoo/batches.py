@@ -104,7 +104,7 @@ class Batches:
         if self.resident is not None:
             images = self.resident[self._on_device(index)]
         else:
-            images = self._on_device(self.split.pixels.images[index])
+            images = self._on_device(self.split.pixels.take(index))
         way = self.preprocessing
         boxes_on_device = self._on_device(boxes.astype(np.float32))
         return resample(images, boxes_on_device, size, way.kernel, way.normalise, channels_last=self.channels_last, exact=exact)

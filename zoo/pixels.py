@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import mmap
 import math
 import os
 import shutil
@@ -35,15 +36,30 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class Pixels:
-    """Decoded images: `images` uint8 [N, 3, S, S] and `aspects` float32 [N], width over height."""
+    """Decoded images: `images` uint8 [N, 3, S, S] and `aspects` float32 [N], width over height.
+
+    `mapped` is the file behind the images, where they are in one.
+    """
 
     images: np.ndarray
     aspects: np.ndarray
+    mapped: mmap.mmap | None = None
 
     @classmethod
     def square(cls, images: np.ndarray) -> Pixels:
         """Images that are square as they are."""
         return cls(np.ascontiguousarray(images), np.ones(len(images), np.float32))
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Some of the images, copied: index int64 [n] to uint8 [n, 3, S, S].
+
+        What was read of a file stays in the system's cache and leaves this process: a data set of any size
+        takes no memory of its own.
+        """
+        taken = self.images[index]
+        if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
+        return taken
 
 
 def cache_root() -> Path:
@@ -102,8 +118,10 @@ def _whole(folder: Path) -> bool:
 
 def _open(folder: Path) -> Pixels:
     shape = tuple(json.loads((folder / "store.json").read_text())["shape"])
-    images = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r", shape=shape)
-    return Pixels(images, np.load(folder / "aspects.npy", allow_pickle=False))
+    with open(folder / "pixels.bin", "rb") as handle:
+        mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+    images = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
+    return Pixels(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped)
 
 
 def write(folder: Path, pixels: Pixels) -> None:
