@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 
 from zoo import job, recipe
 
@@ -27,15 +28,11 @@ def test_it_loads_and_its_header_tells(name: str) -> None:
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
 def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None:
     original = recipe.load(Path(name))
-    fixed = original.image_size.start == original.image_size.end
+    config = timm.get_pretrained_cfg(original.backbone.name)
     # Networks of any size take their steps at a small one.
-    size = (
-        [f"image_size={original.image_size.end}"]
-        if (fixed and "vit" in name + original.backbone.name) or "swin" in name or "deit" in name
-        else ["image_size=64"]
-    )
+    size = f"image_size={original.image_size.end if config and config.fixed_input_size else 64}"
     overrides = [
-        *size, "data={kind: synthetic, train_images: 20, test_images: 10}", "backbone.weights=random", f"output.root={tmp_path}",
+        size, "data={kind: synthetic, train_images: 20, test_images: 10}", "backbone.weights=random", f"output.root={tmp_path}",
         "train.batch_size=10", "train.epochs=1", "schedule.warmup_epochs=0", "train.precision=fp32", "train.channels_last=true",
         "eval.select_by=last", "data.val_fraction=0", "train.accumulate=1",
     ]  # fmt: skip
