@@ -11,8 +11,8 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import mmap
 import math
+import mmap
 import os
 import shutil
 import sys
