@@ -23,7 +23,7 @@ class Finetune(Section):
     )
     batch_norm: Literal["train", "frozen"] = Field(
         default="train",
-        description="frozen: the pretrained statistics are used and kept; better for short fine-tunes; folded into the convolutions.",
+        description="frozen: the pretrained statistics are used and kept; better for short runs; folded into the convolutions.",
     )
     layer_decay: float = Field(
         default=1.0, gt=0, le=1, description="Factor of the learning rate from one layer to the one before."
