@@ -6,7 +6,7 @@ import pytest
 import sklearn.metrics
 import torch
 
-from zoo.metrics import METRICS, confusion, interval, per_class
+from zoo.metrics import METRICS, confusion, interval, merit, per_class
 
 
 @pytest.fixture
@@ -49,3 +49,9 @@ def test_the_interval_is_wilson_s() -> None:
 
 def test_two_classes_have_a_top_five() -> None:
     assert METRICS["top5"](torch.zeros(3, 2), torch.tensor([0, 1, 1])) == 1.0
+
+
+def test_a_value_that_is_not_a_number_is_never_best() -> None:
+    values = [float("nan"), 0.5, 0.7, 0.6]
+    assert max(values, key=lambda value: merit("val.accuracy", value)) == 0.7
+    assert max(values, key=lambda value: merit("val.loss", value)) == 0.5

@@ -80,6 +80,13 @@ METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {
 LOWER_IS_BETTER = ("loss", "ece")
 
 
+def merit(key: str, value: float) -> float:
+    """A value of a metric such as `val.loss`, turned so that more is better; one that is not a number is worst."""
+    if math.isnan(value):
+        return -math.inf
+    return -value if key.rpartition(".")[2] in LOWER_IS_BETTER else value
+
+
 def interval(share: float, count: int) -> tuple[float, float]:
     """The 95 % confidence interval of a share of so many images (Wilson 1927)."""
     z = 1.959964

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo import checkpoint, tune, weights
-from zoo.metrics import LOWER_IS_BETTER
+from zoo.metrics import merit
 from zoo.recipe import Recipe
 from zoo.run import Console, Run, row
 from zoo.splits import Splits
@@ -71,8 +71,9 @@ class Saver:
         state = plain_values(self.job, progress)
         if task.accelerator.is_main_process:
             checkpoint.save(self.root, progress.step, _pack(self.job, state))
-            keep = {*checkpoint.steps(self.root)[-self.job.recipe.output.keep_last :], *self._best(progress)}
-            self.run.write_json("checkpoints/best.json", {"steps": self._best(progress), "by": self.job.recipe.eval.select_by})
+            best = self._best(progress)
+            keep = {*checkpoint.steps(self.root)[-self.job.recipe.output.keep_last :], *best}
+            self.run.write_json("checkpoints/best.json", {"steps": best, "by": self.job.recipe.eval.select_by})
             checkpoint.prune(self.root, keep)
         task.accelerator.wait_for_everyone()
 
@@ -80,8 +81,7 @@ class Saver:
         """The steps of the best evaluations, best first; the selected one is always among them."""
         key = self.job.recipe.eval.select_by
         rows = [row for row in progress.history if row.get(key) is not None and not math.isnan(row[key])]
-        less = key.partition(".")[2] in LOWER_IS_BETTER
-        ranked = sorted(rows, key=lambda row: row[key], reverse=not less)
+        ranked = sorted(rows, key=lambda row: merit(key, row[key]), reverse=True)
         return [row["step"] for row in ranked[: max(1, self.job.recipe.output.keep_best)]]
 
 

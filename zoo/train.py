@@ -25,7 +25,7 @@ from tqdm import tqdm
 from zoo import draws
 from zoo.batches import Batches
 from zoo.errors import NonFiniteLoss, ZooError
-from zoo.metrics import LOWER_IS_BETTER, METRICS
+from zoo.metrics import METRICS, merit
 from zoo.optim import set_lr
 from zoo.recipe import Recipe
 
@@ -351,10 +351,9 @@ def judge(task: Task, progress: Progress, row: Mapping[str, Any]) -> bool:
     value = row.get(task.recipe.eval.select_by)
     if value is None:
         return False
-    less = task.recipe.eval.select_by.partition(".")[2] in LOWER_IS_BETTER
-    key = -value if less else value
-    known = None if progress.best is None else (-progress.best[2] if less else progress.best[2])
-    if not math.isnan(key) and (known is None or key > known):
+    key = task.recipe.eval.select_by
+    known = -math.inf if progress.best is None else merit(key, progress.best[2])
+    if merit(key, value) > known:
         progress.best, progress.waited = (row["epoch"], row["step"], value), 0
         return True
     progress.waited += 1
