@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo import __version__
-from zoo.errors import ZooError
+from zoo.errors import Stopped, ZooError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,13 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except ZooError as error:
+        from zoo import launch
+
         if options.debug:
             traceback.print_exc()
-        # Every process meets the same mistake; it is told once.
-        if os.environ.get("RANK", "0") == "0":
+        if launch.speaks_first():
             for line in error.lines:
                 print(f"error: {line}", file=sys.stderr)
         return error.exit_code
+    except Stopped as stopped:
+        if os.environ.get("RANK", "0") == "0":
+            print(stopped, file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -61,6 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--resume", metavar="RUN|auto", help="go on with an interrupted run (auto: the newest of this recipe's name)"
     )
+    train.add_argument(
+        "--allow-change", action="store_true", help="go on although the recipe differs from the run's, and record how"
+    )
     train.set_defaults(run=_train)
 
     recipe = commands.add_parser(
@@ -75,12 +83,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from zoo import recipe
+    from zoo import launch, recipe, stop
 
     loaded = recipe.load(options.recipe, options.overrides)
+    launch.follow_launcher()
+    stop.install()
     from zoo import job
 
-    job.train(loaded, _resumed(options.resume, loaded))
+    job.train(loaded, _resumed(options.resume, loaded), allow_change=options.allow_change)
     return 0
 
 

@@ -11,6 +11,7 @@ Imports neither torch nor zoo's own modules: worker processes start with it.
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from pathlib import Path
 
@@ -104,6 +105,12 @@ def header_size(path: str) -> tuple[int, int]:
             return image.size
     except Exception:  # the decoder proper will say what is wrong
         return 0, 0
+
+
+def ignore_signals() -> None:
+    """Leave signals to the process that started this worker: it stops its workers in order."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def decode_range(job: tuple[str, tuple[int, ...], str, int, list[str], str]) -> tuple[int, np.ndarray, list[tuple[str, str]]]:

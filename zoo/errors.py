@@ -38,3 +38,21 @@ class StorageError(ZooError):
     """The run folder can no longer be written. Exit code 5."""
 
     exit_code = 5
+
+
+class LostProcess(ZooError):
+    """Another process of the run ended or does not answer. Exit code 1; the run can be resumed."""
+
+    exit_code = 1
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the run to stop, and it did so in order. Exit code 75 (EX_TEMPFAIL): it can be resumed.
+
+    Like KeyboardInterrupt it is no `Exception`: nothing that survives a broken image or file may survive this.
+    """
+
+    exit_code = 75
+
+    def __init__(self, signal: str, when: str, todo: str) -> None:
+        super().__init__(f"stopped by {signal} {when} ({todo})")

@@ -3,8 +3,9 @@
 With its statistics frozen, BatchNorm is an affine map of each channel: y = scale * x + shift. A convolution with the
 weights scale * W and the bias shift does both at once (as for inference in Jacob et al. 2018, section 3.2), which saves
 a pass over the activations in each direction. The product is made in each forward pass, from the parameters as they
-are: it is small beside the activations, the gradients are those of the separate layers, and so are the learning rates
-that suit them. No tensor is renamed or changed: a checkpoint or an exported model has timm's own.
+are: the gradients are those of the separate layers, and so are the learning rates that suit them. No tensor is
+renamed or changed: a checkpoint or an exported model has timm's own. Where a convolution has more weights than
+activations, as the last ones of a ResNet, the product would cost more than the pass it saves: those are left alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from torch.nn.modules.conv import _ConvNd
 
 # Features may differ by so much of the largest before a fold is taken to be wrong.
 TOLERANCE = 1e-2
+# Images of a micro-batch, by which weights and activations are compared.
+MICRO_BATCH = 16
 
 
 class FoldedConv2d(nn.Conv2d):
@@ -114,8 +117,8 @@ def _features(model: nn.Module, example: Tensor) -> Tensor:
 
 
 def _pairs(model: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:
-    """Plain convolutions and the BatchNorm that gets the very tensor they return, each used once in a forward pass."""
-    made: dict[int, tuple[nn.Module, Tensor]] = {}  # the tensor is kept, so that its id is not given to another
+    """Plain convolutions worth folding and the BatchNorm that gets the very tensor they return, each used once."""
+    made: dict[int, tuple[_ConvNd, Tensor]] = {}  # the tensor is kept, so that its id is not given to another
     calls: dict[nn.Module, int] = {}
     pairs: list[tuple[Any, Any]] = []
 
@@ -124,7 +127,9 @@ def _pairs(model: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:
         if isinstance(module, _ConvNd):
             made[id(output)] = (module, output)
         elif id(inputs[0]) in made:
-            pairs.append((made[id(inputs[0])][0], module))
+            conv = made[id(inputs[0])][0]
+            if conv.weight.numel() < inputs[0][0].numel() * MICRO_BATCH:
+                pairs.append((conv, module))
 
     watched = [module for module in model.modules() if isinstance(module, _ConvNd | _BatchNorm)]
     handles = [module.register_forward_hook(after) for module in watched]

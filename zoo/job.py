@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import warnings
 from collections.abc import Sequence
@@ -13,71 +14,68 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor
 
-from zoo import checkpoint, finetune, fold, launch, optim, probe, tune, weights
+from zoo import checkpoint, finetune, fold, launch, optim, probe, stop, tune, weights
 from zoo.batches import Batches, Preprocessing
 from zoo.config import dump
-from zoo.errors import ZooError
+from zoo.errors import StorageError, ZooError
 from zoo.finish import finish
-from zoo.recipe import Recipe, load
+from zoo.recipe import Recipe
 from zoo.resample import Normalise
-from zoo.run import Console, Run, environment, heading
-from zoo.saving import Job, Saver, restore, splits_shown
+from zoo.resume import changes, flat, go_on
+from zoo.run import Console, Run, environment, free_bytes, heading
+from zoo.saving import Job, Saver, splits_shown
 from zoo.splits import Split, Splits
-from zoo.train import Progress, Task, evaluation_batch, fit
+from zoo.train import Interrupted, Progress, Task, evaluation_batch, fit
 
 
-def train(recipe: Recipe, resume: Path | None = None) -> Path:
+def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False) -> Path:
     """Run a recipe to its end.
 
     Args:
         recipe: what to do.
         resume: the run folder to go on with, None for a new one.
+        allow_change: go on with a recipe that differs from the run's.
 
     Returns:
         The run folder.
 
     Raises:
         ZooError: bad input, before anything is written; or what stopped the run.
+        Stopped: a signal asked for it.
     """
     start = launch.read()
     console = Console(quiet=not start.main)
     launch.check(recipe)
-    Run.check(recipe.output.root)
-    if resume:
-        _check_same(recipe, resume)
-    saved = checkpoint.newest(resume / "checkpoints") if resume else None
-    job = set_up(recipe, start, console, saved[1].state if saved else None)
-    run = _open_run(job, resume)
-    progress = Progress()
-    if saved:
-        folder, state, passed = saved
-        for text in passed:
-            console.warn(f"{text}; going on from {folder.name}")
-        console.fact("resumed", f"from {folder}")
-        progress = restore(job, state)
-    elif recipe.finetune.probe_first:
-        _probe(job)
-    console.fact("run", str(run.path))
-    console.line()
-    console.line(heading(splits_shown(job)))
-    saver = Saver(job, run)
-    fit(job.task, progress, on_epoch=saver.after_epoch, on_step=saver.after_step)
-    finish(job, run, progress)
-    job.task.accelerator.end_training()
+    if resume is None:
+        Run.check(recipe.output.root)
+    with contextlib.ExitStack() as held, launch.lost_processes(start, recipe.train.timeout):
+        changed: list[str] = []
+        saved = None
+        if resume is not None:
+            changed = changes(recipe, resume, allowed=allow_change)
+            if start.main:
+                held.enter_context(Run(resume).held())
+                checkpoint.sweep(resume / "checkpoints")
+            saved = checkpoint.newest(resume / "checkpoints")
+        job = set_up(recipe, start, console, saved[1].state if saved else None)
+        run = _open_run(job, resume)
+        if start.main and resume is None:
+            held.enter_context(run.held())
+        stop.defer()
+        progress = go_on(job, run, saved, changed, main=start.main) if saved else Progress()
+        saver = Saver(job, run)
+        try:
+            if saved is None and recipe.finetune.probe_first:
+                _probe(job)
+            console.fact("run", str(run.path))
+            console.line()
+            console.line(heading(splits_shown(job)))
+            fit(job.task, progress, on_epoch=saver.after_epoch, on_step=saver.after_step)
+            finish(job, run, progress)
+        except Interrupted:
+            raise saver.stopped(progress) from None
+        job.task.accelerator.end_training()
     return run.path
-
-
-def _check_same(recipe: Recipe, run: Path) -> None:
-    """See that a run is resumed with the recipe it was started with.
-
-    Raises:
-        ZooError: naming the options that differ.
-    """
-    now = _flat(recipe.model_dump(mode="json"))
-    then = _flat(load(run / "recipe.yaml").model_dump(mode="json"))
-    changed = [f"{key} {then.get(key)} -> {now.get(key)}" for key in {**then, **now} if then.get(key) != now.get(key)]
-    if changed:
-        raise ZooError("--resume", f"recipe differs: {', '.join(changed)}", "drop the change or start a new run")
 
 
 # -------------------------------------------------------------------------------------- set up
@@ -177,7 +175,7 @@ def _accelerate(
     """Find the device, choose precision and layout on it, and start Accelerate with them."""
     from accelerate import PartialState
 
-    state = PartialState(cpu=launch.on_cpu())
+    state = PartialState(cpu=launch.on_cpu(), **launch.patience(start, recipe.train.timeout))
     device = torch.device(state.device or "cpu")
     if state.num_processes != start.processes:
         raise ZooError(
@@ -316,11 +314,28 @@ def _probe(job: Job) -> None:
     job.console.fact("probe", f"head fitted on frozen features: {reached:.2%} of the training images, {job.probe_seconds:.0f} s")
 
 
+def _check_space(job: Job, place: Path) -> None:
+    """See that the checkpoints of a run will find room.
+
+    Raises:
+        StorageError: they will not.
+    """
+    output = job.recipe.output
+    # The weights, two moments of each, perhaps an average; one more checkpoint than is kept while it is written.
+    copies = 3 + (job.task.averaged is not None)
+    size = checkpoint.size_of({"model": job.built.model.state_dict()})
+    needed, free = size * (1 + copies * (output.keep_last + output.keep_best + 1)), free_bytes(place)
+    if needed > free:
+        what = f"{place}: the run needs about {needed:,} bytes, {free:,} are free"
+        raise StorageError("output.root", what, "free some space or choose another")
+
+
 def _open_run(job: Job, resume: Path | None) -> Run:
     """Make the run folder, or open the one to go on with; every process gets the same."""
     accelerator, recipe = job.task.accelerator, job.recipe
     path: list[Any] = [None]
     if accelerator.is_main_process:
+        _check_space(job, resume or recipe.output.root)
         path = [resume or Run.create(recipe.output.root, str(recipe.name)).path]
     run = Run(Path(broadcast_object_list(path)[0]))
     if accelerator.is_main_process and resume is None:
@@ -337,13 +352,5 @@ def _open_run(job: Job, resume: Path | None) -> Run:
         )
     if recipe.output.track:
         accelerator.project_configuration.set_directories(str(run.path))
-        accelerator.init_trackers(str(recipe.name), config=_flat(recipe.model_dump(mode="json")))
+        accelerator.init_trackers(str(recipe.name), config=flat(recipe.model_dump(mode="json")))
     return run
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options with dotted names: some trackers take no other."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
-    return flat

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError
-from zoo.run import cores
+from zoo.errors import LostProcess, ZooError
+from zoo.run import cache_root, cores
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
@@ -89,3 +96,78 @@ def set_threads(asked: int | str, launch: Launch) -> int:
     threads = asked if isinstance(asked, int) else max(1, cores() // launch.local_processes)
     torch.set_num_threads(threads)
     return threads
+
+
+# ----------------------------------------------------------------------- living and dying together
+
+# What gloo, NCCL and torch's store say when another process is gone, or silent for too long.
+LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
+PR_SET_PDEATHSIG = 1
+
+
+def patience(launch: Launch, seconds: int) -> dict[str, Any]:
+    """How long a process group waits for a process: torch's own default would be half an hour."""
+    return {"timeout": timedelta(seconds=seconds)} if launch.processes > 1 else {}
+
+
+@contextlib.contextmanager
+def lost_processes(launch: Launch, seconds: int) -> Iterator[None]:
+    """Turn what torch raises when another process is gone into one line.
+
+    Raises:
+        LostProcess: another process ended, or did not answer in time.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if launch.processes == 1 or not LOST.search(str(error)):
+            raise
+        what = f"another of the {launch.processes} processes ended, or did not answer for {seconds} s"
+        raise LostProcess("launch", f"process {launch.rank}: {what}", "see above for its error; go on with --resume") from None
+
+
+def follow_launcher() -> None:
+    """Get SIGTERM when the launcher ends: `accelerate launch` does not pass signals on, and would leave us behind.
+
+    A shell that ends is no reason to stop (`nohup zoo train … &`), so that only a launcher counts.
+    """
+    parent = os.getppid()
+    if sys.platform != "linux" or not _is_launcher(parent):
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != parent:  # it ended before we asked
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_launcher(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return any(name in command for name in (b"accelerate", b"torchrun", b"torch.distributed", b"torch/distributed"))
+
+
+def speaks_first() -> bool:
+    """Whether this process may tell of an error: of the processes of one launch on a machine, the first that asks.
+
+    All of them may meet the same mistake, or one alone, and the others its absence.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return True
+    parent = os.getppid()
+    try:
+        started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
+        folder = cache_root() / "launches"
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if time.time() - old.stat().st_mtime > 86_400:
+                old.unlink(missing_ok=True)
+        name = f"{parent}-{started}-{os.environ.get('MASTER_PORT', '')}"
+        os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    except (OSError, IndexError):
+        return os.environ.get("RANK", "0") == "0"
+    return True

@@ -11,13 +11,12 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import math
 import mmap
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -26,12 +25,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from zoo.decode import decode_range
-from zoo.errors import ZooError
+from zoo.decode import decode_range, ignore_signals
+from zoo.errors import StorageError, ZooError
+from zoo.run import Console, cache_root, free_bytes
 
 # Changes when the same files would give other pixels.
-FORMAT = 1
+FORMAT = 2
 CHUNK = 128
+# A store is verified in blocks of so many bytes, which are read in pieces.
+BLOCK, PIECE = 64 << 20, 4 << 20
 
 
 @dataclass(frozen=True)
@@ -62,58 +64,88 @@ class Pixels:
         return taken
 
 
-def cache_root() -> Path:
-    """The folder for what can be made again: `ZOO_CACHE`, else `~/.cache/zoo`."""
-    return Path(os.environ.get("ZOO_CACHE", "~/.cache/zoo")).expanduser()
-
-
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock file, so that one process of several makes a thing and the others find it made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as handle:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "w")  # noqa: SIM115
+    except OSError as error:
+        raise ZooError(str(path.parent), f"not writable: {error.strerror}", "set ZOO_CACHE to another folder") from None
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def stored(key: str, build: Callable[[Path], None]) -> tuple[Pixels, bool]:
-    """Open the store of a fingerprint, building it first where there is none.
+    """Open the store of a fingerprint, building it first where there is none, or a damaged one.
 
     Args:
         key: the fingerprint.
-        build: writes `pixels.bin`, `aspects.npy` and `store.json` into a staging folder.
+        build: writes `pixels.bin`, `aspects.npy` and what else belongs to it into a staging folder.
 
     Returns:
         The store and whether it had to be built.
     """
     folder = cache_root() / "pixels" / key
     made = False
+    with exclusive(folder.parent / f"{key}.lock"):
+        damage = _damage(folder)
+        if damage:
+            if folder.exists():
+                Console().warn(f"{folder}: the pixel store is damaged ({damage}), decoding again")
+            _build(folder, build)
+            made = True
+    return _open(folder), made
+
+
+def _build(folder: Path, build: Callable[[Path], None]) -> None:
+    """Build a store in a staging folder, write down every block's digest, and rename it into place."""
+    for left in folder.parent.glob(f".{folder.name}.*"):  # by killed processes; the lock is held
+        shutil.rmtree(left, ignore_errors=True)
+    staging = folder.parent / f".{folder.name}.{os.getpid()}"
     try:
-        with exclusive(folder.parent / f"{key}.lock"):
-            if not _whole(folder):
-                staging = folder.parent / f".{key}.{os.getpid()}"
-                shutil.rmtree(staging, ignore_errors=True)
-                staging.mkdir(parents=True)
-                try:
-                    build(staging)
-                    shutil.rmtree(folder, ignore_errors=True)
-                    os.replace(staging, folder)
-                finally:
-                    shutil.rmtree(staging, ignore_errors=True)
-                made = True
-        return _open(folder), made
+        staging.mkdir(parents=True)
+        build(staging)
+        manifest = {path.name: _digests(path) for path in sorted(staging.iterdir())}
+        (staging / "manifest.json").write_text(json.dumps(manifest))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(staging, folder)
     except OSError as error:
-        what = f"the pixel store cannot be written: {error.strerror or error}"
-        raise ZooError(str(folder), what, "free some space or set ZOO_CACHE to another folder") from None
+        what = f"the pixel store cannot be written: {error.strerror or error}; {free_bytes(folder):,} bytes are free"
+        raise StorageError(str(folder), what, "free some space or set ZOO_CACHE to another folder") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _whole(folder: Path) -> bool:
-    """Whether a store is there, with as many bytes as its images have."""
+def _damage(folder: Path) -> str:
+    """What is wrong with a store, '' if nothing is: every byte of it is compared with what was written."""
     try:
-        shape = json.loads((folder / "store.json").read_text())["shape"]
-        return (folder / "aspects.npy").is_file() and (folder / "pixels.bin").stat().st_size == math.prod(shape)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for name, digests in manifest.items():
+            if _digests(folder / name) != digests:
+                return f"{name} is not as it was written"
+        return "" if {"pixels.bin", "aspects.npy", "store.json"} <= set(manifest) else "files are missing"
+    except OSError as error:
+        return f"{Path(error.filename or folder).name}: {error.strerror}"
+    except (ValueError, AttributeError):
+        return "manifest.json cannot be read"
+
+
+def _digests(path: Path) -> list[str]:
+    """SHA-256 of each block of a file; the blocks are read side by side."""
+    blocks = range(0, max(1, path.stat().st_size), BLOCK)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda start: _digest(path, start), blocks))
+
+
+def _digest(path: Path, start: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        handle.seek(start)
+        for _ in range(0, BLOCK, PIECE):
+            digest.update(handle.read(PIECE))
+    return digest.hexdigest()
 
 
 def _open(folder: Path) -> Pixels:
@@ -168,8 +200,9 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
             for first in range(0, len(files), CHUNK)
         ]
         aspects, bad = np.ones(len(files), np.float32), []
-        with tqdm(total=len(files), desc="decoding", unit="img", disable=quiet or not sys.stderr.isatty()) as bar:
-            for first, part, broken in _map(jobs):
+        hidden = quiet or not sys.stderr.isatty()
+        with tqdm(total=len(files), desc="decoding", unit="img", disable=hidden) as bar, contextlib.closing(_map(jobs)) as parts:
+            for first, part, broken in parts:
                 aspects[first : first + len(part)] = part
                 bad += broken
                 bar.update(len(part))
@@ -183,7 +216,14 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
 
 
 def _allocate(path: Path, size: int) -> None:
-    """Reserve the whole file now: a full disk is met here and not while a worker writes."""
+    """Reserve the whole file now: a full disk is met here and not while a worker writes.
+
+    Raises:
+        StorageError: there is no room for it.
+    """
+    if size > (free := free_bytes(path)):
+        what = f"the pixel store needs {size:,} bytes, {free:,} are free"
+        raise StorageError(str(path.parent), what, "free some space or set ZOO_CACHE to another folder")
     with open(path, "wb") as handle:
         if hasattr(os, "posix_fallocate") and size:
             os.posix_fallocate(handle.fileno(), 0, size)
@@ -191,14 +231,16 @@ def _allocate(path: Path, size: int) -> None:
             handle.truncate(size)
 
 
-def _map(jobs: list) -> Iterator[tuple[int, np.ndarray, list]]:
+def _map(jobs: list) -> Generator[tuple[int, np.ndarray, list]]:
     workers = min(os.cpu_count() or 1, len(jobs))
     if workers <= 1 or len(jobs) <= 2:
         yield from map(decode_range, jobs)
         return
     # Not fork: torch's threads may be running. The workers import Pillow and numpy only.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_signals)
     try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(decode_range, jobs)
+        yield from pool.map(decode_range, jobs)
     except BrokenProcessPool:
         raise ZooError("data.root", "a decoding process was killed", "is there enough memory?") from None
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -80,6 +80,7 @@ class Train(Section):
         default=None, ge=1, examples=[3], description="Stop after so many evaluations without a better one."
     )
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Of everything random.")
+    timeout: int = Field(default=600, ge=5, description="Seconds that a process waits for the others before the run is given up.")
 
     @field_validator("accumulate", "threads")
     @classmethod

@@ -45,21 +45,18 @@ def weights(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) 
     begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)
     scale = span.abs().clamp(min=1)
     centre = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
+    # Only the pixels under the filter: few of them, where a whole row would be mostly zeros.
+    radius = SUPPORT[kernel] * scale
+    taps = torch.arange(2 * math.ceil(float(radius.max())) + 1, device=device)
+    index = torch.floor(centre - radius).long().unsqueeze(2) + taps  # [B, target, taps]
+    values = _kernel((index + 0.5 - centre.unsqueeze(2)).abs() / scale.unsqueeze(2), kernel)
     # How far each crop reaches beyond an edge; the filter sees no further, whatever other crops of the batch do.
     low, high = torch.minimum(start, stop) * source, torch.maximum(start, stop) * source
-    reach = torch.maximum(-low, high - source).clamp(0, source - 1)
-    margin = math.ceil(float(reach.max()))
-    position = torch.arange(-margin, source + margin, device=device) + 0.5
-    distance = (position - centre.unsqueeze(2)).abs() / scale.unsqueeze(2)
-    matrix = _kernel(distance, kernel)
-    if margin:
-        beyond = torch.maximum(-position, position - source)
-        matrix = matrix.masked_fill((beyond > reach.ceil().unsqueeze(1)).unsqueeze(1), 0)
-        before, matrix, after = matrix.split([margin, source, margin], dim=2)
-        matrix = matrix.clone()
-        matrix[..., 1 : margin + 1] += before.flip(2)
-        matrix[..., source - 1 - margin : source - 1] += after.flip(2)
-    return matrix / matrix.sum(2, keepdim=True)
+    reach = torch.maximum(-low, high - source).clamp(0, source - 1).ceil().long().view(-1, 1, 1)
+    values = values.masked_fill_((index < -reach) | (index >= source + reach), 0)
+    mirrored = (source - 1 - (source - 1 - index.abs()).abs()).clamp(0, source - 1)
+    matrix = torch.zeros(len(start), target, source, device=device)
+    return matrix.scatter_add_(2, mirrored, values / values.sum(2, keepdim=True))
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def resample(
 
 
 def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalise: Normalise, out: Tensor) -> Tensor:
-    """Rows first, all channels in one product; then columns.
+    """Columns first, all channels in one product; then rows, straight into the result.
 
     Rows of the matrices add up to one, so the few source pixels are normalised and not the many of the result.
     """
@@ -131,15 +128,32 @@ def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalise: 
     x0, y0, x1, y1 = boxes.unbind(1)
     rows = weights(y0, y1, side, size, kernel)
     columns = weights(x0, x1, side, size, kernel).transpose(1, 2)
-    lines = normalise.apply(images).permute(0, 2, 1, 3).reshape(count, side, channels * side)
-    black = normalise.apply(torch.zeros(1, channels, 1, 1, device=images.device))
-    white = normalise.apply(torch.full((1, channels, 1, 1), 255.0, device=images.device))
-    chunk = count if out.is_cuda else max(1, CHUNK_BYTES // (4 * channels * size * size))
-    for first in range(0, count, chunk):
-        part = slice(first, first + chunk)
-        tall = torch.bmm(rows[part], lines[part]).view(-1, size * channels, side)
-        wide = torch.bmm(tall, columns[part]).view(-1, size, channels, size)
-        torch.clamp(wide.permute(0, 2, 1, 3), black, white, out=out[part])
+    interleaved = out.stride(1) == 1  # channels_last
+    lines = normalise.apply(images).transpose(1, 2) if interleaved else normalise.apply(images)
+    lines = lines.reshape(count, channels * side, side)
+    limits = [normalise.apply(torch.full((1, channels, 1, 1), edge, device=images.device)) for edge in (0.0, 255.0)]
+    if interleaved:
+        flat = out.permute(0, 2, 3, 1).view(count, size, size * channels)
+        # As long as a line of the result: three values, over and over, would be clamped one by one.
+        limits = [limit.flatten().repeat(size) for limit in limits]
+    else:
+        flat = out.view(count * channels, size, size)
+        limits = [limit.flatten().repeat(count).view(-1, 1, 1) for limit in limits]
+        rows = rows.repeat_interleave(channels, dim=0)
+    step = count if out.is_cuda else max(1, CHUNK_BYTES // (4 * channels * size * size))
+    for first in range(0, count, step):
+        part = slice(first, first + step)
+        wide = torch.bmm(lines[part], columns[part])
+        if interleaved:
+            wide = wide.view(-1, side, channels, size).transpose(2, 3).reshape(-1, side, size * channels)
+            into, bounds = part, limits
+        else:
+            wide = wide.view(-1, side, size)
+            into = slice(first * channels, (first + step) * channels)
+            bounds = [limit[into] for limit in limits]
+        torch.bmm(rows[into], wide, out=flat[into])
+        if kernel != "bilinear":  # which does not overshoot
+            torch.clamp(flat[into], *bounds, out=flat[into])
     return out
 
 

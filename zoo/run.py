@@ -5,18 +5,22 @@ No torch in here: reports and leaderboards read run folders without it.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import glob
 import json
 import os
 import platform
 import re
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from zoo.errors import StorageError, ZooError
 
@@ -57,13 +61,31 @@ class Run:
         Raises:
             ZooError: the root cannot be written.
         """
-        there = root.expanduser().absolute()
-        while not there.exists():
-            there = there.parent
+        there = existing(root)
         if not there.is_dir():
             raise ZooError("output.root", f"not a directory: {there}", "choose another")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise ZooError("output.root", f"not writable: {there}", "choose another")
+        try:
+            # Asking for permission is not enough: /proc says yes, and lets nothing be made.
+            tempfile.TemporaryFile(dir=there).close()
+        except OSError as error:
+            raise ZooError("output.root", f"not writable: {there}: {error.strerror}", "choose another") from None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from working on this run.
+
+        Raises:
+            ZooError: another one does, or the folder cannot be written.
+        """
+        path = self.path / ".lock"
+        with _locked(path) as handle:
+            handle.truncate(0)
+            handle.write(f"pid {os.getpid()} on {platform.node()}")
+            handle.flush()
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole: it has the old content or the new one, at any moment."""
@@ -75,8 +97,11 @@ class Run:
                 handle.flush()
                 os.fsync(handle.fileno())
             os.replace(staging, target)
+            sync(target.parent)
         except OSError as error:
-            raise StorageError(str(target), f"cannot be written: {error.strerror}", "free some space, then --resume") from None
+            staging.unlink(missing_ok=True)
+            what = f"cannot be written: {error.strerror}; needs {len(text):,} bytes, {free_bytes(target):,} are free"
+            raise StorageError(str(target), what, "free some space, then --resume") from None
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as JSON."""
@@ -99,6 +124,49 @@ class Run:
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write `metrics.jsonl`: a line for each epoch, the whole file each time, so that none is twice or half in it."""
         self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+
+
+def _locked(path: Path) -> IO[str]:
+    """Open a lock file and take its lock, which the system drops when the process ends, however it ends."""
+    try:
+        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise ZooError(str(path.parent), f"not writable: {error.strerror}", "start a new run elsewhere") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read() or "another process"
+        handle.close()
+        raise ZooError("--resume", f"{path.parent} in use by {holder}", "wait for it or stop it") from None
+    return handle
+
+
+def existing(path: Path) -> Path:
+    """The path itself, or the nearest folder above it that exists."""
+    there = path.expanduser().absolute()
+    while not there.exists():
+        there = there.parent
+    return there
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that can still be written where a path is, or would be."""
+    return shutil.disk_usage(existing(path)).free
+
+
+def sync(path: Path) -> None:
+    """See that a file or folder is on the disk, should the power fail."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def cache_root() -> Path:
+    """The folder for what can be made again: `ZOO_CACHE`, else `~/.cache/zoo`."""
+    return Path(os.environ.get("ZOO_CACHE", "~/.cache/zoo")).expanduser()
 
 
 def newest_unfinished(root: Path, name: str) -> Path | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from zoo import checkpoint, tune, weights
+import torch
+from torch import Tensor
+
+from zoo import checkpoint, stop, tune, weights
+from zoo.errors import NonFiniteLoss, Stopped, ZooError
 from zoo.metrics import merit
 from zoo.recipe import Recipe
-from zoo.run import Console, Run, row
+from zoo.run import Console, Run, row, versions
 from zoo.splits import Splits
-from zoo.train import Progress, Task, optimizer_of, summed
+from zoo.train import Progress, Task, optimizer_of, stopping
 
 
 @dataclass
@@ -48,10 +52,25 @@ class Saver:
         self.root = run.path / "checkpoints"
 
     def after_step(self, progress: Progress, sums: Callable[[], dict[str, float]]) -> None:
-        """Save in the middle of an epoch, where the recipe wants that."""
-        if progress.step % self.every == 0:
+        """Save in the middle of an epoch, where the recipe wants that or a signal asks the run to stop.
+
+        Raises:
+            Stopped: a signal did, on any of the processes.
+        """
+        task = self.job.task
+        asked = stopping(task.accelerator)
+        last = progress.step == (len(progress.history) + 1) * task.steps_per_epoch
+        # The last step of an epoch is saved after its evaluation.
+        if asked or (progress.step % self.every == 0 and not last):
             progress.partial = sums()
             self._save(progress)
+        if asked:
+            raise self.stopped(progress)
+
+    def stopped(self, progress: Progress) -> Stopped:
+        """What is said when a run stops in order."""
+        todo = f"go on with --resume {self.run.path}"
+        return Stopped(stop.requested() or "another process", f"after step {progress.step}, which is saved", todo)
 
     def after_epoch(self, progress: Progress, best: bool) -> None:
         """Print and keep the row; save where due."""
@@ -68,9 +87,10 @@ class Saver:
 
     def _save(self, progress: Progress) -> None:
         task = self.job.task
-        state = plain_values(self.job, progress)
+        packed = _pack(self.job, plain_values(self.job, progress))
         if task.accelerator.is_main_process:
-            checkpoint.save(self.root, progress.step, _pack(self.job, state))
+            check_finite(packed.tensors["model"], progress.step)
+            checkpoint.save(self.root, progress.step, packed)
             best = self._best(progress)
             keep = {*checkpoint.steps(self.root)[-self.job.recipe.output.keep_last :], *best}
             self.run.write_json("checkpoints/best.json", {"steps": best, "by": self.job.recipe.eval.select_by})
@@ -86,11 +106,12 @@ class Saver:
 
 
 def plain_values(job: Job, progress: Progress) -> dict[str, Any]:
-    """The plain values of a checkpoint. Sums of the epoch at hand are added up over the processes."""
+    """The plain values of a checkpoint. Of loss and hits of the epoch at hand, the sums of each process."""
     accelerator = job.task.accelerator
-    partial = dict(progress.partial)
+    partial: dict[str, Any] = dict(progress.partial)
     if partial:
-        partial["loss"], partial["hits"] = summed(accelerator, [partial["loss"], partial["hits"]])
+        mine = torch.tensor([[partial["loss"], partial["hits"]]], dtype=torch.float64, device=accelerator.device)
+        partial["loss"], partial["hits"] = cast("Tensor", accelerator.gather(mine)).T.tolist()
     choice = {"precision": job.choice.precision, "channels_last": job.choice.channels_last, "accumulate": job.choice.accumulate}
     return {
         "step": progress.step,
@@ -100,9 +121,31 @@ def plain_values(job: Job, progress: Progress) -> dict[str, Any]:
         "partial": partial,
         "choice": choice,
         "probe_seconds": job.probe_seconds,
-        "classes": list(job.data.classes),
-        "threads": job.threads,
+        "data": job.data.mark(),
+        "began": circumstances(job),
     }
+
+
+def circumstances(job: Job) -> dict[str, Any]:
+    """What decides, besides the recipe, which bits a run computes."""
+    return {
+        "processes": job.task.accelerator.num_processes,
+        "threads": job.threads,
+        "device": job.device_name,
+        **{name: version for name, version in versions().items() if name in ("torch", "timm", "accelerate")},
+    }
+
+
+def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:
+    """See that weights are finite before they are saved.
+
+    Raises:
+        NonFiniteLoss: some are not, and nothing was saved.
+    """
+    broken = next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
+    if broken is not None:
+        what = f"the weights are not finite, first {broken}; the checkpoint was not written"
+        raise NonFiniteLoss(f"step {step}", what, "lower optim.lr, warm up longer, or set train.clip_grad")
 
 
 def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
@@ -111,23 +154,47 @@ def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
     tensors = {"model": job.built.model.state_dict(), "optimizer": moments}
     if task.averaged is not None:
         tensors["averaged"] = task.averaged.module.state_dict()
+    if task.accelerator.num_processes > 1 and (mine := _statistics(job)):
+        # Until the next evaluation averages them, each process has BatchNorm statistics of its own.
+        flat = torch.cat([buffer.flatten() for buffer in mine])
+        tensors["statistics"] = {"of_each_process": cast("Tensor", task.accelerator.gather(flat.unsqueeze(0)))}
     state = state | {"optimizer": plain}
     if task.accelerator.scaler is not None:
         state["scaler"] = task.accelerator.scaler.state_dict()
     return checkpoint.Checkpoint(tensors, state)
 
 
+def _statistics(job: Job) -> list[Tensor]:
+    """The buffers that differ between processes."""
+    models = [job.built.model, *([job.task.averaged.module] if job.task.averaged is not None else [])]
+    return [buffer for model in models for buffer in model.buffers() if buffer.dtype == torch.float32]
+
+
 def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
-    """Bring the model, its average, the optimizer and the progress to where a checkpoint was."""
+    """Bring the model, its average, the optimizer and the progress to where a checkpoint was.
+
+    Raises:
+        ZooError: the checkpoint is of another model or data.
+    """
     task, state = job.task, saved.state
+    if state["data"] != job.data.mark():
+        raise ZooError("--resume", "the images or their classes have changed since the run began", "start a new run")
     load_model(job, saved)
     checkpoint.unpack_optimizer(optimizer_of(task), saved.tensors["optimizer"], state["optimizer"])
     if task.accelerator.scaler is not None and "scaler" in state:
         task.accelerator.scaler.load_state_dict(state["scaler"])
     job.probe_seconds = state["probe_seconds"]
+    rank, processes = task.accelerator.process_index, task.accelerator.num_processes
     partial = dict(state["partial"])
-    if partial and not task.accelerator.is_main_process:
-        partial |= {"loss": 0.0, "hits": 0.0}
+    for key in ("loss", "hits"):
+        if partial:
+            values = partial[key]
+            partial[key] = values[rank] if len(values) == processes else sum(values) * (rank == 0)
+    own = saved.tensors.get("statistics", {}).get("of_each_process")
+    if own is not None and len(own) == processes:
+        mine = _statistics(job)
+        for buffer, values in zip(mine, own[rank].split([buffer.numel() for buffer in mine]), strict=True):
+            buffer.copy_(values.view_as(buffer))
     best = tuple(state["best"]) if state["best"] else None
     return Progress(state["step"], state["history"], best, state["waited"], partial)
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from zoo.backbone import PACKAGES
 from zoo.errors import ZooError
-from zoo.pixels import cache_root, exclusive
+from zoo.pixels import exclusive
+from zoo.run import cache_root
 
 WHERE = "backbone.weights"
 Tensors = dict[str, Tensor]

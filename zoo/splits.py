@@ -15,7 +15,8 @@ import numpy as np
 
 from zoo import draws, folders
 from zoo.errors import ZooError
-from zoo.pixels import Pixels, cache_root, from_files, stored, write
+from zoo.pixels import FORMAT, Pixels, from_files, stored, write
+from zoo.run import cache_root
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,14 @@ class Splits:
         sizes = [("train", self.train), ("val", self.val), ("test", self.test)]
         counts = " / ".join(f"{len(split):,} {name}" for name, split in sizes if split is not None)
         return f"{counts} images, {len(self.classes)} classes, stored at {self.train.pixels.images.shape[-1]} px"
+
+    def mark(self) -> str:
+        """What a run that goes on must find as it was: classes, and the images and labels of each split."""
+        digest = hashlib.sha256("\0".join(self.classes).encode())
+        for split in (self.train, self.val, self.test):
+            if split is not None:
+                digest.update(np.stack([split.index, split.targets]).astype(np.int64).tobytes() + b"|")
+        return digest.hexdigest()[:16]
 
 
 def arrange(
@@ -128,7 +137,7 @@ def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
         (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
     # The sets never change; their archives are checked against torchvision's MD5 sums when they are read.
-    key = f"{name}-1"
+    key = f"{name}-{FORMAT}"
     pixels, _ = stored(key, build)
     folder = cache_root() / "pixels" / key
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))

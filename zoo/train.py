@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from zoo import draws
+from zoo import draws, stop
 from zoo.batches import Batches
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import METRICS, merit
@@ -91,35 +91,41 @@ def fit(
         task: what to train.
         progress: changed in place.
         on_epoch: called after each epoch, with whether it is the best so far.
-        on_step: called after each step that does not end an epoch, with what gives the sums over the epoch's steps.
+        on_step: called after each step, and where an evaluation was interrupted, with what gives the sums over the
+            epoch's steps.
 
     Raises:
         NonFiniteLoss: before the update that it would have spoiled the weights with.
+        Interrupted: an evaluation was, and `on_step` came back.
     """
     settings, per_epoch = task.recipe.train, task.steps_per_epoch
-    for epoch in range(progress.step // per_epoch, settings.epochs):
+    # An epoch is over when it has its row: one that was stopped in its evaluation has taken all of its steps.
+    for epoch in range(len(progress.history), settings.epochs):
+        if settings.patience is not None and progress.waited >= settings.patience:
+            break
         batches = np.array_split(draws.order(settings.seed, epoch, len(task.train)), per_epoch)
-        sums = torch.zeros(2, dtype=torch.float64, device=task.accelerator.device)  # loss, hits
         clock = Clock(**progress.partial)
-        for positions in progress_bar(batches[progress.step % per_epoch :], task, epoch):
+        sums = torch.tensor([clock.loss, clock.hits], dtype=torch.float64, device=task.accelerator.device)
+        for positions in progress_bar(batches[progress.step - epoch * per_epoch :], task, epoch):
             with clock.running():
                 sums += one_step(task, positions, progress.step, clock)
             progress.step += 1
             clock.images += len(positions)
-            if progress.step % per_epoch:
-                on_step(progress, partial(clock.with_sums, sums))
+            on_step(progress, partial(clock.with_sums, sums))
+        try:
+            row = epoch_row(task, epoch, progress.step, clock.with_sums(sums))
+        except Interrupted:
+            on_step(progress, partial(clock.with_sums, sums))
+            raise
         progress.partial = {}
-        row = epoch_row(task, epoch, progress.step, clock.with_sums(sums))
         best = judge(task, progress, row)
         progress.history.append(row)
         on_epoch(progress, best)
-        if settings.patience is not None and progress.waited >= settings.patience:
-            break
 
 
 @dataclass
 class Clock:
-    """Sums over an epoch's steps: seconds in all and in making batches, images, and what came before a resume."""
+    """Sums over an epoch's steps: seconds in all and in making batches, images; loss and hits before a resume."""
 
     seconds: float = 0.0
     data_seconds: float = 0.0
@@ -146,15 +152,9 @@ class Clock:
             yield item
 
     def with_sums(self, sums: Tensor) -> dict[str, float]:
-        """All sums, with those on the device since the epoch began or was resumed."""
-        loss, hits = sums.tolist()
-        return {
-            "seconds": self.seconds,
-            "data_seconds": self.data_seconds,
-            "images": self.images,
-            "loss": self.loss + loss,
-            "hits": self.hits + hits,
-        }
+        """All sums, with those of loss and hits from the device."""
+        self.loss, self.hits = sums.tolist()
+        return asdict(self)
 
 
 def one_step(task: Task, positions: np.ndarray, step: int, clock: Clock) -> Tensor:
@@ -228,24 +228,22 @@ def train_step(
         labels = targets if targets.ndim == 1 else targets.argmax(1)
         sums += torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).sum()])
     norm = gradient_norm(accelerator, optimizer, clip)
-    if accelerator.scaler is None and not math.isfinite(norm):
+    # Any process's loss: the gradients were added up already, losses not.
+    total_loss = accelerator.reduce(sums[0], "sum") if accelerator.num_processes > 1 else sums[0]
+    if accelerator.scaler is None and not math.isfinite(float(norm + total_loss)):
         optimizer.zero_grad()
-        raise NonFiniteLoss("loss", f"gradient norm {norm}")
+        raise NonFiniteLoss("loss", f"loss {float(total_loss):g}, gradient norm {float(norm):g}")
     optimizer.step()
     optimizer.zero_grad()
     return sums
 
 
-def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) -> float:
-    """The norm of the whole gradient, the same on all processes; clips it."""
+def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) -> Tensor:
+    """The norm of the whole gradient, the same on all processes, still on the device; clips it."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if clip is not None:
-        norm = cast("Tensor", accelerator.clip_grad_norm_(parameters, clip))
-    elif accelerator.scaler is not None:
-        return 0.0  # the scaler looks for what is not finite, and skips the step
-    else:
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    return float(norm)
+        return cast("Tensor", accelerator.clip_grad_norm_(parameters, clip))
+    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 def losses(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
@@ -267,12 +265,27 @@ def set_train_mode(task: Task) -> None:
         module.eval()
 
 
+class Interrupted(Exception):
+    """An evaluation ended early, because a signal asks the run to stop."""
+
+
+def stopping(accelerator: Accelerator) -> bool:
+    """Whether a signal asked any of the processes to stop: all of them do so after the same step."""
+    asked = bool(stop.requested())
+    if accelerator.num_processes == 1:
+        return asked
+    return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device), "sum"))
+
+
 @torch.inference_mode()
 def evaluate(accelerator: Accelerator, model: nn.Module, batches: Batches, size: int, batch_size: int) -> tuple[Tensor, Tensor]:
     """Run a model over all images of a split, each process over its share.
 
     Returns:
         Outputs float32 [N, C] and targets int64 [N] of the whole split in its own order, on the CPU, on every process.
+
+    Raises:
+        Interrupted: a signal asks the run to stop.
     """
     model.eval()
     count, processes = len(batches), accelerator.num_processes
@@ -280,6 +293,8 @@ def evaluate(accelerator: Accelerator, model: nn.Module, batches: Batches, size:
     mine = np.arange(share) + accelerator.process_index * share
     outputs = []
     for positions in np.array_split(np.minimum(mine, count - 1), -(-share // batch_size)):
+        if stopping(accelerator):
+            raise Interrupted
         images, _ = batches.evaluation(positions, size)
         with accelerator.autocast():
             outputs.append(model(images).float())

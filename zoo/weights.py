@@ -21,7 +21,8 @@ from torch import nn
 
 from zoo.backbone import Backbone
 from zoo.errors import ZooError
-from zoo.pixels import cache_root, exclusive
+from zoo.pixels import exclusive
+from zoo.run import cache_root
 from zoo.sources import WHERE, Found, Tensors
 
 

@@ -1,0 +1,169 @@
+"""Runs that are killed at any moment and go on: they end with the bits of one that nothing happened to.
+
+A share of the cases runs by default; ZOO_FAULTS=all runs all of them.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import harness
+import pytest
+from harness import EVERY, STEPS, Server, kill, outcome, resumed_step, wait_until, write_recipe
+
+from zoo import checkpoint
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    started = Server(tmp_path_factory.mktemp("consoles"))
+    yield started
+    started.close()
+
+
+def finish(server: Server, arguments: list[str], processes: int = 1, injections: Any = ()) -> list[str]:
+    children = server.several(processes, *arguments, injections=injections)
+    codes = [server.wait(child) for child in children]
+    assert codes == [0] * processes, "\n".join(child.text for child in children)
+    return [child.text for child in children]
+
+
+def reference(server: Server, folder: Path, processes: int) -> dict[str, Any]:
+    folder.mkdir(parents=True)
+    finish(server, ["train", str(write_recipe(folder))], processes)
+    return outcome(folder / "runs" / "faults")
+
+
+class Tally:
+    """What many kills came to."""
+
+    def __init__(self) -> None:
+        self.kills = self.in_saves = self.lost = 0
+        self.at: list[str] = []
+
+
+def kill_once(server: Server, recipe: Path, processes: int, draw: random.Random, tally: Tally, seconds: float) -> bool:
+    """Start or go on, kill at a random moment, see what is left; whether the run was done before."""
+    run, trace = recipe.parent / "runs" / "faults", recipe.parent / "trace"
+    arguments = ["train", str(recipe), "--resume", "auto"]
+    injections = [["trace", str(trace)], ["slow_saves", 0.004]]
+    trace.unlink(missing_ok=True)
+    children = server.several(processes, *arguments, injections=injections)
+    staging = run / "checkpoints"
+    if draw.random() < 0.4:
+        # In the middle of a save: its staging folder is there.
+        wait_until(lambda: any(staging.glob(".step-*")) or children[0].pid in server.codes, seconds)
+        time.sleep(draw.uniform(0, 0.04))
+    else:
+        time.sleep(draw.uniform(0.05, seconds))
+    victims = children if draw.random() < 0.5 else [draw.choice(children)]
+    kill(victims)
+    codes = [server.wait(child) for child in children]
+    if -9 not in codes:
+        assert codes == [0] * processes, "\n".join(child.text for child in children)
+        return True
+    tally.kills += 1
+    tally.in_saves += any(staging.glob(".step-*"))
+    reached = int(trace.read_text() or 0) if trace.exists() else 0
+    saved = max(checkpoint.steps(staging), default=0)
+    # A step may have been taken, and its checkpoint be under way.
+    assert reached - saved <= EVERY, (reached, saved)
+    text = "start" if not reached else "evaluation" if reached % (STEPS // 3) == 0 else f"step {reached}"
+    tally.at.append(text)
+    return False
+
+
+@pytest.mark.parametrize(("processes", "kills"), [(1, 150), (2, 50)])
+def test_a_killed_run_ends_as_one_that_nothing_happened_to(
+    server: Server, tmp_path: Path, processes: int, kills: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw = random.Random(processes)
+    started = time.monotonic()
+    expected = reference(server, tmp_path / "reference", processes)
+    seconds = time.monotonic() - started
+    kills //= harness.share()
+    tally, runs = Tally(), 0
+    while tally.kills < kills:
+        folder = tmp_path / f"run-{runs}"
+        folder.mkdir()
+        recipe = write_recipe(folder)
+        for _ in range(draw.randint(1, 4)):
+            if kill_once(server, recipe, processes, draw, tally, seconds):
+                break
+        else:
+            console = finish(server, ["train", str(recipe), "--resume", "auto"], processes)[0]
+            assert "warning" not in console, console
+            if checkpointed := resumed_step(console):
+                assert checkpointed % EVERY == 0 or checkpointed % (STEPS // 3) == 0
+        assert outcome(folder / "runs" / "faults") == expected
+        runs += 1
+    with capsys.disabled():
+        print(
+            f"\n{tally.kills} kills of {processes} process(es) in {runs} runs, {tally.in_saves} within a save, at "
+            f"{len(set(tally.at))} different steps; all runs ended with the same bits"
+        )
+
+
+@pytest.mark.parametrize("broken", ["broken_order", "broken_dropout", "broken_save"])
+def test_the_comparison_catches_a_broken_build(server: Server, tmp_path: Path, broken: str) -> None:
+    def outcome_of(name: str, killed: bool) -> Any:
+        folder = tmp_path / name
+        folder.mkdir()
+        recipe = write_recipe(folder)
+        if killed:
+            # The save of step 3 is whole; that of step 6 is cut off after its first file.
+            point = [["kill_at_point", 3, 2, False]] if broken == "broken_save" else []
+            injections = [[broken], *point, ["trace", str(folder / "trace")]]
+            child = server.start("train", str(recipe), injections=injections)
+            trace = folder / "trace"
+            if not point:
+                wait_until(lambda: trace.exists() and int(trace.read_text() or 0) >= 5, 60)
+                kill([child])
+            server.wait(child)
+        finish(server, ["train", str(recipe), *(["--resume", "auto"] if killed else [])], injections=[[broken]])
+        return outcome(folder / "runs" / "faults")
+
+    undisturbed = outcome_of("whole", killed=False)
+    try:
+        resumed = outcome_of("killed", killed=True)
+    except AssertionError:
+        return  # not even a whole checkpoint was left
+    assert resumed != undisturbed
+
+
+def points_of_a_save(server: Server, folder: Path) -> int:
+    folder.mkdir()
+    code, text = server.run("train", str(write_recipe(folder)), injections=[["kill_at_point", -1, 3, False]])
+    assert code == 0, text
+    return int(text.partition("points ")[2].split()[0])
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["before", "half way"])
+def test_a_save_killed_at_any_point_leaves_one_verified_checkpoint(
+    server: Server, tmp_path: Path, half: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = reference(server, tmp_path / "reference", 1)
+    count = points_of_a_save(server, tmp_path / "points")
+    assert count >= 15
+    tried = harness.some(list(range(count)))
+    for point in tried:
+        folder = tmp_path / f"{point}"
+        folder.mkdir()
+        recipe = write_recipe(folder)
+        child = server.start("train", str(recipe), injections=[["kill_at_point", point, 3, half]])
+        assert server.wait(child) == -9
+        found, state, passed = checkpoint.newest(folder / "runs" / "faults" / "checkpoints")
+        assert (state.state["step"], passed) in ((6, []), (8, [])), found
+        finish(server, ["train", str(recipe), "--resume", "auto"])
+        assert outcome(folder / "runs" / "faults") == expected
+        assert not list((folder / "runs" / "faults" / "checkpoints").glob(".*"))
+    with capsys.disabled():
+        print(
+            f"\nkilled at {len(tried)} of {count} points of a save: always one verified checkpoint, and the same bits in the end"
+        )
