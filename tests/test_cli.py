@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_the_surface_is_what_it_is() -> None:
         name: sorted(flag for action in command._actions for flag in action.option_strings) for name, command in commands.items()
     }
     assert flags == {
-        "train": ["--debug", "--help", "--resume", "-h"],
+        "train": ["--allow-change", "--debug", "--help", "--resume", "-h"],
         "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
     }
 
@@ -48,8 +49,13 @@ def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str], ar
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_other_processes_keep_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_several_processes_the_first_tells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_PORT", str(time.time_ns()))
     monkeypatch.setenv("RANK", "1")
+    assert main(["train", "nowhere.yaml"]) == 2
+    assert capsys.readouterr().err.startswith("error: nowhere.yaml: ")
+    monkeypatch.setenv("RANK", "0")
     assert main(["train", "nowhere.yaml"]) == 2
     assert capsys.readouterr().err == ""
 

@@ -323,7 +323,7 @@ def test_a_cache_that_cannot_be_written(image_folder: Draw, tmp_path: Path, monk
     root = image_folder({"a": 2, "b": 2})
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "taken"))
-    assert "the pixel store cannot be written" in refused(root)
+    assert refused(root).endswith("taken/pixels: not writable: Not a directory (set ZOO_CACHE to another folder)")
 
 
 @pytest.mark.parametrize(

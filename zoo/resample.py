@@ -55,7 +55,7 @@ def weights(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) 
     reach = torch.maximum(-low, high - source).clamp(0, source - 1).ceil().long().view(-1, 1, 1)
     values = values.masked_fill_((index < -reach) | (index >= source + reach), 0)
     mirrored = (source - 1 - (source - 1 - index.abs()).abs()).clamp(0, source - 1)
-    matrix = torch.zeros(len(start), target, source, device=device)
+    matrix = torch.zeros(len(start), target, source, dtype=values.dtype, device=device)
     return matrix.scatter_add_(2, mirrored, values / values.sum(2, keepdim=True))
 
 

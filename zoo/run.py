@@ -170,10 +170,10 @@ def cache_root() -> Path:
 
 
 def newest_unfinished(root: Path, name: str) -> Path | None:
-    """The newest run folder of a name that has checkpoints and no result; None where there is none."""
+    """The newest run folder of a name that has a checkpoint and no result; None where there is none."""
     pattern = re.compile(re.escape(name) + r"(-\d+)?")
     runs = [path for path in root.expanduser().glob(f"{glob.escape(name)}*") if pattern.fullmatch(path.name)]
-    open_runs = [path for path in runs if (path / "checkpoints").is_dir() and not (path / "result.json").exists()]
+    open_runs = [path for path in runs if any(path.glob("checkpoints/step-*")) and not (path / "result.json").exists()]
     return max(open_runs, key=lambda path: path.stat().st_mtime, default=None)
 
 

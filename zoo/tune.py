@@ -25,7 +25,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # A candidate must be this much faster than one before it, or noise would decide.
 CLEARLY = 1.03
 # Images of a micro-batch on a CPU: the smaller takes less memory, so the larger must be this much faster.
-PARTS, WORTH_MEMORY = (8, 16, 32), 1.05
+PARTS, WORTH_MEMORY = (8, 16), 1.05
 # One that is this much slower on a few images is not tried on more.
 HOPELESS = 1.5
 FEW, ENOUGH, ROUNDS = 8, 16, 3

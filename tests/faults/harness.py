@@ -122,7 +122,7 @@ class Server:
     def close(self) -> None:
         """End the server."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 def free_port() -> int:

@@ -50,15 +50,14 @@ class Tally:
 
 def kill_once(server: Server, recipe: Path, processes: int, draw: random.Random, tally: Tally, seconds: float) -> bool:
     """Start or go on, kill at a random moment, see what is left; whether the run was done before."""
-    run, trace = recipe.parent / "runs" / "faults", recipe.parent / "trace"
+    runs, trace = recipe.parent / "runs", recipe.parent / "trace"
     arguments = ["train", str(recipe), "--resume", "auto"]
     injections = [["trace", str(trace)], ["slow_saves", 0.004]]
     trace.unlink(missing_ok=True)
     children = server.several(processes, *arguments, injections=injections)
-    staging = run / "checkpoints"
     if draw.random() < 0.4:
         # In the middle of a save: its staging folder is there.
-        wait_until(lambda: any(staging.glob(".step-*")) or children[0].pid in server.codes, seconds)
+        wait_until(lambda: any(runs.glob("*/checkpoints/.step-*")) or children[0].pid in server.codes, seconds)
         time.sleep(draw.uniform(0, 0.04))
     else:
         time.sleep(draw.uniform(0.05, seconds))
@@ -69,9 +68,9 @@ def kill_once(server: Server, recipe: Path, processes: int, draw: random.Random,
         assert codes == [0] * processes, "\n".join(child.text for child in children)
         return True
     tally.kills += 1
-    tally.in_saves += any(staging.glob(".step-*"))
+    tally.in_saves += any(runs.glob("*/checkpoints/.step-*"))
     reached = int(trace.read_text() or 0) if trace.exists() else 0
-    saved = max(checkpoint.steps(staging), default=0)
+    saved = max((step for folder in runs.glob("*/checkpoints") for step in checkpoint.steps(folder)), default=0)
     # A step may have been taken, and its checkpoint be under way.
     assert reached - saved <= EVERY, (reached, saved)
     text = "start" if not reached else "evaluation" if reached % (STEPS // 3) == 0 else f"step {reached}"
@@ -101,7 +100,9 @@ def test_a_killed_run_ends_as_one_that_nothing_happened_to(
             assert "warning" not in console, console
             if checkpointed := resumed_step(console):
                 assert checkpointed % EVERY == 0 or checkpointed % (STEPS // 3) == 0
-        assert outcome(folder / "runs" / "faults") == expected
+        # Killed before its first checkpoint, a run is started anew, in a folder of its own.
+        (done,) = (path.parent for path in (folder / "runs").glob("*/result.json"))
+        assert outcome(done) == expected
         runs += 1
     with capsys.disabled():
         print(
