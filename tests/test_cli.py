@@ -32,6 +32,10 @@ def test_the_surface_is_what_it_is() -> None:
     [
         (["train", "nowhere.yaml"], "error: nowhere.yaml: no such recipe ('zoo recipe --list' shows the shipped ones)"),
         (["recipe"], "error: zoo recipe: which recipe? (give a recipe, --list or --schema)"),
+        (
+            ["train", "quickstart", "--resume", "auto", "train.epoch=1"],
+            "error: train.epoch: unknown key (did you mean 'train.epochs'?)",
+        ),
         (["train", "quickstart", "train.epoch=1"], "error: train.epoch: unknown key (did you mean 'train.epochs'?)"),
         (["train", "quickstart", "--resume", "/nowhere"], "error: --resume: no run in /nowhere (give a run folder, or auto)"),
     ],

@@ -118,7 +118,9 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
 
 def test_a_changed_recipe_does_not_go_on(tiny: Path) -> None:
     folder, _ = run(tiny, "train.epochs=1")
-    with pytest.raises(ZooError, match=r"--resume: recipe differs: optim.lr 0.002 -> 0.1 \(drop the change, start a new run, or --allow-change\)"):
+    with pytest.raises(
+        ZooError, match=r"--resume: recipe differs: optim.lr 0.002 -> 0.1 \(drop the change, start a new run, or --allow-change\)"
+    ):
         run(tiny, "train.epochs=1", "optim.lr=0.1", resume=folder)
 
 

@@ -16,7 +16,7 @@ from zoo.errors import Stopped, ZooError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = _parsed(parser, arguments)
     try:
         return options.run(options)
     except ZooError as error:
@@ -38,6 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has left (`zoo list | head`); nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse; overrides may stand after an option too, which argparse alone does not take."""
+    options, rest = parser.parse_known_args(arguments)
+    if any(word.startswith("-") for word in rest) or (rest and not hasattr(options, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides = [*options.overrides, *rest]
+    return options
 
 
 def console() -> None:
@@ -86,11 +96,12 @@ def _train(options: argparse.Namespace) -> int:
     from zoo import launch, recipe, stop
 
     loaded = recipe.load(options.recipe, options.overrides)
+    resume = _resumed(options.resume, loaded)
     launch.follow_launcher()
     stop.install()
     from zoo import job
 
-    job.train(loaded, _resumed(options.resume, loaded), allow_change=options.allow_change)
+    job.train(loaded, resume, allow_change=options.allow_change)
     return 0
 
 

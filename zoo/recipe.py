@@ -49,8 +49,8 @@ def _image_size(value: Any) -> Any:
 class Train(Section):
     """The training loop."""
 
-    epochs: int = Field(default=10, ge=1, description="Passes over the training images.")
-    batch_size: int = Field(default=128, ge=1, description="Images in a step, over all processes and micro-batches.")
+    epochs: int = Field(default=10, ge=1, le=10**6, description="Passes over the training images.")
+    batch_size: int = Field(default=128, ge=1, le=10**7, description="Images in a step, over all processes and micro-batches.")
     accumulate: int | Literal["auto"] = Field(
         default="auto", description="Micro-batches a step is split into on each process; auto: as few as fit into memory."
     )

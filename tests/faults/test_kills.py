@@ -124,7 +124,7 @@ def test_the_comparison_catches_a_broken_build(server: Server, tmp_path: Path, b
             child = server.start("train", str(recipe), injections=injections)
             trace = folder / "trace"
             if not point:
-                wait_until(lambda: trace.exists() and int(trace.read_text() or 0) >= 5, 60)
+                wait_until(lambda: trace.exists() and int(trace.read_text() or 0) >= 13, 60)
                 kill([child])
             server.wait(child)
         finish(server, ["train", str(recipe), *(["--resume", "auto"] if killed else [])], injections=[[broken]])
