@@ -23,6 +23,11 @@ def test_the_surface_is_what_it_is() -> None:
     assert flags == {
         "train": ["--debug", "--help", "--resume", "-h"],
         "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
+        "list": [
+            *("--cached", "--csv", "--debug", "--help", "--image-size", "--json", "--licence", "--max-gmacs", "--max-params"),
+            *("--plot", "--pretrained", "--sort", "-h"),
+        ],
+        "show": ["--debug", "--help", "--json", "-h"],
     }
 
 

@@ -1,5 +1,7 @@
 """What goes wrong, said in one line: where, what, and what to do about it."""
 
+from collections.abc import Iterable
+
 
 class ZooError(Exception):
     """A mistake of the input: recipe, data, weights or environment. Exit code 2."""
@@ -38,3 +40,10 @@ class StorageError(ZooError):
     """The run folder can no longer be written. Exit code 5."""
 
     exit_code = 5
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known words most like a misspelt one, best first."""
+    import difflib
+
+    return difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)
