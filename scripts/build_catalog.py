@@ -99,7 +99,9 @@ def normalisation(operations: int) -> Any:
 
 # As fvcore counts them, with which timm's published figures were made.
 FORMULAS = {
-    aten.native_batch_norm: normalisation(2),
+    # What the counter takes batch norm apart into: with fixed statistics, and with those of the values.
+    aten._native_batch_norm_legit_no_training: normalisation(2),
+    aten._native_batch_norm_legit: normalisation(5),
     aten.native_layer_norm: normalisation(5),
     aten.native_group_norm: normalisation(5),
 }
