@@ -63,8 +63,9 @@ PUBLISHED = [
     ("convnext_pico.d1_in1k", 9.05, 1.37, 6.10),
     ("tf_efficientnet_lite0.in1k", 4.65, 0.40, 6.74),
     ("mixer_b32_224", 60.29, 3.24, 6.29),
-    ("repvgg_a2.rvgg_in1k", 25.50, 5.12, 3.13),
-    ("levit_384.fb_dist_in1k", 39.07, 2.35, 6.26),
+    ("swin_tiny_patch4_window7_224.ms_in1k", 28.29, 4.51, 17.06),
+    ("efficientnet_b0_gn", 5.29, 0.42, 6.75),
+    ("dm_nfnet_f1.dm_in1k", 132.63, 17.87, 22.94),
 ]
 
 
