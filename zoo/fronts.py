@@ -91,6 +91,8 @@ def draw(axes: Sequence[Axis], score: str, path: Path, title: str) -> None:
 
 def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
     """All dots, and over them the front as steps, its dots named."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_xscale("log")
     axes.grid(color=FAINT)
     axes.set_axisbelow(True)
@@ -116,7 +118,9 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     # Above the best there are names only.
-    axes.set_yticks([tick for tick in axes.get_yticks() if bottom - EDGE * unit <= tick <= min(100, top + 3 * EDGE * unit)])
+    axes.set_yticks(
+        [tick for tick in MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(bottom, top) if bottom - EDGE * unit <= tick <= top + EDGE * unit]
+    )
     axes.scatter([dot.cost for dot in axis.dots], [dot.score for dot in axis.dots], s=9, color=POINT, linewidths=0)
     axes.step([dot.cost for dot in best], [dot.score for dot in best], where="post", color=FRONT, linewidth=1)
     axes.scatter([dot.cost for dot in best], [dot.score for dot in best], s=14, color=FRONT, zorder=3)

@@ -187,7 +187,7 @@ def weights(entry: Entry) -> str:
     if package:
         return f"package {package}"
     if not entry.hub:
-        return "none: timm names no hub repository"
+        return "none that is fetched: timm has a plain address only (set backbone.weights to a file)"
     if offline():
         return f"out of reach: {entry.hub} is not in the cache, and HF_HUB_OFFLINE is set"
     return f"hub {entry.hub} (not on this machine yet)"
