@@ -147,8 +147,8 @@ def test_a_mistake_is_one_line(capsys: pytest.CaptureFixture[str], arguments: li
 
 def test_a_card_has_the_facts_the_tags_the_recipes_and_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "show", "resnet18.tv_in1k")
-    for part in ("11.69 M", "1.81 GMACs", "69.75 % at 224 px", "cifar10/resnet18", "hub timm/resnet18.tv_in1k"):
-        assert part in text.replace("HF_HUB_OFFLINE", "")
+    for part in ("11.69 M", "1.82 GMACs", "69.75 % at 224 px", "cifar10/resnet18", "timm/resnet18.tv_in1k"):
+        assert part in text
     for entry in catalog.architectures()["resnet18"]:
         assert f"\n{entry.tag} " in text
 
