@@ -24,6 +24,11 @@ def test_the_surface_is_what_it_is() -> None:
     assert flags == {
         "train": ["--allow-change", "--debug", "--help", "--resume", "-h"],
         "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
+        "list": [
+            *("--cached", "--csv", "--debug", "--help", "--image-size", "--json", "--licence", "--max-gmacs", "--max-params"),
+            *("--plot", "--pretrained", "--sort", "-h"),
+        ],
+        "show": ["--debug", "--help", "--json", "-h"],
     }
 
 
@@ -95,7 +100,7 @@ def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Pa
     Run.create(tmp_path, "a-b")
     assert newest_unfinished(tmp_path, "a") is None
     for run in runs[:2]:
-        (run.path / "checkpoints").mkdir()
+        (run.path / "checkpoints" / "step-00000001").mkdir(parents=True)
     runs[1].write_json("result.json", {})
     assert newest_unfinished(tmp_path, "a") == tmp_path / "a"
 

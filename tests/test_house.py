@@ -50,9 +50,11 @@ def test_a_module_imports_from_below_only(name: str) -> None:
     assert {other for other in own if known[other] >= known[name]} == set()
 
 
-@pytest.mark.parametrize(
-    "name", ["cli", "errors", "config", "metrics", "names", "data", "augment", "backbone", "optim", "finetune", "recipe", "run"]
-)
+LIGHT = ["cli", "errors", "config", "metrics", "names", "data", "augment", "backbone", "optim", "finetune", "recipe", "run"]
+LIGHT += ["catalog", "local", "listing", "fronts", "figures"]
+
+
+@pytest.mark.parametrize("name", LIGHT)
 def test_what_checks_recipes_and_reads_runs_is_light(name: str) -> None:
     heavy = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotlib"}
     assert {part.split(".")[0] for part in imports(MODULES[name])} & heavy == set()

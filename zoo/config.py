@@ -5,10 +5,9 @@ Nothing here imports torch, so that a mistake in a recipe is answered at once.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -16,7 +15,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
-from zoo.errors import RecipeErrors
+from zoo.errors import RecipeErrors, nearest
 from zoo.source import Key, Source, describe, dotted, write
 
 S = TypeVar("S", bound="Section")
@@ -62,11 +61,6 @@ def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
         return value
 
     return Shorthand(expand, {"enum": list(short)} if short else None)
-
-
-def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known words most like a misspelt one, best first."""
-    return difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)
 
 
 def validate(section: type[S], source: Source) -> S:

@@ -1,5 +1,7 @@
 """What goes wrong, said in one line: where, what, and what to do about it."""
 
+from collections.abc import Iterable
+
 
 class ZooError(Exception):
     """A mistake of the input: recipe, data, weights or environment. Exit code 2."""
@@ -56,3 +58,10 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, signal: str, when: str, todo: str) -> None:
         super().__init__(f"stopped by {signal} {when} ({todo})")
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known words most like a misspelt one, best first."""
+    import difflib
+
+    return difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""The names timm knows, from a table made by `scripts/build_catalog.py`, so that nothing has to import timm to check one."""
+"""The names timm knows, from tables made by `scripts/build_catalog.py`, so that nothing has to import timm to check one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zoo.config import nearest
+from zoo import catalog
+from zoo.errors import nearest
 
 
 @cache
 def table() -> dict[str, Any]:
-    """The shipped table: `timm` (its version), `optimizers`, `deprecated`, `models` (architecture: tags)."""
+    """The names that are not backbones: `timm` (its version), `optimizers`, `deprecated` (old: new, or null where removed)."""
     return json.loads((Path(__file__).parent / "timm_names.json").read_text(encoding="utf-8"))
 
 
@@ -24,16 +25,19 @@ def check_backbone(name: str) -> str:
     """
     if any(mark in name for mark in ":/\\"):
         raise ValueError("sources are not allowed in names (use backbone.weights: {kind: file, path: …})")
-    models = table()["models"]
+    models = catalog.architectures()
     architecture, _, tag = name.partition(".")
-    if architecture in models and (not tag or tag in models[architecture]):
+    tags = [entry.tag for entry in models.get(architecture, ()) if entry.tag]
+    if architecture in models and (not tag or tag in tags):
         return name
-    if _newer_timm() and _timm_knows(name):
+    if catalog.other_timm() and _timm_knows(name):
         return name
     if name in table()["deprecated"]:
-        raise ValueError(f"'{name}' is deprecated in timm (use '{table()['deprecated'][name]}')")
+        successor = table()["deprecated"][name]
+        raise ValueError(
+            f"'{name}' is deprecated in timm (use '{successor}')" if successor else f"'{name}' was removed from timm"
+        )
     if architecture in models:
-        tags = models[architecture]
         close = nearest(tag, tags) or tags[:5]
         hint = "tags: " + ", ".join(f"{architecture}.{tag}" for tag in close) if tags else f"it has no tags: '{architecture}'"
         raise ValueError(f"unknown pretrained tag '{tag}' of {architecture} ({hint})")
@@ -54,15 +58,6 @@ def check_optimizer(name: str) -> str:
     close = nearest(name, known, 1)
     common = "adamw, sgd, adam, nadamw, lion, lamb, muon, …"
     raise ValueError(f"unknown '{name}' ({f'did you mean {close[0]!r}? ' if close else ''}known: {common})")
-
-
-def _newer_timm() -> bool:
-    from importlib import metadata
-
-    try:
-        return metadata.version("timm") != table()["timm"]
-    except metadata.PackageNotFoundError:
-        return False
 
 
 def _timm_knows(name: str) -> bool:

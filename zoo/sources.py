@@ -19,8 +19,8 @@ import timm
 import torch
 from torch import Tensor
 
-from zoo.backbone import PACKAGES
 from zoo.errors import ZooError
+from zoo.local import FILES, PACKAGES, READABLE
 from zoo.pixels import exclusive
 from zoo.run import cache_root
 
@@ -152,7 +152,7 @@ def _hub_file(backbone: str) -> tuple[str, str | None]:
     repository = config.hf_hub_id
     if repository.endswith("/"):
         repository += f"{config.architecture}.{config.tag}"
-    names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    names = [config.hf_hub_filename] if config.hf_hub_filename else FILES
     for name in names:
         cached = try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
@@ -163,7 +163,7 @@ def _hub_file(backbone: str) -> tuple[str, str | None]:
 def from_cache(backbone: str) -> Found | None:
     """Read what the hub's local cache holds, without asking the hub; None where it holds nothing."""
     repository, cached = _hub_file(backbone)
-    if cached is None or not cached.endswith((".safetensors", ".bin", ".pth")):
+    if cached is None or not cached.endswith(READABLE):
         return None
     return from_file(Path(cached), f"hub cache {repository}")
 
