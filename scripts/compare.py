@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--contenders", nargs="+", help="some of bare, zoo, zoo_folded, plain_loop")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contender:
@@ -42,7 +43,7 @@ def main() -> None:
         table(options, "batches of 224 px", ["torchvision_batches", "zoo_batches"], [])
     else:
         for model in options.models:
-            contenders = ["bare", "zoo", "zoo_folded", "plain_loop"]
+            contenders = options.contenders or ["bare", "zoo", "zoo_folded", "plain_loop"]
             table(options, f"{model}, {options.size} px, batch {options.batch_size}", contenders, ["--models", model])
 
 
@@ -75,6 +76,16 @@ def timed(step: Step, images: int, steps: int, warm_up: int = 3) -> float:
         step()
         seconds.append(time.perf_counter() - started)
     return images / statistics.median(seconds)
+
+
+def sustained(step: Step, images: int, steps: int, warm_up: int = 8) -> float:
+    """Images per second over all steps: workers hand over two batches at a time, so that a median step says nothing."""
+    for _ in range(warm_up):
+        step()
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return images * steps / (time.perf_counter() - started)
 
 
 def run_bare(options: argparse.Namespace) -> float:
@@ -181,7 +192,7 @@ def _recipe(options: argparse.Namespace, norm: str) -> Any:
 def run_torchvision_batches(options: argparse.Namespace) -> float:
     """RandomResizedCrop 224, flip, normalise by PIL in two DataLoader workers."""
     batches = iter(_pil_loader(options.data, 224, 128))
-    return timed(lambda: next(batches), 128, 40)
+    return sustained(lambda: next(batches), 128, 40)
 
 
 def run_zoo_batches(options: argparse.Namespace) -> float:
@@ -207,7 +218,7 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
         index = next(number)
         batches.training(order[index * 128 : (index + 1) * 128], slice(None), 224, augment, 0, index)
 
-    return timed(step, 128, 40)
+    return sustained(step, 128, 40)
 
 
 def _pil_loader(root: Path, size: int, batch_size: int) -> Any:
