@@ -149,7 +149,9 @@ def expand(patterns: Iterable[str]) -> list[str]:
         matches = fnmatch.filter(tagged if "." in pattern else models, pattern)
         if not matches:
             close = nearest(pattern.strip("*"), models)
-            raise ZooError(f"MODEL {pattern}", "matches no model", f"closest: {', '.join(close)}" if close else "'*' is all")
+            raise ZooError(
+                f"MODEL {pattern}", "matches no model", f"closest: {', '.join(close)}" if close else "try a shorter one"
+            )
         found |= dict.fromkeys(matches)
     return list(found)
 
@@ -188,9 +190,10 @@ def run(
         try:
             files = photographs.listed(Path(chosen.data))
         except ZooError as error:
-            raise ZooError("--data", str(error).removeprefix("data.root: ")) from None
+            raise ZooError("--data", str(error).removeprefix("data.root: ").replace("data.root", "--data")) from None
     else:
         files = []
+    _check(out or Path("runs"))
     if len(processes) > 1 and chosen.threads is None:
         # A process is to have the same means whatever their number, or their effect could not be told from it.
         chosen = replace(chosen, threads=max(1, cores() // max(processes)))
@@ -217,6 +220,20 @@ def _hardware(chosen: Settings, target: str) -> dict[str, Any]:
     return {"device": heard["device"], "cpu": cpu_name(), "cores": cores()} | {name: found[name] for name in PACKAGES}
 
 
+def _check(out: Path) -> None:
+    """See that a folder could be written, without making it.
+
+    Raises:
+        ZooError: it cannot.
+    """
+    try:
+        Run.check(out)
+    except ZooError as error:
+        raise ZooError(
+            "--out", str(error).removeprefix("output.root: ").removesuffix(" (choose another)"), "choose another"
+        ) from None
+
+
 def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
     """The folder to write to.
 
@@ -229,7 +246,6 @@ def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
             known = _state(path)
             if not known.get("finished", True) and not _differences(known, state):
                 return path
-        Run.check(root)
         return Run.create(root, "bench").path
     folder = out.expanduser()
     try:

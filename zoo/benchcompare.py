@@ -62,7 +62,9 @@ def lines(old: Path, new: Path) -> list[str]:
     for title, rows, others in (("only in old", before, after), ("only in new", after, before)):
         alone = [_named(*one) for one in rows if one not in others]
         said += [f"{title}: {', '.join(alone)}"] if alone else []
-    failed = [f"{_named(*one)} ({_status(before[one])}, {_status(after[one])})" for one in shared if _broken(before[one], after[one])]
+    failed = [
+        f"{_named(*one)} ({_status(before[one])}, {_status(after[one])})" for one in shared if _broken(before[one], after[one])
+    ]
     return said + ([f"not measured in both: {', '.join(failed)}"] if failed else [])
 
 
@@ -72,11 +74,13 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], mode: str) -> Ratio 
     if not old.get(column) or not new.get(column):
         return None
     (old_low, old_high), (new_low, new_high) = (_spread(row, column) for row in (old, new))
-    notes = [f"{name} {old[f'{mode}_{name}']} -> {new[f'{mode}_{name}']}" for name in SETTINGS if _differ(old, new, f"{mode}_{name}")]
-    notes += [f"{name} {old[name]} -> {new[name]}" for name in ("precision", "channels_last", "compile") if _differ(old, new, name)]
-    return Ratio(
-        _named(*key(new)), mode, old[column], new[column], new_low / old_high, new_high / old_low, tuple(notes)
-    )
+    notes = [
+        f"{name} {old[f'{mode}_{name}']} -> {new[f'{mode}_{name}']}" for name in SETTINGS if _differ(old, new, f"{mode}_{name}")
+    ]
+    notes += [
+        f"{name} {old[name]} -> {new[name]}" for name in ("precision", "channels_last", "compile") if _differ(old, new, name)
+    ]
+    return Ratio(_named(*key(new)), mode, old[column], new[column], new_low / old_high, new_high / old_low, tuple(notes))
 
 
 def _spread(row: Mapping[str, Any], column: str) -> tuple[float, float]:
@@ -96,7 +100,9 @@ def _unlike(old: Mapping[str, Any], new: Mapping[str, Any], columns: Sequence[st
 
 def _stamp(rows: Sequence[Row]) -> str:
     """Where rows were measured, and when."""
-    parts = {f"{row.get('device', 'unknown device')}, {row.get('threads', '?')} threads, torch {row.get('torch', '?')}" for row in rows}
+    parts = {
+        f"{row.get('device', 'unknown device')}, {row.get('threads', '?')} threads, torch {row.get('torch', '?')}" for row in rows
+    }
     dates = sorted(str(row["date"])[:10] for row in rows if row.get("date"))
     return "; ".join(sorted(parts)) + (f", {dates[0]}" + (f" to {dates[-1]}" if dates[-1] != dates[0] else "") if dates else "")
 

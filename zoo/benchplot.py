@@ -63,7 +63,9 @@ def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
     for column, form in ((f"{mode}_img_size", "{} px"), (f"{mode}_batch_size", "batch {}"), ("threads", "{} threads")):
         values = sorted({row[column] for row in rows if row.get(column)})
         parts += [form.format(values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}")] if values else []
-    kinds = sorted({f"{row['precision']}{' channels_last' if row['channels_last'] else ''}" for row in rows if "precision" in row})
+    kinds = sorted(
+        {f"{row['precision']}{' channels_last' if row['channels_last'] else ''}" for row in rows if "precision" in row}
+    )
     return ", ".join([*parts, " or ".join(kinds), "medians with 10th and 90th percentiles of the steps"])
 
 
@@ -88,9 +90,7 @@ def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], m
             axes.barh(at, value, height=high * 0.9, color=colour, alpha=0.75)
             axes.plot([low, up], [at, at], color=plots.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
             text = f"{number(value)}  ({number(low)}-{number(up)})"
-            axes.annotate(
-                text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=plots.INK
-            )
+            axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=plots.INK)
     title = "Images per second"
     axes.set_title(title, loc="left", pad=6, fontsize=10)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=plots.SIZE)
@@ -114,7 +114,9 @@ def _fronts(axes: Axes, rows: Sequence[Mapping[str, Any]], modes: Sequence[str])
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(which="major")
-    axes.set_title("Images per second against parameters; named: no model here is larger and faster", loc="left", pad=6, fontsize=10)
+    axes.set_title(
+        "Images per second against parameters; named: no model here is larger and faster", loc="left", pad=6, fontsize=10
+    )
     points: list[tuple[float, float]] = []
     wanted: list[tuple[float, float, str, str]] = []
     for mode in modes:
@@ -136,7 +138,10 @@ def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
     """Room around the points, and plain numbers at the ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    for axis, limit, values in ((axes.xaxis, axes.set_xlim, [x for x, _ in points]), (axes.yaxis, axes.set_ylim, [y for _, y in points])):
+    for axis, limit, values in (
+        (axes.xaxis, axes.set_xlim, [x for x, _ in points]),
+        (axes.yaxis, axes.set_ylim, [y for _, y in points]),
+    ):
         room = max(1.3, (max(values) / min(values)) ** 0.12)
         limit(min(values) / room, max(values) * room)
         decades = math.log10(max(values) / min(values) * room**2)

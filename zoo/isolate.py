@@ -61,7 +61,9 @@ def run(work: Work, heard: Callable[[dict[str, Any]], None], *, processes: int =
             port = _free_port() if processes > 1 else 0
             for rank in range(processes):
                 ours, theirs = context.Pipe()
-                worker = context.Process(target=_enter, args=(work, _variables(rank, processes, port), theirs, str(log)), daemon=False)
+                worker = context.Process(
+                    target=_enter, args=(work, _variables(rank, processes, port), theirs, str(log)), daemon=False
+                )
                 worker.start()
                 theirs.close()
                 links[ours] = worker

@@ -100,7 +100,7 @@ class Timing:
         return float(np.median(self.seconds))
 
 
-def stamp(asked: Mapping[str, Any], say: Say) -> None:
+def stamp(_asked: Mapping[str, Any], say: Say) -> None:
     """Say what this machine measures on."""
     device = _device()
     say({"device": gauge.device_name(device), "device_type": device.type})
