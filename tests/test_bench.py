@@ -300,7 +300,7 @@ def test_a_real_model_is_measured(tmp_path: Path, image_folder: Callable[..., Pa
 def test_fifty_models_and_one_of_each_misfortune(tmp_path: Path) -> None:
     tiny = ["test_resnet", "test_vit", "test_efficientnet", "test_mambaout", "test_nfnet", "test_vit2", "test_vit3", "test_vit4"]
     models = [*tiny, *(name for name in bench.expand(["*"]) if name.startswith(("mobilenetv3", "lcnet", "tinynet", "mnasnet")))]
-    more = [name for name in bench.expand(["regnetx_0*", "regnety_0*", "efficientnet_lite*", "ghostnet*", "resnet1*"])]
+    more = bench.expand(["regnetx_0*", "regnety_0*", "efficientnet_lite*", "ghostnet*", "resnet1*"])
     models = list(dict.fromkeys([*models, *more]))[:47]
     command = [*models[:10], "no_such_model", *models[10:20], "vit_gigantic_patch14_224", *models[20:], "resnet26"]
     assert len(command) == 50

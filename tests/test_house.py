@@ -51,7 +51,25 @@ def test_a_module_imports_from_below_only(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cli", "errors", "config", "metrics", "names", "data", "augment", "backbone", "optim", "finetune", "recipe", "run"]
+    "name",
+    [
+        "cli",
+        "errors",
+        "config",
+        "metrics",
+        "names",
+        "data",
+        "augment",
+        "backbone",
+        "optim",
+        "finetune",
+        "recipe",
+        "run",
+        "isolate",
+        "bench",
+        "benchrows",
+        "benchcompare",
+    ],
 )
 def test_what_checks_recipes_and_reads_runs_is_light(name: str) -> None:
     heavy = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotlib"}

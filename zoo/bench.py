@@ -148,10 +148,8 @@ def expand(patterns: Iterable[str]) -> list[str]:
         tagged = (f"{name}.{tag}" for name, tags in models.items() for tag in tags)
         matches = fnmatch.filter(tagged if "." in pattern else models, pattern)
         if not matches:
-            close = nearest(pattern.strip("*"), models)
-            raise ZooError(
-                f"MODEL {pattern}", "matches no model", f"closest: {', '.join(close)}" if close else "try a shorter one"
-            )
+            close = ", ".join(nearest(pattern.strip("*"), models))
+            raise ZooError(f"MODEL {pattern}", "matches no model", f"closest: {close}" if close else "try a shorter one")
         found |= dict.fromkeys(matches)
     return list(found)
 
@@ -229,9 +227,8 @@ def _check(out: Path) -> None:
     try:
         Run.check(out)
     except ZooError as error:
-        raise ZooError(
-            "--out", str(error).removeprefix("output.root: ").removesuffix(" (choose another)"), "choose another"
-        ) from None
+        what = str(error).removeprefix("output.root: ").removesuffix(" (choose another)")
+        raise ZooError("--out", what, "choose another") from None
 
 
 def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
