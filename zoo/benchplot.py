@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 LOOKS = {"train": ("#0072b2", "s"), "infer": ("#b85000", "o")}
 VERBS = {"train": "training", "infer": "inference"}
 # Inches: a model's bars, the widest name, the height of the picture of the front.
-BAR, NAME, FRONT = 0.2, 2.6, 3.4
+BAR, NAME, FRONT = 0.2, 2.6, 2.9
 # Points between a mark and its name, and around a name.
 NEAR, MARGIN = 6.0, 1.5
 Box = tuple[float, float, float, float]
+Spot = tuple[float, float]
 
 
 def throughput(rows: Sequence[Mapping[str, Any]], path: Path, device: str) -> None:
@@ -39,15 +41,17 @@ def throughput(rows: Sequence[Mapping[str, Any]], path: Path, device: str) -> No
     title = f"Throughput on {device}"
     with plots._style():
         bars = len(rows) * (BAR * len(modes) + 0.1)
-        height = 0.85 + bars + 0.95 + FRONT + 0.6
+        height = 0.85 + bars + 0.2 + FRONT * len(modes) + 0.1
         figure = plots._figure(title, height)
         plots._line(figure, _settings(rows), 0.55, color=plots.MUTED)
         names = [plots._shortened(_named(row), NAME * 72) for row in rows]
         left = 0.35 + max(map(plots._width, names)) / 72
         axes = plots._panel(figure, (left, height - 0.85 - bars, plots.WIDTH - left - 1.9, bars))
         _bars(axes, rows, names, modes)
-        one = [row for row in rows if (row.get("processes") or 1) == min(row.get("processes") or 1 for row in rows)]
-        _fronts(plots._panel(figure, (0.75, 0.55, plots.WIDTH - 0.75 - 0.4, FRONT - 0.3)), one, modes)
+        fewest = min(row.get("processes") or 1 for row in rows)
+        alone = [row for row in rows if (row.get("processes") or 1) == fewest]
+        for place, mode in enumerate(reversed(modes)):
+            _front(plots._panel(figure, (0.75, 0.6 + place * FRONT, plots.WIDTH - 1.15, FRONT - 0.95)), alone, mode)
         plots._store(figure, path, title)
 
 
@@ -71,6 +75,8 @@ def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], modes: Sequence[str]) -> None:
     """A bar for each model and mode, from the fastest in training to the slowest."""
+    from matplotlib.patches import Patch
+
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis="y", pad=4, labelcolor=plots.INK)
@@ -81,7 +87,6 @@ def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], m
     axes.set_xlim(0, top)
     for place, mode in enumerate(modes):
         column, colour = f"{mode}_samples_per_sec", LOOKS[mode][0]
-        axes.barh([], [], color=colour, label=VERBS[mode])
         for position, row in enumerate(rows):
             if not row.get(column):
                 continue
@@ -91,9 +96,11 @@ def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], m
             axes.plot([low, up], [at, at], color=plots.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
             text = f"{number(value)}  ({number(low)}-{number(up)})"
             axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=plots.INK)
-    title = "Images per second"
-    axes.set_title(title, loc="left", pad=6, fontsize=10)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=plots.SIZE)
+    axes.set_title("Images per second", loc="left", pad=6, fontsize=10)
+    key = [Patch(color=LOOKS[mode][0], alpha=0.75, label=VERBS[mode]) for mode in modes]
+    axes.legend(
+        handles=key, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=plots.SIZE
+    )
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
@@ -105,33 +112,32 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def _fronts(axes: Axes, rows: Sequence[Mapping[str, Any]], modes: Sequence[str]) -> None:
-    """Images per second against parameters, both logarithmic; the models that none beats in both are joined and named.
+def _front(axes: Axes, rows: Sequence[Mapping[str, Any]], mode: str) -> None:
+    """Images per second of a mode against parameters, both logarithmic.
 
-    More parameters are a cost in memory but what accuracy usually grows with: the front runs along the largest models
-    at each speed.
+    The front runs along the largest models at each speed: parameters cost memory, but they are what accuracy usually
+    grows with, and the smallest model is often the fastest one too.
     """
+    column, (colour, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.grid(which="major")
-    axes.set_title(
-        "Images per second against parameters; named: no model here is larger and faster", loc="left", pad=6, fontsize=10
-    )
-    points: list[tuple[float, float]] = []
-    wanted: list[tuple[float, float, str, str]] = []
-    for mode in modes:
-        column, (colour, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
-        measured = [row for row in rows if row.get(column) and row.get("param_count")]
-        spots = [(float(row["param_count"]), float(row[column])) for row in measured]
-        # The largest at each speed: turned round, a large model is a small cost.
-        best = front([(-size, speed) for size, speed in spots])
-        axes.plot(*zip(*spots, strict=True), color=colour, marker=marker, linestyle="", markersize=4.5, alpha=0.75)
-        axes.plot(*zip(*[spots[one] for one in best], strict=True), color=colour, linewidth=1.0, alpha=0.6)
-        points += spots
-        wanted += [(*spots[one], _named(measured[one]), colour) for one in best]
-    _limits(axes, points)
+    title = f"Images per second of {VERBS[mode]} against parameters; named: no other model here is both larger and faster"
+    axes.set_title(title, loc="left", pad=6, fontsize=10)
     axes.set_xlabel("parameters, millions", labelpad=2)
-    _name(axes, points, wanted)
+    measured = [row for row in rows if row.get(column) and row.get("param_count")]
+    spots = [(float(row["param_count"]), float(row[column])) for row in measured]
+    if not spots:
+        return
+    # Turned round, a large model is a small cost.
+    best = front([(-size, speed) for size, speed in spots])
+    line = [spots[one] for one in best]
+    look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "markersize": 5}
+    axes.plot(*zip(*spots, strict=True), markerfacecolor="white", **look)
+    axes.plot(*zip(*line, strict=True), **look)
+    axes.plot(*zip(*line, strict=True), color=colour, linewidth=1.0, alpha=0.5)
+    _limits(axes, spots)
+    _name(axes, spots, line, [(*spots[one], _named(measured[one])) for one in best])
 
 
 def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
@@ -142,7 +148,7 @@ def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
         (axes.xaxis, axes.set_xlim, [x for x, _ in points]),
         (axes.yaxis, axes.set_ylim, [y for _, y in points]),
     ):
-        room = max(1.3, (max(values) / min(values)) ** 0.12)
+        room = max(1.4, (max(values) / min(values)) ** 0.16)
         limit(min(values) / room, max(values) * room)
         decades = math.log10(max(values) / min(values) * room**2)
         axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < 3 else (1,)))
@@ -150,38 +156,38 @@ def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
         axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
-def _name(axes: Axes, points: Sequence[tuple[float, float]], wanted: Sequence[tuple[float, float, str, str]]) -> None:
+def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Sequence[tuple[float, float, str]]) -> None:
     """Write names beside their marks where nothing is yet; a name that finds no place is left out."""
     window = axes.get_window_extent()
-    inside = (window.x0, window.y0, window.x1, window.y1)
-    places = [tuple(axes.transData.transform(point)) for point in points]
-    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
-    for x, y, text, colour in wanted:
+    # A name may reach into the margins at the sides.
+    inside = (window.x0, window.y0, window.x1 + 20, window.y1)
+    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in map(axes.transData.transform, spots)]
+    corners = [axes.transData.transform(spot) for spot in line]
+    for (x, y), (to_x, to_y) in pairwise(corners):
+        steps = max(1, int(math.hypot(to_x - x, to_y - y) / 3))
+        path = [(x + (to_x - x) * step / steps, y + (to_y - y) * step / steps) for step in range(steps)]
+        taken += [(across, up, across, up) for across, up in path]
+    for x, y, text in wanted:
         across, up = axes.transData.transform((x, y))
-        wide, high = plots._width(text, 8), 8.0
-        for box in _around(across, up, wide, high):
-            if _within(box, inside) and not any(_meet(box, other) for other in taken):
-                taken.append(box)
-                move = (box[0] - across, box[1] - up)
-                style = {"fontsize": 8, "color": colour, "va": "bottom", "ha": "left"}
-                axes.annotate(text, (x, y), xytext=move, textcoords="offset points", **style)
-                break
+        places = [box for box in _around(across, up, plots._width(text, 8), 8.0) if _within(box, inside)]
+        box = next((box for box in places if not any(_meet(box, other) for other in taken)), None)
+        if box is None:
+            continue
+        taken.append(box)
+        style: dict[str, Any] = {"fontsize": 8, "color": plots.INK, "va": "bottom", "ha": "left"}
+        if min(abs(up - box[1]), abs(up - box[3])) > NEAR + 2 and not box[1] <= up <= box[3]:
+            # A thin line leads from a name to a mark that is not next to it.
+            style["arrowprops"] = {"arrowstyle": "-", "color": plots.MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+        axes.annotate(text, (x, y), xytext=(box[0] - across, box[1] - up), textcoords="offset points", **style)
 
 
 def _around(x: float, y: float, wide: float, high: float) -> list[Box]:
     """Places for a name around a mark, the best first; farther ones after the near ones."""
     found: list[Box] = []
-    for far in (NEAR, NEAR + 9, NEAR + 18):
-        corners = [
-            (x + far, y - high / 2),
-            (x - far - wide, y - high / 2),
-            (x - wide / 2, y + far),
-            (x - wide / 2, y - far - high),
-            (x + far * 0.7, y + far * 0.7),
-            (x - far * 0.7 - wide, y + far * 0.7),
-            (x + far * 0.7, y - far * 0.7 - high),
-            (x - far * 0.7 - wide, y - far * 0.7 - high),
-        ]
+    for far in (NEAR, NEAR + 8, NEAR + 16, NEAR + 24):
+        corners = [(x + far, y - high / 2), (x - far - wide, y - high / 2)]
+        for share in (0.5, 0.0, 1.0, 0.25, 0.75):
+            corners += [(x - wide * share, y + far), (x - wide * share, y - far - high)]
         found += [(left, bottom, left + wide, bottom + high) for left, bottom in corners]
     return found
 
