@@ -63,7 +63,7 @@ def operations(model: nn.Module, size: int) -> tuple[float, float]:
     hooks = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, counted)]
     counter = FlopCounterMode(display=False)
     try:
-        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
             model(torch.zeros(1, 3, size, size))
     finally:
         for hook in hooks:

@@ -162,8 +162,8 @@ def _enter(work: Work, variables: Mapping[str, str], link: Connection, log: str)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    for name in LAUNCHER:
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name in LAUNCHER or name.startswith("TORCHELASTIC_")]:
+        del os.environ[name]
     os.environ.update(variables)
     _call_itself(work.title)
     speaks = variables.get("RANK", "0") == "0"

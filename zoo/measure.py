@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 import timm
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor, nn
 
@@ -152,7 +152,7 @@ def native_size(name: str) -> int:
 
 
 def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch.device) -> Subject:
-    """Choose precision and layout where they are open, and prepare the model as a run does."""
+    """Choose precision and layout where they are open, and prepare the model as a run does (`job.set_up`)."""
     training = "train" in asked["modes"]
     candidates = tune.allowed(device, asked["precision"], asked["channels_last"])
     (precision, channels_last), why, started = candidates[0], "as asked", time.perf_counter()
@@ -169,9 +169,11 @@ def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch
         cpu=launch.on_cpu(),
         mixed_precision={"fp32": "no"}.get(precision, precision),
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     optimizer = optim.build(optim.Optim(name=asked["optimizer"]), model) if training else None
-    prepared, optimizer = accelerator.prepare(model, optimizer)
+    prepared = accelerator.prepare_model(model)
+    optimizer = accelerator.prepare_optimizer(optimizer) if optimizer else None
     if asked["compile"]:
         prepared = cast("nn.Module", torch.compile(prepared))
     return Subject(asked, prepared, accelerator, optimizer, size, precision, channels_last, why, warm_up=spent)
