@@ -1,53 +1,24 @@
 """Pictures of a run as SVG: its curves over the epochs, and the confusion matrix of its test.
 
-matplotlib's objects draw, never pyplot: no window, no global state, and the same values give the same bytes.
 matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import warnings
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo import figures
 from zoo.errors import StorageError
+from zoo.figures import BAR, INK, LINE, MUTED, SIZE, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-# Points of text and of a line of it; inches of a figure: 9.375 are 900 CSS pixels, where 9 points are 12.
-SIZE, LINE, WIDTH = 9.0, 12.5, 9.375
-INK, MUTED, FAINT, EMPTY, BAR = "#222222", "#5f6368", "#e4e6ea", "#e0e0e0", "#9ecae1"
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "zoo",
-    # A class may be called `$x$`.
-    "text.parse_math": False,
-    # The fonts after the first are about as wide: what was measured here fits there.
-    "font.sans-serif": ["DejaVu Sans", "Bitstream Vera Sans", "Verdana", "Arial", "sans-serif"],
-    "font.size": SIZE,
-    "text.color": INK,
-    "axes.edgecolor": "#9aa0a6",
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.7,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    **{f"{axis}tick.{kind}.size": 0.0 for axis in "xy" for kind in ("major", "minor")},
-}
-
 
 # Colour, dashes and marker of a split: apart for colour-blind readers too, and dark enough for text on white.
 LOOKS = {"train": ("#6b6b6b", "-", "o"), "val": ("#0072b2", "-", "s"), "test": ("#b85000", "--", "D")}
@@ -55,6 +26,8 @@ LOOKS = {"train": ("#6b6b6b", "-", "o"), "val": ("#0072b2", "-", "s"), "test": (
 JUDGES = ("val", "test", "train")
 # A line of more points has no markers but its last.
 MARKED = 12
+# Colour of a class without images.
+EMPTY = "#e0e0e0"
 
 # Classes: with more there are no counts in the cells, or not a label at each.
 WRITTEN, LABELLED = 20, 40
@@ -68,12 +41,12 @@ def curves(history: Sequence[Mapping[str, float | None]], path: Path, title: str
     Raises:
         StorageError: the file cannot be written.
     """
-    with _style():
-        figure = _figure(title, 4.75)
+    with figures.style():
+        figure = figures.figure(title, 4.75)
         width = WIDTH / 2 - 0.5 - 1.15
-        loss = _panel(figure, (0.5, 1.5, width, 2.3))
-        accuracy = _panel(figure, (WIDTH / 2 + 0.5, 1.5, width, 2.3))
-        rate = _panel(figure, (0.5, 0.5, WIDTH - 0.5 - 1.15, 0.4))
+        loss = figures.panel(figure, (0.5, 1.5, width, 2.3))
+        accuracy = figures.panel(figure, (WIDTH / 2 + 0.5, 1.5, width, 2.3))
+        rate = figures.panel(figure, (0.5, 0.5, WIDTH - 0.5 - 1.15, 0.4))
         for axes in (loss, accuracy, rate):
             _epochs(axes, [int(row["epoch"] or 0) for row in history])
         _series(loss, history, "loss", "{:.4g}", selected_epoch)
@@ -89,17 +62,17 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str
     Raises:
         StorageError: the file cannot be written.
     """
-    with _style():
-        names = [_shortened(_printable(name), NAME * 72) for name in classes]
-        widest = max(map(_width, names)) / 72
+    with figures.style():
+        names = [figures.shortened(figures.printable(name), NAME * 72) for name in classes]
+        widest = max(map(figures.width, names)) / 72
         side = min(WIDTH - 0.9 - widest - RECALL, CELL * len(names), SIDE)
         cell = side * 72 / len(names)
         shown = range(0, len(names), 1 if len(names) <= LABELLED else math.ceil(LINE / cell))
         angle = _angle(widest * 72, cell * shown.step)
         bottom = 1.15 + max(widest * math.sin(math.radians(angle)), SIZE / 72)
         left = (WIDTH - side - RECALL + widest + 0.3) / 2
-        figure = _figure(title, bottom + side + 0.95)
-        axes = _panel(figure, (left, bottom, side, side))
+        figure = figures.figure(title, bottom + side + 0.95)
+        axes = figures.panel(figure, (left, bottom, side, side))
         _cells(axes, matrix, cell)
         labels = [names[position] for position in shown]
         axes.set_yticks(shown, labels)
@@ -108,9 +81,9 @@ def confusion(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str
             label.set(ha="right" if angle else "center", va="center" if angle else "top")
         axes.set_ylabel("true class")
         axes.set_xlabel("predicted class")
-        _recall(_panel(figure, (left + side + 0.1, bottom, 0.7, side)), matrix, cell)
-        _key(_panel(figure, (left, 0.45, min(side, 3.0), 0.12)))
-        _line(figure, _summary(matrix), 0.55, color=MUTED)
+        _recall(figures.panel(figure, (left + side + 0.1, bottom, 0.7, side)), matrix, cell)
+        _key(figures.panel(figure, (left, 0.45, min(side, 3.0), 0.12)))
+        figures.line(figure, _summary(matrix), 0.55, color=MUTED)
         _store(figure, path, title)
 
 
@@ -195,7 +168,7 @@ def _selected(axes: Axes, epoch: int, text: str = "") -> None:
     """A thin line at the selected epoch, and a text above it that stays within the panel's sides."""
     axes.axvline(epoch, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     low, high = axes.get_xlim()
-    wanted, last = (epoch - low) / (high - low), 1 - _width(text) / axes.get_window_extent().width
+    wanted, last = (epoch - low) / (high - low), 1 - figures.width(text) / axes.get_window_extent().width
     place = (max(0.0, min(wanted, last)), 1)
     axes.annotate(text, place, xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", color=MUTED)
 
@@ -255,7 +228,7 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
     if count > WRITTEN:
         return
     texts = [[f"{value:,}" if cell > 40 else str(value) for value in row] for row in matrix.tolist()]
-    size = min(SIZE, SIZE * (cell - 3) / max(_width(text) for row in texts for text in row))
+    size = min(SIZE, SIZE * (cell - 3) / max(figures.width(text) for row in texts for text in row))
     for (row, column), value in np.ndenumerate(matrix):
         ink = _contrast(colours[row, column]) if value else MUTED
         axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=ink)
@@ -310,88 +283,9 @@ def _angle(widest: float, room: float) -> int:
     return 45 if room * math.sin(math.radians(45)) >= LINE else 90
 
 
-# --------------------------------------------------------------------------------------- text
-
-
-def _printable(text: str) -> str:
-    """A text that XML can hold: folder names may have any character."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
-def _width(text: str, size: float = SIZE) -> float:
-    """The width of a text in points; the letters of East Asia are a dash of one em, as the font here lacks them."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    plain = "".join("—" if east_asian_width(letter) in "WF" else letter for letter in text)
-    return text_to_path.get_text_width_height_descent(plain, FontProperties(size=size), False)[0]
-
-
-def _shortened(text: str, limit: float, size: float = SIZE) -> str:
-    """A text no wider than so many points: names often differ at their ends, so the middle goes."""
-    if _width(text, size) <= limit:
-        return text
-
-    def cut(kept: int) -> str:
-        return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
-
-    return cut(max(2, bisect_right(range(len(text)), limit, key=lambda kept: _width(cut(kept), size)) - 1))
-
-
-# ------------------------------------------------------------------------------------ figures
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Within it matplotlib draws as `STYLE` says, whatever the reader's own matplotlibrc says."""
-    import matplotlib
-
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        # The viewer has the glyphs that the font here lacks: text stays text.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
-
-
-def _figure(title: str, height: float) -> Figure:
-    """A figure under its title, `height` inches high."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure((WIDTH, height), dpi=72, facecolor="white")
-    FigureCanvasSVG(figure)
-    # The bold letters are wider than those that are measured.
-    _line(figure, _shortened(_printable(title), (WIDTH - 0.5) * 72, 13.5), 0.3, fontsize=12, fontweight="bold")
-    return figure
-
-
-def _panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    """Axes at left, bottom, width, height in inches."""
-    width, height = figure.get_size_inches()
-    return figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
-
-
-def _line(figure: Figure, text: str, down: float, **style: Any) -> None:
-    """A line of text at the left, `down` inches under the upper edge."""
-    width, height = figure.get_size_inches()
-    figure.text(0.2 / width, 1 - down / height, text, **style)
-
-
 def _store(figure: Figure, path: Path, title: str) -> None:
-    """Write the SVG: the file is the old one or the whole new one, at any moment."""
-    buffer = io.BytesIO()
-    # The dots per inch are those of the matrix's pixels: four to a point.
-    metadata: dict[str, Any] = {"Date": None, "Creator": "zoo", "Title": _printable(title)}
-    figure.canvas.print_figure(buffer, format="svg", dpi=288, metadata=metadata)
-    staging = path.with_name(f".{path.name}.tmp")
+    """Write the SVG into the run folder."""
     try:
-        with open(staging, "wb") as handle:
-            handle.write(buffer.getvalue())
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(staging, path)
+        figures.write(figure, path, title)
     except OSError as error:
-        with suppress(OSError):
-            staging.unlink()
         raise StorageError(str(path), f"cannot be written: {error.strerror}", "free some space, then --resume") from None
