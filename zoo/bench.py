@@ -196,7 +196,8 @@ def run(
         # A process is to have the same means whatever their number, or their effect could not be told from it.
         chosen = replace(chosen, threads=max(1, cores() // max(processes)))
     hardware = _hardware(chosen, target)
-    state = {"settings": asdict(chosen) | {"modes": list(chosen.modes)}, "hardware": hardware}
+    asked = {"models": list(models), "processes": list(processes)}
+    state = {"settings": asdict(chosen) | {"modes": list(chosen.modes)}, "hardware": hardware, "asked": asked}
     folder = _folder(out, state)
     benchmark = Benchmark(folder, chosen, hardware, files, timeout, target)
     tasks = [(model, number) for model in models for number in processes]
@@ -241,7 +242,7 @@ def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
     if out is None:
         for path in sorted(root.glob("bench*")):
             known = _state(path)
-            if not known.get("finished", True) and not _differences(known, state):
+            if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
                 return path
         return Run.create(root, "bench").path
     folder = out.expanduser()
@@ -291,7 +292,8 @@ class Benchmark:
         width = max(len(model) for model, _ in tasks)
         shown = benchrows.columns(self.chosen.modes, any(number > 1 for _, number in tasks))
         data = self.chosen.data or "made-up photographs"
-        self.console.fact("device", f"{self.hardware['device']}, {self.hardware['cores']} cores; torch {self.hardware['torch']}")
+        machine = f"{self.hardware['device']}, {self.hardware['cores']} cores"
+        self.console.fact("device", f"{machine}, torch {self.hardware['torch']}, timm {self.hardware['timm']}")
         self.console.fact("data", f"{data} for batches alone and end to end")
         self.console.fact("results", str(self.folder))
         if known:

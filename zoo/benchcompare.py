@@ -52,6 +52,8 @@ def lines(old: Path, new: Path) -> list[str]:
     unlike = sorted({name for one in shared for name in _unlike(before[one], after[one], HARDWARE)})
     if unlike:
         said.append(f"different hardware ({', '.join(unlike)}): the ratios are between machines and not between versions")
+    elif any("device" not in before[one] for one in shared):
+        said.append("neither table says on what hardware it was measured")
     versions = sorted({name for one in shared for name in _unlike(before[one], after[one], VERSIONS)})
     if versions:
         said.append(f"different versions of {', '.join(versions)}")

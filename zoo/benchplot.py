@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import plots
+from zoo import figures
 from zoo.benchrows import number
+from zoo.errors import StorageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,25 +40,29 @@ def throughput(rows: Sequence[Mapping[str, Any]], path: Path, device: str) -> No
     modes = [mode for mode in LOOKS if any(row.get(f"{mode}_samples_per_sec") for row in rows)]
     rows = sorted(rows, key=lambda row: -(row.get(f"{modes[0]}_samples_per_sec") or 0))
     title = f"Throughput on {device}"
-    with plots._style():
+    with figures.style():
         bars = len(rows) * (BAR * len(modes) + 0.1)
         height = 0.85 + bars + 0.2 + FRONT * len(modes) + 0.1
-        figure = plots._figure(title, height)
-        plots._line(figure, _settings(rows), 0.55, color=plots.MUTED)
-        names = [plots._shortened(_named(row), NAME * 72) for row in rows]
-        left = 0.35 + max(map(plots._width, names)) / 72
-        axes = plots._panel(figure, (left, height - 0.85 - bars, plots.WIDTH - left - 1.9, bars))
+        figure = figures.figure(title, height)
+        figures.line(figure, _settings(rows), 0.55, color=figures.MUTED)
+        names = [figures.shortened(_named(row), NAME * 72) for row in rows]
+        left = 0.35 + max(map(figures.width, names)) / 72
+        axes = figures.panel(figure, (left, height - 0.85 - bars, figures.WIDTH - left - 1.9, bars))
         _bars(axes, rows, names, modes)
         fewest = min(row.get("processes") or 1 for row in rows)
         alone = [row for row in rows if (row.get("processes") or 1) == fewest]
         for place, mode in enumerate(reversed(modes)):
-            _front(plots._panel(figure, (0.75, 0.6 + place * FRONT, plots.WIDTH - 1.15, FRONT - 0.95)), alone, mode)
-        plots._store(figure, path, title)
+            _front(figures.panel(figure, (0.75, 0.6 + place * FRONT, figures.WIDTH - 1.15, FRONT - 0.95)), alone, mode)
+        try:
+            figures.write(figure, path, title)
+        except OSError as error:
+            todo = "free some space, then give the same command again"
+            raise StorageError("--out", f"{path}: cannot be written: {error.strerror}", todo) from None
 
 
 def _named(row: Mapping[str, Any]) -> str:
     processes = row.get("processes") or 1
-    return plots._printable(str(row["model"])) + (f" x{processes}" if processes > 1 else "")
+    return figures.printable(str(row["model"])) + (f" x{processes}" if processes > 1 else "")
 
 
 def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -79,7 +84,7 @@ def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], m
 
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), names)
-    axes.tick_params(axis="y", pad=4, labelcolor=plots.INK)
+    axes.tick_params(axis="y", pad=4, labelcolor=figures.INK)
     axes.set_xticks([])
     axes.spines[["bottom", "left"]].set_visible(False)
     high = 0.8 / len(modes)
@@ -93,13 +98,13 @@ def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], m
             value, low, up = (row.get(f"{column}{end}") or row[column] for end in ("", "_p10", "_p90"))
             at = position - 0.4 + high * (place + 0.5)
             axes.barh(at, value, height=high * 0.9, color=colour, alpha=0.75)
-            axes.plot([low, up], [at, at], color=plots.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
+            axes.plot([low, up], [at, at], color=figures.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
             text = f"{number(value)}  ({number(low)}-{number(up)})"
-            axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=plots.INK)
+            axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=figures.INK)
     axes.set_title("Images per second", loc="left", pad=6, fontsize=10)
     key = [Patch(color=LOOKS[mode][0], alpha=0.75, label=VERBS[mode]) for mode in modes]
     axes.legend(
-        handles=key, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=plots.SIZE
+        handles=key, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=figures.SIZE
     )
 
 
@@ -169,15 +174,15 @@ def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Seque
         taken += [(across, up, across, up) for across, up in path]
     for x, y, text in wanted:
         across, up = axes.transData.transform((x, y))
-        places = [box for box in _around(across, up, plots._width(text, 8), 8.0) if _within(box, inside)]
+        places = [box for box in _around(across, up, figures.width(text, 8), 8.0) if _within(box, inside)]
         box = next((box for box in places if not any(_meet(box, other) for other in taken)), None)
         if box is None:
             continue
         taken.append(box)
-        style: dict[str, Any] = {"fontsize": 8, "color": plots.INK, "va": "bottom", "ha": "left"}
+        style: dict[str, Any] = {"fontsize": 8, "color": figures.INK, "va": "bottom", "ha": "left"}
         if min(abs(up - box[1]), abs(up - box[3])) > NEAR + 2 and not box[1] <= up <= box[3]:
             # A thin line leads from a name to a mark that is not next to it.
-            style["arrowprops"] = {"arrowstyle": "-", "color": plots.MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+            style["arrowprops"] = {"arrowstyle": "-", "color": figures.MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
         axes.annotate(text, (x, y), xytext=(box[0] - across, box[1] - up), textcoords="offset points", **style)
 
 
