@@ -87,6 +87,8 @@ def _context(module: str) -> Any:
     context = multiprocessing.get_context("forkserver")
     # numpy's own BLAS would start threads as it is imported. Nothing that is measured uses it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A process that is killed leaves locks behind; Python's own tracker removes them, and need not speak of it.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context.set_forkserver_preload([module])
     return context
 
@@ -124,20 +126,30 @@ def _listen(
             if kind == "found":
                 heard(value)
             elif value.status != "ok":
-                return value
+                return _cause(value, links)
             else:
+                links[link].join(2)
                 done.add(link)
     return Outcome("ok")
 
 
-def _fallen(worker: Any, log: Path) -> Outcome:
+def _cause(outcome: Outcome, links: Mapping[Connection, Any]) -> Outcome:
+    """What really happened: where one of several processes was killed, the others only say that it is gone."""
+    for worker in links.values() if len(links) > 1 else ():
+        worker.join(0.2)
+        if (worker.exitcode or 0) < 0:
+            return _fallen(worker, None)
+    return outcome
+
+
+def _fallen(worker: Any, log: Path | None) -> Outcome:
     """What to say of a process that ended without a word."""
     worker.join(5)
     code = worker.exitcode or 0
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return Outcome("killed", f"killed by {name}" + (" (not enough memory?)" if name == "SIGKILL" else ""))
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log and log.exists() else []
     said = [line.strip() for line in lines if line.strip()]
     return Outcome("failed", f"exit code {code}" + (f": {said[-1]}" if said else ""))
 
