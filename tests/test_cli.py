@@ -23,6 +23,11 @@ def test_the_surface_is_what_it_is() -> None:
     assert flags == {
         "train": ["--debug", "--help", "--resume", "-h"],
         "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
+        "bench": [
+            *("--batch-size", "--channels-last", "--classes", "--compare", "--compile", "--data", "--debug", "--help"),
+            *("--image-size", "--mode", "--optimizer", "--out", "--precision", "--processes", "--steps", "--threads"),
+            *("--timeout", "-h"),
+        ],
     }
 
 
