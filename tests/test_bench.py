@@ -39,6 +39,11 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
         raise MemoryError
     if name == "resnet34":
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes\nmore")
+    if name == "resnet33ts":
+        try:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        except RuntimeError:
+            raise ZooError("backbone.weights", "does not fit") from None
     if name == "resnet50":
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "resnet101":
@@ -77,7 +82,18 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_whatever_becomes_of_a_model_is_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    models = ["resnet18", "resnet26", "resnet34", "nothing9", "resnet50", "resnet101", "resnet152", "resnet14t", "resnet10t"]
+    models = [
+        "resnet18",
+        "resnet26",
+        "resnet34",
+        "resnet33ts",
+        "nothing9",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "resnet14t",
+        "resnet10t",
+    ]
     assert run(models, tmp_path, timeout=3) == 1
     found = rows(tmp_path)
     assert list(found) == models
@@ -86,6 +102,7 @@ def test_whatever_becomes_of_a_model_is_a_row(tmp_path: Path, capsys: pytest.Cap
         "resnet18": "ok",
         "resnet26": "oom",
         "resnet34": "oom",
+        "resnet33ts": "oom",
         "nothing9": "unknown",
         "resnet50": "killed",
         "resnet101": "timeout",
@@ -104,7 +121,7 @@ def test_whatever_becomes_of_a_model_is_a_row(tmp_path: Path, capsys: pytest.Cap
     assert list(table[0]) == benchrows.COLUMNS
     output = capsys.readouterr().out
     assert "a library says something" not in output.replace("exit code 9: a library says something", "")
-    assert "7 of 9 rows" in output
+    assert "8 of 10 rows" in output
 
 
 def test_all_well_is_0_and_nothing_is_measured_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -204,9 +204,20 @@ def _call_itself(title: str) -> None:
 
 def outcome_of(error: BaseException) -> Outcome:
     """What an exception says in one line, and whether there was no memory."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    kind = type(error).__name__
-    lacking = isinstance(error, MemoryError) or kind == "OutOfMemoryError"
-    if lacking or (isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY)):
-        return Outcome("oom", text or "out of memory")
+    cause: BaseException | None = error
+    while cause is not None:
+        # Where building a model fails for want of memory, what is raised says that it fails, and not why.
+        if _lacks_memory(cause):
+            return Outcome("oom", _first_line(cause) or "out of memory")
+        cause = cause.__context__
+    text, kind = _first_line(error), type(error).__name__
     return Outcome("failed", text if kind == "ZooError" else f"{kind}: {text}" if text else kind)
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or (isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY))
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
