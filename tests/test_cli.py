@@ -29,6 +29,11 @@ def test_the_surface_is_what_it_is() -> None:
             *("--plot", "--pretrained", "--sort", "-h"),
         ],
         "show": ["--debug", "--help", "--json", "-h"],
+        "bench": [
+            *("--batch-size", "--channels-last", "--classes", "--compare", "--compile", "--data", "--debug", "--help"),
+            *("--image-size", "--mode", "--optimizer", "--out", "--precision", "--processes", "--steps", "--threads"),
+            *("--timeout", "-h"),
+        ],
     }
 
 

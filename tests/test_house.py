@@ -51,7 +51,7 @@ def test_a_module_imports_from_below_only(name: str) -> None:
 
 
 LIGHT = ["cli", "errors", "config", "metrics", "names", "data", "augment", "backbone", "optim", "finetune", "recipe", "run"]
-LIGHT += ["catalog", "local", "listing", "fronts", "figures"]
+LIGHT += ["catalog", "local", "listing", "fronts", "figures", "isolate", "bench", "benchrows", "benchcompare"]
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -30,6 +30,8 @@ def zoo_arguments(line: str) -> list[str] | None:
         return words[1:]
     if "scripts/train.py" in words:
         return ["train", *words[words.index("scripts/train.py") + 1 :]]
+    if "scripts/benchmark.py" in words:
+        return ["bench", *words[words.index("scripts/benchmark.py") + 1 :]]
     return None
 
 

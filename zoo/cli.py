@@ -92,6 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--list", action="store_true", help="list the shipped recipes")
     recipe.set_defaults(run=_recipe)
     _add_list_and_show(commands, common)
+    about = "Measure throughput across models, each in a process of its own."
+    _bench_options(commands.add_parser("bench", parents=[common], help="measure throughput across models", description=about))
     return parser
 
 
@@ -122,6 +124,33 @@ def _add_list_and_show(commands: Any, common: argparse.ArgumentParser) -> None:
     show.add_argument("name", metavar="NAME", help="a backbone, with or without its tag")
     show.add_argument("--json", action="store_true", help="print JSON")
     show.set_defaults(run=_show)
+
+
+def _bench_options(bench: argparse.ArgumentParser) -> None:
+    """The options of `zoo bench`; their values are checked by `zoo.bench`, which names the flag."""
+    bench.add_argument("models", metavar="MODEL", nargs="*", help="timm names, or patterns such as 'resnet*'")
+    bench.add_argument("--mode", default="both", metavar="train|infer|both", help="what is timed (both)")
+    bench.add_argument("--image-size", metavar="N", help="side of the images in pixels (the model's own)")
+    bench.add_argument("--batch-size", default="auto", metavar="N|auto", help="images of a step on one process (auto)")
+    bench.add_argument("--precision", default="auto", metavar="fp32|bf16|fp16|auto", help="auto: the fastest here")
+    bench.add_argument("--channels-last", default="auto", metavar="on|off|auto", help="memory layout; auto: the fastest here")
+    bench.add_argument("--compile", default="off", metavar="on|off", help="torch.compile (off)")
+    bench.add_argument("--steps", metavar="N", help="steps that are timed (at least 10, for at least 5 s)")
+    bench.add_argument("--timeout", default="600", metavar="S", help="seconds that a model may take (600)")
+    bench.add_argument("--data", metavar="FOLDER", help="images to make batches of (photographs made up in the run)")
+    bench.add_argument("--processes", metavar="N,N", help="numbers of processes to measure on, e.g. 1,2 (1)")
+    bench.add_argument("--threads", metavar="N", help="CPU threads of a process (cores divided by processes)")
+    bench.add_argument("--classes", default="1000", metavar="N", help="outputs of the head (1000)")
+    bench.add_argument("--optimizer", default="sgd", metavar="NAME", help="timm's name of the optimizer (sgd)")
+    bench.add_argument("--out", metavar="DIR", type=Path, help="folder of the results (runs/bench, runs/bench-2, …)")
+    bench.add_argument("--compare", metavar="CSV", type=Path, nargs=2, help="compare two results.csv, the old one first")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from zoo import bench
+
+    return bench.command(vars(options))
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -23,12 +23,17 @@ Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 # A candidate must be this much faster than one before it, or noise would decide.
-CLEARLY = 1.03
+CLEARLY = 1.01
+# Candidates that are nearer to the fastest than this are timed for more rounds: which of them is first is not yet sure.
+CLOSE = 1.1
 # Images of a micro-batch on a CPU: the smaller takes less memory, so the larger must be this much faster.
 PARTS, WORTH_MEMORY = (8, 16), 1.05
 # One that is this much slower on a few images is not tried on more.
 HOPELESS = 1.5
-FEW, ENOUGH, ROUNDS = 8, 16, 3
+FEW, ENOUGH, ROUNDS, MOST_ROUNDS = 8, 16, 3, 8
+# Seconds: a whole batch is timed where it takes no longer than this, a step as short as this twice (the first one in
+# another layout pays for what the next ones do not), and candidates that are close for no longer than this.
+WHOLE, SHORT, PATIENCE = 0.5, 0.5, 4.0
 
 
 @dataclass(frozen=True)
@@ -70,33 +75,42 @@ def choose(
     Raises:
         ZooError: not even one image fits into memory.
     """
-    precisions = _precisions(device) if precision == "auto" else [precision]
-    layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
-    candidates = list(itertools.product(precisions, layouts))
+    candidates = allowed(device, precision, channels_last)
     best, why = candidates[0], "as the recipe says"
-    with _untouched(model):
+    with untouched(model):
         micro = _fits(model, size, batch, device, best) if accumulate == "auto" else int(accumulate)
         if len(candidates) > 1:
-            speeds = _race(model, size, max(1, -(-batch // micro)), device, candidates)
-            best = _fastest(speeds, CLEARLY)
-            shown = sorted(speeds.items(), key=lambda item: -item[1])
-            text = ", ".join(f"{name}{' channels_last' if last else ''} {speed:.0f}" for (name, last), speed in shown)
-            why = f"measured, images/s: {text}"
+            speeds = race(model, size, max(1, -(-batch // micro)), device, candidates)
+            best = fastest(speeds, CLEARLY)
+            why = f"measured, images/s: {listed(speeds)}"
         if accumulate == "auto" and device.type == "cpu" and divisible and batch > PARTS[0]:
             # The activations of a small part stay in the CPU's caches.
             speeds = _race_parts(model, size, batch, device, best)
-            micro = _fastest(speeds, WORTH_MEMORY)
+            micro = fastest(speeds, WORTH_MEMORY)
             why += "; in parts of " + ", ".join(f"{-(-batch // parts)} {speed:.0f}" for parts, speed in speeds.items())
     return Choice(cast("Precision", best[0]), best[1], micro, why)
 
 
-def _fastest(speeds: dict[T, float], clearly: float) -> T:
+def allowed(device: torch.device, precision: str, channels_last: bool | str) -> list[tuple[str, bool]]:
+    """What may be chosen from: (precision, whether channels_last); `auto` leaves it open."""
+    precisions = _precisions(device) if precision == "auto" else [precision]
+    layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
+    return list(itertools.product(precisions, layouts))
+
+
+def fastest(speeds: dict[T, float], clearly: float = CLEARLY) -> T:
     """The first candidate that no later one beats clearly."""
     best = next(iter(speeds))
     for candidate, speed in speeds.items():
         if speed > speeds[best] * clearly:
             best = candidate
     return best
+
+
+def listed(speeds: dict[tuple[str, bool], float]) -> str:
+    """Candidates and their speeds, the fastest first."""
+    ranked = sorted(speeds.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name}{' channels_last' if last else ''} {speed:.0f}" for (name, last), speed in ranked)
 
 
 def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> dict[int, float]:
@@ -117,30 +131,53 @@ def _precisions(device: torch.device) -> list[str]:
     return ["bf16", "fp16", "fp32"] if device.type == "cuda" and torch.cuda.is_bf16_supported() else ["fp32"]
 
 
-def _race(
-    model: nn.Module, size: int, batch: int, device: torch.device, candidates: list[tuple[str, bool]]
+def race(
+    model: nn.Module,
+    size: int,
+    batch: int,
+    device: torch.device,
+    candidates: list[tuple[str, bool]],
+    *,
+    backward: bool = True,
 ) -> dict[tuple[str, bool], float]:
-    """Images per second of each candidate; those that are hopeless on a few images have that figure."""
-    few, enough = min(FEW, batch), min(ENOUGH, batch) if device.type == "cpu" else batch
+    """Images per second of each candidate; those that are hopeless on a few images have that figure.
+
+    Args:
+        model, size, batch, device: what is timed.
+        candidates: precision and whether channels_last.
+        backward: time the backward pass with the forward one.
+    """
+    few = min(FEW, batch)
     speeds = {}
     for candidate in candidates:
-        step = _stepper(model, size, few, device, candidate)
+        step = _stepper(model, size, few, device, candidate, backward=backward)
         step()
         speeds[candidate] = few / step()
-    fastest = max(speeds.values())
-    alive = [candidate for candidate in candidates if speeds[candidate] * HOPELESS >= fastest]
-    if len(alive) == 1:
-        return speeds
+    best = max(speeds.values())
+    enough = batch if device.type != "cpu" or batch / best <= WHOLE else min(ENOUGH, batch)
+    alive = [candidate for candidate in candidates if speeds[candidate] * HOPELESS >= best]
     times: dict[tuple[str, bool], list[float]] = {candidate: [] for candidate in alive}
     # In turn, so that a machine that slows down does so for all of them.
-    for _ in range(ROUNDS):
+    started = time.perf_counter()
+    for number in range(MOST_ROUNDS):
+        if number >= ROUNDS:
+            if time.perf_counter() - started > PATIENCE:
+                break
+            least = min(min(seconds) for seconds in times.values())
+            alive = [candidate for candidate in alive if min(times[candidate]) <= least * CLOSE]
+        if len(alive) == 1:
+            break
         for candidate in alive:
-            times[candidate].append(_stepper(model, size, enough, device, candidate)())
-    return speeds | {candidate: enough / min(times[candidate]) for candidate in alive}
+            step = _stepper(model, size, enough, device, candidate, backward=backward)
+            seconds = step()
+            times[candidate].append(seconds if seconds > SHORT else min(seconds, step()))
+    return speeds | {candidate: enough / min(seconds) for candidate, seconds in times.items() if seconds}
 
 
-def _stepper(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> Callable[[], float]:
-    """A forward and backward pass in one precision and layout, that returns its seconds."""
+def _stepper(
+    model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool], *, backward: bool = True
+) -> Callable[[], float]:
+    """A forward pass in one precision and layout, and the backward one, that returns its seconds."""
     precision, channels_last = candidate
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=layout)
@@ -149,9 +186,11 @@ def _stepper(model: nn.Module, size: int, batch: int, device: torch.device, cand
 
     def step() -> float:
         started = time.perf_counter()
-        with torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32"):
+        autocast = torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
+        with autocast, contextlib.nullcontext() if backward else torch.inference_mode():
             loss = model(images).float().logsumexp(1).mean()
-        loss.backward()
+        if backward:
+            loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started
@@ -178,7 +217,7 @@ def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candida
 
 
 @contextlib.contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
+def untouched(model: nn.Module) -> Iterator[None]:
     """Give a model its buffers back after it was measured: BatchNorm counts every forward pass."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     yield

@@ -1,0 +1,376 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from zoo import bench, benchcompare, benchplot, benchrows, isolate
+from zoo.cli import main
+from zoo.errors import ZooError
+
+ROOT = Path(__file__).parent.parent
+Say = Callable[[dict[str, Any]], None]
+
+
+# ------------------------------------------------------- a stand-in for what measures
+
+
+def stamp(asked: Mapping[str, Any], say: Say) -> None:
+    say({"device": os.environ.get("FAKE_DEVICE", "a CPU"), "device_type": "cpu"})
+
+
+def measure(asked: Mapping[str, Any], say: Say) -> None:
+    """What becomes of a model depends on its name."""
+    print("a library says something")
+    say({"param_count": 1.5, "gmacs": 0.5, "threads": 1, "precision": "fp32", "channels_last": False})
+    name = asked["model"]
+    say({f"infer_{column}": value for column, value in FIGURES.items()})
+    if name == "resnet26":
+        raise MemoryError
+    if name == "resnet34":
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes\nmore")
+    if name == "resnet33ts":
+        try:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        except RuntimeError:
+            raise ZooError("backbone.weights", "does not fit") from None
+    if name == "resnet50":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "resnet101":
+        time.sleep(60)
+    if name == "resnet152":
+        raise ValueError("one\ntwo")
+    if name == "resnet14t":
+        os._exit(9)
+    rank = int(os.environ.get("RANK", "0"))
+    say({f"train_{column}": value for column, value in FIGURES.items()} | {"data_share": 0.1, "verdict": "model-bound"})
+    say({"timed_seconds": 0.1, "warmup_seconds": 0.1, "rank": rank, "world": os.environ.get("WORLD_SIZE", "1")})
+
+
+FIGURES = {
+    "samples_per_sec": 100.0,
+    "samples_per_sec_p10": 95.0,
+    "samples_per_sec_p90": 104.0,
+    "step_time": 80.0,
+    "batch_size": 8,
+    "img_size": 32,
+    "peak_memory_mb": 500,
+    "peak_share": 0.4,
+}
+
+
+def run(models: list[str], out: Path | None, **more: Any) -> int:
+    chosen = more.pop("chosen", bench.Settings(batch_size=8))
+    return bench.run(models, chosen, out=out, target="test_bench", **more)
+
+
+def rows(folder: Path) -> dict[str, dict[str, Any]]:
+    return {row["model"]: row for row in json.loads((folder / "results.json").read_text())}
+
+
+# --------------------------------------------------------------------------- robust
+
+
+def test_whatever_becomes_of_a_model_is_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = [
+        "resnet18",
+        "resnet26",
+        "resnet34",
+        "resnet33ts",
+        "nothing9",
+        "resnet50",
+        "resnet101",
+        "resnet152",
+        "resnet14t",
+        "resnet10t",
+    ]
+    assert run(models, tmp_path, timeout=3) == 1
+    found = rows(tmp_path)
+    assert list(found) == models
+    status = {name: row["status"] for name, row in found.items()}
+    assert status == {
+        "resnet18": "ok",
+        "resnet26": "oom",
+        "resnet34": "oom",
+        "resnet33ts": "oom",
+        "nothing9": "unknown",
+        "resnet50": "killed",
+        "resnet101": "timeout",
+        "resnet152": "failed",
+        "resnet14t": "failed",
+        "resnet10t": "ok",
+    }
+    assert found["resnet152"]["error"] == "ValueError: one"
+    assert "SIGKILL" in found["resnet50"]["error"]
+    assert found["resnet14t"]["error"] == "exit code 9: a library says something"
+    # What was known before it failed is kept.
+    assert found["resnet34"]["infer_samples_per_sec"] == 100.0
+    with open(tmp_path / "results.csv", newline="") as handle:
+        table = list(csv.DictReader(handle))
+    assert [row["model"] for row in table] == models
+    assert list(table[0]) == benchrows.COLUMNS
+    output = capsys.readouterr().out
+    assert "a library says something" not in output.replace("exit code 9: a library says something", "")
+    assert "8 of 10 rows" in output
+
+
+def test_all_well_is_0_and_nothing_is_measured_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["resnet18", "resnet10t"], tmp_path) == 0
+    dates = {name: row["date"] for name, row in rows(tmp_path).items()}
+    stamp_before = (tmp_path / "results.json").stat().st_mtime_ns
+    assert run(["resnet18", "resnet10t"], tmp_path) == 0
+    assert {name: row["date"] for name, row in rows(tmp_path).items()} == dates
+    assert (tmp_path / "results.json").stat().st_mtime_ns == stamp_before
+    assert "2 of 2 rows were measured before" in capsys.readouterr().out
+
+
+def test_an_interrupted_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    real = isolate.run
+
+    def stop(work: isolate.Work, *more: Any, **options: Any) -> isolate.Outcome:
+        if work.arguments.get("model") == "resnet10t":
+            raise KeyboardInterrupt
+        return real(work, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(isolate, "run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(["resnet18", "resnet10t"], None)
+    first = Path("runs/bench")
+    date = rows(first)["resnet18"]["date"]
+    assert run(["resnet18", "resnet10t"], None) == 0
+    assert list(rows(first)) == ["resnet18", "resnet10t"]
+    assert rows(first)["resnet18"]["date"] == date
+    # Finished: the next is a new one.
+    assert run(["resnet18"], None) == 0
+    assert list(rows(Path("runs/bench-2"))) == ["resnet18"]
+
+
+def test_rows_of_other_settings_or_hardware_are_not_taken_over(tmp_path: Path) -> None:
+    assert run(["resnet18"], tmp_path) == 0
+    with pytest.raises(ZooError, match=r"--out: .* holds rows of another kind: batch_size 8 -> 16"):
+        run(["resnet18"], tmp_path, chosen=bench.Settings(batch_size=16))
+    known = json.loads((tmp_path / bench.STATE).read_text())
+    known["hardware"]["cpu"] = "another"
+    (tmp_path / bench.STATE).write_text(json.dumps(known))
+    with pytest.raises(ZooError, match="cpu another -> "):
+        run(["resnet18"], tmp_path)
+
+
+def test_a_failed_row_is_tried_again_and_others_stay(tmp_path: Path) -> None:
+    assert run(["resnet18", "resnet26"], tmp_path) == 1
+    assert run(["resnet10t"], tmp_path) == 0
+    assert list(rows(tmp_path)) == ["resnet10t", "resnet18", "resnet26"]
+
+
+def test_processes_know_of_each_other(tmp_path: Path) -> None:
+    heard: dict[str, Any] = {}
+    work = isolate.Work("test_bench:measure", {"model": "resnet18"}, "two")
+    assert isolate.run(work, heard.update, processes=2, timeout=60).status == "ok"
+    assert (heard["rank"], heard["world"]) == (0, "2")
+    assert run(["resnet18"], tmp_path, processes=[1, 2]) == 0
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [(row["processes"], row["efficiency"]) for row in found] == [(1, 1.0), (2, 0.5)]
+
+
+# --------------------------------------------------------------------------- input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ([], "MODEL: which models?"),
+        (["resnet18", "--mode", "both,"], "--mode: unknown 'both,' (use train, infer or both)"),
+        (["resnet18", "--batch-size", "0"], "--batch-size: expected a whole number above 0, found '0'"),
+        (["resnet18", "--image-size", "big"], "--image-size: expected a whole number above 0, found 'big'"),
+        (["resnet18", "--precision", "fp8"], "--precision: unknown 'fp8'"),
+        (["resnet18", "--channels-last", "yes"], "--channels-last: unknown 'yes'"),
+        (["resnet18", "--steps", "-1"], "--steps: expected"),
+        (["resnet18", "--timeout", "nan"], "--timeout: expected seconds above 0"),
+        (["resnet18", "--processes", "1,two"], "--processes: expected"),
+        (["resnet18", "--optimizer", "sdg"], "--optimizer: unknown 'sdg' (did you mean 'sgd'?"),
+        (["resnet18", "--data", "/nowhere/at/all"], "--data: no such directory: /nowhere/at/all"),
+        (["resnet18", "--out", "/dev/null"], "--out: not a directory: /dev/null"),
+        (["resmet*"], "MODEL resmet*: matches no model (closest: resnet"),
+        (["--compare", "/nowhere.csv", "/nowhere.csv"], "--compare: /nowhere.csv cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: {where}")
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+
+
+def test_patterns_stand_for_architectures() -> None:
+    assert bench.expand(["resnet18", "test_resn*", "resnet18"]) == ["resnet18", "test_resnet"]
+    assert "resnet18.a1_in1k" in bench.expand(["resnet18.*"])
+    assert bench.expand(["not_there"]) == ["not_there"]
+
+
+# ------------------------------------------------------------------------- compare
+
+
+def table(folder: Path, name: str, **columns: Any) -> Path:
+    row = {"model": "resnet18", "status": "ok", "device": "a CPU", "cpu": "a CPU", "cores": 2, "threads": 2, "torch": "2"}
+    row |= {f"train_{key}": value for key, value in FIGURES.items()} | columns
+    folder.joinpath(name).mkdir()
+    benchrows.write(folder / name, [row])
+    return folder / name / "results.csv"
+
+
+def test_what_is_faster_beyond_the_noise(tmp_path: Path) -> None:
+    old = table(tmp_path, "old")
+    speeds = {"train_samples_per_sec": 120.0, "train_samples_per_sec_p10": 110.0, "train_samples_per_sec_p90": 125.0}
+    said = "\n".join(benchcompare.lines(old, table(tmp_path, "new", **speeds)))
+    assert "1.20   1.06-1.32  faster" in said
+    assert "hardware" not in said
+    near = {"train_samples_per_sec": 103.0, "train_samples_per_sec_p10": 98.0, "train_samples_per_sec_p90": 105.0}
+    assert "within noise" in benchcompare.lines(old, table(tmp_path, "near", **near))[4]
+
+
+def test_other_hardware_and_other_batches_are_said(tmp_path: Path) -> None:
+    old = table(tmp_path, "old")
+    said = "\n".join(benchcompare.lines(old, table(tmp_path, "new", device="a GPU", train_batch_size=64)))
+    assert "different hardware (device)" in said
+    assert "batch_size 8 -> 64" in said
+    # A table of timm's says nothing of its hardware.
+    (tmp_path / "timm.csv").write_text("model,train_samples_per_sec,train_batch_size\nresnet18,50.5,8\n")
+    assert "different hardware" in "\n".join(benchcompare.lines(tmp_path / "timm.csv", old))
+
+
+# ------------------------------------------------------------------------- picture
+
+
+def test_the_front_holds_what_no_other_beats() -> None:
+    assert benchplot.front([(1, 5), (2, 4), (2, 7), (3, 7), (4, 9)]) == [0, 2, 4]
+
+
+def test_names_in_the_picture_do_not_meet(tmp_path: Path) -> None:
+    many = []
+    for number in range(24):
+        speed = 1000 / (1 + number % 7) / (1 + number / 5)
+        row = {
+            "model": f"a_model_with_a_long_name_{number}",
+            "param_count": 1.1**number,
+            "precision": "fp32",
+            "channels_last": True,
+        }
+        for mode in ("train", "infer"):
+            row |= {f"{mode}_{key}": value for key, value in FIGURES.items()}
+            row |= {f"{mode}_samples_per_sec{end}": speed * share for end, share in (("", 1), ("_p10", 0.9), ("_p90", 1.2))}
+        many.append(row)
+    benchplot.throughput(many, tmp_path / "throughput.svg", "a CPU & <more>")
+    texts = [text for text in ElementTree.parse(tmp_path / "throughput.svg").getroot().iter() if text.tag.endswith("text")]
+    assert {f"a_model_with_a_long_name_{number}" for number in range(24)} <= {text.text for text in texts}
+    once = (tmp_path / "throughput.svg").read_bytes()
+    benchplot.throughput(many, tmp_path / "throughput.svg", "a CPU & <more>")
+    assert (tmp_path / "throughput.svg").read_bytes() == once
+
+
+# --------------------------------------------------------------------- real models
+
+TINY = ["--image-size", "64", "--batch-size", "4", "--steps", "3", "--threads", "1", "--precision", "fp32"]
+
+
+def test_a_real_model_is_measured(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"train/cat": 6, "train/dog": 6})
+    out = tmp_path / "out"
+    arguments = ["test_resnet", "test_vit", *TINY, "--data", str(root), "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "scripts/benchmark.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found = rows(out)
+    assert {row["status"] for row in found.values()} == {"ok"}
+    row = found["test_resnet"]
+    assert row["param_count"] == 0.47
+    assert 0 < row["gmacs"] < 0.1
+    for mode in ("infer", "train"):
+        assert row[f"{mode}_steps"] == 3
+        assert row[f"{mode}_batch_size"] == 4
+        assert row[f"{mode}_img_size"] == 64
+        assert row[f"{mode}_samples_per_sec"] == pytest.approx(4000 / row[f"{mode}_step_time"], rel=0.01)
+        assert row[f"{mode}_samples_per_sec_p10"] <= row[f"{mode}_samples_per_sec"] <= row[f"{mode}_samples_per_sec_p90"]
+        assert 0 < row[f"{mode}_peak_share"] < 1.5
+        assert 0 <= row[f"{mode}_data_share"] <= 1
+        assert row[f"{mode}_end_to_end_samples_per_sec"] < row[f"{mode}_data_samples_per_sec"]
+    assert row["verdict"] in ("model-bound", "data-bound")
+    assert row["overhead_seconds"] < 30
+    assert (out / "throughput.svg").is_file()
+
+
+@pytest.mark.slow
+def test_fifty_models_and_one_of_each_misfortune(tmp_path: Path) -> None:
+    small = ["test_resnet", "test_vit", "test_efficientnet", "mobilenetv3_*", "lcnet_*", "tinynet_*", "mnasnet_*", "regnet?_00?"]
+    models = bench.expand([*small, "efficientnet_lite?", "ghostnet_*", "resnet1*"])[:47]
+    killed = "resnet26"
+    command = [*models[:10], "no_such_model", *models[10:20], "vit_gigantic_patch14_224", *models[20:30], killed, *models[30:]]
+    assert len(command) == 50
+    arguments = ["--image-size", "64", "--batch-size", "2", "--steps", "2", "--precision", "fp32", "--channels-last", "off"]
+    # Less address space than the large model's weights take.
+    limit = ["bash", "-c", 'ulimit -v 6000000; exec "$@"', "-"]
+    process = subprocess.Popen(
+        [*limit, sys.executable, "-m", "zoo", "bench", *command, *arguments, "--out", str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and not _kill(f"zoo {killed}"):
+        time.sleep(0.01)
+    output, _ = process.communicate(timeout=1200)
+    found = rows(tmp_path)
+    status = {name: row["status"] for name, row in found.items()}
+    assert process.returncode == 1, output
+    assert list(found) == command
+    assert status["no_such_model"] == "unknown"
+    assert status["vit_gigantic_patch14_224"] == "oom"
+    assert status[killed] == "killed"
+    assert sum(value == "ok" for value in status.values()) == 47, status
+
+
+def _kill(title: str) -> bool:
+    """Kill the process that measures, once it is there."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if path.read_text().strip() == title[:15]:
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.slow
+def test_processes_share_the_work_for_real(tmp_path: Path) -> None:
+    arguments = ["test_resnet", *TINY, "--processes", "1,2", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [row["processes"] for row in found] == [1, 2]
+    assert 0.1 < found[1]["efficiency"] < 2
+
+
+@pytest.mark.slow
+def test_launchers_start_it_too(tmp_path: Path) -> None:
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    command = [*launcher, "scripts/benchmark.py", "test_resnet", *TINY, "--mode", "infer", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [row["processes"] for row in json.loads((tmp_path / "results.json").read_text())] == [2]

@@ -1,0 +1,206 @@
+"""`throughput.svg`: images/s of each model as bars with their spread, and against parameters with the Pareto front named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import figures
+from zoo.benchrows import number
+from zoo.errors import StorageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Colour and marker of a mode: apart for colour-blind readers too.
+LOOKS = {"train": ("#0072b2", "s"), "infer": ("#b85000", "o")}
+VERBS = {"train": "training", "infer": "inference"}
+# Inches: a model's bars, the widest name, the height of the picture of the front.
+BAR, NAME, FRONT = 0.2, 2.6, 2.9
+# Points between a mark and its name, and around a name.
+NEAR, MARGIN = 6.0, 1.5
+Box = tuple[float, float, float, float]
+Spot = tuple[float, float]
+
+
+def throughput(rows: Sequence[Mapping[str, Any]], path: Path, device: str) -> None:
+    """Draw the rows that were measured.
+
+    Args:
+        rows: of a benchmark, each with `status` ok.
+        path: of the SVG.
+        device: the hardware's name, for the title.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    modes = [mode for mode in LOOKS if any(row.get(f"{mode}_samples_per_sec") for row in rows)]
+    rows = sorted(rows, key=lambda row: -(row.get(f"{modes[0]}_samples_per_sec") or 0))
+    title = f"Throughput on {device}"
+    with figures.style():
+        bars = len(rows) * (BAR * len(modes) + 0.1)
+        height = 0.85 + bars + 0.2 + FRONT * len(modes) + 0.1
+        figure = figures.figure(title, height)
+        figures.line(figure, _settings(rows), 0.55, color=figures.MUTED)
+        names = [figures.shortened(_named(row), NAME * 72) for row in rows]
+        left = 0.35 + max(map(figures.width, names)) / 72
+        axes = figures.panel(figure, (left, height - 0.85 - bars, figures.WIDTH - left - 1.9, bars))
+        _bars(axes, rows, names, modes)
+        fewest = min(row.get("processes") or 1 for row in rows)
+        alone = [row for row in rows if (row.get("processes") or 1) == fewest]
+        for place, mode in enumerate(reversed(modes)):
+            _front(figures.panel(figure, (0.75, 0.6 + place * FRONT, figures.WIDTH - 1.15, FRONT - 0.95)), alone, mode)
+        try:
+            figures.write(figure, path, title)
+        except OSError as error:
+            todo = "free some space, then give the same command again"
+            raise StorageError("--out", f"{path}: cannot be written: {error.strerror}", todo) from None
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    processes = row.get("processes") or 1
+    return figures.printable(str(row["model"])) + (f" x{processes}" if processes > 1 else "")
+
+
+def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the rows share, or range over."""
+    mode = "train" if "train_img_size" in rows[0] else "infer"
+    parts = []
+    for column, form in ((f"{mode}_img_size", "{} px"), (f"{mode}_batch_size", "batch {}"), ("threads", "{} threads")):
+        values = sorted({row[column] for row in rows if row.get(column)})
+        parts += [form.format(values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}")] if values else []
+    kinds = sorted(
+        {f"{row['precision']}{' channels_last' if row['channels_last'] else ''}" for row in rows if "precision" in row}
+    )
+    return ", ".join([*parts, " or ".join(kinds), "medians with 10th and 90th percentiles of the steps"])
+
+
+def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], modes: Sequence[str]) -> None:
+    """A bar for each model and mode, from the fastest in training to the slowest."""
+    from matplotlib.patches import Patch
+
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), names)
+    axes.tick_params(axis="y", pad=4, labelcolor=figures.INK)
+    axes.set_xticks([])
+    axes.spines[["bottom", "left"]].set_visible(False)
+    high = 0.8 / len(modes)
+    top = max(row.get(f"{mode}_samples_per_sec_p90") or row.get(f"{mode}_samples_per_sec") or 0 for row in rows for mode in modes)
+    axes.set_xlim(0, top)
+    for place, mode in enumerate(modes):
+        column, colour = f"{mode}_samples_per_sec", LOOKS[mode][0]
+        for position, row in enumerate(rows):
+            if not row.get(column):
+                continue
+            value, low, up = (row.get(f"{column}{end}") or row[column] for end in ("", "_p10", "_p90"))
+            at = position - 0.4 + high * (place + 0.5)
+            axes.barh(at, value, height=high * 0.9, color=colour, alpha=0.75)
+            axes.plot([low, up], [at, at], color=figures.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
+            text = f"{number(value)}  ({number(low)}-{number(up)})"
+            axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=figures.INK)
+    axes.set_title("Images per second", loc="left", pad=6, fontsize=10)
+    key = [Patch(color=LOOKS[mode][0], alpha=0.75, label=VERBS[mode]) for mode in modes]
+    axes.legend(
+        handles=key, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=figures.SIZE
+    )
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The points that no other beats: those with no smaller cost at no lower speed; positions by rising cost."""
+    kept: list[int] = []
+    for position in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1])):
+        if not kept or points[position][1] > points[kept[-1]][1]:
+            kept.append(position)
+    return kept
+
+
+def _front(axes: Axes, rows: Sequence[Mapping[str, Any]], mode: str) -> None:
+    """Images per second of a mode against parameters, both logarithmic.
+
+    The front runs along the largest models at each speed: parameters cost memory, but they are what accuracy usually
+    grows with, and the smallest model is often the fastest one too.
+    """
+    column, (colour, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.grid(which="major")
+    title = f"Images per second of {VERBS[mode]} against parameters; named: no other model here is both larger and faster"
+    axes.set_title(title, loc="left", pad=6, fontsize=10)
+    axes.set_xlabel("parameters, millions", labelpad=2)
+    measured = [row for row in rows if row.get(column) and row.get("param_count")]
+    spots = [(float(row["param_count"]), float(row[column])) for row in measured]
+    if not spots:
+        return
+    # Turned round, a large model is a small cost.
+    best = front([(-size, speed) for size, speed in spots])
+    line = [spots[one] for one in best]
+    look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "markersize": 5}
+    axes.plot(*zip(*spots, strict=True), markerfacecolor="white", **look)
+    axes.plot(*zip(*line, strict=True), **look)
+    axes.plot(*zip(*line, strict=True), color=colour, linewidth=1.0, alpha=0.5)
+    _limits(axes, spots)
+    _name(axes, spots, line, [(*spots[one], _named(measured[one])) for one in best])
+
+
+def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Room around the points, and plain numbers at the ticks."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    for axis, limit, values in (
+        (axes.xaxis, axes.set_xlim, [x for x, _ in points]),
+        (axes.yaxis, axes.set_ylim, [y for _, y in points]),
+    ):
+        room = max(1.4, (max(values) / min(values)) ** 0.16)
+        limit(min(values) / room, max(values) * room)
+        decades = math.log10(max(values) / min(values) * room**2)
+        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < 3 else (1,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+
+
+def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Sequence[tuple[float, float, str]]) -> None:
+    """Write names beside their marks where nothing is yet; a name that finds no place is left out."""
+    window = axes.get_window_extent()
+    # A name may reach into the margins at the sides.
+    inside = (window.x0, window.y0, window.x1 + 20, window.y1)
+    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in map(axes.transData.transform, spots)]
+    corners = [axes.transData.transform(spot) for spot in line]
+    for (x, y), (to_x, to_y) in pairwise(corners):
+        steps = max(1, int(math.hypot(to_x - x, to_y - y) / 3))
+        path = [(x + (to_x - x) * step / steps, y + (to_y - y) * step / steps) for step in range(steps)]
+        taken += [(across, up, across, up) for across, up in path]
+    for x, y, text in wanted:
+        across, up = axes.transData.transform((x, y))
+        places = [box for box in _around(across, up, figures.width(text, 8), 8.0) if _within(box, inside)]
+        box = next((box for box in places if not any(_meet(box, other) for other in taken)), None)
+        if box is None:
+            continue
+        taken.append(box)
+        style: dict[str, Any] = {"fontsize": 8, "color": figures.INK, "va": "bottom", "ha": "left"}
+        if min(abs(up - box[1]), abs(up - box[3])) > NEAR + 2 and not box[1] <= up <= box[3]:
+            # A thin line leads from a name to a mark that is not next to it.
+            style["arrowprops"] = {"arrowstyle": "-", "color": figures.MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+        axes.annotate(text, (x, y), xytext=(box[0] - across, box[1] - up), textcoords="offset points", **style)
+
+
+def _around(x: float, y: float, wide: float, high: float) -> list[Box]:
+    """Places for a name around a mark, the best first; farther ones after the near ones."""
+    found: list[Box] = []
+    for far in (NEAR, NEAR + 8, NEAR + 16, NEAR + 24):
+        corners = [(x + far, y - high / 2), (x - far - wide, y - high / 2)]
+        for share in (0.5, 0.0, 1.0, 0.25, 0.75):
+            corners += [(x - wide * share, y + far), (x - wide * share, y - far - high)]
+        found += [(left, bottom, left + wide, bottom + high) for left, bottom in corners]
+    return found
+
+
+def _within(box: Box, outer: Box) -> bool:
+    return box[0] >= outer[0] and box[1] >= outer[1] and box[2] <= outer[2] and box[3] <= outer[3]
+
+
+def _meet(one: Box, other: Box) -> bool:
+    apart = one[2] + MARGIN < other[0] or other[2] + MARGIN < one[0] or one[3] + MARGIN < other[1] or other[3] + MARGIN < one[1]
+    return not apart
