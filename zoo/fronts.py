@@ -118,8 +118,13 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     # Above the best there are names only.
-    rungs = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(bottom, top)
-    axes.set_yticks([tick for tick in rungs if bottom - EDGE * unit <= tick <= top + EDGE * unit])
+    axes.set_yticks(
+        [
+            tick
+            for tick in MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(bottom, top)
+            if bottom - EDGE * unit <= tick <= top + EDGE * unit
+        ]
+    )
     axes.scatter([dot.cost for dot in axis.dots], [dot.score for dot in axis.dots], s=9, color=POINT, linewidths=0)
     axes.step([dot.cost for dot in best], [dot.score for dot in best], where="post", color=FRONT, linewidth=1)
     axes.scatter([dot.cost for dot in best], [dot.score for dot in best], s=14, color=FRONT, zorder=3)

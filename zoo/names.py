@@ -25,11 +25,11 @@ def check_backbone(name: str) -> str:
     """
     if any(mark in name for mark in ":/\\"):
         raise ValueError("sources are not allowed in names (use backbone.weights: {kind: file, path: …})")
-    models = catalog.architectures()
     architecture, _, tag = name.partition(".")
-    tags = [entry.tag for entry in models.get(architecture, ()) if entry.tag]
-    if architecture in models and (not tag or tag in tags):
+    if catalog.has(architecture, tag):
         return name
+    models = catalog.architectures()
+    tags = [entry.tag for entry in models.get(architecture, ()) if entry.tag]
     if catalog.other_timm() and _timm_knows(name):
         return name
     if name in table()["deprecated"]:
