@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zoo import benchrows, isolate, launch, names
+from zoo import benchrows, catalog, isolate, launch, names
 from zoo.benchrows import Row
 from zoo.config import nearest
 from zoo.errors import ZooError
@@ -138,14 +138,14 @@ def expand(patterns: Iterable[str]) -> list[str]:
     Raises:
         ZooError: a pattern matches nothing.
     """
-    models = names.table()["models"]
+    models = catalog.architectures()
     found: dict[str, None] = {}
     for pattern in patterns:
         if not any(mark in pattern for mark in "*?["):
             found[pattern] = None
             continue
         # A tag changes the weights and not the work, so only a pattern with a dot asks for tags.
-        tagged = (f"{name}.{tag}" for name, tags in models.items() for tag in tags)
+        tagged = (entry.name for entry in catalog.entries() if entry.tag)
         matches = fnmatch.filter(tagged if "." in pattern else models, pattern)
         if not matches:
             close = ", ".join(nearest(pattern.strip("*"), models))

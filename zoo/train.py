@@ -229,7 +229,7 @@ def train_step(
         sums += torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).sum()])
     norm = gradient_norm(accelerator, optimizer, clip)
     # Any process's loss: the gradients were added up already, losses not.
-    total_loss = accelerator.reduce(sums[0], "sum") if accelerator.num_processes > 1 else sums[0]
+    total_loss = cast("Tensor", accelerator.reduce(sums[0], "sum")) if accelerator.num_processes > 1 else sums[0]
     if accelerator.scaler is None and not math.isfinite(float(norm + total_loss)):
         optimizer.zero_grad()
         raise NonFiniteLoss("loss", f"loss {float(total_loss):g}, gradient norm {float(norm):g}")
