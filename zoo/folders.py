@@ -134,6 +134,8 @@ def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
             if entry.is_dir():
                 pending.append(entry.path)
             elif entry.name.lower().endswith(EXTENSIONS):
+                if not entry.is_file():  # a pipe would be waited for
+                    raise ZooError("data.root", f"{entry.path} is no plain file", "remove it")
                 images.append(Path(entry.path))
             else:
                 ignored.append(entry.path)
