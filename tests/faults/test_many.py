@@ -43,7 +43,8 @@ def test_every_layout_counts_the_same_hits(capsys: pytest.CaptureFixture[str]) -
             )
             for rank in range(processes)
         ]
-        lines = [rank.communicate(timeout=900)[0] for rank in ranks][0].splitlines()
+        texts = [rank.communicate(timeout=900)[0] for rank in ranks]
+        lines = texts[0].splitlines()
         assert [rank.wait() for rank in ranks] == [0] * processes
         assert [line.split()[0] for line in lines] == sizes
         found |= {tuple(line.split()[1:]) for line in lines}
