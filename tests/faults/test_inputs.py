@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -197,13 +197,6 @@ def test_a_command_that_is_wrong(arguments: list[str], pattern: str, tmp_path: P
 
 
 # ---------------------------------------------------------------------- images, weights, environment
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("consoles"))
-    yield started
-    started.close()
 
 
 def photos(root: Path, *, classes: tuple[str, ...] = ("a", "b"), count: int = 12) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from harness import EVERY, STEPS, Server, kill, outcome, resumed_step, wait_unti
 from zoo import checkpoint
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("consoles"))
-    yield started
-    started.close()
 
 
 def finish(server: Server, arguments: list[str], processes: int = 1, injections: Any = ()) -> list[str]:

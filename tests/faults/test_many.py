@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from safetensors.torch import load_file
 from zoo import checkpoint
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("consoles"))
-    yield started
-    started.close()
 
 
 def test_every_layout_counts_the_same_hits(capsys: pytest.CaptureFixture[str]) -> None:

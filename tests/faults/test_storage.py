@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import harness
@@ -16,13 +15,6 @@ from zoo import checkpoint
 from zoo.errors import ZooError
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = Server(tmp_path_factory.mktemp("consoles"))
-    yield started
-    started.close()
 
 
 def size_of(folder: Path) -> int:
