@@ -13,7 +13,6 @@ it stopped (`--fresh` starts anew). `--check FILE.csv` compares with published c
 import argparse
 import csv
 import json
-import math
 import re
 import sys
 import warnings
@@ -28,17 +27,12 @@ import timm.optim
 import torch
 from timm.layers import set_fused_attn
 from timm.models import get_deprecated_models, get_pretrained_cfg, model_entrypoint
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
+from zoo import operations
 from zoo.catalog import Entry
 
 ROOT = Path(__file__).parent.parent
 COSTS = ROOT / "build" / "costs.jsonl"
-# timm's published activations are the outputs of these, as in fvcore.
-aten = torch.ops.aten
-COUNTED = (aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm)
 # Words of tags that name data to train on; `ft` before one says that it came later, which the order says too.
 DATA = re.compile(
     r"(?:in1k|in12k|inw?21k|in22k|laion2b|laion400m|laiona|openai|webli|dfn2b|dfn5b|dfndr2b|datacomp1b|datacompxl|metaclip2?"
@@ -52,18 +46,6 @@ class Variant(NamedTuple):
     architecture: str
     image_size: tuple[int, int, int]
     classes: int
-
-
-class Activations(TorchDispatchMode):
-    """Counts the values that convolutions and matrix products give."""
-
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func.overloadpacket in COUNTED:
-            self.total += result.numel()
-        return result
 
 
 def configs() -> Iterator[tuple[str, str, Any]]:
@@ -88,25 +70,6 @@ def variant(architecture: str, config: Any) -> Variant:
     )
 
 
-def normalisation(operations: int) -> Any:
-    """A formula for torch's counter, which knows none for these: so many multiply-adds for each value."""
-
-    def count(shape: Any, *rest: Any, **more: Any) -> int:
-        return 2 * operations * math.prod(shape)
-
-    return count
-
-
-# As fvcore counts them, with which timm's published figures were made.
-FORMULAS = {
-    # What the counter takes batch norm apart into: with fixed statistics, and with those of the values.
-    aten._native_batch_norm_legit_no_training: normalisation(2),
-    aten._native_batch_norm_legit: normalisation(5),
-    aten.native_layer_norm: normalisation(5),
-    aten.native_group_norm: normalisation(5),
-}
-
-
 def measure(name: str, wanted: Variant) -> dict[str, Any]:
     """Parameters, GMACs and activations (in millions) of one image through a model; `error` where that fails."""
     # Attention as plain matrix products, whose operations and activations can be counted.
@@ -121,14 +84,11 @@ def measure(name: str, wanted: Variant) -> dict[str, Any]:
         found: dict[str, Any] = {"params": sum(parameter.numel() for parameter in model.parameters())}
     except Exception as error:  # whatever a model's own code raises
         return {"error": reason("not built", error)}
-    counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), Activations() as outputs, counter:
-            model(image)
+        gmacs, macts = operations.count(model, image)
     except Exception as error:
         return found | {"error": reason("not run", error)}
-    # torch counts a multiply-add as two operations.
-    return found | {"gmacs": counter.get_total_flops() / 2e9, "macts": outputs.total / 1e6}
+    return found | {"gmacs": gmacs, "macts": macts}
 
 
 def reason(what: str, error: Exception) -> str:

@@ -2,6 +2,8 @@
 
     python scripts/compare.py training --data FOLDER     images/s of training steps, end to end on real images
     python scripts/compare.py batches --data FOLDER      images/s of making 224 px batches alone
+    python scripts/compare.py checkpoints --data FOLDER  seconds of a checkpoint, and what one an epoch takes of training
+    python scripts/compare.py gradients                  ms of the depthwise layers whose gradients zoo computes its own way
 
 FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
 The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the
@@ -16,6 +18,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +30,8 @@ Step = Callable[[], Any]
 def main() -> None:
     """Run the contenders in turn, or be one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["training", "batches"])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("what", choices=["training", "batches", "checkpoints", "gradients"])
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--models", nargs="+", default=["tf_efficientnet_lite0", "resnet18"])
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -39,6 +42,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.contender:
         print(json.dumps(globals()[f"run_{options.contender}"](options)))
+    elif options.what == "gradients":
+        gradients(options)
+    elif options.data is None:
+        parser.error("--data FOLDER is needed")
+    elif options.what == "checkpoints":
+        checkpoints(options)
     elif options.what == "batches":
         table(options, "batches of 224 px", ["torchvision_batches", "zoo_batches"], [])
     else:
@@ -64,6 +73,85 @@ def table(options: argparse.Namespace, title: str, contenders: list[str], extra:
     for name, values in speeds.items():
         median = statistics.median(values)
         print(f"{name:<22}{median:>10,.0f}{median / first:>14.2f}   {', '.join(f'{value:,.0f}' for value in values)}", flush=True)
+
+
+EPOCH_IMAGES = 6_400
+
+
+def checkpoints(options: argparse.Namespace) -> None:
+    """Time steps and saves of one run in turn; print what a save at the end of each epoch leaves of the images/s."""
+    from zoo.run import Run
+    from zoo.saving import Saver
+
+    for model in options.models:
+        options.models = [model]
+        job, progress, step = _zoo_steps(options, "train")
+        for _ in range(3):
+            step()
+        steps, saves = [], []
+        with tempfile.TemporaryDirectory() as folder:
+            saver = Saver(job, Run(Path(folder)))
+            for _ in range(options.rounds):
+                saves.append(_seconds(lambda saver=saver, progress=progress: saver.save(progress)))
+                steps += [_seconds(step) for _ in range(options.steps)]
+        epoch = statistics.mean(steps) * EPOCH_IMAGES / options.batch_size
+        saving = statistics.median(saves)
+        print(f"\n{model}, {options.size} px, batch {options.batch_size}, AdamW")
+        print(f"a checkpoint: median {saving:.2f} s ({', '.join(f'{value:.2f}' for value in saves)})")
+        share = epoch / (epoch + saving)
+        print(f"images/s with one for every {EPOCH_IMAGES:,} images: {share:.4f} of those with none", flush=True)
+
+
+def gradients(options: argparse.Namespace) -> None:
+    """Time each kind of depthwise layer forward and backward, as PyTorch does it and as zoo does."""
+    import torch
+
+    from zoo import convolution, launch
+
+    launch.set_threads("auto", launch.read())
+    for name in options.models:
+        print(f"\n{name}, {options.size} px, 16 images: ms forward and backward\n{'':<45}{'PyTorch':>9}{'zoo':>9}")
+        for (channels, high, wide), layer in _depthwise(name, options.size):
+            images = torch.randn(16, channels, high, wide).contiguous(memory_format=torch.channels_last).requires_grad_()
+            seconds = []
+            for kind in ({quick: plain for plain, quick in convolution.QUICK.items()}[type(layer)], type(layer)):
+                layer.__class__ = kind
+                seconds.append(_fastest(lambda layer=layer, images=images: layer(images).sum().backward()))
+            text = f"{channels} channels of {high} x {wide}, kernel {layer.kernel_size[0]}, stride {layer.stride[0]}"
+            print(f"{text:<45}{seconds[0] * 1e3:>9.2f}{seconds[1] * 1e3:>9.2f}", flush=True)
+
+
+def _depthwise(name: str, size: int) -> list[tuple[Any, Any]]:
+    """A backbone's depthwise layers, one of each kind, with the shapes of what they get."""
+    import timm
+    import torch
+
+    from zoo import convolution
+
+    model = timm.create_model(name).train()
+    convolution.quicken(model)
+    kinds: dict[Any, tuple[Any, Any]] = {}
+
+    def see(layer: Any, inputs: Any, _output: Any) -> None:
+        shape = tuple(inputs[0].shape[1:])
+        kinds.setdefault((shape, layer.kernel_size, layer.stride), (shape, layer))
+
+    for layer in model.modules():
+        if isinstance(layer, convolution.QuickConv2d):
+            layer.register_forward_hook(see)
+    model(torch.zeros(2, 3, size, size))
+    return list(kinds.values())
+
+
+def _fastest(act: Step, times: int = 10) -> float:
+    act()
+    return min(_seconds(act) for _ in range(times))
+
+
+def _seconds(act: Step) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
 
 
 def timed(step: Step, images: int, steps: int, warm_up: int = 3) -> float:
@@ -150,25 +238,26 @@ def run_zoo_folded(options: argparse.Namespace) -> float:
 
 
 def _zoo(options: argparse.Namespace, norm: str) -> float:
-    from zoo import launch
+    return timed(_zoo_steps(options, norm)[2], options.batch_size, options.steps)
+
+
+def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
+    """A job, its progress, and what takes it one training step further on real images."""
+    from zoo import draws, launch
     from zoo.job import set_up
     from zoo.run import Console
-    from zoo.train import Clock, one_step
+    from zoo.train import Clock, Progress, one_step
 
-    recipe = _recipe(options, norm)
-    job = set_up(recipe, launch.read(), Console(quiet=True))
-    from zoo import draws
-
+    job = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
     order = draws.order(0, 0, len(job.task.train))
-    number = 0
+    progress = Progress()
 
     def step() -> None:
-        nonlocal number
-        first = number * options.batch_size % (len(order) - options.batch_size)
-        one_step(job.task, order[first : first + options.batch_size], number, Clock())
-        number += 1
+        first = progress.step * options.batch_size % (len(order) - options.batch_size)
+        one_step(job.task, order[first : first + options.batch_size], progress.step, Clock())
+        progress.step += 1
 
-    return timed(step, options.batch_size, options.steps)
+    return job, progress, step
 
 
 def _recipe(options: argparse.Namespace, norm: str) -> Any:

@@ -99,7 +99,7 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
 ) -> None:
     overrides = [*EVERYTHING, f"finetune.batch_norm={norm}", "output.checkpoint_every=1 step"]
     whole, _ = run(tiny, *overrides)
-    save = saving.Saver._save
+    save = saving.Saver.save
 
     def save_and_stop(self: saving.Saver, progress: Any) -> None:
         save(self, progress)
@@ -107,7 +107,7 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
             raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(saving.Saver, "_save", save_and_stop)
+        patch.setattr(saving.Saver, "save", save_and_stop)
         run(tiny, *overrides)
     folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")
     assert same(whole, folder)

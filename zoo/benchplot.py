@@ -1,19 +1,21 @@
-"""`throughput.svg`: images/s of each model as bars with their spread, and against parameters with the Pareto front named."""
+"""`throughput.svg`: images/s of each model as bars with their spread, and against parameters and top-1, the fronts named."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import figures
+from zoo import catalog, figures
 from zoo.benchrows import number
 from zoo.errors import StorageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 # Colour and marker of a mode: apart for colour-blind readers too.
 LOOKS = {"train": ("#0072b2", "s"), "infer": ("#b85000", "o")}
@@ -22,11 +24,39 @@ VERBS = {"train": "training", "infer": "inference"}
 BAR, NAME, FRONT = 0.2, 2.6, 2.9
 # Points between a mark and its name, and around a name.
 NEAR, MARGIN = 6.0, 1.5
+Row = Mapping[str, Any]
 Box = tuple[float, float, float, float]
 Spot = tuple[float, float]
 
 
-def throughput(rows: Sequence[Mapping[str, Any]], path: Path, device: str) -> None:
+@dataclass(frozen=True)
+class Against:
+    """What images/s are drawn against: of each row a value, or None; the larger, the better."""
+
+    what: str
+    label: str
+    better: str
+    value: Callable[[Row], float | None]
+    log: bool
+
+
+def top1(row: Row) -> float | None:
+    """ImageNet-1k top-1 in percent of the pretrained weights that timm takes for the name, where it publishes one."""
+    architecture, _, tag = str(row["model"]).partition(".")
+    tagged = catalog.architectures().get(architecture, [])
+    entry = next((entry for entry in tagged if entry.tag == tag), None) if tag else next(iter(tagged), None)
+    return entry.top1 if entry else None
+
+
+# The front runs along the largest models at each speed: parameters cost memory, but they are what accuracy usually
+# grows with, and the smallest model is often the fastest one too.
+PARAMETERS = Against("parameters", "parameters, millions", "larger", lambda row: row.get("param_count"), log=True)
+ACCURACY = Against(
+    "top-1", "ImageNet-1k top-1 of the pretrained weights, %, at the size timm publishes it for", "more accurate", top1, log=False
+)
+
+
+def throughput(rows: Sequence[Row], path: Path, device: str) -> None:
     """Draw the rows that were measured.
 
     Args:
@@ -42,17 +72,21 @@ def throughput(rows: Sequence[Mapping[str, Any]], path: Path, device: str) -> No
     title = f"Throughput on {device}"
     with figures.style():
         bars = len(rows) * (BAR * len(modes) + 0.1)
-        height = 0.85 + bars + 0.2 + FRONT * len(modes) + 0.1
+        fewest = min(row.get("processes") or 1 for row in rows)
+        alone = [row for row in rows if (row.get("processes") or 1) == fewest]
+        # A single accuracy is nothing to compare.
+        shown = [PARAMETERS, *([ACCURACY] if len({top1(row) for row in alone} - {None}) > 1 else [])]
+        fronts = [(mode, against) for against in shown for mode in modes]
+        height = 0.85 + bars + 0.2 + FRONT * len(fronts) + 0.1
         figure = figures.figure(title, height)
         figures.line(figure, _settings(rows), 0.55, color=figures.MUTED)
         names = [figures.shortened(_named(row), NAME * 72) for row in rows]
         left = 0.35 + max(map(figures.width, names)) / 72
         axes = figures.panel(figure, (left, height - 0.85 - bars, figures.WIDTH - left - 1.9, bars))
         _bars(axes, rows, names, modes)
-        fewest = min(row.get("processes") or 1 for row in rows)
-        alone = [row for row in rows if (row.get("processes") or 1) == fewest]
-        for place, mode in enumerate(reversed(modes)):
-            _front(figures.panel(figure, (0.75, 0.6 + place * FRONT, figures.WIDTH - 1.15, FRONT - 0.95)), alone, mode)
+        for place, (mode, against) in enumerate(reversed(fronts)):
+            panel = figures.panel(figure, (0.75, 0.6 + place * FRONT, figures.WIDTH - 1.15, FRONT - 0.95))
+            _front(panel, alone, mode, against)
         try:
             figures.write(figure, path, title)
         except OSError as error:
@@ -60,12 +94,12 @@ def throughput(rows: Sequence[Mapping[str, Any]], path: Path, device: str) -> No
             raise StorageError("--out", f"{path}: cannot be written: {error.strerror}", todo) from None
 
 
-def _named(row: Mapping[str, Any]) -> str:
+def _named(row: Row) -> str:
     processes = row.get("processes") or 1
     return figures.printable(str(row["model"])) + (f" x{processes}" if processes > 1 else "")
 
 
-def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
+def _settings(rows: Sequence[Row]) -> str:
     """What the rows share, or range over."""
     mode = "train" if "train_img_size" in rows[0] else "infer"
     parts = []
@@ -78,7 +112,7 @@ def _settings(rows: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join([*parts, " or ".join(kinds), "medians with 10th and 90th percentiles of the steps"])
 
 
-def _bars(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Sequence[str], modes: Sequence[str]) -> None:
+def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence[str]) -> None:
     """A bar for each model and mode, from the fastest in training to the slowest."""
     from matplotlib.patches import Patch
 
@@ -117,48 +151,44 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def _front(axes: Axes, rows: Sequence[Mapping[str, Any]], mode: str) -> None:
-    """Images per second of a mode against parameters, both logarithmic.
-
-    The front runs along the largest models at each speed: parameters cost memory, but they are what accuracy usually
-    grows with, and the smallest model is often the fastest one too.
-    """
+def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None:
+    """Images per second of a mode, logarithmic, against what else one wants much of."""
     column, (colour, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
-    axes.set_xscale("log")
+    axes.set_xscale("log" if against.log else "linear")
     axes.set_yscale("log")
     axes.grid(which="major")
-    title = f"Images per second of {VERBS[mode]} against parameters; named: no other model here is both larger and faster"
-    axes.set_title(title, loc="left", pad=6, fontsize=10)
-    axes.set_xlabel("parameters, millions", labelpad=2)
-    measured = [row for row in rows if row.get(column) and row.get("param_count")]
-    spots = [(float(row["param_count"]), float(row[column])) for row in measured]
+    named = f"named: no other model here is both {against.better} and faster"
+    axes.set_title(f"Images per second of {VERBS[mode]} against {against.what}; {named}", loc="left", pad=6, fontsize=10)
+    axes.set_xlabel(against.label, labelpad=2)
+    measured = [(value, row) for row in rows if row.get(column) and (value := against.value(row))]
+    spots = [(float(value), float(row[column])) for value, row in measured]
     if not spots:
         return
-    # Turned round, a large model is a small cost.
-    best = front([(-size, speed) for size, speed in spots])
+    # Turned round, what there is much of is a small cost.
+    best = front([(-value, speed) for value, speed in spots])
     line = [spots[one] for one in best]
     look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "markersize": 5}
     axes.plot(*zip(*spots, strict=True), markerfacecolor="white", **look)
     axes.plot(*zip(*line, strict=True), **look)
     axes.plot(*zip(*line, strict=True), color=colour, linewidth=1.0, alpha=0.5)
-    _limits(axes, spots)
-    _name(axes, spots, line, [(*spots[one], _named(measured[one])) for one in best])
+    if against.log:
+        _limits(axes.xaxis, axes.set_xlim, [x for x, _ in spots])
+    else:
+        axes.margins(x=0.08)
+    _limits(axes.yaxis, axes.set_ylim, [y for _, y in spots])
+    _name(axes, spots, line, [(*spots[one], _named(measured[one][1])) for one in best])
 
 
-def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Room around the points, and plain numbers at the ticks."""
+def _limits(axis: Axis, limit: Callable[..., Any], values: Sequence[float]) -> None:
+    """Room around the values of a logarithmic axis, and plain numbers at the ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    for axis, limit, values in (
-        (axes.xaxis, axes.set_xlim, [x for x, _ in points]),
-        (axes.yaxis, axes.set_ylim, [y for _, y in points]),
-    ):
-        room = max(1.4, (max(values) / min(values)) ** 0.16)
-        limit(min(values) / room, max(values) * room)
-        decades = math.log10(max(values) / min(values) * room**2)
-        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < 3 else (1,)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-        axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
+    room = max(1.4, (max(values) / min(values)) ** 0.16)
+    limit(min(values) / room, max(values) * room)
+    decades = math.log10(max(values) / min(values) * room**2)
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < 3 else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
 def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Sequence[tuple[float, float, str]]) -> None:

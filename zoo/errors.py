@@ -30,6 +30,12 @@ class RecipeErrors(ZooError):
         return [" ".join(mistake.split()) for mistake in self.mistakes]
 
 
+class DataError(ZooError):
+    """The images failed while they were in use. Exit code 3; the run can be resumed."""
+
+    exit_code = 3
+
+
 class NonFiniteLoss(ZooError):
     """The loss became NaN or infinite. Exit code 4."""
 

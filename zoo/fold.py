@@ -13,10 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.layers import Conv2dSame, pad_same
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+
+from zoo.convolution import QuickConv2d, QuickConv2dSame, replaceable
 
 # Features may differ by so much of the largest before a fold is taken to be wrong.
 TOLERANCE = 1e-2
@@ -24,7 +26,7 @@ TOLERANCE = 1e-2
 MICRO_BATCH = 16
 
 
-class FoldedConv2d(nn.Conv2d):
+class FoldedConv2d(QuickConv2d):
     """A convolution that does the work of the frozen BatchNorm after it too. Made by `fold`, never constructed."""
 
     # In a list, so that the layer is not registered as a part of the convolution; a deep copy follows it all the same.
@@ -37,18 +39,9 @@ class FoldedConv2d(nn.Conv2d):
         start = -norm.running_mean if self.bias is None else self.bias - norm.running_mean
         return self.convolve(input, self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale))
 
-    def convolve(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The convolution itself."""
-        return self._conv_forward(images, weight, bias)
 
-
-class FoldedConv2dSame(FoldedConv2d):
+class FoldedConv2dSame(FoldedConv2d, QuickConv2dSame):
     """The same for timm's convolution with TensorFlow's padding."""
-
-    def convolve(self, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The convolution itself, of the padded images."""
-        padded = pad_same(images, list(weight.shape[-2:]), list(self.stride), list(self.dilation))
-        return nn.functional.conv2d(padded, weight, bias, self.stride, (0, 0), self.dilation, self.groups)
 
 
 class FoldedNorm(nn.Module):
@@ -60,10 +53,6 @@ class FoldedNorm(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Apply what follows the norm, if anything does."""
         return self.act(self.drop(images)) if hasattr(self, "act") else images
-
-
-# Weight-standardised convolutions and the like compute their weights: those are left as they are.
-FOLDED: dict[type[nn.Module], type[FoldedConv2d]] = {nn.Conv2d: FoldedConv2d, Conv2dSame: FoldedConv2dSame}
 
 
 def fold(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
@@ -86,7 +75,8 @@ def fold(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
         kinds = [(type(conv), type(norm)) for conv, norm in pairs]
         for conv, norm in pairs:
             conv.norm = [norm]
-            conv.__class__ = FOLDED[type(conv)]
+            folded: Any = FoldedConv2dSame if isinstance(conv, Conv2dSame | QuickConv2dSame) else FoldedConv2d
+            conv.__class__ = folded
             norm.__class__ = FoldedNorm
         difference = float((_features(model, example) - before).abs().max())
     if difference > TOLERANCE * float(before.abs().max()):
@@ -141,5 +131,5 @@ def _pairs(model: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:
     return [
         (conv, norm)
         for conv, norm in pairs
-        if calls[conv] == calls[norm] == 1 and type(conv) in FOLDED and norm.affine and norm.track_running_stats
+        if calls[conv] == calls[norm] == 1 and replaceable(conv) and norm.affine and norm.track_running_stats
     ]

@@ -1,4 +1,4 @@
-"""What a device can do and what a model asks of it: matrix-product peak, operations of a forward pass, peak memory."""
+"""What a device can do and what a process takes of it: matrix-product peak, peak memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import time
 from pathlib import Path
 
 import torch
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.run import cpu_name
 
@@ -46,29 +43,6 @@ def matrix_peak(device: torch.device, precision: str) -> float:
             if time.perf_counter() - started > LONGEST:
                 break
     return peak
-
-
-def operations(model: nn.Module, size: int) -> tuple[float, float]:
-    """Multiply-adds of one image's forward pass in 10**9, and outputs of convolutions and linear layers in 10**6.
-
-    Attention is counted as the matrix products it is made of: torch's fused kernel for CPUs is not known to its counter.
-    """
-    outputs = 0
-
-    def count(_module: nn.Module, _inputs: object, output: object) -> None:
-        nonlocal outputs
-        outputs += output.numel() if isinstance(output, torch.Tensor) else 0
-
-    counted = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
-    hooks = [module.register_forward_hook(count) for module in model.modules() if isinstance(module, counted)]
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            model(torch.zeros(1, 3, size, size))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return counter.get_total_flops() / 2 / 1e9, outputs / 1e6
 
 
 def forget_peak(device: torch.device) -> None:

@@ -14,7 +14,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor
 
-from zoo import checkpoint, finetune, fold, launch, optim, probe, stop, tune, weights
+from zoo import checkpoint, convolution, finetune, fold, launch, optim, probe, stop, tune, weights
 from zoo.batches import Batches, Preprocessing
 from zoo.config import dump
 from zoo.errors import StorageError, ZooError
@@ -104,6 +104,8 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     frozen = finetune.freeze(recipe.finetune, built.model, built.head)
     for side in {size.start, size.end}:
         _try_size(recipe.backbone.name, built.model, side)
+    if launch.on_cpu():
+        convolution.quicken(built.model)
     folded = fold.fold(built.model, frozen, _example(size.end)) if frozen else 0
     console.fact("backbone", _backbone_text(recipe, built, folded))
     console.fact("weights", f"{built.source}: {built.report}")

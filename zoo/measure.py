@@ -22,7 +22,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor, nn
 
-from zoo import gauge, launch, optim, photographs, tune, weights
+from zoo import gauge, launch, operations, optim, photographs, tune, weights
 from zoo.augment import Augment
 from zoo.backbone import Backbone
 from zoo.backbone import Random as RandomWeights
@@ -122,7 +122,7 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
     size = asked["image_size"] or native_size(name)
     model = weights.build(Backbone(name=name, weights=RandomWeights()), None, asked["classes"], size).model
     say({"param_count": round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 2)})
-    gmacs, macts = gauge.operations(model.eval(), size)
+    gmacs, macts = operations.count(model.eval(), torch.zeros(1, 3, size, size))
     say({"gmacs": round(gmacs, 3), "infer_gmacs": round(gmacs, 2), "infer_macts": round(macts, 2)})
     subject = prepare(asked, model.to(device), size, device)
     subject.gmacs = gmacs

@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from zoo.decode import decode_range, ignore_signals
-from zoo.errors import StorageError, ZooError
+from zoo.errors import DataError, StorageError, ZooError
 from zoo.run import Console, cache_root, free_bytes
 
 # Changes when the same files would give other pixels.
@@ -57,7 +57,13 @@ class Pixels:
 
         What was read of a file stays in the system's cache and leaves this process: a data set of any size
         takes no memory of its own.
+
+        Raises:
+            DataError: the file was cut short meanwhile; to read on would end the process by SIGBUS.
         """
+        if self.mapped is not None and self.mapped.size() < len(self.mapped):
+            what = f"the pixel store shrank to {self.mapped.size():,} of {len(self.mapped):,} bytes while in use"
+            raise DataError("data", what, "see what else writes to the cache folder, then go on with --resume")
         taken = self.images[index]
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
@@ -241,6 +247,6 @@ def _map(jobs: list) -> Generator[tuple[int, np.ndarray, list]]:
     try:
         yield from pool.map(decode_range, jobs)
     except BrokenProcessPool:
-        raise ZooError("data.root", "a decoding process was killed", "is there enough memory?") from None
+        raise DataError("data.root", "a decoding process was killed", "is there enough memory?") from None
     finally:
         pool.shutdown(cancel_futures=True)

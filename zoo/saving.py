@@ -63,7 +63,7 @@ class Saver:
         # The last step of an epoch is saved after its evaluation.
         if asked or (progress.step % self.every == 0 and not last):
             progress.partial = sums()
-            self._save(progress)
+            self.save(progress)
         if asked:
             raise self.stopped(progress)
 
@@ -83,9 +83,10 @@ class Saver:
             accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
         last = progress.step == self.job.task.steps
         if best or last or progress.step % self.every == 0:
-            self._save(progress)
+            self.save(progress)
 
-    def _save(self, progress: Progress) -> None:
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint, then remove those that are not to be kept."""
         task = self.job.task
         packed = _pack(self.job, plain_values(self.job, progress))
         if task.accelerator.is_main_process:

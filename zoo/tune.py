@@ -26,8 +26,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CLEARLY = 1.01
 # Candidates that are nearer to the fastest than this are timed for more rounds: which of them is first is not yet sure.
 CLOSE = 1.1
-# Images of a micro-batch on a CPU: the smaller takes less memory, so the larger must be this much faster.
-PARTS, WORTH_MEMORY = (8, 16), 1.05
+# Images of a micro-batch on a CPU: the smaller takes less memory, so the larger must be this much faster, and what it
+# keeps for the backward pass must not be more than so many bytes.
+PARTS, WORTH_MEMORY, MOST_BYTES = (8, 16, 32), 1.05, 400e6
 # One that is this much slower on a few images is not tried on more.
 HOPELESS = 1.5
 FEW, ENOUGH, ROUNDS, MOST_ROUNDS = 8, 16, 3, 8
@@ -84,7 +85,7 @@ def choose(
             best = fastest(speeds, CLEARLY)
             why = f"measured, images/s: {listed(speeds)}"
         if accumulate == "auto" and device.type == "cpu" and divisible and batch > PARTS[0]:
-            # The activations of a small part stay in the CPU's caches.
+            # Memory is short before time is: the best part is rarely a large one.
             speeds = _race_parts(model, size, batch, device, best)
             micro = fastest(speeds, WORTH_MEMORY)
             why += "; in parts of " + ", ".join(f"{-(-batch // parts)} {speed:.0f}" for parts, speed in speeds.items())
@@ -115,12 +116,31 @@ def listed(speeds: dict[tuple[str, bool], float]) -> str:
 
 def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> dict[int, float]:
     """Images per second by the number of micro-batches a step is divided into, most first."""
-    numbers = sorted({-(-batch // part) for part in PARTS if part < batch} or {1}, reverse=True)
+    most = MOST_BYTES / _kept_bytes(model, size, device)
+    numbers = sorted({-(-batch // part) for part in PARTS if part < batch and part <= max(most, PARTS[0])} or {1}, reverse=True)
     times: dict[int, list[float]] = {parts: [] for parts in numbers}
     for _ in range(ROUNDS):
         for parts in numbers:
             times[parts].append(_stepper(model, size, -(-batch // parts), device, candidate)())
     return {parts: -(-batch // parts) / min(seconds) for parts, seconds in times.items()}
+
+
+def _kept_bytes(model: nn.Module, size: int, device: torch.device) -> float:
+    """Bytes that a forward pass keeps for the backward one, for each image."""
+    kept: dict[int, int] = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
+    # Kept alive, or the memory of one would be another's.
+    tensors: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept.setdefault(storage.data_ptr(), storage.nbytes())
+        tensors.append(tensor)
+        return tensor
+
+    few = torch.zeros(2, 3, size, size, device=device)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(few)
+    return sum(kept.values()) / len(few)
 
 
 def _precisions(device: torch.device) -> list[str]:

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import copy
+from unittest import mock
+
+import pytest
+import timm
+import torch
+from timm.layers import Conv2dSame
+from torch import nn
+
+from zoo import convolution
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["fixed padding", "TensorFlow's padding"])
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 7, (3, 5), 9])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1), (7, 4), ((5, 7), 1)])
+def test_gradients_are_those_of_pytorch(
+    kernel: int | tuple[int, int], stride: int, size: int | tuple[int, int], same: bool
+) -> None:
+    torch.manual_seed(0)
+    padding = tuple(side // 2 for side in (kernel if isinstance(kernel, tuple) else (kernel, kernel)))
+    plain = Conv2dSame(6, 6, kernel, stride, groups=6) if same else nn.Conv2d(6, 6, kernel, stride, padding, groups=6)
+    quick = copy.deepcopy(plain)
+    assert convolution.quicken(nn.Sequential(quick)) == 1
+    high, wide = size if isinstance(size, tuple) else (size, size)
+    results = []
+    for layer in (plain, quick):
+        images = torch.arange(4 * 6 * high * wide).reshape(4, 6, high, wide).sin().requires_grad_()
+        output = layer(images.contiguous(memory_format=torch.channels_last))
+        (output * output.detach().cos()).sum().backward()
+        results.append([output, images.grad, layer.weight.grad, layer.bias.grad])
+    for theirs, ours in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "own"), [(7, True), (8, False)])
+def test_only_small_maps_take_the_other_way(side: int, own: bool) -> None:
+    layer = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False)
+    convolution.quicken(nn.Sequential(layer))
+    with mock.patch.object(convolution, "_weight_gradient", wraps=convolution._weight_gradient) as way:
+        layer(torch.randn(2, 4, side, side)).sum().backward()
+    assert way.called == own
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "mobilenetv3_small_050", "convnext_atto"])
+def test_a_model_learns_the_same_and_keeps_its_tensors(name: str) -> None:
+    torch.manual_seed(0)
+    plain = timm.create_model(name, num_classes=5).eval()
+    quick = copy.deepcopy(plain)
+    assert convolution.quicken(quick) > 5
+    images = torch.randn(2, 3, 64, 64)
+    for model in (plain, quick):
+        model(images).logsumexp(1).sum().backward()
+    assert list(plain.state_dict()) == list(quick.state_dict())
+    for (key, theirs), ours in zip(plain.named_parameters(), quick.parameters(), strict=True):
+        scale = float(theirs.grad.abs().max())
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4 * scale + 1e-7, rtol=1e-3, msg=key)
+
+
+def test_layers_that_are_more_than_a_convolution_are_left_alone() -> None:
+    layers = [nn.Conv2d(4, 4, 5, padding=2, groups=4, padding_mode="circular"), nn.Conv2d(4, 4, 5, padding="same", groups=4)]
+    assert convolution.quicken(nn.Sequential(*layers)) == 0
+    assert convolution.quicken(nn.Sequential(nn.Conv2d(4, 8, 5, groups=4), nn.Conv2d(4, 4, 5))) == 0

@@ -1,0 +1,64 @@
+"""What a forward pass costs: multiply-adds and activations, counted as fvcore does, which timm's published costs came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+aten = torch.ops.aten
+# Activations are the outputs of these.
+COUNTED = (aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm)
+
+
+def _normalisation(operations: int) -> Callable[..., int]:
+    """A formula for torch's counter, which knows none for these: so many multiply-adds for each value."""
+
+    def count(shape: Any, *_rest: Any, **_more: Any) -> int:
+        return 2 * operations * math.prod(shape)
+
+    return count
+
+
+FORMULAS = {
+    # What a batch norm is taken apart into: with fixed statistics (of any device, and of a CPU), and with those of the values.
+    aten._native_batch_norm_legit_no_training: _normalisation(2),
+    aten.native_batch_norm: _normalisation(2),
+    aten._native_batch_norm_legit: _normalisation(5),
+    aten.native_layer_norm: _normalisation(5),
+    aten.native_group_norm: _normalisation(5),
+}
+
+
+class _Activations(TorchDispatchMode):
+    """Counts the values that convolutions and matrix products give."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in COUNTED:
+            self.total += result.numel()
+        return result
+
+
+def count(model: nn.Module, image: Tensor) -> tuple[float, float]:
+    """Multiply-adds of one image's forward pass in 10**9, and activations in 10**6.
+
+    Attention is counted as the matrix products it is made of: torch's fused kernel for CPUs is not known to its counter.
+
+    Args:
+        model: in evaluation mode, and without gradients on the meta device, where the counter's hooks fail.
+        image: float32 [1, 3, H, W] on the model's device.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _Activations() as outputs, counter:
+        model(image)
+    # torch counts a multiply-add as two operations.
+    return counter.get_total_flops() / 2e9, outputs.total / 1e6
