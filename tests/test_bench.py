@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from zoo import bench, benchcompare, benchplot, benchrows, isolate
+from zoo import bench, benchcompare, benchplot, benchrows, catalog, isolate
 from zoo.cli import main
 from zoo.errors import ZooError
 
@@ -278,6 +278,22 @@ def test_names_in_the_picture_do_not_meet(tmp_path: Path) -> None:
     once = (tmp_path / "throughput.svg").read_bytes()
     benchplot.throughput(many, tmp_path / "throughput.svg", "a CPU & <more>")
     assert (tmp_path / "throughput.svg").read_bytes() == once
+
+
+def test_known_accuracies_get_a_panel(tmp_path: Path) -> None:
+    entries = catalog.architectures()
+    names = ["resnet18", "resnet34.a1_in1k", "test_vit", "resnet18.tv_in1k", "no_such_model"]
+    assert benchplot.top1({"model": "resnet18"}) == entries["resnet18"][0].top1
+    assert benchplot.top1({"model": "resnet18.tv_in1k"}) == next(e.top1 for e in entries["resnet18"] if e.tag == "tv_in1k")
+    assert benchplot.top1({"model": "no_such_model"}) is None
+    row = {f"train_{key}": value for key, value in FIGURES.items()} | {"precision": "fp32", "channels_last": True}
+    for count, panel in ((4, True), (1, False)):
+        found = [row | {"model": name, "param_count": 11.0} for name in names[:count]]
+        benchplot.throughput(found, tmp_path / "throughput.svg", "a CPU")
+        assert (
+            "against top-1; named: no other model here is both more accurate and faster"
+            in (tmp_path / "throughput.svg").read_text()
+        ) == panel
 
 
 # --------------------------------------------------------------------- real models

@@ -159,6 +159,7 @@ def _train(options: argparse.Namespace) -> int:
     loaded = recipe.load(options.recipe, options.overrides)
     resume = _resumed(options.resume, loaded)
     launch.follow_launcher()
+    launch.announce_threads(loaded.train.threads, launch.read())
     stop.install()
     from zoo import job
 

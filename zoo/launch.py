@@ -90,6 +90,20 @@ def on_cpu() -> bool:
     return asked or not torch.accelerator.is_available()
 
 
+def threads_of(asked: int | str, launch: Launch) -> int:
+    """The CPU threads of a process: as asked, or its share of the cores."""
+    return asked if isinstance(asked, int) else max(1, cores() // launch.local_processes)
+
+
+def announce_threads(asked: int | str, launch: Launch) -> None:
+    """Tell the libraries that torch brings how many threads there will be, before they are loaded.
+
+    They choose their kernels by it, whatever torch tells them later: launchers set the variable for several processes
+    and not for one, and the same run would have other bits under each.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads_of(asked, launch))
+
+
 def set_threads(asked: int | str, launch: Launch) -> int:
     """Give torch its CPU threads: `accelerate launch` leaves each process one.
 
@@ -98,7 +112,7 @@ def set_threads(asked: int | str, launch: Launch) -> int:
     """
     import torch
 
-    threads = asked if isinstance(asked, int) else max(1, cores() // launch.local_processes)
+    threads = threads_of(asked, launch)
     torch.set_num_threads(threads)
     keep_memory()
     return threads

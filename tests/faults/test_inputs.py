@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+import tarfile
 import time
 import zlib
 from collections.abc import Callable
@@ -383,3 +384,22 @@ def test_checkpoints_that_hold_or_name_what_they_must_not(server: Server, tmp_pa
     code, text = server.run("train", str(recipe), "--resume", str(run))
     assert_one_line(code, text, r"--resume: .*step-\d+: damaged: .*, no earlier checkpoint \(start a new run\)")
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("inside", ["a path out of the archive", "code"])
+def test_archives_that_hold_what_they_must_not(server: Server, tmp_path: Path, inside: str) -> None:
+    root, canary = tmp_path / "data", tmp_path / "canary"
+    batch = root / "cifar-10-batches-py" / "data_batch_1"
+    batch.parent.mkdir(parents=True)
+    if inside == "code":
+        batch.write_bytes(pickle.dumps(Payload(canary)))
+    else:
+        with tarfile.open(root / "cifar-10-python.tar.gz", "w:gz") as archive:
+            archive.addfile(tarfile.TarInfo("../canary"))
+    recipe = tmp_path / "r.yaml"
+    text = BACKBONE + f"data: {{kind: cifar10, root: {root}}}\n" + REST
+    recipe.write_text(text + f"output: {{root: {tmp_path / 'runs'}}}\n")
+    code, console = server.run("train", str(recipe))
+    assert_one_line(code, console, rf"data.root: {re.escape(str(root))}/.* is damaged: md5 \w+, expected \w+ \(delete it, .+\)")
+    assert not canary.exists()
+    assert not (tmp_path / "runs").exists()

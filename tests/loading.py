@@ -1,0 +1,21 @@
+"""Image folders, loaded or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo import data, splits
+from zoo.errors import ZooError
+
+
+def load(root: Path, seed: int = 0, size: int = 32, **options: object) -> splits.Splits:
+    return data.Folder(root=root, **options).load(seed, size, "bicubic", quiet=True)  # type: ignore[arg-type]
+
+
+def refused(root: Path, **options: object) -> str:
+    with pytest.raises(ZooError) as error:
+        load(root, **options)
+    (line,) = error.value.lines
+    return line.replace(str(root), "ROOT")
