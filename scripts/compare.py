@@ -295,6 +295,7 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
     from zoo.resample import Normalise
 
     launch.set_threads("auto", launch.read())
+    launch.keep_memory()
     split = Folder(root=options.data, val_fraction=0).load(0, 224, "bicubic", quiet=True).train
     way = Preprocessing(Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "bicubic", 0.875)
     batches = Batches(split, way, 10, torch.device("cpu"))

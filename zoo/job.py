@@ -94,6 +94,7 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
         ZooError: bad input. Nothing was written but caches.
     """
     threads = launch.set_threads(recipe.train.threads, start)
+    launch.keep_memory()
     found = recipe.backbone.weights.find(recipe.backbone.name)
     facts = weights.data_config(recipe.backbone.name)
     size = recipe.image_size

@@ -114,7 +114,6 @@ def set_threads(asked: int | str, launch: Launch) -> int:
 
     threads = threads_of(asked, launch)
     torch.set_num_threads(threads)
-    keep_memory()
     return threads
 
 

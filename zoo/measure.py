@@ -107,7 +107,9 @@ def stamp(_asked: Mapping[str, Any], say: Say) -> None:
 
 
 def measure(asked: Mapping[str, Any], say: Say) -> None:
-    """Measure a model.
+    """Measure a model: timm's layers as they are and memory as the system gives it, so that rows compare with timm's own.
+
+    A run is faster: it changes some layers on a CPU (`zoo.convolution`, `zoo.fold`) and keeps memory (`launch.keep_memory`).
 
     Args:
         asked: `model`, the values of `bench.Settings`, and `files`, the images to make batches of.
