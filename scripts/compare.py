@@ -109,6 +109,7 @@ def gradients(options: argparse.Namespace) -> None:
     from zoo import convolution, launch
 
     launch.set_threads("auto", launch.read())
+    launch.keep_memory()
     for name in options.models:
         print(f"\n{name}, {options.size} px, 16 images: ms forward and backward\n{'':<45}{'PyTorch':>9}{'zoo':>9}")
         for (channels, high, wide), layer in _depthwise(name, options.size):

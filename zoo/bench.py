@@ -320,7 +320,7 @@ class Benchmark:
             names.check_backbone(model)
         except ValueError as error:
             return row | {"error": str(error)}
-        asked = {**asdict(self.chosen), "model": model, "files": list(self.files)}
+        asked = {**asdict(self.chosen), **self._as_chosen(model), "model": model, "files": list(self.files)}
         started = time.perf_counter()
         outcome = isolate.run(
             isolate.Work(f"{self.target}:measure", asked, f"zoo {model}"), row.update, processes=processes, timeout=self.timeout
@@ -329,6 +329,15 @@ class Benchmark:
         if "timed_seconds" in row:
             row["overhead_seconds"] = round(row["seconds"] - row["timed_seconds"] - row["warmup_seconds"], 2)
         return row
+
+    def _as_chosen(self, model: str) -> dict[str, Any]:
+        """What `auto` chose for the model on fewer processes: otherwise its choices would be part of the efficiency."""
+        before = (row for (name, _), row in self.rows.items() if name == model and row["status"] == "ok")
+        row = min(before, key=lambda row: row["processes"], default=None)
+        if row is None:
+            return {}
+        batch = row[f"{self.chosen.modes[0]}_batch_size"]
+        return {"batch_size": batch, "precision": row["precision"], "channels_last": row["channels_last"]}
 
     def _efficiency(self, task: tuple[str, int]) -> None:
         """How much of n times one process's speed n processes have."""
