@@ -55,7 +55,7 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
     rank = int(os.environ.get("RANK", "0"))
     say({f"train_{column}": value for column, value in FIGURES.items()} | {"data_share": 0.1, "verdict": "model-bound"})
     say({"timed_seconds": 0.1, "warmup_seconds": 0.1, "rank": rank, "world": os.environ.get("WORLD_SIZE", "1")})
-    say({"choice": f"batch {asked.get('batch_size')}"})
+    say({"choice": asked.get("precision")})
 
 
 FIGURES = {
@@ -183,7 +183,7 @@ def test_processes_know_of_each_other(tmp_path: Path) -> None:
     assert run(["resnet18"], tmp_path, processes=[1, 2]) == 0
     found = json.loads((tmp_path / "results.json").read_text())
     assert [(row["processes"], row["efficiency"]) for row in found] == [(1, 1.0), (2, 0.5)]
-    assert [row["choice"] for row in found] == ["batch None", f"batch {FIGURES['batch_size']}"], "2 processes as 1 chose"
+    assert [row["choice"] for row in found] == ["auto", "fp32"], "2 processes as 1 chose"
 
 
 # --------------------------------------------------------------------------- input
