@@ -1,11 +1,14 @@
 """Hold `zoo bench` against what it should agree with, on this machine.
 
-    python scripts/compare_bench.py timm --benchmark FILE   images/s beside timm's benchmark.py (FILE, from timm's repository)
+    python scripts/compare_bench.py timm                    images/s beside the timed loops of timm's benchmark.py
     python scripts/compare_bench.py auto                    what `auto` chose beside every precision and layout in full
     python scripts/compare_bench.py repeat --rounds 21      how many repeats' medians lie in the first one's spread
     python scripts/compare_bench.py order                   models measured first, last and alone
 
-Everything is fp32 with the default layout but for `auto`. The contenders take turns, each in a process of its own.
+Everything is fp32 with the default layout but for `auto`. The contenders take turns, each in a process of its own, but for
+`timm`: its steps and ours take turns in one process, as the speed of a shared machine changes from one second to the next.
+timm's loops are written here after its `benchmark.py` (InferenceBenchmarkRunner, TrainBenchmarkRunner), which its package
+does not hold.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +32,15 @@ def main() -> None:
     """Run one of the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["timm", "auto", "repeat", "order"])
-    parser.add_argument("--benchmark", type=Path, help="timm's benchmark.py")
     parser.add_argument("--models", nargs="+", default=["tf_efficientnet_lite0", "resnet18", "deit_tiny_patch16_224"])
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.mode:
+        print(json.dumps(pair(options)))
+        return
     globals()[f"compare_{options.what}"](options)
 
 
@@ -48,25 +56,81 @@ def bench(options: argparse.Namespace, models: list[str], *flags: str) -> dict[s
 
 
 def compare_timm(options: argparse.Namespace) -> None:
-    """Medians over the rounds of both, and their ratio."""
-    print(f"{'model':<24} {'mode':<6} {'timm':>8} {'zoo':>8} {'zoo/timm':>9}   all rounds: timm; zoo")
+    """Median images/s of timm's steps and of ours, which take turns."""
+    print(f"{'model':<24} {'mode':<6} {'timm':>8} {'zoo':>8} {'zoo/timm':>9}   steps of each")
     for model in options.models:
-        speeds: dict[tuple[str, str], list[float]] = {(who, mode): [] for who in ("timm", "zoo") for mode in MODES}
-        for _ in range(options.rounds):
-            sizes = ["--img-size", str(options.size), "-b", str(options.batch_size), "--device", "cpu"]
-            iterations = ["--num-warm-iter", "3", "--num-bench-iter", "15"]
-            command = [sys.executable, str(options.benchmark), "--model", model, *sizes, *iterations]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            timm = json.loads(done.stdout.partition("--result")[2])
-            timm = timm[0] if isinstance(timm, list) else timm
-            zoo = bench(options, [model], *DEFAULT)[model]
-            for mode in MODES:
-                speeds["timm", mode].append(timm[f"{mode}_samples_per_sec"])
-                speeds["zoo", mode].append(zoo[f"{mode}_samples_per_sec"])
         for mode in MODES:
-            ours, theirs = (statistics.median(speeds[who, mode]) for who in ("zoo", "timm"))
-            rounds = "; ".join(", ".join(f"{value:.1f}" for value in speeds[who, mode]) for who in ("timm", "zoo"))
-            print(f"{model:<24} {mode:<6} {theirs:>8.1f} {ours:>8.1f} {ours / theirs:>9.3f}   {rounds}", flush=True)
+            settings = [f"--size={options.size}", f"--batch-size={options.batch_size}", f"--rounds={options.rounds}"]
+            command = [sys.executable, __file__, "timm", f"--models={model}", f"--mode={mode}", *settings]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds = json.loads(done.stdout.splitlines()[-1])
+            theirs, ours = (options.batch_size / statistics.median(seconds[who]) for who in ("timm", "zoo"))
+            count = len(seconds["zoo"])
+            print(f"{model:<24} {mode:<6} {theirs:>8.1f} {ours:>8.1f} {ours / theirs:>9.3f}   {count}", flush=True)
+
+
+def pair(options: argparse.Namespace) -> dict[str, list[float]]:
+    """Seconds of timm's steps and of ours in turn, each on a model and a batch of its own."""
+    import torch
+
+    from zoo import launch
+
+    launch.set_threads("auto", launch.read())
+    torch.manual_seed(0)
+    steps = {"timm": _timm_step(options), "zoo": _zoo_step(options)}
+    seconds: dict[str, list[float]] = {who: [] for who in steps}
+    for number in range(3 + 10 * options.rounds):
+        # Neither is always the one after the other.
+        for who in sorted(steps, reverse=bool(number % 2)):
+            took = steps[who]()
+            if number >= 3:
+                seconds[who].append(took)
+    return seconds
+
+
+def _zoo_step(options: argparse.Namespace) -> Callable[[], float]:
+    import torch
+
+    from zoo import measure, weights
+    from zoo.backbone import Backbone, RandomWeights
+
+    asked = {"modes": [options.mode], "precision": "fp32", "channels_last": False, "compile": False}
+    asked |= {"optimizer": "sgd", "classes": 1000, "batch_size": options.batch_size}
+    backbone = Backbone(name=options.models[0], weights=RandomWeights())
+    model = weights.build(backbone, None, 1000, options.size).model
+    subject = measure.prepare(asked, model, options.size, torch.device("cpu"))
+    subject.batch = options.batch_size
+    step = measure._step_alone(subject, options.mode)
+    return lambda: measure.seconds_of(step, subject)
+
+
+def _timm_step(options: argparse.Namespace) -> Callable[[], float]:
+    import timm
+    import torch
+    from timm.optim import create_optimizer_v2
+
+    size = {"img_size": options.size} if "vit" in options.models[0] or "deit" in options.models[0] else {}
+    model = timm.create_model(options.models[0], **size).train(options.mode == "train")
+    images = torch.randn(options.batch_size, 3, options.size, options.size)
+    optimizer = create_optimizer_v2(model, opt="sgd", lr=1e-4)
+    loss = torch.nn.CrossEntropyLoss()
+
+    def infer() -> float:
+        started = time.perf_counter()
+        with torch.no_grad():
+            model(images)
+        return time.perf_counter() - started
+
+    def train() -> float:
+        optimizer.zero_grad()
+        started = time.perf_counter()
+        output = model(images)
+        targets = torch.empty((len(output),), dtype=torch.long).random_(model.num_classes)
+        loss(output, targets).backward()
+        optimizer.step()
+        return time.perf_counter() - started
+
+    return infer if options.mode == "infer" else train
 
 
 def compare_auto(options: argparse.Namespace) -> None:
