@@ -62,7 +62,9 @@ def compare_timm(options: argparse.Namespace) -> None:
         for mode in MODES:
             settings = [f"--size={options.size}", f"--batch-size={options.batch_size}", f"--rounds={options.rounds}"]
             command = [sys.executable, __file__, "timm", f"--models={model}", f"--mode={mode}", *settings]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                sys.exit(done.stderr)
             seconds = json.loads(done.stdout.splitlines()[-1])
             theirs, ours = (options.batch_size / statistics.median(seconds[who]) for who in ("timm", "zoo"))
             count = len(seconds["zoo"])
@@ -92,7 +94,8 @@ def _zoo_step(options: argparse.Namespace) -> Callable[[], float]:
     import torch
 
     from zoo import measure, weights
-    from zoo.backbone import Backbone, RandomWeights
+    from zoo.backbone import Backbone
+    from zoo.backbone import Random as RandomWeights
 
     asked = {"modes": [options.mode], "precision": "fp32", "channels_last": False, "compile": False}
     asked |= {"optimizer": "sgd", "classes": 1000, "batch_size": options.batch_size}

@@ -28,7 +28,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A run sets it for its own process, which is this one.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     # Several threads on busy cores wait for each other: measured 72 s against 12 s for the tests of folding.
     torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
-from zoo import convolution
+from zoo import convolution, finetune, fold
 
 
 @pytest.mark.parametrize("same", [False, True], ids=["fixed padding", "TensorFlow's padding"])
@@ -56,6 +56,39 @@ def test_a_model_learns_the_same_and_keeps_its_tensors(name: str) -> None:
     for (key, theirs), ours in zip(plain.named_parameters(), quick.parameters(), strict=True):
         scale = float(theirs.grad.abs().max())
         torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4 * scale + 1e-7, rtol=1e-3, msg=key)
+
+
+@pytest.mark.parametrize("learns", ["everything", "norms", "convolutions", "the end"])
+def test_folded_layers_learn_what_separate_ones_do(learns: str) -> None:
+    torch.manual_seed(0)
+    plain = timm.create_model("tf_efficientnet_lite0", num_classes=5).eval()
+    norms = [norm for _, norm in finetune.batch_norms(plain)]
+    with torch.no_grad():
+        for norm in norms:
+            norm.running_mean.normal_(0, 0.1)
+            norm.running_var.uniform_(0.5, 2)
+            norm.bias.normal_(0, 0.1)
+    shapes = {"norms": lambda key, shape: len(shape) == 1, "convolutions": lambda key, shape: len(shape) == 4}
+    wanted = shapes.get(learns, lambda key, shape: learns == "everything" or key.startswith(("blocks.6", "conv_head")))
+    for key, parameter in plain.named_parameters():
+        parameter.requires_grad_(wanted(key, parameter.shape))
+    folded = copy.deepcopy(plain)
+    convolution.quicken(folded)
+    images = torch.randn(2, 3, 64, 64)
+    assert fold.fold(folded, [norm for _, norm in finetune.batch_norms(folded)], images) > 20
+    for model in (plain, folded):
+        model(images).logsumexp(1).sum().backward()
+    for (key, theirs), ours in zip(plain.named_parameters(), folded.parameters(), strict=True):
+        assert (theirs.grad is None) == (ours.grad is None), key
+        if theirs.grad is not None:
+            scale = float(theirs.grad.abs().max())
+            torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-3 * scale + 1e-7, rtol=1e-2, msg=key)
+
+
+def test_activations_copy_nothing_they_overwrite() -> None:
+    layers = nn.Sequential(nn.ReLU6(inplace=True), nn.SiLU(inplace=True), nn.ReLU(inplace=True))
+    convolution.quicken(layers)
+    assert [layer.inplace for layer in layers] == [False, False, True]
 
 
 def test_layers_that_are_more_than_a_convolution_are_left_alone() -> None:

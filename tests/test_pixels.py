@@ -211,7 +211,7 @@ def test_a_store_cut_short_while_in_use_is_an_error_and_not_a_crash(image_folder
     (path,) = (cache / "pixels").glob("*/pixels.bin")
     os.truncate(path, 100)
     with pytest.raises(
-        DataError, match=r"data: the pixel store shrank to 100 of [\d,]+ bytes while in use \(.+--resume\)"
+        DataError, match=r"/pixels/\w+: the pixel store shrank to 100 of [\d,]+ bytes while in use \(.+--resume\)"
     ) as error:
         found.take(np.array([3]))
     assert error.value.exit_code == 3

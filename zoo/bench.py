@@ -320,24 +320,29 @@ class Benchmark:
             names.check_backbone(model)
         except ValueError as error:
             return row | {"error": str(error)}
-        asked = {**asdict(self.chosen), **self._as_chosen(model), "model": model, "files": list(self.files)}
+        before = self._before(model, processes)
+        asked = {**asdict(self.chosen), **before, "model": model, "files": list(self.files)}
         started = time.perf_counter()
         outcome = isolate.run(
             isolate.Work(f"{self.target}:measure", asked, f"zoo {model}"), row.update, processes=processes, timeout=self.timeout
         )
+        if before and "choice" in row:
+            row["choice"] = "as on fewer processes"
         row |= {"status": outcome.status, "error": outcome.error, "seconds": round(time.perf_counter() - started, 2)}
         if "timed_seconds" in row:
             row["overhead_seconds"] = round(row["seconds"] - row["timed_seconds"] - row["warmup_seconds"], 2)
         return row
 
-    def _as_chosen(self, model: str) -> dict[str, Any]:
-        """What `auto` chose for the model on fewer processes: otherwise its choices would be part of the efficiency."""
-        before = (row for (name, _), row in self.rows.items() if name == model and row["status"] == "ok")
-        row = min(before, key=lambda row: row["processes"], default=None)
+    def _before(self, model: str, processes: int) -> dict[str, Any]:
+        """What `auto` chose for a model on fewer processes: chosen anew, it would be part of the efficiency."""
+        rows = [row for (name, number), row in self.rows.items() if name == model and number < processes]
+        row = next((row for row in rows if row["status"] == "ok"), None)
         if row is None:
             return {}
-        batch = row[f"{self.chosen.modes[0]}_batch_size"]
-        return {"batch_size": batch, "precision": row["precision"], "channels_last": row["channels_last"]}
+        found = {"precision": row["precision"], "channels_last": row["channels_last"]}
+        # The largest batch of a GPU would leave no room for the gradients that are on their way.
+        on_cpu = self.hardware["device"] == self.hardware["cpu"]
+        return found | ({"batch_size": row[f"{self.chosen.modes[0]}_batch_size"]} if on_cpu else {})
 
     def _efficiency(self, task: tuple[str, int]) -> None:
         """How much of n times one process's speed n processes have."""

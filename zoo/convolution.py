@@ -32,7 +32,8 @@ def conv2d(
     """`torch.nn.functional.conv2d`, with the faster gradients where there are any."""
     arguments = (images, weight, bias, stride, padding, dilation, groups)
     plain = images.device.type != "cpu" or torch.is_autocast_enabled("cpu") or not torch.is_grad_enabled()
-    if plain or images.dtype != torch.float32:
+    # A compiler makes kernels of its own.
+    if plain or torch.compiler.is_compiling() or images.dtype != torch.float32:
         return nn.functional.conv2d(*arguments)
     learns_bias = bias is not None and bias.requires_grad
     if learns_bias or (weight.requires_grad and _pays(images, weight, stride, padding, dilation, groups)):
@@ -57,9 +58,9 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
-        images, weight, bias, *shape = arguments
+        images, weight, _bias, *shape = arguments
         ctx.save_for_backward(images, weight)
-        ctx.shape, ctx.bias = shape, bias is not None
+        ctx.shape = shape
         return nn.functional.conv2d(*arguments)
 
     @staticmethod
@@ -124,7 +125,7 @@ QUICK: dict[type[nn.Module], type[QuickConv2d]] = {nn.Conv2d: QuickConv2d, Conv2
 
 
 def replaceable(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution that pads with a fixed number of zeros, and nothing more."""
+    """Whether a layer is a convolution and nothing more, that pads with zeros and says in numbers with how many."""
     plain = type(layer) in QUICK or type(layer) in QUICK.values()
     return plain and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 

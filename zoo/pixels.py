@@ -40,12 +40,13 @@ BLOCK, PIECE = 64 << 20, 4 << 20
 class Pixels:
     """Decoded images: `images` uint8 [N, 3, S, S] and `aspects` float32 [N], width over height.
 
-    `mapped` is the file behind the images, where they are in one.
+    `mapped` is the file behind the images, where they are in one, and `folder` where that is.
     """
 
     images: np.ndarray
     aspects: np.ndarray
     mapped: mmap.mmap | None = None
+    folder: Path | None = None
 
     @classmethod
     def square(cls, images: np.ndarray) -> Pixels:
@@ -63,7 +64,7 @@ class Pixels:
         """
         if self.mapped is not None and self.mapped.size() < len(self.mapped):
             what = f"the pixel store shrank to {self.mapped.size():,} of {len(self.mapped):,} bytes while in use"
-            raise DataError("data", what, "see what else writes to the cache folder, then go on with --resume")
+            raise DataError(str(self.folder), what, "see what else writes to the cache folder, then go on with --resume")
         taken = self.images[index]
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
@@ -159,7 +160,7 @@ def _open(folder: Path) -> Pixels:
     with open(folder / "pixels.bin", "rb") as handle:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     images = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
-    return Pixels(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped)
+    return Pixels(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped, folder)
 
 
 def write(folder: Path, pixels: Pixels) -> None:
@@ -247,6 +248,6 @@ def _map(jobs: list) -> Generator[tuple[int, np.ndarray, list]]:
     try:
         yield from pool.map(decode_range, jobs)
     except BrokenProcessPool:
-        raise DataError("data.root", "a decoding process was killed", "is there enough memory?") from None
+        raise ZooError("data.root", "a decoding process was killed", "is there enough memory?") from None
     finally:
         pool.shutdown(cancel_futures=True)

@@ -52,7 +52,9 @@ class Train(Section):
     epochs: int = Field(default=10, ge=1, le=10**6, description="Passes over the training images.")
     batch_size: int = Field(default=128, ge=1, le=10**7, description="Images in a step, over all processes and micro-batches.")
     accumulate: int | Literal["auto"] = Field(
-        default="auto", description="Micro-batches a step is split into on each process; auto: as few as fit into memory."
+        default="auto",
+        description="Micro-batches a step is split into on each process; auto: as few as fit into a GPU; on a CPU the fastest, "
+        "and one where BatchNorm trains.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="auto: the fastest, measured at the start."

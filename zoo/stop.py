@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -16,6 +17,8 @@ from zoo.errors import Stopped
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Launchers pass a terminal's SIGINT on to processes that have got it already: so soon, it is the same one.
 SAME_SECONDS = 1.0
+# Launchers kill what has not ended after 30 seconds.
+GRACE_SECONDS = 10.0
 
 
 class _State:
@@ -24,6 +27,7 @@ class _State:
     name = ""
     received_at = 0.0
     deferred = False
+    training = False
 
 
 _state = _State()
@@ -36,7 +40,7 @@ def install() -> None:
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    _state.name, _state.deferred = "", False
+    _state.name, _state.deferred, _state.training = "", False, False
     for number in SIGNALS:
         signal.signal(number, _handle)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -50,7 +54,7 @@ def defer() -> None:
     Raises:
         Stopped: one came just before.
     """
-    _state.deferred = True
+    _state.deferred = _state.training = True
     if _state.name:
         raise _early()
 
@@ -77,6 +81,7 @@ def _note(number: int) -> None:
 
 
 def _watch(reader: int) -> None:
+    first = True
     while received := os.read(reader, 1):
         number = received[0]
         if number not in SIGNALS:
@@ -84,4 +89,16 @@ def _watch(reader: int) -> None:
         again = _state.name and time.monotonic() - _state.received_at > SAME_SECONDS
         if number == signal.SIGINT and again:
             os._exit(130)
+        if first:
+            threading.Thread(target=_leave, daemon=True).start()
+        first = False
         _note(number)
+
+
+def _leave() -> None:
+    """End a process that is still being set up after the grace: it waits in C code for others, which are gone already."""
+    time.sleep(GRACE_SECONDS)
+    if not _state.training:
+        if not _state.deferred and os.environ.get("RANK", "0") == "0":
+            print(_early(), file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(Stopped.exit_code)

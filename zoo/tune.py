@@ -85,7 +85,6 @@ def choose(
             best = fastest(speeds, CLEARLY)
             why = f"measured, images/s: {listed(speeds)}"
         if accumulate == "auto" and device.type == "cpu" and divisible and batch > PARTS[0]:
-            # Memory is short before time is: the best part is rarely a large one.
             speeds = _race_parts(model, size, batch, device, best)
             micro = fastest(speeds, WORTH_MEMORY)
             why += "; in parts of " + ", ".join(f"{-(-batch // parts)} {speed:.0f}" for parts, speed in speeds.items())
@@ -116,7 +115,7 @@ def listed(speeds: dict[tuple[str, bool], float]) -> str:
 
 def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> dict[int, float]:
     """Images per second by the number of micro-batches a step is divided into, most first."""
-    most = MOST_BYTES / _kept_bytes(model, size, device)
+    most = MOST_BYTES / _kept_bytes(model, size, device, candidate[0])
     numbers = sorted({-(-batch // part) for part in PARTS if part < batch and part <= max(most, PARTS[0])} or {1}, reverse=True)
     times: dict[int, list[float]] = {parts: [] for parts in numbers}
     for _ in range(ROUNDS):
@@ -125,22 +124,27 @@ def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, c
     return {parts: -(-batch // parts) / min(seconds) for parts, seconds in times.items()}
 
 
-def _kept_bytes(model: nn.Module, size: int, device: torch.device) -> float:
-    """Bytes that a forward pass keeps for the backward one, for each image."""
-    kept: dict[int, int] = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
-    # Kept alive, or the memory of one would be another's.
-    tensors: list[torch.Tensor] = []
+def _kept_bytes(model: nn.Module, size: int, device: torch.device, precision: str) -> float:
+    """Bytes that a forward pass keeps for the backward one for each image more."""
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept.setdefault(storage.data_ptr(), storage.nbytes())
-        tensors.append(tensor)
-        return tensor
+    def kept(images: int) -> int:
+        found: dict[int, int] = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
+        # Kept alive, or the memory of one would be another's.
+        tensors: list[torch.Tensor] = []
 
-    few = torch.zeros(2, 3, size, size, device=device)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(few)
-    return sum(kept.values()) / len(few)
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            found.setdefault(storage.data_ptr(), storage.nbytes())
+            tensors.append(tensor)
+            return tensor
+
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with hooks, torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32"):
+            model(torch.zeros(images, 3, size, size, device=device))
+        return sum(found.values())
+
+    # What does not grow with the images, such as weights that are computed, cancels out.
+    return max(1, kept(4) - kept(2)) / 2
 
 
 def _precisions(device: torch.device) -> list[str]:

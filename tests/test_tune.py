@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from zoo import convolution, finetune, fold, tune
+
+CPU = torch.device("cpu")
+
+
+def folded(name: str = "test_efficientnet") -> torch.nn.Module:
+    model = timm.create_model(name, num_classes=5)
+    convolution.quicken(model)
+    norms = [norm for _, norm in finetune.batch_norms(model)]
+    fold.fold(model, norms, torch.randn(2, 3, 64, 64))
+    model.train()
+    for norm in norms:
+        norm.eval()
+    return model
+
+
+def test_what_a_forward_pass_keeps_grows_with_the_pixels() -> None:
+    model = folded()
+    small, large = (tune._kept_bytes(model, size, CPU, "fp32") for size in (32, 64))
+    assert large == pytest.approx(4 * small, rel=0.1)
+    # At least what its convolutions give, which are all kept.
+    outputs = 0
+
+    def count(_layer: object, _inputs: object, output: torch.Tensor) -> None:
+        nonlocal outputs
+        outputs += output.nbytes
+
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(count)
+    model(torch.zeros(1, 3, 64, 64))
+    assert outputs < large < 4 * outputs
+
+
+@pytest.mark.parametrize(("kept", "parts"), [(1.0, [8, 4, 2]), (tune.MOST_BYTES / 16, [8, 4]), (1e12, [8])])
+def test_parts_that_keep_too_much_are_not_tried(monkeypatch: pytest.MonkeyPatch, kept: float, parts: list[int]) -> None:
+    monkeypatch.setattr(tune, "_kept_bytes", lambda *_: kept)
+    assert list(tune._race_parts(folded(), 32, 64, CPU, ("fp32", False))) == parts
