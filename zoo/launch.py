@@ -96,10 +96,11 @@ def threads_of(asked: int | str, launch: Launch) -> int:
 
 
 def announce_threads(asked: int | str, launch: Launch) -> None:
-    """Tell the libraries that torch brings how many threads there will be, before they are loaded.
+    """Tell libraries and Accelerate how many threads there will be, before they are loaded.
 
-    They choose their kernels by it, whatever torch tells them later: launchers set the variable for several processes
-    and not for one, and the same run would have other bits under each.
+    Where the variable is not set, Accelerate gives each of several CPU processes threads of its own choosing
+    (`accelerate.state.PartialState`), over what torch was told. Launchers set it for several processes of a machine and
+    not for one, so that the same run would have other bits under each.
     """
     os.environ["OMP_NUM_THREADS"] = str(threads_of(asked, launch))
 
