@@ -25,11 +25,12 @@ def test_every_layout_counts_the_same_hits(capsys: pytest.CaptureFixture[str]) -
     sizes = ["1", "7", "64", "100", "10007"] if harness.share() == 1 else ["64", "100", "10007"]
     found = set()
     for processes in (1, 2, 3, 4):
-        common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
+        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        common = {**alone, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
         ranks = [
             subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("score.py")), *sizes],
-                env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {**os.environ},
+                env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else alone,
                 stdout=subprocess.PIPE,
                 text=True,
             )
