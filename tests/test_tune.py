@@ -38,7 +38,12 @@ def test_what_a_forward_pass_keeps_grows_with_the_pixels() -> None:
     assert outputs < large < 4 * outputs
 
 
-@pytest.mark.parametrize(("kept", "parts"), [(1.0, [8, 4, 2]), (tune.MOST_BYTES / 16, [8, 4]), (1e12, [8])])
-def test_parts_that_keep_too_much_are_not_tried(monkeypatch: pytest.MonkeyPatch, kept: float, parts: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("kept", "batch", "parts"),
+    [(1.0, 64, [8, 4, 2]), (tune.MOST_BYTES / 16, 64, [8, 4]), (1e12, 64, [8]), (1.0, 32, [4, 2, 1]), (1.0, 20, [3, 2, 1])],
+)
+def test_parts_that_keep_too_much_are_not_tried(
+    monkeypatch: pytest.MonkeyPatch, kept: float, batch: int, parts: list[int]
+) -> None:
     monkeypatch.setattr(tune, "_kept_bytes", lambda *_: kept)
-    assert list(tune._race_parts(folded(), 32, 64, CPU, ("fp32", False))) == parts
+    assert list(tune._race_parts(folded(), 32, batch, CPU, ("fp32", False))) == parts

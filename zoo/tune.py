@@ -116,7 +116,7 @@ def listed(speeds: dict[tuple[str, bool], float]) -> str:
 def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> dict[int, float]:
     """Images per second by the number of micro-batches a step is divided into, most first."""
     most = MOST_BYTES / _kept_bytes(model, size, device, candidate[0])
-    numbers = sorted({-(-batch // part) for part in PARTS if part < batch and part <= max(most, PARTS[0])} or {1}, reverse=True)
+    numbers = sorted({-(-batch // part) for part in PARTS if min(part, batch) <= max(most, PARTS[0])}, reverse=True)
     times: dict[int, list[float]] = {parts: [] for parts in numbers}
     for _ in range(ROUNDS):
         for parts in numbers:
