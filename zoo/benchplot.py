@@ -42,9 +42,7 @@ class Against:
 
 def top1(row: Row) -> float | None:
     """ImageNet-1k top-1 in percent of the pretrained weights that timm takes for the name, where it publishes one."""
-    architecture, _, tag = str(row["model"]).partition(".")
-    tagged = catalog.architectures().get(architecture, [])
-    entry = next((entry for entry in tagged if entry.tag == tag), None) if tag else next(iter(tagged), None)
+    entry = catalog.named(str(row["model"]))
     return entry.top1 if entry else None
 
 

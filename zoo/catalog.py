@@ -98,6 +98,12 @@ def architectures() -> dict[str, list[Entry]]:
     return found
 
 
+def named(name: str) -> Entry | None:
+    """The entry of a name; of an architecture the tag that timm takes; None where there is none."""
+    tagged = architectures().get(name.partition(".")[0], [])
+    return next((entry for entry in tagged if name in (entry.name, entry.architecture)), None)
+
+
 def version() -> str:
     """The timm that the catalogue is of."""
     return entries()[0].timm

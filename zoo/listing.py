@@ -168,10 +168,8 @@ def find(name: str) -> Entry:
         check_backbone(name)
     except ValueError as error:
         raise ZooError("zoo show", str(error)) from None
-    entries = catalog.architectures().get(name.partition(".")[0], [])
-    for entry in entries:
-        if name in (entry.name, entry.architecture):
-            return entry
+    if entry := catalog.named(name):
+        return entry
     what = f"'{name}' is not in the catalogue, which is of timm {catalog.version()}"
     raise ZooError("zoo show", what, "run scripts/build_catalog.py with the installed timm")
 
