@@ -93,7 +93,8 @@ def pair(options: argparse.Namespace) -> dict[str, list[float]]:
 def _zoo_step(options: argparse.Namespace) -> Callable[[], float]:
     import torch
 
-    from zoo import measure, weights
+    from zoo import subject as subjects
+    from zoo import weights
     from zoo.backbone import Backbone
     from zoo.backbone import Random as RandomWeights
 
@@ -101,10 +102,10 @@ def _zoo_step(options: argparse.Namespace) -> Callable[[], float]:
     asked |= {"optimizer": "sgd", "classes": 1000, "batch_size": options.batch_size}
     backbone = Backbone(name=options.models[0], weights=RandomWeights())
     model = weights.build(backbone, None, 1000, options.size).model
-    subject = measure.prepare(asked, model, options.size, torch.device("cpu"))
+    subject = subjects.prepare(asked, model, options.size, torch.device("cpu"))
     subject.batch = options.batch_size
-    step = measure._step_alone(subject, options.mode)
-    return lambda: measure.seconds_of(step, subject)
+    step = subjects.step_alone(subject, options.mode)
+    return lambda: subjects.seconds_of(step, subject)
 
 
 def _timm_step(options: argparse.Namespace) -> Callable[[], float]:
