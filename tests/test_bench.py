@@ -206,6 +206,7 @@ def test_processes_know_of_each_other(tmp_path: Path) -> None:
         (["resnet18", "--out", "/dev/null"], "--out: not a directory: /dev/null"),
         (["resmet*"], "MODEL resmet*: matches no model (closest: resnet"),
         (["--compare", "/nowhere.csv", "/nowhere.csv"], "--compare: /nowhere.csv cannot be read"),
+        (["resnet18", "--compare", "a.csv", "b.csv"], "--compare: measures nothing, so resnet18 is not for it"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], where: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoo import recipe
-from zoo.cli import build_parser, main
+from zoo.cli import _what, build_parser, main
 from zoo.errors import ZooError
 from zoo.launch import Launch, check, read
 from zoo.run import Console, Run, newest_unfinished
@@ -43,6 +43,10 @@ def test_the_surface_is_what_it_is() -> None:
         (["train", "nowhere.yaml"], "error: nowhere.yaml: no such recipe ('zoo recipe --list' shows the shipped ones)"),
         (["recipe"], "error: zoo recipe: which recipe? (give a recipe, --list or --schema)"),
         (
+            ["train", "--resume", "auto"],
+            "error: zoo train: which recipe? (give a recipe, 'zoo recipe --list' shows the shipped ones, or --resume RUN)",
+        ),
+        (
             ["train", "quickstart", "--resume", "auto", "train.epoch=1"],
             "error: train.epoch: unknown key (did you mean 'train.epochs'?)",
         ),
@@ -55,12 +59,24 @@ def test_a_mistake_is_one_line_and_exit_code_two(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == ("", line + "\n")
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["fly"], ["train"], []])
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["fly"], ["show"], []])
 def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("overrides", [[], ["train.epochs=7"], ["train.epochs=7", "optim.lr=1e-3"]])
+def test_a_run_that_is_gone_on_with_has_a_recipe_of_its_own(tmp_path: Path, overrides: list[str]) -> None:
+    run = tmp_path / "runs" / "mine"
+    run.mkdir(parents=True)
+    (run / "recipe.yaml").write_text("")
+    for order in ([*overrides, "--resume", str(run)], ["--resume", str(run), *overrides]):
+        options = build_parser().parse_args(["train", *order])
+        assert _what(options, run) == (run / "recipe.yaml", overrides)
+    options = build_parser().parse_args(["train", "quickstart", *overrides, "--resume", str(run)])
+    assert _what(options, run) == (Path("quickstart"), overrides)
 
 
 def test_of_several_processes_the_first_tells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
 from zoo import job, recipe, saving
@@ -196,6 +197,27 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tiny: Pa
             loss_fn=lambda logits, targets: losses(logits, targets, 0.0, None),
         )  # fmt: skip
     assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
+
+
+def test_with_a_scaler_gradients_may_overflow_and_losses_may_not() -> None:
+    model, accelerator = torch.nn.Linear(2, 2), Accelerator(cpu=True)
+    accelerator.scaler = torch.amp.GradScaler("cpu")
+    sgd = torch.optim.SGD([{"params": model.parameters(), "lr_scale": 1.0}], lr=1)
+    optimizer = AcceleratedOptimizer(sgd, scaler=accelerator.scaler)
+    before = [parameter.clone() for parameter in model.parameters()]
+
+    def step(factor: float, clip: float | None) -> None:
+        batch = (torch.ones(1, 2), torch.tensor([0]))
+        loss_fn = lambda logits, _: logits.abs().sum(1) * factor  # noqa: E731
+        train_step(accelerator, model, [batch], optimizer, parts=1, total=1, lr=1.0, loss_fn=loss_fn, clip=clip)
+
+    for clip in (None, 1.0):
+        step(1e35, clip)
+        with pytest.raises(NonFiniteLoss):
+            step(float("nan"), clip)
+        assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
+    step(1.0, None)
+    assert not torch.equal(next(model.parameters()), before[0])
 
 
 def test_patience_ends_a_run_and_the_best_weights_are_saved(tiny: Path) -> None:

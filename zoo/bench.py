@@ -44,6 +44,8 @@ def command(options: Mapping[str, Any]) -> int:
     Raises:
         ZooError: bad input.
     """
+    if options["compare"] and options["models"]:
+        raise ZooError("--compare", f"measures nothing, so {options['models'][0]} is not for it", "give two results.csv alone")
     if options["compare"]:
         from zoo import benchcompare
 

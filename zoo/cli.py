@@ -73,10 +73,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     train = commands.add_parser("train", parents=[common], help="run a recipe", description="Run a recipe.")
-    train.add_argument("recipe", metavar="RECIPE", type=Path, help="a recipe file, or the name of a shipped one")
+    about = "a recipe file, or the name of a shipped one (the run's own, with --resume RUN)"
+    train.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help=about)
     train.add_argument("overrides", metavar="key=value", nargs="*", help="options to change, e.g. optim.lr=1e-3")
     train.add_argument(
-        "--resume", metavar="RUN|auto", help="go on with an interrupted run (auto: the newest of this recipe's name)"
+        "--resume",
+        metavar="RUN|auto",
+        help="go on with an interrupted run (auto: the newest of this name, else a new one)",
     )
     train.add_argument(
         "--allow-change", action="store_true", help="go on although the recipe differs from the run's, and record how"
@@ -155,31 +158,42 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from zoo import launch, recipe, stop
+    from zoo.run import newest_unfinished
 
-    loaded = recipe.load(options.recipe, options.overrides)
-    resume = _resumed(options.resume, loaded)
+    run = _run(options.resume)
+    loaded = recipe.load(*_what(options, run))
+    start = launch.read()
+    if options.resume == "auto":
+        run = newest_unfinished(loaded.output.root, str(loaded.name))
+        if run is None and start.main:
+            print(f"resume     nothing named {loaded.name} in {loaded.output.root} to go on with: a new run begins")
     launch.follow_launcher()
-    launch.announce_threads(loaded.train.threads, launch.read())
+    launch.announce_threads(loaded.train.threads, start)
     stop.install()
     from zoo import job
 
-    job.train(loaded, resume, allow_change=options.allow_change)
+    job.train(loaded, run, allow_change=options.allow_change)
     return 0
 
 
-def _resumed(asked: str | None, loaded: object) -> Path | None:
-    from zoo.recipe import Recipe
-    from zoo.run import newest_unfinished
-
-    if asked is None:
+def _run(resume: str | None) -> Path | None:
+    """The run folder that `--resume` names; None where it names none."""
+    if resume in (None, "auto"):
         return None
-    assert isinstance(loaded, Recipe)
-    if asked == "auto":
-        return newest_unfinished(loaded.output.root, str(loaded.name))
-    path = Path(asked)
+    path = Path(str(resume))
     if not (path / "recipe.yaml").is_file():
         raise ZooError("--resume", f"no run in {path}", "give a run folder, or auto")
     return path
+
+
+def _what(options: argparse.Namespace, run: Path | None) -> tuple[Path, list[str]]:
+    """The recipe to train and the options to change; a run that is gone on with knows its recipe."""
+    recipe, overrides = options.recipe, options.overrides
+    if run is not None and (recipe is None or ("=" in str(recipe) and not recipe.exists())):
+        return run / "recipe.yaml", [*([str(recipe)] if recipe else []), *overrides]
+    if recipe is None:
+        raise ZooError("zoo train", "which recipe?", "give a recipe, 'zoo recipe --list' shows the shipped ones, or --resume RUN")
+    return recipe, overrides
 
 
 def _recipe(options: argparse.Namespace) -> int:

@@ -1,8 +1,7 @@
 """One model measured, in a process of its own: through the project's own `train_step` and `evaluate`.
 
-The steps of a mode, its batches and both end to end take turns, a block of each. Where other work shares
-the machine, its speed changes from one quarter of a minute to the next: what is compared should be measured side by side,
-and what is said of the spread should hold for the next benchmark too.
+The steps of a mode, its batches and both end to end take turns, a block of each: where other work shares the machine, its
+speed changes within seconds, and what is compared should be measured side by side.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from zoo.subject import Step, Subject, choose_batch, main_mode, native_size, pre
 
 Say = Callable[[dict[str, Any]], None]
 
-# A measurement takes at least so many steps and so many seconds; what it is compared with, either of them.
+# A model's steps are at least so many and take so many seconds; those on pixels, either of them, but a few they are.
 STEPS, SECONDS, FEWEST = 10, 5.0, 3
-# Warm-up ends when a step takes as long as the one before it, or after so many steps or seconds.
+# Warm-up ends when a step takes as long as the one before it, or after so many steps, or seconds after the first.
 STEADY, MOST_WARM_UP, LONGEST_WARM_UP = 0.05, 12, 5.0
 # The backward pass takes two products for each one of the forward pass: with respect to inputs and to weights.
 PASSES = {"infer": 1, "train": 3}
-# Kinds of steps take so many turns.
+# How many turns each kind of step takes, where there are enough steps for it.
 BLOCKS = 5
 
 
@@ -72,10 +71,9 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
         subject.peak = gauge.matrix_peak(device, subject.precision)
     facts = {"precision": subject.precision, "channels_last": subject.channels_last, "choice": subject.why}
     say(facts | {"matrix_tflops": round(subject.peak, 4)})
-    # One after the other: how fast inference is depends on whether training has left the C library's heap large.
+    # Inference first, and done before training begins: it is faster where training has left the C library's heap large.
     for mode in asked["modes"]:
-        for columns in _rounds(subject, mode):
-            say(columns)
+        say(_mode(subject, mode))
     say({"timed_seconds": round(subject.timed, 2), "warmup_seconds": round(subject.warm_up, 2)})
 
 
@@ -92,18 +90,18 @@ class Series:
 
     Args:
         brief: stop at a few steps where they take long.
-        aside: asked after each step that is timed, and its answer kept.
+        note: asked after each step that is timed, and its answer kept.
     """
 
     subject: Subject
     step: Step
     brief: bool = False
-    aside: Callable[[], float] | None = None
-    first: float = 0.0
-    warm_up: int = 0
-    seconds: list[float] = field(default_factory=list)
-    asides: list[float] = field(default_factory=list)
-    _blocks: Iterator[int] | None = None
+    note: Callable[[], float] | None = None
+    first: float = field(default=0.0, init=False)
+    warm_up: int = field(default=0, init=False)
+    seconds: list[float] = field(default_factory=list, init=False)
+    notes: list[float] = field(default_factory=list, init=False)
+    blocks: Iterator[int] | None = field(default=None, init=False)
 
     @property
     def median(self) -> float:
@@ -111,57 +109,61 @@ class Series:
         return float(np.median(self.seconds))
 
     def block(self) -> None:
-        """Time the next steps. Their number is known beforehand and the same on all processes."""
-        if self._blocks is None:
-            self._blocks = iter(_shares(self._warm_up()))
-            count = next(self._blocks)
-        elif count := next(self._blocks):
-            # What another kind of step left of caches and memory is not this one's.
+        """Time the next block of steps; before the first one, warm up."""
+        if self.blocks is None:
+            self.blocks = iter(in_blocks(self._warm_up()))
+            count = next(self.blocks)
+        elif count := next(self.blocks, 0):
+            # Caches and memory are as another kind of step left them.
             with self.subject.warming():
                 seconds_of(self.step, self.subject)
+            self.warm_up += 1
         for _ in range(count):
             self.seconds.append(seconds_of(self.step, self.subject))
             self.subject.timed += self.seconds[-1]
-            if self.aside:
-                self.asides.append(self.aside())
+            if self.note:
+                self.notes.append(self.note())
 
     def _warm_up(self) -> int:
-        """Take steps until they are steady; returns how many are to be timed."""
+        """Take steps until they are steady; returns how many are to be timed, the same on all processes."""
         subject = self.subject
         with subject.warming():
             self.first = last = seconds_of(self.step, subject)
-            self.warm_up, started = 1, time.perf_counter()
+            self.warm_up, spent = 1, 0.0
             while self.warm_up < MOST_WARM_UP:
                 now = seconds_of(self.step, subject)
-                self.warm_up += 1
+                self.warm_up, spent = self.warm_up + 1, spent + now
                 steady = abs(now / last - 1) <= STEADY
                 last = now
-                if subject.agreed(steady or time.perf_counter() - started > LONGEST_WARM_UP):
+                if subject.agreed(steady or spent > LONGEST_WARM_UP):
                     break
-            enough = math.ceil(SECONDS / last)
-            count = subject.asked["steps"] or (max(FEWEST, min(STEPS, enough)) if self.brief else max(STEPS, enough))
-            return subject.agreed(count)
+        enough = math.ceil(SECONDS / last)
+        count = subject.asked["steps"] or (max(FEWEST, min(STEPS, enough)) if self.brief else max(STEPS, enough))
+        return subject.agreed(count)
 
 
-def _shares(steps: int) -> list[int]:
-    """Steps of each block: as even as can be, and each step in one of them."""
-    return [len(block) for block in np.array_split(np.arange(steps), BLOCKS)]
+def in_blocks(steps: int) -> list[int]:
+    """Steps of each block: nearly the same, and at least two where there are two."""
+    blocks = min(BLOCKS, max(1, steps // 2))
+    return [(number + 1) * steps // blocks - number * steps // blocks for number in range(blocks)]
 
 
-def _rounds(subject: Subject, mode: str) -> Iterator[dict[str, Any]]:
-    """Time the steps of a mode, its batches and both together in turn; yields the columns as they are after each round."""
+def _mode(subject: Subject, mode: str) -> dict[str, Any]:
+    """Time the steps of a mode, its batches and both together in turn; returns the columns."""
     device = subject.accelerator.device
     gauge.forget_peak(device)
     alone = Series(subject, step_alone(subject, mode))
     alone.block()
     memory = gauge.peak_memory_mb(device)
-    yield _alone(subject, mode, alone, memory)
     pixels = _Pixels(subject, mode)
-    pixels.block()
+    batches = Series(subject, pixels.make, brief=True)
+    together = Series(subject, step_on(subject, mode, pixels.make), brief=True, note=lambda: pixels.last)
+    batches.block()
+    together.block()
     for _ in range(1, BLOCKS):
-        alone.block()
-        pixels.block()
-        yield _alone(subject, mode, alone, memory) | pixels.columns()
+        for series in (alone, batches, together):
+            series.block()
+    return _alone(subject, mode, alone, memory) | _on_pixels(subject, mode, batches, together)
 
 
 def _alone(subject: Subject, mode: str, series: Series, memory: float) -> dict[str, Any]:
@@ -192,7 +194,7 @@ def _alone(subject: Subject, mode: str, series: Series, memory: float) -> dict[s
 
 
 class _Pixels:
-    """Makes the batches of one mode, one after another, and times them alone and with the model's steps."""
+    """Makes the batches of one mode, one after another. `last`: seconds that the last one took."""
 
     def __init__(self, subject: Subject, mode: str) -> None:
         facts = weights.data_config(subject.asked["model"])
@@ -200,10 +202,7 @@ class _Pixels:
         way = Preprocessing(Normalise(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
         device = subject.accelerator.device
         self.batches = Batches(split, way, subject.classes, device, channels_last=subject.channels_last)
-        self.subject, self.mode = subject, mode
-        self.number, self.seconds = 0, 0.0
-        self.alone = Series(subject, self.make, brief=True)
-        self.together = Series(subject, step_on(subject, mode, self.make), brief=True, aside=lambda: self.seconds)
+        self.subject, self.mode, self.number, self.last = subject, mode, 0, 0.0
 
     def make(self) -> tuple[Tensor, Tensor]:
         """The next batch. A GPU is waited for, so that the batch's time is its own."""
@@ -217,24 +216,19 @@ class _Pixels:
             made = self.batches.evaluation(positions[mine], subject.size)
         gauge.synchronise(subject.accelerator.device)
         self.number += 1
-        self.seconds = time.perf_counter() - started
+        self.last = time.perf_counter() - started
         return made
 
-    def block(self) -> None:
-        """Time the next batches, and the next steps on batches."""
-        self.alone.block()
-        self.together.block()
 
-    def columns(self) -> dict[str, Any]:
-        """The columns of the mode with batches made of pixels: alone, and end to end."""
-        total = self.subject.total
-        share = float(np.median([own / whole for own, whole in zip(self.together.asides, self.together.seconds, strict=True)]))
-        values = {
-            "data_samples_per_sec": round(total / self.alone.median, 2),
-            "end_to_end_samples_per_sec": round(total / self.together.median, 2),
-            "data_share": round(share, 4),
-            # A batch is made where the model runs, so what takes longer is what a step waits for.
-            "verdict": "data-bound" if share > 0.5 else "model-bound",
-        }
-        main = {name: values[name] for name in ("data_share", "verdict")} if self.mode == main_mode(self.subject) else {}
-        return {f"{self.mode}_{name}": value for name, value in values.items()} | main
+def _on_pixels(subject: Subject, mode: str, batches: Series, together: Series) -> dict[str, Any]:
+    """The columns of a mode with batches made of pixels: alone, and end to end."""
+    share = float(np.median([own / whole for own, whole in zip(together.notes, together.seconds, strict=True)]))
+    values = {
+        "data_samples_per_sec": round(subject.total / batches.median, 2),
+        "end_to_end_samples_per_sec": round(subject.total / together.median, 2),
+        "data_share": round(share, 4),
+        # A batch is made where the model runs, so what takes longer is what a step waits for.
+        "verdict": "data-bound" if share > 0.5 else "model-bound",
+    }
+    main = {name: values[name] for name in ("data_share", "verdict")} if mode == main_mode(subject) else {}
+    return {f"{mode}_{name}": value for name, value in values.items()} | main

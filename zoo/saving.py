@@ -16,7 +16,7 @@ from zoo.metrics import merit
 from zoo.recipe import Recipe
 from zoo.run import Console, Run, row, versions
 from zoo.splits import Splits
-from zoo.train import Progress, Task, optimizer_of, stopping
+from zoo.train import Progress, Task, optimizer_of, statistics, stopping
 
 
 @dataclass
@@ -155,7 +155,7 @@ def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
     tensors = {"model": job.built.model.state_dict(), "optimizer": moments}
     if task.averaged is not None:
         tensors["averaged"] = task.averaged.module.state_dict()
-    if task.accelerator.num_processes > 1 and (mine := _statistics(job)):
+    if task.accelerator.num_processes > 1 and (mine := statistics(task)):
         # Until the next evaluation averages them, each process has BatchNorm statistics of its own.
         flat = torch.cat([buffer.flatten() for buffer in mine])
         tensors["statistics"] = {"of_each_process": cast("Tensor", task.accelerator.gather(flat.unsqueeze(0)))}
@@ -163,12 +163,6 @@ def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
     if task.accelerator.scaler is not None:
         state["scaler"] = task.accelerator.scaler.state_dict()
     return checkpoint.Checkpoint(tensors, state)
-
-
-def _statistics(job: Job) -> list[Tensor]:
-    """The buffers that differ between processes."""
-    models = [job.built.model, *([job.task.averaged.module] if job.task.averaged is not None else [])]
-    return [buffer for model in models for buffer in model.buffers() if buffer.dtype == torch.float32]
 
 
 def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
@@ -193,7 +187,7 @@ def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
             partial[key] = values[rank] if len(values) == processes else sum(values) * (rank == 0)
     own = saved.tensors.get("statistics", {}).get("of_each_process")
     if own is not None and len(own) == processes:
-        mine = _statistics(job)
+        mine = statistics(task)
         for buffer, values in zip(mine, own[rank].split([buffer.numel() for buffer in mine]), strict=True):
             buffer.copy_(values.view_as(buffer))
     best = tuple(state["best"]) if state["best"] else None

@@ -1,7 +1,6 @@
 """A model as `zoo bench` measures it: prepared as for a run, at a precision, a layout and a batch size, and its steps.
 
-The weights are random, from a fixed seed, and the learning rate is 0: however many steps are timed, each does the
-same work as the one before it.
+The learning rate is 0: however many steps are timed, each does the same work as the one before it.
 """
 
 from __future__ import annotations
@@ -140,6 +139,8 @@ def _largest_batch(subject: Subject) -> int:
         subject.batch = size
         try:
             step = step_alone(subject, main_mode(subject))
+            # End to end, the batch that is measured alone stays while others are made.
+            _other = step_alone(subject, main_mode(subject))
             step()
             step()
         except torch.OutOfMemoryError:
@@ -197,14 +198,15 @@ class _Turn:
 
 
 def step_on(subject: Subject, mode: str, make: Callable[[], tuple[Tensor, Tensor]]) -> Step:
-    """A step of training or evaluation on what `make` makes; steps of both may take turns."""
+    """A step of training or evaluation on what `make` makes."""
     accelerator, model = subject.accelerator, subject.model
     if mode == "infer":
         turn = cast("Batches", _Turn(subject.total, make))
         return lambda: evaluate(accelerator, model, turn, subject.size, subject.batch)
+    model.train()
     return lambda: train_step(
         accelerator,
-        model.train(),
+        model,
         (make() for _ in range(1)),
         subject.optimizer,
         parts=1,

@@ -215,7 +215,8 @@ def train_step(
         This process's sums of losses and of hits, float64 [2], still on the device.
 
     Raises:
-        NonFiniteLoss: a loss or gradient is not finite; nothing was changed.
+        NonFiniteLoss: a loss or gradient is not finite; nothing was changed. With fp16's scaler only a loss: where scaled
+            gradients overflow, the scaler skips the step and lowers its scale.
     """
     set_lr(optimizer, lr)
     sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
@@ -227,10 +228,10 @@ def train_step(
             accelerator.backward(loss * (accelerator.num_processes / total))
         labels = targets if targets.ndim == 1 else targets.argmax(1)
         sums += torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).sum()])
-    norm = gradient_norm(accelerator, optimizer, clip)
+    norm = gradient_norm(accelerator, optimizer, clip) if clip is not None or accelerator.scaler is None else sums.new_zeros(())
     # Any process's loss: the gradients were added up already, losses not.
     total_loss = cast("Tensor", accelerator.reduce(sums[0], "sum")) if accelerator.num_processes > 1 else sums[0]
-    if accelerator.scaler is None and not math.isfinite(float(norm + total_loss)):
+    if not math.isfinite(float(total_loss + (norm if accelerator.scaler is None else 0))):
         optimizer.zero_grad()
         raise NonFiniteLoss("loss", f"loss {float(total_loss):g}, gradient norm {float(norm):g}")
     optimizer.step()
@@ -354,11 +355,15 @@ def summed(accelerator: Accelerator, values: list[float]) -> list[float]:
 @torch.no_grad()
 def average_statistics(task: Task) -> None:
     """Make BatchNorm's running statistics the same on all processes: each has seen its own images only."""
-    if task.accelerator.num_processes == 1:
-        return
-    for buffer in [*task.model.buffers(), *(task.averaged.module.buffers() if task.averaged is not None else [])]:
-        if buffer.is_floating_point():
-            buffer.copy_(task.accelerator.reduce(buffer, "mean"))
+    if task.accelerator.num_processes > 1:
+        for buffer in statistics(task):
+            buffer.copy_(cast("Tensor", task.accelerator.reduce(buffer, "mean")))
+
+
+def statistics(task: Task) -> list[Tensor]:
+    """Float buffers, which may differ between processes: BatchNorm's running statistics, of the model and of its average."""
+    models = [task.model, *([task.averaged.module] if task.averaged is not None else [])]
+    return [buffer for model in models for buffer in model.buffers() if buffer.is_floating_point()]
 
 
 def judge(task: Task, progress: Progress, row: Mapping[str, Any]) -> bool:

@@ -154,7 +154,7 @@ def test_a_save_killed_at_any_point_leaves_one_verified_checkpoint(
         assert server.wait(child) == -9
         found, state, passed = checkpoint.newest(folder / "runs" / "faults" / "checkpoints")
         assert (state.state["step"], passed) in ((6, []), (8, [])), found
-        finish(server, ["train", str(recipe), "--resume", "auto"])
+        finish(server, ["train", "--resume", str(folder / "runs" / "faults")])
         assert outcome(folder / "runs" / "faults") == expected
         assert not list((folder / "runs" / "faults" / "checkpoints").glob(".*"))
     with capsys.disabled():
