@@ -245,7 +245,7 @@ def _zoo(options: argparse.Namespace, norm: str) -> float:
 def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     """A job, its progress, and what takes it one training step further on real images."""
     from zoo import draws, launch
-    from zoo.job import set_up
+    from zoo.prepare import set_up
     from zoo.run import Console
     from zoo.train import Clock, Progress, one_step
 

@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
-from zoo import job, recipe, saving
+from zoo import batches, job, recipe, saving
 from zoo.errors import NonFiniteLoss, ZooError
-from zoo.train import losses, shares, train_step
+from zoo.step import losses, train_step
+from zoo.train import shares
 
 
 def run(path: Path, *overrides: str, resume: Path | None = None) -> tuple[Path, dict[str, Any]]:
@@ -144,13 +145,13 @@ def test_shares_cover_a_batch_once(total: int, processes: int, micro: int) -> No
 
 def test_every_image_of_an_epoch_is_seen_once_and_no_batch_is_tiny(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
-    original = job.Batches.training
+    original = batches.Batches.training
 
     def training(self: Any, positions: Any, *arguments: Any) -> Any:
         seen.append(positions.tolist())
         return original(self, positions, *arguments)
 
-    monkeypatch.setattr(job.Batches, "training", training)
+    monkeypatch.setattr(batches.Batches, "training", training)
     run(tiny, "train.epochs=1", "data.val_fraction=0", "eval.select_by=last", "train.batch_size=19")
     assert sorted(position for batch in seen for position in batch) == list(range(160))
     assert {len(batch) for batch in seen} == {17, 18}

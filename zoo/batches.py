@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo import colour, draws
 from zoo.augment import Augment
+from zoo.pixels import Pixels
 from zoo.resample import Normalise, resample
 from zoo.splits import Split
 
@@ -30,6 +31,13 @@ class Preprocessing:
     crop: float
 
 
+def resident(pixels: Pixels, device: torch.device) -> Tensor | None:
+    """All images of a store on a GPU, where they take no more than a few gigabytes: uint8 [N, 3, S, S]. None otherwise."""
+    if device.type == "cpu" or pixels.images.nbytes > RESIDENT_BYTES:
+        return None
+    return torch.from_numpy(np.array(pixels.images)).to(device)
+
+
 class Batches:
     """The batches of one split.
 
@@ -39,18 +47,23 @@ class Batches:
         classes: number of classes, for mixed targets.
         device: where batches are made.
         channels_last: memory format of the images.
+        resident: all images of the split's store on the device, as `resident` gives them.
     """
 
     def __init__(
-        self, split: Split, preprocessing: Preprocessing, classes: int, device: torch.device, *, channels_last: bool = False
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        classes: int,
+        device: torch.device,
+        *,
+        channels_last: bool = False,
+        resident: Tensor | None = None,
     ) -> None:
         self.split, self.preprocessing, self.classes = split, preprocessing, classes
         self.device, self.channels_last = device, channels_last
         self.targets = torch.from_numpy(split.targets).to(device)
-        images = split.pixels.images
-        self.resident = (
-            torch.from_numpy(np.array(images)).to(device) if device.type != "cpu" and images.nbytes <= RESIDENT_BYTES else None
-        )
+        self.resident = resident
 
     def __len__(self) -> int:
         return len(self.split)

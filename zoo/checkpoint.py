@@ -20,7 +20,6 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim import Optimizer
 
 from zoo.errors import StorageError, ZooError
 from zoo.run import free_bytes, sync
@@ -170,28 +169,6 @@ def prune(root: Path, keep: set[int]) -> None:
             with contextlib.suppress(OSError):
                 os.replace(folder_of(root, step), doomed)
             shutil.rmtree(doomed, ignore_errors=True)
-
-
-def pack_optimizer(optimizer: Optimizer) -> tuple[Tensors, dict[str, Any]]:
-    """An optimizer's state as tensors and plain values."""
-    tensors: Tensors = {}
-    plain: dict[str, Any] = {}
-    for index, state in optimizer.state_dict()["state"].items():
-        for key, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value
-            else:
-                plain[f"{index}.{key}"] = value
-    return tensors, plain
-
-
-def unpack_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-    """Give an optimizer back the state that `pack_optimizer` took."""
-    state: dict[int, dict[str, Any]] = {}
-    for name, value in [*tensors.items(), *plain.items()]:
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _digest(path: Path) -> str:

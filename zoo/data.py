@@ -7,10 +7,11 @@ is one class here and its name in `Data`. Numpy is imported where it is used: a 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from zoo.config import Section, kind_or_mapping
 
@@ -85,23 +86,31 @@ class Folder(_Common):
         default=0.2, ge=0, lt=1, description="Share kept back as the test set where the root has no train folder."
     )
     store_size: int | Literal["auto"] = Field(
-        default="auto", description="Side in pixels at which images are kept; auto: what the training size needs."
+        default="auto", description="Side in pixels at which images are kept, 8 to 4096; auto: what the training size needs."
     )
+
+    @field_validator("store_size")
+    @classmethod
+    def _side(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 8 <= value <= 4096:
+            raise ValueError(f"must be >= 8 and <= 4096, found {value} (or write auto)")
+        return value
 
     def load(self, seed: int, image_size: int, interpolation: str, *, quiet: bool = False) -> Splits:
         """The splits; decodes the images on first use."""
         from zoo import splits
 
-        classes, sets, notes = splits.folder_set(
+        classes, sets, notes, files = splits.folder_set(
             Path(os.path.abspath(self.root.expanduser())),
             store_size=self.store_size if isinstance(self.store_size, int) else None,
             image_size=image_size,
             test_fraction=self.test_fraction,
             quiet=quiet,
         )
-        return splits.arrange(
+        made = splits.arrange(
             classes, sets["train"], sets.get("test"), val=sets.get("val"), **self.limits(), seed=seed, notes=notes
         )
+        return replace(made, files=files)
 
 
 class Digits(_Common):

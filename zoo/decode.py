@@ -10,15 +10,26 @@ Imports neither torch nor zoo's own modules: worker processes start with it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, features
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+# Photographs that nothing here reads, but for those that a plug-in or Pillow's build takes.
+UNREAD = (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf")
+if features.check("avif"):
+    EXTENSIONS += (".avif",)
+with contextlib.suppress(ImportError):
+    from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
+
+    register_heif_opener()
+    EXTENSIONS += (".heic", ".heif")
+UNREAD = tuple(ending for ending in UNREAD if ending not in EXTENSIONS)
 
 # A header may claim any size; nothing larger than this is decoded.
 MAX_PIXELS = 256_000_000
@@ -27,6 +38,18 @@ FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
+}
+
+# How the values of EXIF's orientation tag are turned upright.
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -51,7 +74,7 @@ def open_rgb(path: str | Path) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(f"{image.width} x {image.height} is more than {MAX_PIXELS // 1_000_000} million pixels")
             image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(upright(image))
     except Unreadable:
         raise
     except Image.UnidentifiedImageError:
@@ -63,9 +86,21 @@ def open_rgb(path: str | Path) -> Image.Image:
         raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF orientation says; as it is where that cannot be read.
+
+    Not `ImageOps.exif_transpose`: that writes all of EXIF anew, and fails where any entry of it is damaged.
+    """
+    try:
+        method = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises SyntaxError, struct.error and more; the pixels are whole
+        return image
+    return image if method is None else image.transpose(method)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Bring any mode to RGB."""
-    if image.mode == "RGB":
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16") or image.mode == "I":
         grey = np.asarray(image).astype(np.float64)
@@ -100,9 +135,10 @@ def squash(path: str | Path, size: int | tuple[int, int], interpolation: str) ->
 def header_size(path: str) -> tuple[int, int]:
     """Width and height as the file's header says, (0, 0) where it cannot be read."""
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return image.size
+            with Image.open(path) as image:
+                return image.size
     except Exception:  # the decoder proper will say what is wrong
         return 0, 0
 

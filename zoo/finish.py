@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
+import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +17,7 @@ from torch import Tensor
 
 from zoo import checkpoint, plots, weights
 from zoo.metrics import METRICS, confusion, interval, per_class
-from zoo.run import Run, versions
+from zoo.run import Run, sync, versions
 from zoo.saving import Job, load_model
 from zoo.train import Progress, evaluate, evaluated, evaluation_batch
 
@@ -27,16 +32,46 @@ def finish(job: Job, run: Run, progress: Progress) -> None:
     if not main:
         return
     model = job.task.averaged.module if job.task.averaged is not None else job.built.model
-    weights.save(model, run.path / "model", job.data.classes, job.recipe.image_size.end, job.preprocessing)
+    with _staged(run.path / "model", checkpoint.size_of({"model": model.state_dict()})) as folder:
+        weights.save(model, folder, job.data.classes, job.recipe.image_size.end, job.preprocessing)
     title = f"{job.recipe.name}: {job.recipe.backbone.name} on {job.recipe.data.kind}"
     plots.curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
     if predictions is not None:
         logits, targets = predictions
-        save_file({"logits": logits.contiguous(), "targets": targets.contiguous()}, run.path / "predictions.safetensors")
+        kept = {"logits": logits.contiguous(), "targets": targets.contiguous()}
+        with _staged(run.path / "predictions.safetensors", checkpoint.size_of({"predictions": kept})) as file:
+            save_file(kept, file)
         plots.confusion(confusion(logits, targets).numpy(), job.data.classes, run.path / "confusion.svg", f"{title}, test set")
     # Last: a run that has it is done.
     run.write_json("result.json", result)
     _say(job, run, result)
+
+
+@contextlib.contextmanager
+def _staged(target: Path, size: int) -> Iterator[Path]:
+    """Where to write a file or folder of about `size` bytes that is then put into place, whole and safe from a power cut.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    staging = target.with_name(f".{target.name}.tmp")
+    with checkpoint.storing(target, size):
+        try:
+            yield staging
+            for path in [*staging.rglob("*"), staging]:
+                sync(path)
+            _remove(target)
+            os.replace(staging, target)
+            sync(target.parent)
+        finally:
+            _remove(staging)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _select(job: Job, run: Run, progress: Progress) -> int:

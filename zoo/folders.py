@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.decode import EXTENSIONS, header_size
+from zoo.decode import EXTENSIONS, UNREAD, header_size
 from zoo.errors import ZooError
 
 SPLITS = ("train", "val", "test")
-# Other usual names of the same split.
-ALIASES = {"valid": "val", "validation": "val"}
+# Other usual names of the same split, where there is a train folder; upper case or lower.
+ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+# What systems leave among images; hidden files and folders are left out too.
+LEFT_BY_SYSTEMS = ("@eaDir", "__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN")
 # Crops show at least this share of an image's side at evaluation; the store keeps the pixels for it.
 CROP = 0.875
 # Squashing to a square and back costs detail along the longer side. With 1.125 times the pixels of that side, and 1.5 times
@@ -42,24 +44,30 @@ def scan(root: Path) -> Tree:
     """List the images below a root.
 
     Raises:
-        ZooError: the root is missing, has no class folders, one class only, an empty class, a class
-            that train lacks, or links that leave it.
+        ZooError: the root is missing or cannot be read, has no class folders, one class only, an empty class, a class
+            that train lacks, images of a kind that is not read, or links that leave it.
     """
-    if not root.is_dir():
-        raise ZooError("data.root", f"no such directory: {root}", "point data.root at your image folder")
-    found = _split_folders(root)
+    try:
+        if not root.is_dir():
+            raise ZooError("data.root", f"no such directory: {root}", "point data.root at your image folder")
+        return _scan(root)
+    except OSError as error:
+        raise ZooError(
+            "data.root", f"{error.filename or root} cannot be read: {error.strerror}", "check its permissions"
+        ) from None
+
+
+def _scan(root: Path) -> Tree:
+    found, unused = _split_folders(root)
     names = {split: sorted(path.name for path in _folders(path, root)) for split, path in found.items()}
     first = next(iter(found))
     classes = names[first]
     _check_classes(classes, found[first])
     ignored: list[str] = []
-    notes = []
+    notes = [f"not used: {', '.join(unused)}, beside train"] if unused else []
     for split in found:
         for extra in sorted(set(names[split]) - set(classes)):
             raise ZooError("data.root", f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
-        lacking = [name for name in classes if name not in names[split]]
-        if lacking:
-            notes.append(f"{split} has no images of: {', '.join(lacking)}")
     parts = {
         split: [
             (image, label)
@@ -69,24 +77,50 @@ def scan(root: Path) -> Tree:
         ]
         for split, path in found.items()
     }
+    unread = [path for path in ignored if path.lower().endswith(UNREAD)]
+    if unread:
+        count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
+        todo = "pip install pillow-heif" if unread[0].lower().endswith((".heic", ".heif")) else "convert to JPEG or PNG"
+        raise ZooError("data.root", f"{count}, first: {shown(unread[0])}", f"{todo}, or remove them")
+    if "all" in found:
+        _check_nesting(classes, parts["all"], root)
     if ignored:
         notes.append(f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {shown(ignored[0])}")
     return Tree(classes, parts, notes)
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """The folder of each split, train first; the root itself as `all` where it has no train folder."""
-    top: dict[str, Path] = {}
-    for path in _folders(root, root):
-        split = ALIASES.get(path.name, path.name)
-        if split in top:
-            raise ZooError("data.root", f"{top[split]} and {path} are the same split", "keep one")
-        top[split] = path
-    if "train" in top:
-        return {name: top[name] for name in SPLITS if name in top}
-    if top.keys() & {*SPLITS}:
-        raise ZooError("data.root", f"no folder train in {root}, but {', '.join(sorted(top))}", "expected ROOT/train/CLASS/IMAGE")
-    return {"all": root}
+def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
+    """The folder of each split, train first, and the names of other folders beside them; the root itself as `all` where it
+    has no train folder, or that is a class itself (trains, buses).
+    """
+    top: dict[str, list[Path]] = {}
+    folders = _folders(root, root)
+    for path in folders:
+        name = path.name.casefold()
+        top.setdefault(ALIASES.get(name, name), []).append(path)
+    found = {name: top[name][0] for name in SPLITS if name in top}
+    unused = [path.name for path in folders if ALIASES.get(path.name.casefold(), path.name.casefold()) not in SPLITS]
+    if "train" in found and (_folders(found["train"], root) or not unused):
+        for first, *others in (top[name] for name in found):
+            if others:
+                raise ZooError("data.root", f"{first} and {others[0]} are the same split", "keep one")
+        return found, unused
+    if "train" not in found and {path.name for path in folders} & {*SPLITS}:
+        listed = ", ".join(sorted(path.name for path in folders))
+        raise ZooError("data.root", f"no folder train in {root}, but {listed}", "expected ROOT/train/CLASS/IMAGE")
+    return {"all": root}, []
+
+
+def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path) -> None:
+    """See that what is taken for classes are not splits or sources, each of which holds the real classes."""
+    below: list[set[str]] = [set() for _ in classes]
+    for path, label in files:
+        inner = path.relative_to(root / classes[label]).parts
+        below[label].add(inner[0] if len(inner) > 1 else "")
+    if len(below[0]) > 1 and "" not in below[0] and all(names == below[0] for names in below):
+        what = f"{classes[0]} and {classes[1]} hold folders of the same names ({', '.join(sorted(below[0])[:3])})"
+        todo = "name them train, val and test if they are splits, or point data.root at one of them"
+        raise ZooError("data.root", what, todo)
 
 
 def _check_classes(classes: list[str], folder: Path) -> None:
@@ -111,7 +145,8 @@ def _entries(folder: str, root: str) -> list[os.DirEntry[str]]:
         ZooError: a link that leads to a folder, out of the root, or nowhere.
     """
     with os.scandir(folder) as listing:
-        entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        shown_entries = (entry for entry in listing if not entry.name.startswith(".") and entry.name not in LEFT_BY_SYSTEMS)
+        entries = sorted(shown_entries, key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_symlink():
             real, inside = os.path.realpath(entry.path), os.path.realpath(root)
@@ -146,7 +181,7 @@ def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
 
 def store_size(files: list[Path], image_size: int) -> int:
     """The side at which to keep images: no larger than they are, and no larger than training needs."""
-    sample = files[:: max(1, len(files) // SAMPLE)][:SAMPLE]
+    sample = [files[number] for number in np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).astype(int)]
     sides = np.array([header_size(str(path)) for path in sample] or [(image_size, image_size)])
     largest = int(np.percentile(sides.max(1), 90))
     shape = float(np.percentile(sides.max(1) / sides.min(1).clip(min=1), 90))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import signal
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
 # malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 KEPT_BYTES = 1 << 30
+
+# What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
+UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
+# The modules that Accelerate's trackers need, any of them.
+TRACKERS = {name: (name,) for name in ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "trackio", "wandb")} | {
+    "tensorboard": ("tensorboard", "tensorboardX")
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,13 @@ def check(recipe: Recipe) -> None:
     """
     if recipe.train.precision == "fp16" and on_cpu():
         raise ZooError("train.precision", "fp16 needs a GPU", "use auto, bf16 or fp32")
+    for name in UNSUPPORTED:
+        if os.environ.get(f"ACCELERATE_{name}", "false").lower() not in ("false", "no", "0", ""):
+            what = f"ACCELERATE_{name}={os.environ[f'ACCELERATE_{name}']} is not supported"
+            raise ZooError("launch", what, "run accelerate config and choose plain multi-GPU, without dynamo")
+    for tracker in recipe.output.track:
+        if not any(importlib.util.find_spec(module) for module in TRACKERS[tracker]):
+            raise ZooError("output.track", f"{tracker} is not installed", f"pip install {TRACKERS[tracker][0]}")
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     ours = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
     if asked not in ("no", ours):
@@ -87,7 +102,9 @@ def on_cpu() -> bool:
     import torch
 
     asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
-    return asked or not torch.accelerator.is_available()
+    device = torch.accelerator.current_accelerator(check_available=True)
+    # Apple's GPUs have no float64, which the sums of a run are kept in.
+    return asked or device is None or device.type == "mps"
 
 
 def threads_of(asked: int | str, launch: Launch) -> int:
@@ -182,7 +199,11 @@ def _is_launcher(pid: int) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return any(name in command for name in (b"accelerate", b"torchrun", b"torch.distributed", b"torch/distributed"))
+    names = (b"accelerate", b"torchrun", b"torch.distributed.run", b"torch.distributed.launch", b"accelerate.commands.launch")
+    # The program, the script that Python runs, or the module after -m: not any script that has the name in its own.
+    words = [word.rpartition(b"/")[2] for word in command.split(b"\0")[:3]]
+    inside = any(part in command for part in (b"accelerate/commands/", b"torch/distributed/"))
+    return inside or any(word in names for word in words)
 
 
 def speaks_first() -> bool:

@@ -171,7 +171,7 @@ def find(name: str) -> Entry:
     if entry := catalog.named(name):
         return entry
     what = f"'{name}' is not in the catalogue, which is of timm {catalog.version()}"
-    raise ZooError("zoo show", what, "run scripts/build_catalog.py with the installed timm")
+    raise ZooError("zoo show", what, f"install timm {catalog.version()}, or a zoo for the timm that is installed")
 
 
 def weights(entry: Entry) -> str:
@@ -204,7 +204,8 @@ def command(entry: Entry) -> str:
     """A command that trains an entry on a folder of images."""
     overrides = [f"backbone.name={entry.name}", f"image_size={entry.image_size or 224}"]
     if not entry.hub and not Local().package(entry.architecture, entry.tag):
-        overrides.append("backbone.weights=random")
+        # The example keeps pretrained statistics and starts from a head of zeros; here there are none to keep.
+        overrides += ["backbone.weights=random", "backbone.head_init=default", "finetune.batch_norm=train"]
     return shlex.join(["zoo", "train", "folder/example", "data.root=photos", *overrides])
 
 

@@ -54,6 +54,7 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
         say: gets the columns of the row as they become known.
     """
     warnings.simplefilter("ignore")
+    launch.announce_threads(asked["threads"] or "auto", launch.read())
     threads = launch.set_threads(asked["threads"] or "auto", launch.read())
     device = _device()
     say({"threads": threads, "device": gauge.device_name(device)})

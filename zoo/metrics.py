@@ -63,6 +63,8 @@ def macro_f1(logits: Tensor, targets: Tensor) -> float:
 def ece(logits: Tensor, targets: Tensor) -> float:
     """Expected calibration error over 15 bins of confidence (Guo et al. 2017)."""
     confidence, predicted = logits.softmax(1).max(1)
+    if not confidence.isfinite().all():
+        return math.nan
     hit = (predicted == targets).double()
     bins = (confidence * BINS).long().clamp(max=BINS - 1)
     sums = (confidence.double() - hit).new_zeros(BINS).index_add(0, bins, confidence.double() - hit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -177,7 +178,7 @@ def parameter_groups(
     groups of timm's `group_matcher` learn with d, d squared, … towards the stem (ELECTRA, Clark et al. 2020).
     """
     own: Any = getattr(model, "no_weight_decay", set)
-    skip = set(own())
+    skip = own()
     depth = layer_depths(model) if layer_decay != 1 else {}
     deepest = max(depth.values(), default=0)
     groups: dict[tuple[float, float], dict[str, Any]] = {}
@@ -185,7 +186,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         scale = head_lr_scale if name in head else layer_decay ** (deepest - depth.get(name, deepest))
-        decay = 0.0 if parameter.ndim <= 1 or name in skip else weight_decay
+        decay = 0.0 if parameter.ndim <= 1 or any(fnmatchcase(name, pattern) for pattern in skip) else weight_decay
         group = groups.setdefault((scale, decay), {"params": [], "lr_scale": scale, "weight_decay": decay})
         group["params"].append(parameter)
     return list(groups.values())

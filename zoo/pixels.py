@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from zoo.decode import decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
-from zoo.run import Console, cache_root, free_bytes
+from zoo.run import Console, cache_root, cores, free_bytes
 
 # Changes when the same files would give other pixels.
 FORMAT = 2
@@ -80,7 +80,11 @@ def exclusive(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ZooError(str(path.parent), f"not writable: {error.strerror}", "set ZOO_CACHE to another folder") from None
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:  # some network file systems
+            what = f"files cannot be locked: {error.strerror}"
+            raise ZooError(str(path.parent), what, "set ZOO_CACHE to a folder on a local disk") from None
         yield
 
 
@@ -142,7 +146,7 @@ def _damage(folder: Path) -> str:
 def _digests(path: Path) -> list[str]:
     """SHA-256 of each block of a file; the blocks are read side by side."""
     blocks = range(0, max(1, path.stat().st_size), BLOCK)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(lambda start: _digest(path, start), blocks))
 
 
@@ -208,7 +212,10 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
         ]
         aspects, bad = np.ones(len(files), np.float32), []
         hidden = quiet or not sys.stderr.isatty()
-        with tqdm(total=len(files), desc="decoding", unit="img", disable=hidden) as bar, contextlib.closing(_map(jobs)) as parts:
+        with (
+            tqdm(total=len(files), desc="decoding", unit="img", disable=hidden) as bar,
+            contextlib.closing(_map(jobs, where)) as parts,
+        ):
             for first, part, broken in parts:
                 aspects[first : first + len(part)] = part
                 bad += broken
@@ -219,7 +226,11 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
             raise ZooError(where, f"{count}, first: {bad[0][0]}: {bad[0][1]}", todo)
         _seal(folder, shape, aspects)
 
-    return stored(fingerprint(files, size, interpolation), build)
+    try:
+        key = fingerprint(files, size, interpolation)
+    except OSError as error:
+        raise ZooError(where, f"{error.filename} cannot be read: {error.strerror}", "is something else at work there?") from None
+    return stored(key, build)
 
 
 def _allocate(path: Path, size: int) -> None:
@@ -238,8 +249,8 @@ def _allocate(path: Path, size: int) -> None:
             handle.truncate(size)
 
 
-def _map(jobs: list) -> Generator[tuple[int, np.ndarray, list]]:
-    workers = min(os.cpu_count() or 1, len(jobs))
+def _map(jobs: list, where: str) -> Generator[tuple[int, np.ndarray, list]]:
+    workers = min(cores(), len(jobs))
     if workers <= 1 or len(jobs) <= 2:
         yield from map(decode_range, jobs)
         return
@@ -248,6 +259,6 @@ def _map(jobs: list) -> Generator[tuple[int, np.ndarray, list]]:
     try:
         yield from pool.map(decode_range, jobs)
     except BrokenProcessPool:
-        raise ZooError("data.root", "a decoding process was killed", "is there enough memory?") from None
+        raise ZooError(where, "a decoding process was killed", "is there enough memory?") from None
     finally:
         pool.shutdown(cancel_futures=True)

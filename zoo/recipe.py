@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,8 +33,13 @@ class ImageSize(Section):
     def at(self, step: int, steps: int) -> int:
         """The side at a step (counted from 0) of a run of so many."""
         progress = min(1.0, step / max(1.0, self.until * steps))
-        rungs = range(self.start, self.end, self.multiple)
-        return self.end if progress >= 1 or not rungs else [*rungs, self.end][int(progress * (len(rungs)))]
+        sizes = self.sizes()
+        return sizes[-1] if progress >= 1 else sizes[int(progress * (len(sizes) - 1))]
+
+    def sizes(self) -> list[int]:
+        """All the sides of a run, ascending: both ends, and the multiples in between."""
+        between = range((self.start // self.multiple + 1) * self.multiple, self.end, self.multiple)
+        return sorted({self.start, *between, self.end})
 
     @model_serializer
     def _short(self) -> int | dict[str, Any]:
@@ -96,7 +102,10 @@ class Eval(Section):
     """Evaluation while training, and of the test set after it."""
 
     every_epochs: int = Field(default=1, ge=1, description="Epochs between two evaluations on val.")
-    select_by: str = Field(default="val.accuracy", description="Which epoch's weights are kept: a metric of val, or last.")
+    select_by: str = Field(
+        default="val.accuracy",
+        description="Which epoch's weights are kept: a metric of val (val.accuracy, val.loss, …), or last.",
+    )
     crop: float | Literal["auto"] = Field(
         default="auto",
         description="Share of the image's side that is shown; auto: the backbone's own for random_resized crops, else all of it.",
@@ -121,6 +130,9 @@ class Eval(Section):
         return value
 
 
+Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+
+
 class Output(Section):
     """Where a run is written."""
 
@@ -128,7 +140,9 @@ class Output(Section):
     keep_last: int = Field(default=1, ge=1, description="Newest checkpoints kept.")
     keep_best: int = Field(default=1, ge=0, description="Best checkpoints kept besides.")
     checkpoint_every: str = Field(default="1 epoch", description="'2 epochs' or '500 steps'.")
-    track: tuple[str, ...] = Field(default=(), description="Accelerate trackers to log to: tensorboard, wandb, …")
+    track: tuple[Tracker, ...] = Field(
+        default=(), description="Accelerate trackers to log to, each a package to install: tensorboard, wandb, …"
+    )
 
     @field_validator("checkpoint_every")
     @classmethod
@@ -194,6 +208,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeErrors: with a line for every mistake.
     """
     written = source.read(find(path))
+    if any(override.startswith("image_size.") for override in overrides) and "image_size" in written.tree:
+        written.tree["image_size"] = _image_size(written.tree["image_size"])
     source.apply_overrides(written, overrides)
     recipe = config.validate(Recipe, written)
     mistakes = config.in_order(written, [(key, config.mistake_at(written, key, text)) for key, text in rules(recipe)])
@@ -204,7 +220,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def find(path: Path) -> Path:
     """The file itself, or the shipped recipe of that name."""
-    if path.exists() or path.is_absolute():
+    if os.path.exists(path) or path.is_absolute():
         return path
     for candidate in (shipped_root() / path, shipped_root() / f"{path}.yaml"):
         if candidate.is_file():

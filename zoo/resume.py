@@ -14,7 +14,7 @@ from zoo.saving import Job, circumstances, restore
 from zoo.train import Progress
 
 # What a step is and what is trained on what: with another one, nothing of a checkpoint would mean the same.
-FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema")
+FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")
 
 
 def changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:

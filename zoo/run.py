@@ -145,7 +145,7 @@ def _locked(path: Path) -> IO[str]:
 def existing(path: Path) -> Path:
     """The path itself, or the nearest folder above it that exists."""
     there = path.expanduser().absolute()
-    while not there.exists():
+    while not os.path.exists(there):  # Path.exists raises where a folder above may not be looked into
         there = there.parent
     return there
 
@@ -173,8 +173,21 @@ def newest_unfinished(root: Path, name: str) -> Path | None:
     """The newest run folder of a name that has a checkpoint and no result; None where there is none."""
     pattern = re.compile(re.escape(name) + r"(-\d+)?")
     runs = [path for path in root.expanduser().glob(f"{glob.escape(name)}*") if pattern.fullmatch(path.name)]
-    open_runs = [path for path in runs if any(path.glob("checkpoints/step-*")) and not (path / "result.json").exists()]
+    open_runs = [
+        path
+        for path in runs
+        if any(path.glob("checkpoints/step-*")) and not (path / "result.json").exists() and _is_named(path, name)
+    ]
     return max(open_runs, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _is_named(run: Path, name: str) -> bool:
+    """Whether a run's recipe has a name: `net-50` may be a run of that name, or the fiftieth of `net`."""
+    try:
+        first = re.search(r"^name: (.*)$", (run / "recipe.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        return True  # the run is damaged, and that is said when it is gone on with
+    return first is None or first[1].strip("'\"") == name
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo import checkpoint, stop, tune, weights
+from zoo import checkpoint, moments, stop, tune, weights
 from zoo.errors import NonFiniteLoss, Stopped, ZooError
 from zoo.metrics import merit
 from zoo.recipe import Recipe
@@ -69,8 +69,11 @@ class Saver:
 
     def stopped(self, progress: Progress) -> Stopped:
         """What is said when a run stops in order."""
-        todo = f"go on with --resume {self.run.path}"
-        return Stopped(stop.requested() or "another process", f"after step {progress.step}, which is saved", todo)
+        who, newest = stop.requested() or "another process", max(checkpoint.steps(self.root), default=None)
+        if newest is None:
+            return Stopped(who, f"after step {progress.step}, before a checkpoint", "nothing was saved: start it again")
+        saved = "which is saved" if newest == progress.step else f"step {newest} is saved"
+        return Stopped(who, f"after step {progress.step}, {saved}", f"go on with --resume {self.run.path}")
 
     def after_epoch(self, progress: Progress, best: bool) -> None:
         """Print and keep the row; save where due."""
@@ -81,7 +84,8 @@ class Saver:
             self.run.write_history(progress.history)
         if self.job.recipe.output.track:
             accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
-        last = progress.step == self.job.task.steps
+        train = self.job.recipe.train
+        last = progress.step == self.job.task.steps or (train.patience is not None and progress.waited >= train.patience)
         if best or last or progress.step % self.every == 0:
             self.save(progress)
 
@@ -93,7 +97,9 @@ class Saver:
             check_finite(packed.tensors["model"], progress.step)
             checkpoint.save(self.root, progress.step, packed)
             best = self._best(progress)
-            keep = {*checkpoint.steps(self.root)[-self.job.recipe.output.keep_last :], *best}
+            # Later ones are damaged: the run went on from before them.
+            known = [step for step in checkpoint.steps(self.root) if step <= progress.step]
+            keep = {*known[-self.job.recipe.output.keep_last :], *best}
             self.run.write_json("checkpoints/best.json", {"steps": best, "by": self.job.recipe.eval.select_by})
             checkpoint.prune(self.root, keep)
         task.accelerator.wait_for_everyone()
@@ -151,15 +157,15 @@ def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:
 
 def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
     task = job.task
-    moments, plain = checkpoint.pack_optimizer(optimizer_of(task))
-    tensors = {"model": job.built.model.state_dict(), "optimizer": moments}
+    packed, plain = moments.pack(optimizer_of(task), job.built.model)
+    tensors = {"model": job.built.model.state_dict(), "optimizer": packed}
     if task.averaged is not None:
         tensors["averaged"] = task.averaged.module.state_dict()
     if task.accelerator.num_processes > 1 and (mine := statistics(task)):
         # Until the next evaluation averages them, each process has BatchNorm statistics of its own.
         flat = torch.cat([buffer.flatten() for buffer in mine])
         tensors["statistics"] = {"of_each_process": cast("Tensor", task.accelerator.gather(flat.unsqueeze(0)))}
-    state = state | {"optimizer": plain}
+    state = state | {"optimizer": {"name": job.recipe.optim.name, **plain}}
     if task.accelerator.scaler is not None:
         state["scaler"] = task.accelerator.scaler.state_dict()
     return checkpoint.Checkpoint(tensors, state)
@@ -175,7 +181,10 @@ def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
     if state["data"] != job.data.mark():
         raise ZooError("--resume", "the images or their classes have changed since the run began", "start a new run")
     load_model(job, saved)
-    checkpoint.unpack_optimizer(optimizer_of(task), saved.tensors["optimizer"], state["optimizer"])
+    if state["optimizer"]["name"] == job.recipe.optim.name:
+        moments.unpack(optimizer_of(task), job.built.model, saved.tensors["optimizer"], state["optimizer"])
+    else:
+        job.console.warn(f"{job.recipe.optim.name} starts without what {state['optimizer']['name']} kept of earlier steps")
     if task.accelerator.scaler is not None and "scaler" in state:
         task.accelerator.scaler.load_state_dict(state["scaler"])
     job.probe_seconds = state["probe_seconds"]

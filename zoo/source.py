@@ -25,6 +25,7 @@ class _Loader(yaml.SafeLoader):
 
 # PyYAML finds a scalar's type by its first character; the core schema of YAML 1.2.2, section 10.3.2.
 _Loader.yaml_implicit_resolvers = {}
+_PATTERNS: dict[str, re.Pattern[str]] = {}
 for _tag, _pattern, _first in [
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -35,7 +36,8 @@ for _tag, _pattern, _first in [
         list("-+.0123456789"),
     ),
 ]:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+    _PATTERNS[_tag] = re.compile(rf"^(?:{_pattern})$")
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _PATTERNS[_tag], _first)
 
 
 @dataclass
@@ -55,6 +57,12 @@ class Source:
             if key[:length] in self.line_of:
                 return f"{self.path}:{self.line_of[key[:length]]}"
         return self.path
+
+    def take_over(self, key: Key) -> None:
+        """Note that the command line set a key: what the file said of it and below it holds no more."""
+        self.overridden.add(key)
+        for other in [other for other in self.line_of if len(other) > len(key) and other[: len(key)] == key]:
+            del self.line_of[other]
 
 
 def read(path: Path) -> Source:
@@ -137,6 +145,8 @@ class _Builder:
             return [self.build(item, (*key, index)) for index, item in enumerate(node.value)]
         if any("\ud800" <= letter <= "\udfff" for letter in node.value):
             raise ZooError(place, "half of a surrogate pair is no text", "write the character itself")
+        if short in _PATTERNS and not _PATTERNS[short].match(node.value):
+            raise ZooError(place, f"{describe(node.value)} is not what its tag '!!{short}' says", "write plain values")
         return _scalar(short, node.value)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
@@ -192,8 +202,9 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
         if key[-1] == "kind" and parent.get("kind", value) != value:
             for other in [other for other in parent if (*key[:-1], other) not in source.overridden]:
                 del parent[other]
+            source.take_over(key[:-1])
         parent[str(key[-1])] = value
-        source.overridden.add(key)
+        source.take_over(key)
 
 
 def dotted(key: Key) -> str:

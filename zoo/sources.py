@@ -6,10 +6,12 @@ Nothing here runs code from a file.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import pickle
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +21,7 @@ import timm
 import torch
 from torch import Tensor
 
-from zoo.errors import ZooError
+from zoo.errors import StorageError, ZooError, nearest
 from zoo.local import FILES, PACKAGES, READABLE
 from zoo.pixels import exclusive
 from zoo.run import cache_root
@@ -112,12 +114,14 @@ def from_torchvision(name: str) -> Found:
     Raises:
         ZooError: no such weights, or they cannot be downloaded.
     """
-    from torchvision.models import get_weight
+    from torchvision.models import get_model_weights, get_weight, list_models
 
     try:
         weight = get_weight(name)
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ZooError(f"{WHERE}.name", str(error), "e.g. ResNet18_Weights.IMAGENET1K_V1") from None
+    except (ValueError, KeyError, AttributeError, TypeError):
+        known = [str(member) for kind in list_models() for member in get_model_weights(kind)]
+        close = ", ".join(nearest(name, known)) or "ResNet18_Weights.IMAGENET1K_V1"
+        raise ZooError(f"{WHERE}.name", f"torchvision has no weights '{name}'", f"e.g. {close}") from None
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = folder / weight.url.rpartition("/")[2]
     if not file.is_file():
@@ -142,13 +146,13 @@ def from_run(path: Path) -> Found:
     raise ZooError(WHERE, f"no model in {path}", "give a finished run's folder, or its model folder")
 
 
-def _hub_file(backbone: str) -> tuple[str, str | None]:
-    """The hub repository of a backbone's weights, and the file of it in the local cache, if there."""
+def _hub_file(backbone: str) -> tuple[str, Sequence[str], str | None]:
+    """The hub repository of a backbone's weights, what its file may be called, and the file in the local cache, if there."""
     from huggingface_hub import try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(backbone)
     if config is None or not config.hf_hub_id:
-        return "", None
+        return "", (), None
     repository = config.hf_hub_id
     if repository.endswith("/"):
         repository += f"{config.architecture}.{config.tag}"
@@ -156,36 +160,50 @@ def _hub_file(backbone: str) -> tuple[str, str | None]:
     for name in names:
         cached = try_to_load_from_cache(repository, name)
         if isinstance(cached, str):
-            return repository, cached
-    return repository, None
+            return repository, names, cached
+    return repository, names, None
 
 
 def from_cache(backbone: str) -> Found | None:
     """Read what the hub's local cache holds, without asking the hub; None where it holds nothing."""
-    repository, cached = _hub_file(backbone)
+    repository, _, cached = _hub_file(backbone)
     if cached is None or not cached.endswith(READABLE):
         return None
     return from_file(Path(cached), f"hub cache {repository}")
 
 
 def from_hub(backbone: str) -> Found:
-    """Ask the hub, once it has answered at all.
+    """Download weights from the hub into its cache, once it has answered at all.
 
     Raises:
         ZooError: there are no pretrained weights, or they are neither cached nor within reach.
+        StorageError: the cache has no room for them.
     """
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError
 
-    repository, _ = _hub_file(backbone)
+    repository, names, _ = _hub_file(backbone)
     if not repository:
         raise ZooError(WHERE, f"timm has no pretrained weights for {backbone}", "name a tag, or set backbone.weights: random")
     todo = f"copy {repository} there, set backbone.weights to a file, or to random"
     what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
     if constants.HF_HUB_OFFLINE:
         raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", todo)
-    try:
-        # One short question first: hf_hub_download itself retries for most of a minute.
-        get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=4)
-    except Exception as error:  # every kind of network failure, of several libraries
-        raise ZooError(WHERE, f"{what}, and the hub does not answer ({type(error).__name__})", todo) from None
-    return Found(None, f"hub {repository}")
+    for name in names:
+        try:
+            # One short question first: hf_hub_download itself retries for most of a minute.
+            get_hf_file_metadata(hf_hub_url(repository, name), timeout=4)
+            with exclusive(cache_root() / "weights.lock"):
+                path = hf_hub_download(repository, name)
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # every kind of network failure, of several libraries
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                where = str(constants.HF_HUB_CACHE)
+                raise StorageError(
+                    where, f"no room for {repository}: {error.strerror}", "free some space or set HF_HOME"
+                ) from None
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+            raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({reason})", todo) from None
+        return from_file(Path(path), f"hub {repository}") if path.endswith(READABLE) else Found(None, f"hub {repository}")
+    raise ZooError(WHERE, f"{repository} on the hub holds none of {', '.join(names)}", todo)

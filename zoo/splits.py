@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -42,13 +43,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """A data set ready for training. `test` and `val` are None where the data has none."""
+    """A data set ready for training.
+
+    `test` and `val` are None where the data has none. `files` tells one list of files from another, '' where there is none.
+    """
 
     classes: tuple[str, ...]
     train: Split
     val: Split | None
     test: Split | None
     notes: list[str] = field(default_factory=list)
+    files: str = ""
 
     def __str__(self) -> str:
         sizes = [("train", self.train), ("val", self.val), ("test", self.test)]
@@ -56,8 +61,8 @@ class Splits:
         return f"{counts} images, {len(self.classes)} classes, stored at {self.train.pixels.images.shape[-1]} px"
 
     def mark(self) -> str:
-        """What a run that goes on must find as it was: classes, and the images and labels of each split."""
-        digest = hashlib.sha256("\0".join(self.classes).encode())
+        """What a run that goes on must find as it was: classes, files, and the images and labels of each split."""
+        digest = hashlib.sha256("\0".join([*self.classes, self.files]).encode())
         for split in (self.train, self.val, self.test):
             if split is not None:
                 digest.update(np.stack([split.index, split.targets]).astype(np.int64).tobytes() + b"|")
@@ -88,7 +93,18 @@ def arrange(
     if val is None and val_fraction:
         train, val = cut(train, val_fraction, seed)
     # Classes of one image each leave nothing to cut.
-    return Splits(tuple(classes), train, val if val else None, test if test else None, list(notes))
+    found = Splits(tuple(classes), train, val if val else None, test if test else None, list(notes))
+    for name, split in (("val", found.val), ("test", found.test)):
+        if split is not None and (text := _lacking(split, classes)):
+            found.notes.append(f"{name} has no images of: {text}")
+    return found
+
+
+def _lacking(split: Split, classes: Sequence[str]) -> str:
+    """The classes that a split has no images of, the first few by name."""
+    counts = np.bincount(split.targets, minlength=len(classes))
+    names = [name for name, count in zip(classes, counts, strict=True) if not count]
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def cut(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -189,15 +205,15 @@ def _read_torchvision(name: str, root: Path, train: bool) -> tuple[np.ndarray, n
 
 def folder_set(
     root: Path, *, store_size: int | None, image_size: int, test_fraction: float, quiet: bool
-) -> tuple[list[str], dict[str, Split], list[str]]:
-    """Class names, the splits `train`, `val` and `test` as far as there are any, and notes for the console.
+) -> tuple[list[str], dict[str, Split], list[str], str]:
+    """Class names, the splits `train`, `val` and `test` as far as there are any, notes for the console, and the files' mark.
 
     Raises:
         ZooError: the folder is not as it should be, or an image cannot be read.
     """
     tree = folders.scan(root)
     files = [path for part in tree.parts.values() for path, _ in part]
-    size = store_size or folders.store_size(files, image_size)
+    size = folders.store_size(files, image_size) if store_size is None else store_size
     # Whatever the backbone resamples with: a bilinear store shows (0.7 to 1.1 of 255 from timm, against 0.4 to 0.8), and
     # all backbones can share one.
     pixels, made = from_files(files, size, "bicubic", "data.root", quiet=quiet)
@@ -212,7 +228,15 @@ def folder_set(
         if test_fraction:
             rest, sets["test"] = cut(rest, test_fraction, seed=0)
         sets["train"] = rest
-    return tree.classes, sets, notes
+    return tree.classes, sets, notes, names_and_sizes(files, root)
+
+
+def names_and_sizes(files: Sequence[Path], root: Path) -> str:
+    """What tells one list of files from another, wherever it was copied to: their names below the root, and their sizes."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(os.fsencode(path.relative_to(root)) + b"\0%d\0" % path.stat().st_size)
+    return digest.hexdigest()
 
 
 def digits_set(test_fraction: float) -> tuple[list[str], Split, Split]:
@@ -224,7 +248,7 @@ def digits_set(test_fraction: float) -> tuple[list[str], Split, Split]:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise ZooError("data.kind", "digits needs scikit-learn", "pip install 'zoo-trainer[quickstart]'") from None
+        raise ZooError("data.kind", "digits needs scikit-learn", "pip install scikit-learn") from None
     images, targets = load_digits(return_X_y=True)
     grey = np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
     # The test images stay the same whatever the seed, so that runs can be compared.

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from zoo import gauge, launch, optim, tune
 from zoo.batches import Batches
-from zoo.train import evaluate, losses, train_step
+from zoo.step import losses, train_step
+from zoo.train import evaluate
 
 Step = Callable[[], Any]
 
@@ -82,7 +83,7 @@ def native_size(name: str) -> int:
 
 
 def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch.device) -> Subject:
-    """Choose precision and layout where they are open, and prepare the model as a run does (`job.set_up`)."""
+    """Choose precision and layout where they are open, and prepare the model as a run does (`prepare.set_up`)."""
     training = "train" in asked["modes"]
     candidates = tune.allowed(device, asked["precision"], asked["channels_last"])
     (precision, channels_last), why, started = candidates[0], "as asked", time.perf_counter()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def choose(
     """
     candidates = allowed(device, precision, channels_last)
     best, why = candidates[0], "as the recipe says"
-    with untouched(model):
+    with untouched(model), _room_for_optimizer(model, device):
         micro = _fits(model, size, batch, device, best) if accumulate == "auto" else int(accumulate)
         if len(candidates) > 1:
             speeds = race(model, size, max(1, -(-batch // micro)), device, candidates)
@@ -170,14 +171,18 @@ def race(
         model, size, batch, device: what is timed.
         candidates: precision and whether channels_last.
         backward: time the backward pass with the forward one.
+
+    One whose loss is not finite, or that does not fit into memory, has a speed of 0.
     """
     few = min(FEW, batch)
     speeds = {}
     for candidate in candidates:
         step = _stepper(model, size, few, device, candidate, backward=backward)
-        step()
-        speeds[candidate] = few / step()
+        _seconds(step, model)
+        speeds[candidate] = few / _seconds(step, model)
     best = max(speeds.values())
+    if not best:
+        return speeds
     enough = batch if device.type != "cpu" or batch / best <= WHOLE else min(ENOUGH, batch)
     alive = [candidate for candidate in candidates if speeds[candidate] * HOPELESS >= best]
     times: dict[tuple[str, bool], list[float]] = {candidate: [] for candidate in alive}
@@ -193,15 +198,20 @@ def race(
             break
         for candidate in alive:
             step = _stepper(model, size, enough, device, candidate, backward=backward)
-            seconds = step()
-            times[candidate].append(seconds if seconds > SHORT else min(seconds, step()))
-    return speeds | {candidate: enough / min(seconds) for candidate, seconds in times.items() if seconds}
+            seconds = _seconds(step, model)
+            times[candidate].append(seconds if seconds > SHORT else min(seconds, _seconds(step, model)))
+        alive = [candidate for candidate in alive if math.isfinite(times[candidate][-1])] or alive[:1]
+    timed = {candidate: 0.0 if math.inf in seconds else enough / min(seconds) for candidate, seconds in times.items() if seconds}
+    return speeds | timed
 
 
 def _stepper(
     model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool], *, backward: bool = True
 ) -> Callable[[], float]:
-    """A forward pass in one precision and layout, and the backward one, that returns its seconds."""
+    """A forward pass in one precision and layout, and the backward one, that returns its seconds.
+
+    Infinite where the loss is not finite.
+    """
     precision, channels_last = candidate
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=layout)
@@ -219,9 +229,32 @@ def _stepper(
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started
         model.zero_grad()
-        return seconds
+        return seconds if torch.isfinite(loss) else math.inf
 
     return step
+
+
+def _seconds(step: Callable[[], float], model: nn.Module) -> float:
+    """A step's seconds, infinite where a GPU has no room for it."""
+    try:
+        return step()
+    except torch.OutOfMemoryError:
+        _free(model)
+        return math.inf
+
+
+def _free(model: nn.Module) -> None:
+    model.zero_grad()
+    torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def _room_for_optimizer(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Keep a GPU's memory for what comes later: an optimizer's two moments, and an average of the weights."""
+    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    kept = torch.empty(3 * count if device.type != "cpu" else 0, device=device)
+    yield
+    del kept
 
 
 def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> int:
@@ -232,8 +265,7 @@ def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candida
             _stepper(model, size, -(-batch // micro), device, candidate)()
             break
         except torch.OutOfMemoryError:
-            model.zero_grad()
-            torch.cuda.empty_cache()
+            _free(model)
             if micro >= batch:
                 raise ZooError("train.batch_size", "not even one image fits into memory", "lower image_size") from None
             micro = min(micro * 2, batch)

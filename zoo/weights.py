@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from zoo.errors import ZooError
 from zoo.pixels import exclusive
 from zoo.run import cache_root
 from zoo.sources import WHERE, Found, Tensors
+
+# Classifiers that were trained on inner layers of a network and are no part of it afterwards.
+AUXILIARY = ("AuxLogits", "aux", "aux1", "aux2", "aux_head")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def build(backbone: Backbone, found: Found | None, classes: int, image_size: int
     if found is None:
         model = _create(backbone.name, image_size, num_classes=classes, **kwargs)
         head = head_parameters(model)
-        return Built(_start_head(model, head, backbone.head_init), "random initialisation", "nothing loaded", head)
+        return Built(_start_head(model, backbone.head_init), "random initialisation", "nothing loaded", head)
     overlay, own_head = _overlay(backbone.name, found, classes)
     with _recorded() as seen, exclusive(cache_root() / "weights.lock"):
         model = _create(
@@ -64,7 +67,7 @@ def build(backbone: Backbone, found: Found | None, classes: int, image_size: int
     # What the weights were read from must not stay with the model, nor go into an exported one.
     getattr(model, "pretrained_cfg", {}).pop("state_dict", None)
     if not own_head:
-        _start_head(model, head, backbone.head_init)
+        _start_head(model, backbone.head_init)
     return Built(model, found.source, report, head)
 
 
@@ -81,6 +84,11 @@ def _size_kwargs(name: str, image_size: int, grows: bool) -> dict[str, Any]:
 def _create(name: str, image_size: int, found: Found | None = None, **kwargs: Any) -> nn.Module:
     try:
         return timm.create_model(name, **kwargs)
+    except (LookupError, AttributeError) as error:
+        if found is None or found.tensors is None:
+            raise
+        # timm's filter for this architecture looks for what the file lacks.
+        raise ZooError(WHERE, f"{found.source} does not fit {name}: no {error}", "check backbone.name") from None
     except (TypeError, AssertionError, ValueError) as error:
         if "dynamic_img_size" in str(error):
             what = f"{name} cannot change its image size while training"
@@ -92,6 +100,11 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
     except RuntimeError as error:
         source = found.source if found else name
         shapes = re.findall(r"size mismatch for ([\w.]+)", str(error))
+        config = timm.get_pretrained_cfg(name) if found and found.source.startswith("hub") else None
+        native = config.input_size[-1] if config else image_size
+        if shapes and native != image_size:
+            what = f"{name} does not take {image_size} px: {len(shapes)} tensors of its weights are for {native} px"
+            raise ZooError("image_size", f"{what}, first {shapes[0]}", f"write image_size: {native}") from None
         if shapes:
             what = f"{source} does not fit {name}: {len(shapes)} shapes differ, first {shapes[0]}"
             raise ZooError(WHERE, what, "check backbone.name") from None
@@ -108,8 +121,7 @@ def _overlay(name: str, found: Found, classes: int) -> tuple[dict[str, Any], boo
     tensors = timm.models.clean_state_dict(found.tensors)
     if found.by_order:
         tensors = _renamed(tensors, reference, found, name)
-    prefix = _classifiers(name)[0]
-    weight = tensors.get(f"{prefix}.weight")
+    weight = next((tensors[key] for head in _classifiers(name)[:1] if (key := f"{head}.weight") in tensors), None)
     outputs = len(weight) if weight is not None else None
     # timm takes an empty state dict for none, and would go to the hub.
     if not tensors or (not any(key in reference for key in tensors) and not _filtered(name)):
@@ -164,9 +176,12 @@ def _account(model: nn.Module, head: tuple[str, ...], seen: list[Any], found: Fo
     names = list(model.state_dict())
     if not seen:
         return f"loaded by timm's own reader of {len(names)} tensors"
-    body = [name for name in names if own_head or name not in head]
+    # Some weights have neither a classifier nor the norm before it; some have an auxiliary classifier besides.
+    beside = {key.rpartition(".")[0].rpartition(".")[0] for key in head} - {""}
+    lacking = [] if own_head else [key for key in seen[-1].missing_keys if key not in head and _within(key, beside)]
+    body = [name for name in names if own_head or (name not in head and name not in lacking)]
     missing = [key for key in seen[-1].missing_keys if key in body]
-    unexpected = list(seen[-1].unexpected_keys)
+    unexpected = [key for key in seen[-1].unexpected_keys if not _within(key, AUXILIARY)]
     if missing or unexpected:
         what = f"{found.source} matches {len(body) - len(missing)} of {len(body)} tensors"
         if missing:
@@ -178,7 +193,16 @@ def _account(model: nn.Module, head: tuple[str, ...], seen: list[Any], found: Fo
     broken = [name for name in body if not torch.isfinite(state[name]).all()]
     if broken:
         raise ZooError(WHERE, f"{found.source} holds values that are not finite, first in {broken[0]}", "use other weights")
-    return f"{len(body)} of {len(body)} tensors" + (", its head too" if own_head else ", new head")
+    text = f"{len(body)} of {len(body)} tensors" + (", its head too" if own_head else ", new head")
+    if lacking:
+        text += f" with {', '.join(lacking)}"
+    auxiliary = len(seen[-1].unexpected_keys)
+    return text + (f", {auxiliary} tensors of an auxiliary head left out" if auxiliary else "")
+
+
+def _within(key: str, modules: Collection[str]) -> bool:
+    """Whether a tensor belongs to one of the modules."""
+    return any(key.startswith(f"{module}.") for module in modules)
 
 
 # ----------------------------------------------------------------------------------------- head
@@ -196,10 +220,7 @@ def head_parameters(model: nn.Module) -> tuple[str, ...]:
     Raises:
         ZooError: the architecture has no classifier.
     """
-    classifier = getattr(model, "get_classifier", None)
-    heads = classifier() if callable(classifier) else None
-    heads = heads if isinstance(heads, tuple | list) else (heads,)
-    own = {id(parameter) for head in heads if isinstance(head, nn.Module) for parameter in head.parameters()}
+    own = {id(parameter) for head in _heads(model) for parameter in head.parameters()}
     names = tuple(name for name, parameter in model.named_parameters() if id(parameter) in own)
     if not names:
         what = f"{type(model).__name__} has no last layer to train"
@@ -207,11 +228,27 @@ def head_parameters(model: nn.Module) -> tuple[str, ...]:
     return names
 
 
+def _heads(model: nn.Module) -> list[nn.Module]:
+    """What timm calls the classifiers: one or two modules, of one layer or of several (a norm, a hidden layer)."""
+    classifier = getattr(model, "get_classifier", None)
+    heads = classifier() if callable(classifier) else None
+    return [head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)]
+
+
+def output_layers(model: nn.Module) -> list[nn.Module]:
+    """The layer of each classifier that gives the logits: its last linear layer or convolution."""
+    found = []
+    for head in _heads(model):
+        layers = [module for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+        found += layers[-1:]
+    return found
+
+
 @torch.no_grad()
-def _start_head(model: nn.Module, head: tuple[str, ...], init: str) -> nn.Module:
-    if init != "default":
-        for name in head:
-            parameter = model.get_parameter(name)
+def _start_head(model: nn.Module, init: str) -> nn.Module:
+    """Start the layers that give the logits, and no norm or hidden layer before them: with those at zero nothing learns."""
+    for layer in output_layers(model) if init != "default" else ():
+        for parameter in layer.parameters():
             if init == "xavier" and parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
             else:

@@ -1,0 +1,89 @@
+"""An optimizer's state as tensors and plain values, by the names of the parameters.
+
+torch numbers parameters by their place in the groups, and options such as weight decay decide which group is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from zoo.errors import ZooError
+
+# What a recipe says of a group; the rest is the optimizer's own and part of its state (a step, in some).
+OPTIONS = ("params", "lr", "lr_scale", "weight_decay", "betas", "momentum")
+
+
+def pack(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All of an optimizer's state but its options.
+
+    Returns:
+        Tensors, and values that JSON can hold; where a tensor belongs stands its name.
+
+    Raises:
+        ZooError: it holds something else.
+    """
+    whole, names, tensors = optimizer.state_dict(), _names(optimizer, model), dict[str, Tensor]()
+    plain = {
+        "state": {names[index]: _encoded(state, names[index], tensors) for index, state in whole["state"].items()},
+        "groups": [
+            _encoded({key: value for key, value in group.items() if key not in OPTIONS}, f"group {number}", tensors)
+            for number, group in enumerate(whole["param_groups"])
+        ],
+        "more": {key: _encoded(value, key, tensors) for key, value in whole.items() if key not in ("state", "param_groups")},
+    }
+    return tensors, plain
+
+
+def unpack(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+    """Give an optimizer back the state that `pack` took, whatever groups its parameters are in now."""
+    groups = optimizer.state_dict()["param_groups"]
+    for number, group in enumerate(groups):
+        group |= _decoded(plain["groups"][min(number, len(plain["groups"]) - 1)], tensors)
+    state = {
+        index: _decoded(plain["state"][name], tensors)
+        for index, name in enumerate(_names(optimizer, model))
+        if name in plain["state"]
+    }
+    more = {key: _decoded(value, tensors) for key, value in plain["more"].items()}
+    optimizer.load_state_dict({"state": state, "param_groups": groups, **more})
+
+
+def _names(optimizer: Optimizer, model: nn.Module) -> list[str]:
+    """The parameters' names in the optimizer's order."""
+    name_of = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [name_of[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _encoded(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"dict": {key: _encoded(part, f"{name}|{key}", tensors) for key, part in value.items()}}
+    if isinstance(value, list | tuple):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_encoded(part, f"{name}|{number}", tensors) for number, part in enumerate(value)]}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ZooError("optim.name", f"it keeps a {type(value).__name__}, which a checkpoint cannot hold", "use another optimizer")
+
+
+def _decoded(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, held),) = value.items()
+    if kind == "tensor":
+        return tensors[held]
+    if kind == "dtype":
+        return getattr(torch, held)
+    if kind == "dict":
+        return {key: _decoded(part, tensors) for key, part in held.items()}
+    parts = [_decoded(part, tensors) for part in held]
+    return parts if kind == "list" else tuple(parts)
