@@ -11,7 +11,7 @@ import pytest
 from zoo import recipe
 from zoo.cli import _what, build_parser, main
 from zoo.errors import ZooError
-from zoo.launch import Launch, check, read
+from zoo.launch import Launch, _is_launcher, check, read
 from zoo.run import Console, Run, newest_unfinished
 
 
@@ -113,6 +113,20 @@ def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     with pytest.raises(ZooError, match=r"launch: --mixed_precision bf16, but train.precision is fp32"):
         check(loaded)
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    # As Accelerate writes them where nothing was asked for.
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
+    check(loaded)
+    for name, value in (("USE_FSDP", "true"), ("USE_DEEPSPEED", "true"), ("DYNAMO_BACKEND", "INDUCTOR")):
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(ZooError, match=rf"launch: ACCELERATE_{name}={value} is not supported"),
+        ):
+            patch.setenv(f"ACCELERATE_{name}", value)
+            check(loaded)
+    with pytest.raises(ZooError, match=r"output.track: comet_ml is not installed \(pip install comet_ml\)"):
+        check(recipe.load(Path("quickstart"), ["output.track=[comet_ml]"]))
 
 
 def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Path) -> None:
@@ -124,6 +138,34 @@ def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Pa
         (run.path / "checkpoints" / "step-00000001").mkdir(parents=True)
     runs[1].write_json("result.json", {})
     assert newest_unfinished(tmp_path, "a") == tmp_path / "a"
+
+
+def test_auto_takes_no_run_of_another_name(tmp_path: Path) -> None:
+    for folder, name in (("net", "net"), ("net-2", "net"), ("net-50", "net-50")):
+        (tmp_path / folder / "checkpoints/step-00000001").mkdir(parents=True)
+        (tmp_path / folder / "recipe.yaml").write_text(f"name: {name}\n")
+        os.utime(tmp_path / folder)
+    assert newest_unfinished(tmp_path, "net") == tmp_path / "net-2"
+    assert newest_unfinished(tmp_path, "net-50") == tmp_path / "net-50"
+
+
+@pytest.mark.parametrize(
+    ("command", "launcher"),
+    [
+        ("python\0/usr/bin/accelerate\0launch", True),
+        ("python\0-m\0torch.distributed.run\0x.py", True),
+        ("python\0/x/site-packages/accelerate/commands/launch.py", True),
+        ("bash\0run_accelerate.sh", False),
+        ("bash\0torchrun_all.sh", False),
+        ("python\0/home/accelerate-fan/start.py", False),
+    ],
+)
+def test_only_a_launcher_takes_its_processes_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, launcher: bool
+) -> None:
+    monkeypatch.setattr("zoo.launch.Path", lambda _: tmp_path / "cmdline")
+    (tmp_path / "cmdline").write_text(command)
+    assert _is_launcher(1) == launcher
 
 
 def test_an_output_root_that_is_a_file(tmp_path: Path) -> None:

@@ -172,6 +172,30 @@ def test_overrides_are_yaml_and_name_themselves(tmp_path: Path) -> None:
     assert mistakes(tmp_path, GOOD, "optim.lr") == ["command line: 'optim.lr': expected section.key=value (e.g. optim.lr=5.0e-4)"]
 
 
+def test_what_an_override_replaced_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    text = "backbone: {name: resnet18}\ndata:\n  kind: cifar10\n  root: x\noptim:\n  lr: 0.1\n"
+    assert mistakes(tmp_path, text, "optim={name: adamw, lr: fast}") == [
+        "optim.lr: expected a number, found 'fast' (e.g. 0.0005)"
+    ]
+    assert mistakes(tmp_path, text, "data.kind=folder") == ["data.root: missing (e.g. photos)"]
+    # What it did not touch is.
+    assert mistakes(tmp_path, text.replace("0.1", "fast"), "optim.name=sgd")[0].endswith(
+        "r:6: optim.lr: expected a number, found 'fast' (e.g. 0.0005)"
+    )
+
+
+def test_a_size_that_is_one_number_can_be_made_to_grow(tmp_path: Path) -> None:
+    size = load(tmp_path, GOOD + "image_size: 224\n", "image_size.end=256").image_size
+    assert (size.start, size.end) == (224, 256)
+
+
+@pytest.mark.parametrize("value", ["!!int ten", "!!float fast", "!!bool maybe", "!!int ''", "!!null x"])
+def test_a_tag_that_does_not_hold_is_one_line(tmp_path: Path, value: str) -> None:
+    (line,) = mistakes(tmp_path, GOOD, f"train.seed={value}")
+    assert line.startswith("train.seed: ")
+    assert line.endswith(f"is not what its tag '{value.partition(' ')[0]}' says (write plain values)")
+
+
 def test_another_kind_starts_its_section_anew(tmp_path: Path) -> None:
     text = "backbone: {name: resnet18}\ndata: {kind: folder, root: x, test_fraction: 0.5}\n"
     found = load(tmp_path, text, "data.kind=synthetic", "data.classes=3")
@@ -274,6 +298,20 @@ def test_rules_across_sections_are_all_told(tmp_path: Path) -> None:
     assert mistakes(tmp_path, GOOD, "eval.select_by=last", "train.patience=2")[0].startswith(
         "train.patience: needs a metric of val"
     )
+
+
+def test_sizes_in_between_are_multiples_whatever_the_first(tmp_path: Path) -> None:
+    size = load(tmp_path, GOOD, "image_size={start: 50, end: 100}").image_size
+    assert size.sizes() == [50, 64, 80, 96, 100]
+    assert {size.at(step, 100) for step in range(100)} == {*size.sizes()}
+
+
+@pytest.mark.parametrize("side", [0, -1, 7, 5000])
+def test_a_store_has_a_sensible_side(tmp_path: Path, side: int) -> None:
+    text = "backbone: {name: resnet18}\ndata: {kind: folder, root: x}\n"
+    assert mistakes(tmp_path, text, f"data.store_size={side}") == [
+        f"data.store_size: must be >= 8 and <= 4096, found {side} (or write auto)"
+    ]
 
 
 def test_sizes_grow_in_multiples_and_end_at_the_end(tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_two_classes_have_a_top_five() -> None:
     assert METRICS["top5"](torch.zeros(3, 2), torch.tensor([0, 1, 1])) == 1.0
 
 
+def test_logits_that_are_not_finite_are_scored_as_not_a_number() -> None:
+    logits = torch.tensor([[1.0, float("nan")], [2.0, 0.0]])
+    scores = {name: metric(logits, torch.tensor([0, 0])) for name, metric in METRICS.items()}
+    assert math.isnan(scores["loss"])
+    assert math.isnan(scores["ece"])
+
+
 def test_a_value_that_is_not_a_number_is_never_best() -> None:
     values = [float("nan"), 0.5, 0.7, 0.6]
     assert max(values, key=lambda value: merit("val.accuracy", value)) == 0.7

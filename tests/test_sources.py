@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import http.server
+import os
 import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +24,7 @@ from safetensors.torch import save_file
 from tensors import NAME, fresh, refused, same, saved
 
 from zoo import backbone, batches, data, local, resample, sources, weights
+from zoo.errors import StorageError, ZooError
 
 # ------------------------------------------------------------------------------------- packages
 
@@ -125,6 +132,71 @@ def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeyp
     assert ("HF_HUB_OFFLINE is set" in line) == (network == "offline by choice")
 
 
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A hub that serves the files of a folder, as huggingface.co does, and an empty cache."""
+    served = tmp_path / "served"
+    served.mkdir()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            file = served / self.path.rpartition("/")[2]
+            self.send_response(200 if file.is_file() else 404)
+            content = file.read_bytes() if file.is_file() else b""
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            if not content:
+                self.send_header("X-Error-Code", "EntryNotFound")
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        address = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        yield served
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_weights_are_downloaded_from_the_hub_once(hub: Path, name: str) -> None:
+    tensors = fresh()
+    save_file(tensors, hub / name) if name.endswith("tensors") else torch.save(tensors, hub / name)
+    made = weights.build(backbone.Backbone(name=NAME), backbone.Auto().find(NAME), 10, 32)
+    assert made.source == "hub timm/test_resnet.r160_in1k"
+    assert same(made.model, tensors, made.head)
+    (hub / name).unlink()
+    assert backbone.Auto().find(NAME).source == "hub cache timm/test_resnet.r160_in1k"
+
+
+def test_a_hub_that_breaks_off_or_has_no_weights_is_one_line(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refused(lambda: backbone.Auto().find(NAME))
+    assert line.startswith("backbone.weights: timm/test_resnet.r160_in1k on the hub holds none of model.safetensors, ")
+    save_file(fresh(), hub / "model.safetensors")
+
+    def broken(number: int) -> Callable[..., str]:
+        def download(*_: object) -> str:
+            raise OSError(number, os.strerror(number))
+
+        return download
+
+    for number, kind in ((errno.EACCES, ZooError), (errno.ENOSPC, StorageError)):
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", broken(number))
+        with pytest.raises(kind, match=os.strerror(number)):
+            backbone.Auto().find(NAME)
+
+
 def test_a_backbone_without_pretrained_weights() -> None:
     line = refused(lambda: backbone.Auto().find("vit_base_patch32_plus_256"))
     assert line.startswith("backbone.weights: timm has no pretrained weights for vit_base_patch32_plus_256")
@@ -153,8 +225,10 @@ def test_torchvision_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no route")))
     line = refused(lambda: sources.from_torchvision("ResNet18_Weights.IMAGENET1K_V1"))
     assert "cannot be downloaded: no route (put https://download.pytorch.org/models/resnet18-f37072fd.pth there)" in line
-    for name in ("ResNet18_Weights.V9", "NoNet_Weights.X", "os.system"):
+    for name in ("ResNet18_Weights.V9", "NoNet_Weights.X", "os.system", "resnet18.IMAGENET1K_V1"):
         assert refused(lambda name=name: sources.from_torchvision(name)).startswith("backbone.weights.name: ")
+    line = refused(lambda: sources.from_torchvision("ResNet18_Weights.V9"))
+    assert "torchvision has no weights 'ResNet18_Weights.V9' (e.g. ResNet18_Weights." in line
     assert torchvision.models.list_models()
 
 

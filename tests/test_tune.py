@@ -47,3 +47,31 @@ def test_parts_that_keep_too_much_are_not_tried(
 ) -> None:
     monkeypatch.setattr(tune, "_kept_bytes", lambda *_: kept)
     assert list(tune._race_parts(folded(), 32, batch, CPU, ("fp32", False))) == parts
+
+
+class Moody(torch.nn.Module):
+    """A network that overflows in one precision, or has no room for many images."""
+
+    def __init__(self, *, overflows: bool = False, room: int = 1000) -> None:
+        super().__init__()
+        self.layer, self.overflows, self.room = torch.nn.Conv2d(3, 4, 3), overflows, room
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if len(images) > self.room and torch.is_autocast_enabled("cpu"):
+            raise torch.OutOfMemoryError("no room")
+        logits = self.layer(images).mean((2, 3))
+        return logits * (float("inf") if self.overflows and torch.is_autocast_enabled("cpu") else 1)
+
+
+@pytest.mark.parametrize("network", [Moody(overflows=True), Moody(room=12), Moody(room=2)])
+def test_what_overflows_or_has_no_room_is_not_chosen(network: Moody) -> None:
+    speeds = tune.race(network, 16, 16, CPU, [("bf16", False), ("fp32", False)])
+    assert speeds["bf16", False] == 0
+    assert tune.fastest(speeds) == ("fp32", False)
+
+
+def test_where_nothing_is_finite_the_first_is_taken() -> None:
+    network = Moody()
+    torch.nn.init.constant_(network.layer.weight, float("nan"))
+    candidates = [("fp32", True), ("fp32", False)]
+    assert tune.fastest(tune.race(network, 16, 16, CPU, candidates)) == candidates[0]

@@ -151,6 +151,43 @@ def test_a_new_head_starts_as_asked(tmp_path: Path, kind: str) -> None:
     assert float(head("default")[0].std()) != pytest.approx(float(weight.std()), rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["levit_128s", "crossvit_tiny_240", "repvit_m1"])
+def test_a_head_of_several_layers_learns_from_zero(name: str) -> None:
+    """A norm at zero before a layer at zero would stay there, and the backbone with them."""
+    size = 240 if "240" in name else 224
+    model = weights.build(backbone.Backbone(name=name, weights=backbone.Random(), head_init="zero"), None, 5, size).model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    images = torch.randn(2, 3, size, size)
+    for _ in range(2):
+        logits = model(images)
+        loss = nn.functional.cross_entropy(logits[0] if isinstance(logits, tuple) else logits, torch.tensor([0, 1]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(layer.weight.any() for layer in weights.output_layers(model))
+    stem = next(model.parameters())
+    assert stem.grad is not None
+    assert stem.grad.any()
+
+
+def test_weights_without_the_heads_norm_and_with_an_auxiliary_head(tmp_path: Path) -> None:
+    tensors = fresh("convnext_atto")
+    body = {key: tensor for key, tensor in tensors.items() if not key.startswith("head.")}
+    made = built(saved(body | {"AuxLogits.fc.weight": torch.zeros(1)}, tmp_path / "w.pth"), "convnext_atto")
+    assert made.report == (
+        f"{len(body)} of {len(body)} tensors, new head with head.norm.weight, head.norm.bias, 1 tensors of an auxiliary head left out"
+    )
+    assert same(made.model, body)
+
+
+def test_a_file_of_another_architecture_is_one_line_where_timm_looks_into_it(tmp_path: Path) -> None:
+    path = saved(fresh("test_resnet"), tmp_path / "w.pth")
+    for name in ("convnext_atto", "edgenext_xx_small", "poolformer_s12"):
+        line = refused(lambda name=name: built(path, name))
+        assert line.startswith(f"backbone.weights: file {path} ")
+        assert line.endswith(")")
+
+
 def test_a_head_that_came_along_is_not_started_anew(tmp_path: Path) -> None:
     tensors = fresh(classes=4)
     assert same(built(saved(tensors, tmp_path / "w.pth"), classes=4, head_init="zero").model, tensors)

@@ -236,12 +236,9 @@ def _heads(model: nn.Module) -> list[nn.Module]:
 
 
 def output_layers(model: nn.Module) -> list[nn.Module]:
-    """The layer of each classifier that gives the logits: its last linear layer or convolution."""
-    found = []
-    for head in _heads(model):
-        layers = [module for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-        found += layers[-1:]
-    return found
+    """The layers of the classifiers that give logits: linear ones or convolutions, with an output for each class."""
+    layers = [module for head in _heads(model) for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return [layer for layer in layers if len(layer.weight) == model.num_classes]
 
 
 @torch.no_grad()
