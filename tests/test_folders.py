@@ -68,9 +68,14 @@ def test_what_systems_leave_is_no_class_and_no_image(image_folder: Draw, left: s
 def test_images_of_a_kind_that_is_not_read_are_not_left_out_silently(image_folder: Draw) -> None:
     root = image_folder(PAIR)
     (root / "a/x.cr2").write_bytes(b"1")
+    (root / "a/notes.txt").write_bytes(b"1")
     assert refused(root) == (
         "data.root: 1 image of a kind that is not read, first: ROOT/a/x.cr2 (convert to JPEG or PNG, or remove them)"
     )
+    (root / "a/x.cr2").unlink()
+    (root / "c").mkdir()
+    (root / "c/x.dng").write_bytes(b"1")
+    assert "1 image of a kind that is not read, first: ROOT/c/x.dng" in refused(root)
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,11 +77,7 @@ def _scan(root: Path) -> Tree:
         ]
         for split, path in found.items()
     }
-    unread = [path for path in ignored if path.lower().endswith(UNREAD)]
-    if unread:
-        count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
-        todo = "pip install pillow-heif" if unread[0].lower().endswith((".heic", ".heif")) else "convert to JPEG or PNG"
-        raise ZooError("data.root", f"{count}, first: {shown(unread[0])}", f"{todo}, or remove them")
+    _check_kinds(ignored)
     if "all" in found:
         _check_nesting(classes, parts["all"], root)
     if ignored:
@@ -109,6 +105,15 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
         listed = ", ".join(sorted(path.name for path in folders))
         raise ZooError("data.root", f"no folder train in {root}, but {listed}", "expected ROOT/train/CLASS/IMAGE")
     return {"all": root}, []
+
+
+def _check_kinds(ignored: list[str]) -> None:
+    """See that no photographs are among the files that are left out."""
+    unread = [path for path in ignored if path.lower().endswith(UNREAD)]
+    if unread:
+        count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
+        todo = "pip install pillow-heif" if unread[0].lower().endswith((".heic", ".heif")) else "convert to JPEG or PNG"
+        raise ZooError("data.root", f"{count}, first: {shown(unread[0])}", f"{todo}, or remove them")
 
 
 def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path) -> None:
@@ -175,6 +180,7 @@ def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
             else:
                 ignored.append(entry.path)
     if not images:
+        _check_kinds(ignored)
         raise ZooError("data.root", f"class '{folder.name}' has no images in {folder}", "add some or remove the folder")
     return sorted(images)
 
