@@ -2,7 +2,8 @@
 
     python scripts/compare_bench.py timm                    images/s beside the timed loops of timm's benchmark.py
     python scripts/compare_bench.py auto                    what `auto` chose beside every precision and layout in full
-    python scripts/compare_bench.py repeat --rounds 21      how many repeats' medians lie in the first one's spread
+    python scripts/compare_bench.py repeat --rounds 21      how many repeats' medians lie in the first one's spread, beside
+                                                            the same of plain matrix products
     python scripts/compare_bench.py order                   models measured first, last and alone
 
 Everything is fp32 with the default layout but for `auto`. The contenders take turns, each in a process of its own, but for
@@ -160,16 +161,45 @@ def compare_auto(options: argparse.Namespace) -> None:
 
 
 def compare_repeat(options: argparse.Namespace) -> None:
-    """How many of the later rounds' medians lie between the first one's percentiles."""
+    """How many of the later rounds' medians lie between the first one's percentiles, beside a control that is not ours.
+
+    The control, plain matrix products timed before each round and summed up in the same way, says how far the machine itself
+    keeps its speed from one round to the next.
+    """
     for model in options.models:
-        rows = [bench(options, [model], *DEFAULT)[model] for _ in range(options.rounds)]
+        rows, controls = [], []
+        for _ in range(options.rounds):
+            controls.append(_control())
+            rows.append(bench(options, [model], *DEFAULT)[model])
         for mode in MODES:
             column = f"{mode}_samples_per_sec"
-            low, high = rows[0][f"{column}_p10"], rows[0][f"{column}_p90"]
-            medians = [row[column] for row in rows[1:]]
-            inside = sum(low <= median <= high for median in medians)
-            shown = ", ".join(f"{median:.1f}" for median in medians)
-            print(f"{model:<24} {mode:<6} {inside} of {len(medians)} within {low:.1f}-{high:.1f}: {shown}", flush=True)
+            _say_repeats(model, mode, [(row[f"{column}_p10"], row[column], row[f"{column}_p90"]) for row in rows])
+        _say_repeats("matrix products", "", controls)
+
+
+def _control(seconds: float = 5.0) -> tuple[float, float, float]:
+    """GFLOP/s of plain matrix products in a process of their own: 10th percentile, median, 90th."""
+    code = (
+        "import json, time, torch\n"
+        "side, found, started = 1024, [], time.perf_counter()\n"
+        "left = torch.ones(side, side)\n"
+        f"while time.perf_counter() - started < {seconds}:\n"
+        "    before = time.perf_counter()\n"
+        "    for _ in range(4): torch.mm(left, left)\n"
+        "    found.append(4 * 2 * side**3 / (time.perf_counter() - before) / 1e9)\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    tenths = statistics.quantiles(json.loads(done.stdout), n=10)
+    return tenths[0], tenths[4], tenths[8]
+
+
+def _say_repeats(name: str, mode: str, rounds: list[tuple[float, float, float]]) -> None:
+    low, _, high = rounds[0]
+    medians = [median for _, median, _ in rounds[1:]]
+    inside = sum(low <= median <= high for median in medians)
+    shown = ", ".join(f"{median:.1f}" for median in medians)
+    print(f"{name:<24} {mode:<6} {inside} of {len(medians)} within {low:.1f}-{high:.1f}: {shown}", flush=True)
 
 
 def compare_order(options: argparse.Namespace) -> None:

@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +11,12 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from benches import rows
 
 from zoo import bench, benchcompare, benchplot, benchrows, catalog, isolate
 from zoo.cli import main
 from zoo.errors import ZooError
+from zoo.run import Run
 
 ROOT = Path(__file__).parent.parent
 Say = Callable[[dict[str, Any]], None]
@@ -73,10 +73,6 @@ FIGURES = {
 def run(models: list[str], out: Path | None, **more: Any) -> int:
     chosen = more.pop("chosen", bench.Settings(batch_size=8))
     return bench.run(models, chosen, out=out, target="test_bench", **more)
-
-
-def rows(folder: Path) -> dict[str, dict[str, Any]]:
-    return {row["model"]: row for row in json.loads((folder / "results.json").read_text())}
 
 
 # --------------------------------------------------------------------------- robust
@@ -156,6 +152,18 @@ def test_an_interrupted_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     # Finished: the next is a new one.
     assert run(["resnet18"], None) == 0
     assert list(rows(Path("runs/bench-2"))) == ["resnet18"]
+
+
+def test_two_benchmarks_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["resnet18"], None) == 0
+    state = json.loads((tmp_path / "runs/bench" / bench.STATE).read_text())
+    (tmp_path / "runs/bench" / bench.STATE).write_text(json.dumps(state | {"finished": False}))
+    with Run(Path("runs/bench")).held():
+        assert run(["resnet18"], None) == 0
+        assert Path("runs/bench-2").is_dir()
+        with pytest.raises(ZooError, match=r"^--out: runs/bench in use by pid \d+ on "):
+            run(["resnet18"], Path("runs/bench"))
 
 
 def test_rows_of_other_settings_or_hardware_are_not_taken_over(tmp_path: Path) -> None:
@@ -297,100 +305,3 @@ def test_known_accuracies_get_a_panel(tmp_path: Path) -> None:
             "against top-1; named: no other model here is both more accurate and faster"
             in (tmp_path / "throughput.svg").read_text()
         ) == panel
-
-
-# --------------------------------------------------------------------- real models
-
-TINY = ["--image-size", "64", "--batch-size", "4", "--steps", "3", "--threads", "1", "--precision", "fp32"]
-
-
-def test_a_real_model_is_measured(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
-    root = image_folder({"train/cat": 6, "train/dog": 6})
-    out = tmp_path / "out"
-    arguments = ["test_resnet", "test_vit", *TINY, "--data", str(root), "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "scripts/benchmark.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    found = rows(out)
-    assert {row["status"] for row in found.values()} == {"ok"}
-    row = found["test_resnet"]
-    assert row["param_count"] == 0.47
-    assert 0 < row["gmacs"] < 0.1
-    for mode in ("infer", "train"):
-        assert row[f"{mode}_steps"] == 3
-        assert row[f"{mode}_batch_size"] == 4
-        assert row[f"{mode}_img_size"] == 64
-        assert row[f"{mode}_samples_per_sec"] == pytest.approx(4000 / row[f"{mode}_step_time"], rel=0.01)
-        assert row[f"{mode}_samples_per_sec_p10"] <= row[f"{mode}_samples_per_sec"] <= row[f"{mode}_samples_per_sec_p90"]
-        assert 0 < row[f"{mode}_peak_share"] < 1.5
-        assert 0 <= row[f"{mode}_data_share"] <= 1
-        assert row[f"{mode}_end_to_end_samples_per_sec"] < row[f"{mode}_data_samples_per_sec"]
-    assert row["verdict"] in ("model-bound", "data-bound")
-    assert row["overhead_seconds"] < 30
-    assert (out / "throughput.svg").is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.environ.get("ZOO_FAULTS") != "all", reason="takes five minutes; ZOO_FAULTS=all runs it")
-def test_fifty_models_and_one_of_each_misfortune(tmp_path: Path) -> None:
-    small = ["test_resnet", "test_vit", "test_efficientnet", "mobilenetv3_*", "lcnet_*", "tinynet_*", "mnasnet_*", "regnet?_00?"]
-    models = bench.expand([*small, "efficientnet_lite?", "ghostnet_*", "resnet1*"])[:47]
-    killed = "resnet26"
-    command = [*models[:10], "no_such_model", *models[10:20], "vit_gigantic_patch14_224", *models[20:30], killed, *models[30:]]
-    assert len(command) == 50
-    arguments = ["--image-size", "64", "--batch-size", "2", "--steps", "2", "--precision", "fp32", "--channels-last", "off"]
-    # Less address space than the large model's weights take.
-    limit = ["bash", "-c", 'ulimit -v 6000000; exec "$@"', "-"]
-    process = subprocess.Popen(
-        [*limit, sys.executable, "-m", "zoo", "bench", *command, *arguments, "--out", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and not _kill(f"zoo {killed}"):
-        time.sleep(0.01)
-    output, _ = process.communicate(timeout=1200)
-    found = rows(tmp_path)
-    status = {name: row["status"] for name, row in found.items()}
-    assert process.returncode == 1, output
-    assert list(found) == command
-    assert status["no_such_model"] == "unknown"
-    assert status["vit_gigantic_patch14_224"] == "oom"
-    assert status[killed] == "killed"
-    assert sum(value == "ok" for value in status.values()) == 47, status
-
-
-def _kill(title: str) -> bool:
-    """Kill the process that measures, once it is there."""
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        try:
-            if path.read_text().strip() == title[:15]:
-                os.kill(int(path.parent.name), signal.SIGKILL)
-                return True
-        except OSError:
-            continue
-    return False
-
-
-@pytest.mark.slow
-def test_processes_share_the_work_for_real(tmp_path: Path) -> None:
-    arguments = ["test_resnet", *TINY, "--processes", "1,2", "--out", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, "-m", "zoo", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    found = json.loads((tmp_path / "results.json").read_text())
-    assert [row["processes"] for row in found] == [1, 2]
-    assert 0.1 < found[1]["efficiency"] < 2
-
-
-@pytest.mark.slow
-def test_launchers_start_it_too(tmp_path: Path) -> None:
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true"}
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    command = [*launcher, "scripts/benchmark.py", "test_resnet", *TINY, "--mode", "infer", "--out", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert [row["processes"] for row in json.loads((tmp_path / "results.json").read_text())] == [2]

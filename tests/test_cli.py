@@ -155,6 +155,8 @@ def test_auto_takes_no_run_of_another_name(tmp_path: Path) -> None:
         ("python\0/usr/bin/accelerate\0launch", True),
         ("python\0-m\0torch.distributed.run\0x.py", True),
         ("python\0/x/site-packages/accelerate/commands/launch.py", True),
+        ("python\0/venv/bin/accelerate-launch\0scripts/train.py", True),
+        ("python\0-u\0-X\0dev\0-m\0torch.distributed.run\0x.py", True),
         ("bash\0run_accelerate.sh", False),
         ("bash\0torchrun_all.sh", False),
         ("python\0/home/accelerate-fan/start.py", False),

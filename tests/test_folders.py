@@ -29,7 +29,8 @@ def within(*names: str) -> dict[str, int]:
 def test_splits_by_other_names(image_folder: Draw, names: tuple[str, ...]) -> None:
     found = load(image_folder(within(*names)))
     assert found.classes == ("a", "b")
-    assert len(found.train) == 6 if len(names) == 3 else 4
+    # Without one, val is cut from train.
+    assert len(found.train) == (6 if len(names) == 3 else 4)
     assert found.test is not None
     assert len(found.test) == 6
 
@@ -48,10 +49,12 @@ def test_splits_are_not_taken_for_classes(image_folder: Draw) -> None:
     line = refused(image_folder(within("part1", "part2")))
     assert line == (
         "data.root: part1 and part2 hold folders of the same names (a, b) "
-        "(name them train, val and test if they are splits, or point data.root at one of them)"
+        "(name them train, val and test, or if they are classes, move them to ROOT/train)"
     )
+    assert refused(image_folder(within("validation", "testing"), root="two")).startswith("data.root: no folder train in ROOT")
     # A class may be kept in folders, such as one for each camera.
-    assert load(image_folder({"a/left": 3, "b/left": 3}, root="one")).classes == ("a", "b")
+    cameras = {f"{label}/{camera}": 3 for label in "ab" for camera in ("left", "right")}
+    assert load(image_folder(cameras, root="one")).classes == ("a", "b")
 
 
 def test_two_folders_of_one_split_are_told(image_folder: Draw) -> None:
@@ -116,7 +119,7 @@ def test_pixels_survive_damaged_exif_and_hidden_colours_do_not_show(tmp_path: Pa
     from zoo.decode import open_rgb
 
     upright = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    # An orientation that can be read, beside an entry that cannot be written again; and no EXIF at all behind the name.
+    # No EXIF at all behind the name.
     for name, exif in (("bad.png", b"Exif\0\0nonsense"), ("none.png", b"II*\0\x08\0\0\0\xff\xff")):
         upright.save(tmp_path / name, exif=exif)
         assert np.array_equal(np.asarray(open_rgb(tmp_path / name)), np.asarray(upright))

@@ -70,7 +70,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], tup
         picture.save(root / name / file, quality=95)
 
     def load(size: int, kernel: str) -> tuple[Splits, list[Image.Image]]:
-        found = data.Folder(root=Path(root), val_fraction=0.0, test_fraction=0.0).load(0, size, kernel, quiet=True)
+        found = data.Folder(root=Path(root), val_fraction=0.0, test_fraction=0.0).load(0, size, kernel)
         opened = [Image.open(root / name / file).convert("RGB") for name, file in sorted(pictures)]
         return found, opened
 

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
-from zoo import batches, job, recipe, saving
+from zoo import batches, job, launch, prepare, recipe, saving
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.step import losses, train_step
 from zoo.train import shares
@@ -95,11 +95,13 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize("stop_after", [2, 8, 11])
-@pytest.mark.parametrize("norm", ["train", "frozen"])
+@pytest.mark.parametrize(
+    "norm", ["train", "frozen", "train train.channels_last=true", "train optim.name=sgd train.channels_last=true"]
+)
 def test_a_run_that_goes_on_equals_one_that_never_stopped(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, norm: str
 ) -> None:
-    overrides = [*EVERYTHING, f"finetune.batch_norm={norm}", "output.checkpoint_every=1 step"]
+    overrides = [*EVERYTHING, *f"finetune.batch_norm={norm}".split(), "output.checkpoint_every=1 step"]
     whole, _ = run(tiny, *overrides)
     save = saving.Saver.save
 
@@ -219,6 +221,74 @@ def test_with_a_scaler_gradients_may_overflow_and_losses_may_not() -> None:
         assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
     step(1.0, None)
     assert not torch.equal(next(model.parameters()), before[0])
+
+
+def test_where_patience_ends_a_run_it_is_saved(tiny: Path) -> None:
+    overrides = ["train.epochs=30", "train.patience=1", "optim.lr=1.0e-6", "output.checkpoint_every=30 epochs"]
+    folder, result = run(tiny, *overrides)
+    assert result["epochs"] < 30
+    assert (folder / f"checkpoints/step-{result['steps']:08d}").is_dir()
+
+
+def test_a_done_run_that_gets_more_to_do_is_not_done(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _ = run(tiny, "train.epochs=1")
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(saving.Saver, "after_step", lambda *_: (_ for _ in ()).throw(Stopped))
+        job.train(recipe.load(tiny, ["train.epochs=2"]), folder, allow_change=True)
+    assert not (folder / "result.json").exists()
+
+
+def test_after_a_damaged_checkpoint_new_ones_are_kept(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ["output.checkpoint_every=5 steps", "output.keep_last=2", "train.epochs=1"]
+    save = saving.Saver.save
+
+    def save_and_stop_at(last: int) -> Any:
+        def stopping(self: saving.Saver, progress: Any) -> None:
+            save(self, progress)
+            if progress.step == last:
+                raise Stopped
+
+        return stopping
+
+    for last, damaged, kept in ((15, 15, [10, 15]), (11, None, [10, 11])):
+        with monkeypatch.context() as patch, pytest.raises(Stopped):
+            patch.setattr(saving.Saver, "save", save_and_stop_at(last))
+            if last == 11:
+                patch.setattr(saving, "stopping", lambda _: True)
+            run(tiny, *overrides, resume=tiny.parent / "runs/tiny" if last == 11 else None)
+        found = sorted((tiny.parent / "runs/tiny/checkpoints").glob("step-*"))
+        assert [int(path.name[5:]) for path in found] == kept
+        if damaged:
+            (found[-1] / "model.safetensors").write_bytes(b"")
+
+
+def test_the_recipe_may_say_what_a_run_measured_when_it_began(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    resumed = {"choice": {"precision": "bf16", "channels_last": True, "accumulate": 2}, "began": {"processes": 4}}
+
+    def choice(processes: int, *overrides: str) -> tuple[str, bool, int]:
+        loaded = recipe.load(tiny, ["train.precision=auto", "train.channels_last=auto", *overrides])
+        found = prepare._as_it_began(loaded, resumed, launch.Launch(0, 0, processes, processes))
+        return found.precision, found.channels_last, found.accumulate
+
+    assert choice(4) == ("bf16", True, 2)
+    assert choice(1) == ("bf16", True, 8)
+    assert choice(8) == ("bf16", True, 1)
+    assert choice(1, "train.precision=fp32", "train.accumulate=3") == ("fp32", True, 3)
+    resumed["choice"]["precision"] = "fp16"
+    with pytest.raises(ZooError, match=r"--resume: the run began with fp16, which needs a GPU"):
+        choice(1)
+
+
+def test_rare_classes_are_not_taught_by_smoothing() -> None:
+    weights, clear = torch.tensor([0.5, 10.0]), torch.tensor([[4.0, -4.0]], requires_grad=True)
+    loss = losses(clear, torch.tensor([0]), 0.1, weights)
+    assert torch.allclose(loss, 0.5 * losses(clear, torch.tensor([0]), 0.1, None))
+    (gradient,) = torch.autograd.grad(loss.sum(), clear)
+    # Beyond the smoothed target, which is 0.95: back towards it, and no further, whatever the weights.
+    assert torch.allclose(gradient[0, 0], 0.5 * (clear.softmax(1)[0, 0] - 0.95).detach(), atol=1e-6)
+    mixed = losses(clear, torch.tensor([[0.25, 0.75]]), 0.0, weights)
+    assert torch.allclose(mixed, (0.25 * 0.5 + 0.75 * 10) * losses(clear, torch.tensor([[0.25, 0.75]]), 0.0, None))
 
 
 def test_patience_ends_a_run_and_the_best_weights_are_saved(tiny: Path) -> None:

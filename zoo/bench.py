@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import sys
 import time
@@ -203,10 +204,11 @@ def run(
     folder = _folder(out, state)
     benchmark = Benchmark(folder, chosen, hardware, files, timeout, target)
     tasks = [(model, number) for model in models for number in processes]
-    Run(folder).write_json(STATE, state | {"finished": False})
-    benchmark.run(tasks)
-    Run(folder).write_json(STATE, state | {"finished": True})
-    return benchmark.finish(tasks)
+    with Run(folder).held("--out"):
+        Run(folder).write_json(STATE, state | {"finished": False})
+        benchmark.run(tasks)
+        Run(folder).write_json(STATE, state | {"finished": True})
+        return benchmark.finish(tasks)
 
 
 def _hardware(chosen: Settings, target: str) -> dict[str, Any]:
@@ -245,7 +247,9 @@ def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
         for path in sorted(root.glob("bench*")):
             known = _state(path)
             if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
-                return path
+                # One that is being measured at this moment is not gone on with.
+                with contextlib.suppress(ZooError), Run(path).held():
+                    return path
         return Run.create(root, "bench").path
     folder = out.expanduser()
     try:

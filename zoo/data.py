@@ -52,7 +52,7 @@ class Cifar10(_Torchvision):
 
     kind: Literal["cifar10"] = "cifar10"
 
-    def load(self, seed: int, image_size: int, interpolation: str, *, quiet: bool = False) -> Splits:
+    def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; downloads the archive on first use."""
         return self.download("CIFAR10", seed)
 
@@ -62,7 +62,7 @@ class Cifar100(_Torchvision):
 
     kind: Literal["cifar100"] = "cifar100"
 
-    def load(self, seed: int, image_size: int, interpolation: str, *, quiet: bool = False) -> Splits:
+    def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; downloads the archive on first use."""
         return self.download("CIFAR100", seed)
 
@@ -72,7 +72,7 @@ class FashionMnist(_Torchvision):
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
 
-    def load(self, seed: int, image_size: int, interpolation: str, *, quiet: bool = False) -> Splits:
+    def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; downloads the archive on first use."""
         return self.download("FashionMNIST", seed)
 
@@ -96,7 +96,7 @@ class Folder(_Common):
             raise ValueError(f"must be >= 8 and <= 4096, found {value} (or write auto)")
         return value
 
-    def load(self, seed: int, image_size: int, interpolation: str, *, quiet: bool = False) -> Splits:
+    def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; decodes the images on first use."""
         from zoo import splits
 
@@ -105,7 +105,6 @@ class Folder(_Common):
             store_size=self.store_size if isinstance(self.store_size, int) else None,
             image_size=image_size,
             test_fraction=self.test_fraction,
-            quiet=quiet,
         )
         made = splits.arrange(
             classes, sets["train"], sets.get("test"), val=sets.get("val"), **self.limits(), seed=seed, notes=notes
@@ -119,7 +118,7 @@ class Digits(_Common):
     kind: Literal["digits"] = "digits"
     test_fraction: float = Field(default=0.2, gt=0, lt=1, description="Share of the images kept back as the test set.")
 
-    def load(self, seed: int, image_size: int, interpolation: str, *, quiet: bool = False) -> Splits:
+    def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; needs scikit-learn, no network."""
         from zoo import splits
 
@@ -135,7 +134,7 @@ class Synthetic(_Common):
     test_images: int = Field(default=160, ge=1, description="Number of test images.")
     size: int = Field(default=32, ge=4, description="Side of the images in pixels.")
 
-    def load(self, seed: int, image_size: int, interpolation: str, *, quiet: bool = False) -> Splits:
+    def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; drawn from a seed of their own, the same in every run."""
         from zoo import splits
 

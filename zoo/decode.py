@@ -22,7 +22,7 @@ from PIL import Image, ImageFile, features
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 # Photographs that nothing here reads, but for those that a plug-in or Pillow's build takes.
 UNREAD = (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf")
-if features.check("avif"):
+if "avif" in features.modules and features.check("avif"):
     EXTENSIONS += (".avif",)
 with contextlib.suppress(ImportError):
     from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from zoo.errors import ZooError
 SPLITS = ("train", "val", "test")
 # Other usual names of the same split, where there is a train folder; upper case or lower.
 ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+# Names of parts of a data set.
+PART = re.compile(r"(part|fold|split|set|batch|chunk|source|site)[-_ ]?\w{1,3}", re.IGNORECASE)
 # What systems leave among images; hidden files and folders are left out too.
 LEFT_BY_SYSTEMS = ("@eaDir", "__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN")
 # Crops show at least this share of an image's side at evaluation; the store keeps the pixels for it.
@@ -64,7 +67,7 @@ def _scan(root: Path) -> Tree:
     classes = names[first]
     _check_classes(classes, found[first])
     ignored: list[str] = []
-    notes = [f"not used: {', '.join(unused)}, beside train"] if unused else []
+    notes = [f"not used: {', '.join(map(shown, unused))}, beside train"] if unused else []
     for split in found:
         for extra in sorted(set(names[split]) - set(classes)):
             raise ZooError("data.root", f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
@@ -95,16 +98,22 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
         name = path.name.casefold()
         top.setdefault(ALIASES.get(name, name), []).append(path)
     found = {name: top[name][0] for name in SPLITS if name in top}
-    unused = [path.name for path in folders if ALIASES.get(path.name.casefold(), path.name.casefold()) not in SPLITS]
-    if "train" in found and (_folders(found["train"], root) or not unused):
+    unused = [path.name for name, paths in top.items() if name not in SPLITS for path in paths]
+    if "train" in found and not (unused and _is_class(found["train"], root)):
         for first, *others in (top[name] for name in found):
             if others:
                 raise ZooError("data.root", f"{first} and {others[0]} are the same split", "keep one")
         return found, unused
-    if "train" not in found and {path.name for path in folders} & {*SPLITS}:
+    if "train" not in found and ({path.name for path in folders} & {*SPLITS} or (folders and not unused)):
         listed = ", ".join(sorted(path.name for path in folders))
         raise ZooError("data.root", f"no folder train in {root}, but {listed}", "expected ROOT/train/CLASS/IMAGE")
     return {"all": root}, []
+
+
+def _is_class(folder: Path, root: Path) -> bool:
+    """Whether a folder holds images and no folders."""
+    entries = _entries(str(folder), str(root))
+    return any(entry.name.lower().endswith(EXTENSIONS) for entry in entries) and not any(entry.is_dir() for entry in entries)
 
 
 def _check_kinds(ignored: list[str]) -> None:
@@ -117,14 +126,16 @@ def _check_kinds(ignored: list[str]) -> None:
 
 
 def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path) -> None:
-    """See that what is taken for classes are not splits or sources, each of which holds the real classes."""
+    """See that what is taken for classes are not parts of a data set, each of which holds the real classes."""
+    if not all(PART.fullmatch(name) for name in classes):
+        return
     below: list[set[str]] = [set() for _ in classes]
     for path, label in files:
         inner = path.relative_to(root / classes[label]).parts
         below[label].add(inner[0] if len(inner) > 1 else "")
     if len(below[0]) > 1 and "" not in below[0] and all(names == below[0] for names in below):
         what = f"{classes[0]} and {classes[1]} hold folders of the same names ({', '.join(sorted(below[0])[:3])})"
-        todo = "name them train, val and test if they are splits, or point data.root at one of them"
+        todo = f"name them train, val and test, or if they are classes, move them to {root / 'train'}"
         raise ZooError("data.root", what, todo)
 
 

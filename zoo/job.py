@@ -12,14 +12,14 @@ from accelerate.utils import broadcast_object_list
 
 from zoo import checkpoint, launch, probe, stop
 from zoo.config import dump
-from zoo.errors import StorageError
+from zoo.errors import StorageError, ZooError
 from zoo.finish import finish
 from zoo.prepare import set_up
 from zoo.recipe import Recipe
 from zoo.resume import changes, flat, go_on
 from zoo.run import Console, Run, environment, free_bytes, heading
 from zoo.saving import Job, Saver, splits_shown
-from zoo.train import Interrupted, Progress, evaluation_batch, fit
+from zoo.train import Interrupted, Progress, evaluation_batch, fit, over
 
 
 def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False) -> Path:
@@ -52,11 +52,16 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
                 checkpoint.sweep(resume / "checkpoints")
             saved = checkpoint.newest(resume / "checkpoints")
         job = set_up(recipe, start, console, saved[1].state if saved else None)
+        if saved is None and recipe.finetune.probe_first:
+            probe.last_layer(job.built.model)
         run = _open_run(job, resume)
         if start.main and resume is None:
             held.enter_context(run.held())
         stop.defer()
         progress = go_on(job, run, saved, changed, main=start.main) if saved else Progress()
+        if start.main and not over(job.task, progress):
+            # A run that was done and has more to do is not done.
+            (run.path / "result.json").unlink(missing_ok=True)
         saver = Saver(job, run)
         try:
             if saved is None and recipe.finetune.probe_first:
@@ -124,6 +129,8 @@ def _open_run(job: Job, resume: Path | None) -> Run:
     if recipe.output.track:
         # Some trackers need a folder, which was not there when Accelerate was started.
         accelerator.log_with = filter_trackers(list(recipe.output.track), str(run.path))
+        if len(accelerator.log_with) < len(recipe.output.track):
+            raise ZooError("output.track", "Accelerate cannot use all of them here", f"usable: {accelerator.log_with or 'none'}")
         accelerator.project_configuration.set_directories(str(run.path))
         accelerator.init_trackers(str(recipe.name), config=flat(recipe.model_dump(mode="json")))
     return run

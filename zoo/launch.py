@@ -28,6 +28,11 @@ KEPT_BYTES = 1 << 30
 
 # What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
 UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
+# Programs and modules that start a run's processes.
+LAUNCHERS = (
+    *(b"accelerate", b"accelerate-launch", b"accelerate.commands.launch", b"accelerate.commands.accelerate_cli"),
+    *(b"torchrun", b"torch.distributed.run", b"torch.distributed.launch"),
+)
 # The modules that Accelerate's trackers need, any of them.
 TRACKERS = {name: (name,) for name in ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "trackio", "wandb")} | {
     "tensorboard": ("tensorboard", "tensorboardX")
@@ -199,11 +204,11 @@ def _is_launcher(pid: int) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    names = (b"accelerate", b"torchrun", b"torch.distributed.run", b"torch.distributed.launch", b"accelerate.commands.launch")
     # The program, the script that Python runs, or the module after -m: not any script that has the name in its own.
-    words = [word.rpartition(b"/")[2] for word in command.split(b"\0")[:3]]
-    inside = any(part in command for part in (b"accelerate/commands/", b"torch/distributed/"))
-    return inside or any(word in names for word in words)
+    words = [word for word in command.split(b"\0") if word]
+    plain = [word for number, word in enumerate(words) if not word.startswith(b"-") and words[number - 1] not in (b"-X", b"-W")]
+    inside = any(part in word for word in plain[:2] for part in (b"accelerate/commands/", b"torch/distributed/"))
+    return inside or any(word.rpartition(b"/")[2] in LAUNCHERS for word in plain[:2])
 
 
 def speaks_first() -> bool:

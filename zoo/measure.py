@@ -22,7 +22,7 @@ from zoo import gauge, launch, operations, photographs, weights
 from zoo.augment import Augment
 from zoo.backbone import Backbone
 from zoo.backbone import Random as RandomWeights
-from zoo.batches import Batches, Preprocessing
+from zoo.batches import Batches, Preprocessing, resident
 from zoo.resample import Normalise
 from zoo.subject import Step, Subject, choose_batch, main_mode, native_size, prepare, seconds_of, step_alone, step_on
 
@@ -202,7 +202,8 @@ class _Pixels:
         split = photographs.split(subject.asked["files"], subject.size, 4 * subject.total, subject.classes)
         way = Preprocessing(Normalise(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
         device = subject.accelerator.device
-        self.batches = Batches(split, way, subject.classes, device, channels_last=subject.channels_last)
+        there = resident(split.pixels, device)
+        self.batches = Batches(split, way, subject.classes, device, channels_last=subject.channels_last, resident=there)
         self.subject, self.mode, self.number, self.last = subject, mode, 0, 0.0
 
     def make(self) -> tuple[Tensor, Tensor]:

@@ -40,12 +40,15 @@ def pack(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dic
 
 
 def unpack(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-    """Give an optimizer back the state that `pack` took, whatever groups its parameters are in now."""
+    """Give an optimizer back the state that `pack` took, whatever groups its parameters are in now.
+
+    A moment gets the memory layout of its parameter: fused kernels walk through both side by side.
+    """
     groups = optimizer.state_dict()["param_groups"]
     for number, group in enumerate(groups):
         group |= _decoded(plain["groups"][min(number, len(plain["groups"]) - 1)], tensors)
     state = {
-        index: _decoded(plain["state"][name], tensors)
+        index: _decoded(plain["state"][name], tensors, model.get_parameter(name))
         for index, name in enumerate(_names(optimizer, model))
         if name in plain["state"]
     }
@@ -75,15 +78,18 @@ def _encoded(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     raise ZooError("optim.name", f"it keeps a {type(value).__name__}, which a checkpoint cannot hold", "use another optimizer")
 
 
-def _decoded(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _decoded(value: Any, tensors: Mapping[str, Tensor], parameter: Tensor | None = None) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, held),) = value.items()
     if kind == "tensor":
-        return tensors[held]
+        found = tensors[held]
+        if parameter is None or found.shape != parameter.shape:
+            return found
+        return torch.empty_like(parameter, dtype=found.dtype, requires_grad=False).copy_(found)
     if kind == "dtype":
         return getattr(torch, held)
     if kind == "dict":
-        return {key: _decoded(part, tensors) for key, part in held.items()}
-    parts = [_decoded(part, tensors) for part in held]
+        return {key: _decoded(part, tensors, parameter) for key, part in held.items()}
+    parts = [_decoded(part, tensors, parameter) for part in held]
     return parts if kind == "list" else tuple(parts)

@@ -30,7 +30,7 @@ from zoo.errors import DataError, StorageError, ZooError
 from zoo.run import Console, cache_root, cores, free_bytes
 
 # Changes when the same files would give other pixels.
-FORMAT = 2
+FORMAT = 3
 CHUNK = 128
 # A store is verified in blocks of so many bytes, which are read in pieces.
 BLOCK, PIECE = 64 << 20, 4 << 20

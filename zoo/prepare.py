@@ -235,7 +235,7 @@ def _task(
         if split is None:
             return None
         layout = {"channels_last": choice.channels_last}
-        there = resident if split.pixels is data.train.pixels else None
+        there = resident if split.pixels is data.train.pixels else batches.resident(split.pixels, accelerator.device)
         return Batches(split, way, len(data.classes), accelerator.device, resident=there, **layout)
 
     train = made(data.train)

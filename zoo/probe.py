@@ -39,9 +39,7 @@ def start_head(accelerator: Accelerator, model: nn.Module, batches: Batches, siz
     Raises:
         ZooError: the last layer is not a single linear one.
     """
-    head = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
-    if not isinstance(head, nn.Linear):
-        raise ZooError("finetune.probe_first", f"{type(model).__name__} does not end in one linear layer", "set it to false")
+    head = last_layer(model)
     features, targets = evaluate(accelerator, Features(model), batches, size, batch_size)
     weight, bias = logistic_regression(features, targets, head.out_features)
     with torch.no_grad():
@@ -49,6 +47,18 @@ def start_head(accelerator: Accelerator, model: nn.Module, batches: Batches, siz
         if head.bias is not None:
             head.bias.copy_(bias)
     return float(((features @ weight.T + bias).argmax(1) == targets).double().mean())
+
+
+def last_layer(model: nn.Module) -> nn.Linear:
+    """The layer that a probe fits.
+
+    Raises:
+        ZooError: the model does not end in a single linear layer.
+    """
+    head = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    if not isinstance(head, nn.Linear):
+        raise ZooError("finetune.probe_first", f"{type(model).__name__} does not end in one linear layer", "set it to false")
+    return head
 
 
 def logistic_regression(

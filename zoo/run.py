@@ -71,14 +71,14 @@ class Run:
             raise ZooError("output.root", f"not writable: {there}: {error.strerror}", "choose another") from None
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes from working on this run.
+    def held(self, where: str = "--resume") -> Iterator[None]:
+        """Keep other processes from working in this folder; `where` is the option that an error names.
 
         Raises:
             ZooError: another one does, or the folder cannot be written.
         """
         path = self.path / ".lock"
-        with _locked(path) as handle:
+        with _locked(path, where) as handle:
             handle.truncate(0)
             handle.write(f"pid {os.getpid()} on {platform.node()}")
             handle.flush()
@@ -126,7 +126,7 @@ class Run:
         self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
 
 
-def _locked(path: Path) -> IO[str]:
+def _locked(path: Path, where: str) -> IO[str]:
     """Open a lock file and take its lock, which the system drops when the process ends, however it ends."""
     try:
         handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
@@ -138,7 +138,11 @@ def _locked(path: Path) -> IO[str]:
         handle.seek(0)
         holder = handle.read() or "another process"
         handle.close()
-        raise ZooError("--resume", f"{path.parent} in use by {holder}", "wait for it or stop it") from None
+        raise ZooError(where, f"{path.parent} in use by {holder}", "wait for it or stop it") from None
+    except OSError as error:  # some network file systems
+        handle.close()
+        what = f"files cannot be locked: {error.strerror}"
+        raise ZooError(str(path.parent), what, "choose a folder on a local disk") from None
     return handle
 
 

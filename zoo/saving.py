@@ -16,7 +16,10 @@ from zoo.metrics import merit
 from zoo.recipe import Recipe
 from zoo.run import Console, Run, row, versions
 from zoo.splits import Splits
-from zoo.train import Progress, Task, optimizer_of, statistics, stopping
+from zoo.train import Progress, Task, optimizer_of, over, statistics, stopping
+
+# Changes when what a checkpoint holds does.
+FORMAT = 2
 
 
 @dataclass
@@ -84,9 +87,7 @@ class Saver:
             self.run.write_history(progress.history)
         if self.job.recipe.output.track:
             accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
-        train = self.job.recipe.train
-        last = progress.step == self.job.task.steps or (train.patience is not None and progress.waited >= train.patience)
-        if best or last or progress.step % self.every == 0:
+        if best or over(self.job.task, progress) or progress.step % self.every == 0:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
@@ -121,6 +122,7 @@ def plain_values(job: Job, progress: Progress) -> dict[str, Any]:
         partial["loss"], partial["hits"] = cast("Tensor", accelerator.gather(mine)).T.tolist()
     choice = {"precision": job.choice.precision, "channels_last": job.choice.channels_last, "accumulate": job.choice.accumulate}
     return {
+        "format": FORMAT,
         "step": progress.step,
         "history": progress.history,
         "best": progress.best,
@@ -178,6 +180,8 @@ def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
         ZooError: the checkpoint is of another model or data.
     """
     task, state = job.task, saved.state
+    if state.get("format") != FORMAT:
+        raise ZooError("--resume", "the run was begun with another version of zoo", "start a new run")
     if state["data"] != job.data.mark():
         raise ZooError("--resume", "the images or their classes have changed since the run began", "start a new run")
     load_model(job, saved)

@@ -180,7 +180,7 @@ def from_hub(backbone: str) -> Found:
         StorageError: the cache has no room for them.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     repository, names, _ = _hub_file(backbone)
     if not repository:
@@ -195,6 +195,11 @@ def from_hub(backbone: str) -> Found:
             get_hf_file_metadata(hf_hub_url(repository, name), timeout=4)
             with exclusive(cache_root() / "weights.lock"):
                 path = hf_hub_download(repository, name)
+        except ZooError:
+            raise
+        except LocalEntryNotFoundError as error:  # how the hub's library calls a connection that was lost
+            reason = type(error.__cause__ or error).__name__
+            raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({reason})", todo) from None
         except EntryNotFoundError:
             continue
         except Exception as error:  # every kind of network failure, of several libraries

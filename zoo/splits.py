@@ -62,7 +62,7 @@ class Splits:
 
     def mark(self) -> str:
         """What a run that goes on must find as it was: classes, files, and the images and labels of each split."""
-        digest = hashlib.sha256("\0".join([*self.classes, self.files]).encode())
+        digest = hashlib.sha256("\0".join([*self.classes, *([self.files] if self.files else [])]).encode())
         for split in (self.train, self.val, self.test):
             if split is not None:
                 digest.update(np.stack([split.index, split.targets]).astype(np.int64).tobytes() + b"|")
@@ -204,7 +204,7 @@ def _read_torchvision(name: str, root: Path, train: bool) -> tuple[np.ndarray, n
 
 
 def folder_set(
-    root: Path, *, store_size: int | None, image_size: int, test_fraction: float, quiet: bool
+    root: Path, *, store_size: int | None, image_size: int, test_fraction: float
 ) -> tuple[list[str], dict[str, Split], list[str], str]:
     """Class names, the splits `train`, `val` and `test` as far as there are any, notes for the console, and the files' mark.
 
@@ -216,7 +216,8 @@ def folder_set(
     size = folders.store_size(files, image_size) if store_size is None else store_size
     # Whatever the backbone resamples with: a bilinear store shows (0.7 to 1.1 of 255 from timm, against 0.4 to 0.8), and
     # all backbones can share one.
-    pixels, made = from_files(files, size, "bicubic", "data.root", quiet=quiet)
+    mark = names_and_sizes(files, root)
+    pixels, made = from_files(files, size, "bicubic", "data.root")
     notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images found decoded"]
     whole = Split.of(pixels, np.array([label for part in tree.parts.values() for _, label in part], np.int64))
     ends = np.cumsum([len(part) for part in tree.parts.values()])
@@ -228,14 +229,22 @@ def folder_set(
         if test_fraction:
             rest, sets["test"] = cut(rest, test_fraction, seed=0)
         sets["train"] = rest
-    return tree.classes, sets, notes, names_and_sizes(files, root)
+    return tree.classes, sets, notes, mark
 
 
 def names_and_sizes(files: Sequence[Path], root: Path) -> str:
-    """What tells one list of files from another, wherever it was copied to: their names below the root, and their sizes."""
+    """What tells one list of files from another, wherever it was copied to: their names below the root, and their sizes.
+
+    Raises:
+        ZooError: one is gone since it was listed.
+    """
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(os.fsencode(path.relative_to(root)) + b"\0%d\0" % path.stat().st_size)
+    try:
+        for path in files:
+            digest.update(os.fsencode(path.relative_to(root)) + b"\0%d\0" % path.stat().st_size)
+    except OSError as error:
+        what = f"{error.filename} cannot be read: {error.strerror}"
+        raise ZooError("data.root", what, "is something else at work there?") from None
     return digest.hexdigest()
 
 

@@ -101,7 +101,7 @@ def fit(
     settings, per_epoch = task.recipe.train, task.steps_per_epoch
     # An epoch is over when it has its row: one that was stopped in its evaluation has taken all of its steps.
     for epoch in range(len(progress.history), settings.epochs):
-        if settings.patience is not None and progress.waited >= settings.patience:
+        if impatient(task, progress):
             break
         batches = np.array_split(draws.order(settings.seed, epoch, len(task.train)), per_epoch)
         clock = Clock(**progress.partial)
@@ -121,6 +121,17 @@ def fit(
         best = judge(task, progress, row)
         progress.history.append(row)
         on_epoch(progress, best)
+
+
+def impatient(task: Task, progress: Progress) -> bool:
+    """Whether too many evaluations were no better than an earlier one."""
+    patience = task.recipe.train.patience
+    return patience is not None and progress.waited >= patience
+
+
+def over(task: Task, progress: Progress) -> bool:
+    """Whether no step is left to take."""
+    return progress.step >= task.steps or impatient(task, progress)
 
 
 @dataclass

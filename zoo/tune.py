@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import nn
@@ -177,9 +177,9 @@ def race(
     few = min(FEW, batch)
     speeds = {}
     for candidate in candidates:
-        step = _stepper(model, size, few, device, candidate, backward=backward)
-        _seconds(step, model)
-        speeds[candidate] = few / _seconds(step, model)
+        step = _guarded(model, size, few, device, candidate, backward=backward)
+        step()
+        speeds[candidate] = few / step()
     best = max(speeds.values())
     if not best:
         return speeds
@@ -197,9 +197,9 @@ def race(
         if len(alive) == 1:
             break
         for candidate in alive:
-            step = _stepper(model, size, enough, device, candidate, backward=backward)
-            seconds = _seconds(step, model)
-            times[candidate].append(seconds if seconds > SHORT else min(seconds, _seconds(step, model)))
+            step = _guarded(model, size, enough, device, candidate, backward=backward)
+            seconds = step()
+            times[candidate].append(seconds if seconds > SHORT else min(seconds, step()))
         alive = [candidate for candidate in alive if math.isfinite(times[candidate][-1])] or alive[:1]
     timed = {candidate: 0.0 if math.inf in seconds else enough / min(seconds) for candidate, seconds in times.items() if seconds}
     return speeds | timed
@@ -234,13 +234,22 @@ def _stepper(
     return step
 
 
-def _seconds(step: Callable[[], float], model: nn.Module) -> float:
-    """A step's seconds, infinite where a GPU has no room for it."""
+def _guarded(model: nn.Module, *arguments: Any, **options: Any) -> Callable[[], float]:
+    """A `_stepper` whose steps take for ever where a GPU has no room for them."""
     try:
-        return step()
+        step = _stepper(model, *arguments, **options)
     except torch.OutOfMemoryError:
         _free(model)
-        return math.inf
+        return lambda: math.inf
+
+    def guarded() -> float:
+        try:
+            return step()
+        except torch.OutOfMemoryError:
+            _free(model)
+            return math.inf
+
+    return guarded
 
 
 def _free(model: nn.Module) -> None:
@@ -252,7 +261,10 @@ def _free(model: nn.Module) -> None:
 def _room_for_optimizer(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Keep a GPU's memory for what comes later: an optimizer's two moments, and an average of the weights."""
     count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    kept = torch.empty(3 * count if device.type != "cpu" else 0, device=device)
+    try:
+        kept = torch.empty(3 * count if device.type != "cpu" else 0, device=device)
+    except torch.OutOfMemoryError:
+        raise ZooError("backbone.name", "its optimizer does not fit into memory", "choose a smaller one") from None
     yield
     del kept
 
