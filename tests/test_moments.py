@@ -18,21 +18,22 @@ from zoo.errors import ZooError
 def build(name: str, weight_decay: float = 0.01) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5))
+    model.to(memory_format=torch.channels_last)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # kron asks for another package
         return model, optim.build(optim.Optim(name=name, lr=0.01, weight_decay=weight_decay), model)
 
 
 def usable() -> list[str]:
-    """The optimizers that this machine can create."""
-    found = []
+    """A name of each optimizer that this machine can create, and of its cautious variant."""
+    found: dict[object, str] = {}
     for name in timm.optim.list_optimizers():
         try:
-            build(name)
+            _, optimizer = build(name)
         except ZooError:
             continue
-        found.append(name)
-    return found
+        found.setdefault((type(optimizer), bool(optimizer.defaults.get("caution"))), name)
+    return [*found.values()]
 
 
 def steps(model: nn.Module, optimizer: torch.optim.Optimizer, first: int, count: int) -> None:
@@ -46,9 +47,10 @@ def steps(model: nn.Module, optimizer: torch.optim.Optimizer, first: int, count:
 
 
 def packed(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[dict[str, torch.Tensor], Any]:
-    """As it comes back from files."""
+    """As it comes back from files, which know no memory layout."""
     tensors, plain = moments.pack(optimizer, model)
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}, json.loads(json.dumps(plain))
+    found = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    return found, json.loads(json.dumps(plain))
 
 
 @pytest.mark.parametrize("name", usable())
