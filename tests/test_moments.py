@@ -53,7 +53,11 @@ def packed(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[dict[str
     return found, json.loads(json.dumps(plain))
 
 
-@pytest.mark.parametrize("name", usable())
+# kron takes as long as all others together.
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name == "kron" else name for name in usable()]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_goes_on_as_if_never_stopped(name: str) -> None:
     model, optimizer = build(name)
     steps(model, optimizer, 0, 4)

@@ -95,7 +95,7 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize(
-    ("stop_after", "norm"), [(2, "train"), (8, "train"), (11, "train"), (8, "frozen"), (8, "train train.channels_last=true")]
+    ("stop_after", "norm"), [(2, "train"), (11, "train"), (8, "frozen"), (8, "train train.channels_last=true")]
 )
 def test_a_run_that_goes_on_equals_one_that_never_stopped(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, norm: str
