@@ -15,7 +15,7 @@ import mmap
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -179,11 +179,24 @@ def _seal(folder: Path, shape: tuple[int, ...], aspects: np.ndarray) -> None:
     (folder / "store.json").write_text(json.dumps({"format": FORMAT, "shape": list(shape)}))
 
 
-def fingerprint(files: list[Path], size: int, interpolation: str) -> str:
+def stats(files: Sequence[Path], where: str) -> Iterator[tuple[Path, os.stat_result]]:
+    """Each file with what the system knows of it.
+
+    Raises:
+        ZooError: one is gone since it was listed; `where` is the key that it names.
+    """
+    for path in files:
+        try:
+            yield path, path.stat()
+        except OSError as error:
+            what = f"{error.filename} cannot be read: {error.strerror}"
+            raise ZooError(where, what, "is something else at work there?") from None
+
+
+def fingerprint(files: Sequence[Path], size: int, interpolation: str, where: str) -> str:
     """A key that changes with any file's path, size or time, and with how it is decoded."""
     digest = hashlib.sha256(f"{FORMAT} {size} {interpolation}".encode())
-    for path in files:
-        stat = path.stat()
+    for path, stat in stats(files, where):
         digest.update(b"\0".join([os.fsencode(path), str(stat.st_size).encode(), str(stat.st_mtime_ns).encode(), b""]))
     return digest.hexdigest()[:24]
 
@@ -226,11 +239,7 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
             raise ZooError(where, f"{count}, first: {bad[0][0]}: {bad[0][1]}", todo)
         _seal(folder, shape, aspects)
 
-    try:
-        key = fingerprint(files, size, interpolation)
-    except OSError as error:
-        raise ZooError(where, f"{error.filename} cannot be read: {error.strerror}", "is something else at work there?") from None
-    return stored(key, build)
+    return stored(fingerprint(files, size, interpolation, where), build)
 
 
 def _allocate(path: Path, size: int) -> None:

@@ -113,9 +113,8 @@ def check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
     size, count = recipe.train.batch_size, len(data.train)
     if size > count:
         raise ZooError("train.batch_size", f"{size}, but only {count} training images", "lower it")
-    micro = recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
-    smallest = count // -(-count // size)
-    if smallest < start.processes * micro:
+    micro = _micro_batches(recipe)
+    if _smallest_step(recipe, data) < start.processes * micro:
         raise ZooError(
             "train.batch_size", f"{size} is too small for {start.processes} processes x {micro} micro-batches", "raise it"
         )
@@ -125,6 +124,17 @@ def check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
             f"{recipe.eval.select_by} needs validation images, and there are none",
             "set data.val_fraction, or use last",
         )
+
+
+def _micro_batches(recipe: Recipe) -> int:
+    """Parts of a step on each process that the recipe asks for; what `auto` chooses leaves no part empty."""
+    return recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
+
+
+def _smallest_step(recipe: Recipe, data: Splits) -> int:
+    """Images of the smallest step: those of an epoch differ by one."""
+    count = len(data.train)
+    return count // -(-count // recipe.train.batch_size)
 
 
 def _check_norms(
@@ -138,8 +148,7 @@ def _check_norms(
     still = {id(module) for module in frozen}
     if all(id(norm) in still for _, norm in finetune.batch_norms(model)):
         return
-    count, micro = len(data.train), recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
-    if count // -(-count // recipe.train.batch_size) < 2 * start.processes * micro:
+    if _smallest_step(recipe, data) < 2 * start.processes * _micro_batches(recipe):
         todo = "raise it, or set finetune.batch_norm: frozen"
         raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", todo)
 
@@ -234,9 +243,9 @@ def _task(
     def made(split: Split | None) -> Batches | None:
         if split is None:
             return None
-        layout = {"channels_last": choice.channels_last}
-        there = resident if split.pixels is data.train.pixels else batches.resident(split.pixels, accelerator.device)
-        return Batches(split, way, len(data.classes), accelerator.device, resident=there, **layout)
+        device, last = accelerator.device, choice.channels_last
+        there = resident if split.pixels is data.train.pixels else batches.resident(split.pixels, device)
+        return Batches(split, way, len(data.classes), device, channels_last=last, resident=there)
 
     train = made(data.train)
     assert train is not None

@@ -16,7 +16,7 @@ import numpy as np
 
 from zoo import draws, folders
 from zoo.errors import ZooError
-from zoo.pixels import FORMAT, Pixels, from_files, stored, write
+from zoo.pixels import FORMAT, Pixels, from_files, stats, stored, write
 from zoo.run import cache_root
 
 
@@ -233,18 +233,10 @@ def folder_set(
 
 
 def names_and_sizes(files: Sequence[Path], root: Path) -> str:
-    """What tells one list of files from another, wherever it was copied to: their names below the root, and their sizes.
-
-    Raises:
-        ZooError: one is gone since it was listed.
-    """
+    """What tells one list of files from another, wherever it was copied to: their names below the root, and their sizes."""
     digest = hashlib.sha256()
-    try:
-        for path in files:
-            digest.update(os.fsencode(path.relative_to(root)) + b"\0%d\0" % path.stat().st_size)
-    except OSError as error:
-        what = f"{error.filename} cannot be read: {error.strerror}"
-        raise ZooError("data.root", what, "is something else at work there?") from None
+    for path, stat in stats(files, "data.root"):
+        digest.update(os.fsencode(path.relative_to(root)) + b"\0%d\0" % stat.st_size)
     return digest.hexdigest()
 
 
