@@ -80,7 +80,7 @@ EPOCH_IMAGES = 6_400
 
 def checkpoints(options: argparse.Namespace) -> None:
     """Time steps and saves of one run in turn; print what a save at the end of each epoch leaves of the images/s."""
-    from zoo.run import Run
+    from zoo.results.folder import RunFolder
     from zoo.saving import Saver
 
     for model in options.models:
@@ -90,7 +90,7 @@ def checkpoints(options: argparse.Namespace) -> None:
             step()
         steps, saves = [], []
         with tempfile.TemporaryDirectory() as folder:
-            saver = Saver(job, Run(Path(folder)))
+            saver = Saver(job, RunFolder(Path(folder)))
             for _ in range(options.rounds):
                 saves.append(_seconds(lambda saver=saver, progress=progress: saver.save(progress)))
                 steps += [_seconds(step) for _ in range(options.steps)]
@@ -106,10 +106,12 @@ def gradients(options: argparse.Namespace) -> None:
     """Time each kind of depthwise layer forward and backward, as PyTorch does it and as zoo does."""
     import torch
 
-    from zoo import convolution, launch
+    from zoo import convolution
+    from zoo.system import launch
+    from zoo.system.threads import keep_freed_memory, set_threads
 
-    launch.set_threads("auto", launch.read())
-    launch.keep_memory()
+    set_threads("auto", launch.read())
+    keep_freed_memory()
     for name in options.models:
         print(f"\n{name}, {options.size} px, 16 images: ms forward and backward\n{'':<45}{'PyTorch':>9}{'zoo':>9}")
         for (channels, high, wide), layer in _depthwise(name, options.size):
@@ -244,9 +246,10 @@ def _zoo(options: argparse.Namespace, norm: str) -> float:
 
 def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     """A job, its progress, and what takes it one training step further on real images."""
-    from zoo import draws, launch
+    from zoo import draws
     from zoo.prepare import set_up
-    from zoo.run import Console
+    from zoo.system import launch
+    from zoo.system.console import Console
     from zoo.train import Clock, Progress, one_step
 
     job = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
@@ -289,14 +292,15 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
     """The same by zoo, in the training process."""
     import torch
 
-    from zoo import launch
     from zoo.augment import Augment, RandomResized
     from zoo.batches import Batches, Preprocessing
     from zoo.data import Folder
     from zoo.resample import Normalise
+    from zoo.system import launch
+    from zoo.system.threads import keep_freed_memory, set_threads
 
-    launch.set_threads("auto", launch.read())
-    launch.keep_memory()
+    set_threads("auto", launch.read())
+    keep_freed_memory()
     split = Folder(root=options.data, val_fraction=0).load(0, 224, "bicubic", quiet=True).train
     way = Preprocessing(Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "bicubic", 0.875)
     batches = Batches(split, way, 10, torch.device("cpu"))
@@ -330,7 +334,7 @@ def _pil_loader(root: Path, size: int, batch_size: int) -> Any:
 
 
 def _cores() -> int:
-    from zoo.run import cores
+    from zoo.system.hardware import cores
 
     return cores()
 

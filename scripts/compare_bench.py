@@ -76,9 +76,10 @@ def pair(options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of timm's steps and of ours in turn, each on a model and a batch of its own."""
     import torch
 
-    from zoo import launch
+    from zoo.system import launch
+    from zoo.system.threads import set_threads
 
-    launch.set_threads("auto", launch.read())
+    set_threads("auto", launch.read())
     torch.manual_seed(0)
     steps = {"timm": _timm_step(options), "zoo": _zoo_step(options)}
     seconds: dict[str, list[float]] = {who: [] for who in steps}

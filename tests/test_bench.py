@@ -13,10 +13,11 @@ from xml.etree import ElementTree
 import pytest
 from benches import rows
 
-from zoo import bench, benchcompare, benchplot, benchrows, catalog, isolate
+from zoo import bench, benchcompare, benchplot, benchrows, catalog
 from zoo.cli import main
 from zoo.errors import ZooError
-from zoo.run import Run
+from zoo.results.folder import RunFolder
+from zoo.system import workers
 
 ROOT = Path(__file__).parent.parent
 Say = Callable[[dict[str, Any]], None]
@@ -133,15 +134,15 @@ def test_all_well_is_0_and_nothing_is_measured_twice(tmp_path: Path, capsys: pyt
 
 def test_an_interrupted_benchmark_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    real = isolate.run
+    real = workers.run
 
-    def stop(work: isolate.Work, *more: Any, **options: Any) -> isolate.Outcome:
+    def stop(work: workers.WorkerCall, *more: Any, **options: Any) -> workers.Outcome:
         if work.arguments.get("model") == "resnet10t":
             raise KeyboardInterrupt
         return real(work, *more, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolate, "run", stop)
+        patch.setattr(workers, "run", stop)
         with pytest.raises(KeyboardInterrupt):
             run(["resnet18", "resnet10t"], None)
     first = Path("runs/bench")
@@ -159,7 +160,7 @@ def test_two_benchmarks_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytes
     assert run(["resnet18"], None) == 0
     state = json.loads((tmp_path / "runs/bench" / bench.STATE).read_text())
     (tmp_path / "runs/bench" / bench.STATE).write_text(json.dumps(state | {"finished": False}))
-    with Run(Path("runs/bench")).held():
+    with RunFolder(Path("runs/bench")).held():
         assert run(["resnet18"], None) == 0
         assert Path("runs/bench-2").is_dir()
         with pytest.raises(ZooError, match=r"^--out: runs/bench in use by pid \d+ on "):
@@ -185,8 +186,8 @@ def test_a_failed_row_is_tried_again_and_others_stay(tmp_path: Path) -> None:
 
 def test_processes_know_of_each_other(tmp_path: Path) -> None:
     heard: dict[str, Any] = {}
-    work = isolate.Work("test_bench:measure", {"model": "resnet18"}, "two")
-    assert isolate.run(work, heard.update, processes=2, timeout=60).status == "ok"
+    work = workers.WorkerCall("test_bench:measure", {"model": "resnet18"}, "two")
+    assert workers.run(work, heard.update, processes=2, timeout=60).status == "ok"
     assert (heard["rank"], heard["world"]) == (0, "2")
     assert run(["resnet18"], tmp_path, processes=[1, 2]) == 0
     found = json.loads((tmp_path / "results.json").read_text())

@@ -11,8 +11,9 @@ import pytest
 from zoo import recipe
 from zoo.cli import _what, build_parser, main
 from zoo.errors import ZooError
-from zoo.launch import Launch, _is_launcher, check, read
-from zoo.run import Console, Run, newest_unfinished
+from zoo.results.folder import RunFolder, newest_unfinished
+from zoo.system.console import Console
+from zoo.system.launch import Launch, _is_launcher, check, read
 
 
 def test_the_surface_is_what_it_is() -> None:
@@ -130,9 +131,9 @@ def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Path) -> None:
-    runs = [Run.create(tmp_path, "a") for _ in range(3)]
+    runs = [RunFolder.create(tmp_path, "a") for _ in range(3)]
     assert [run.path.name for run in runs] == ["a", "a-2", "a-3"]
-    Run.create(tmp_path, "a-b")
+    RunFolder.create(tmp_path, "a-b")
     assert newest_unfinished(tmp_path, "a") is None
     for run in runs[:2]:
         (run.path / "checkpoints" / "step-00000001").mkdir(parents=True)
@@ -165,7 +166,7 @@ def test_auto_takes_no_run_of_another_name(tmp_path: Path) -> None:
 def test_only_a_launcher_takes_its_processes_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, launcher: bool
 ) -> None:
-    monkeypatch.setattr("zoo.launch.Path", lambda _: tmp_path / "cmdline")
+    monkeypatch.setattr("zoo.system.launch.Path", lambda _: tmp_path / "cmdline")
     (tmp_path / "cmdline").write_text(command)
     assert _is_launcher(1) == launcher
 
@@ -174,11 +175,11 @@ def test_an_output_root_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ZooError, match=r"output\.root: not a directory"):
-            Run.check(path)
+            RunFolder.check(path)
 
 
 def test_rows_are_as_wide_as_their_heading(capsys: pytest.CaptureFixture[str]) -> None:
-    from zoo.run import heading, row
+    from zoo.results.epoch_table import heading, row
 
     values = {
         "epoch": 3,

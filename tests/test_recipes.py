@@ -41,6 +41,6 @@ def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None
 
 
 def result_of(folder: Path) -> dict:
-    from zoo.run import Run
+    from zoo.results.folder import RunFolder
 
-    return Run(folder).read_json("result.json")
+    return RunFolder(folder).read_json("result.json")

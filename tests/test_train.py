@@ -13,9 +13,10 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
-from zoo import batches, job, launch, prepare, recipe, saving
+from zoo import batches, job, prepare, recipe, saving
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.step import losses, train_step
+from zoo.system import launch
 from zoo.train import shares
 
 

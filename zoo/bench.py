@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zoo import benchrows, catalog, isolate, launch, names
+from zoo import benchrows, catalog, names
 from zoo.benchrows import Row
 from zoo.config import nearest
 from zoo.errors import ZooError
-from zoo.run import Console, Run, cores, cpu_name, versions
+from zoo.results.folder import RunFolder
+from zoo.system import launch, workers
+from zoo.system.console import Console
+from zoo.system.hardware import cores, cpu_name, versions
 
 STATE = "benchmark.json"
 PACKAGES = ("torch", "timm", "zoo", "python")
@@ -204,17 +207,17 @@ def run(
     folder = _folder(out, state)
     benchmark = Benchmark(folder, chosen, hardware, files, timeout, target)
     tasks = [(model, number) for model in models for number in processes]
-    with Run(folder).held("--out"):
-        Run(folder).write_json(STATE, state | {"finished": False})
+    with RunFolder(folder).held("--out"):
+        RunFolder(folder).write_json(STATE, state | {"finished": False})
         benchmark.run(tasks)
-        Run(folder).write_json(STATE, state | {"finished": True})
+        RunFolder(folder).write_json(STATE, state | {"finished": True})
         return benchmark.finish(tasks)
 
 
 def _hardware(chosen: Settings, target: str) -> dict[str, Any]:
     """What rows depend on besides the settings: device, processor, threads, versions."""
     heard: dict[str, Any] = {}
-    outcome = isolate.run(isolate.Work(f"{target}:stamp", {}, "zoo bench"), heard.update, timeout=300)
+    outcome = workers.run(workers.WorkerCall(f"{target}:stamp", {}, "zoo bench"), heard.update, timeout=300)
     if outcome.status != "ok":
         raise ZooError("zoo bench", f"no process can be started: {outcome.error}", "is torch installed as it should be?")
     if chosen.precision == "fp16" and heard["device_type"] == "cpu":
@@ -230,7 +233,7 @@ def _check(out: Path) -> None:
         ZooError: it cannot.
     """
     try:
-        Run.check(out)
+        RunFolder.check(out)
     except ZooError as error:
         what = str(error).removeprefix("output.root: ").removesuffix(" (choose another)")
         raise ZooError("--out", what, "choose another") from None
@@ -248,9 +251,9 @@ def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
             known = _state(path)
             if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
                 # One that is being measured at this moment is not gone on with.
-                with contextlib.suppress(ZooError), Run(path).held():
+                with contextlib.suppress(ZooError), RunFolder(path).held():
                     return path
-        return Run.create(root, "bench").path
+        return RunFolder.create(root, "bench").path
     folder = out.expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -264,7 +267,7 @@ def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    return Run(folder).read_json(STATE) if (folder / STATE).is_file() else {}
+    return RunFolder(folder).read_json(STATE) if (folder / STATE).is_file() else {}
 
 
 def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -329,8 +332,11 @@ class Benchmark:
         before = self._before(model, processes)
         asked = {**asdict(self.chosen), **before, "model": model, "files": list(self.files)}
         started = time.perf_counter()
-        outcome = isolate.run(
-            isolate.Work(f"{self.target}:measure", asked, f"zoo {model}"), row.update, processes=processes, timeout=self.timeout
+        outcome = workers.run(
+            workers.WorkerCall(f"{self.target}:measure", asked, f"zoo {model}"),
+            row.update,
+            processes=processes,
+            timeout=self.timeout,
         )
         if before and "choice" in row:
             row["choice"] = "as on fewer processes"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import StorageError, ZooError
-from zoo.run import Run
+from zoo.results.folder import RunFolder
 
 Row = dict[str, Any]
 MODES = ("train", "infer")
@@ -53,7 +53,7 @@ def write(folder: Path, rows: Sequence[Row]) -> None:
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows([{name: "" if value is None else value for name, value in row.items()} for row in ordered])
-    run = Run(folder)
+    run = RunFolder(folder)
     try:
         run.write_json("results.json", ordered)
         run.write("results.csv", text.getvalue())
@@ -67,7 +67,7 @@ def read_json(folder: Path) -> list[Row]:
     path = folder / "results.json"
     if not path.exists():
         return []
-    rows = Run(folder).read_json(path.name)
+    rows = RunFolder(folder).read_json(path.name)
     if not isinstance(rows, list) or not all(isinstance(row, dict) and "model" in row for row in rows):
         raise ZooError("--out", f"{path} holds no rows of a benchmark", "choose another folder")
     return rows

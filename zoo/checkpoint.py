@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo.errors import StorageError, ZooError
-from zoo.run import free_bytes, sync
+from zoo.system.files import free_bytes, sync
 
 Tensors = dict[str, Tensor]
 

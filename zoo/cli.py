@@ -22,11 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except ZooError as error:
-        from zoo import launch
+        from zoo.system import launch
 
         if options.debug:
             traceback.print_exc()
-        if launch.speaks_first():
+        if launch.claims_error_output():
             for line in error.lines:
                 print(f"error: {line}", file=sys.stderr)
         return error.exit_code
@@ -157,8 +157,10 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from zoo import launch, recipe, stop
-    from zoo.run import newest_unfinished
+    from zoo import recipe
+    from zoo.results.folder import newest_unfinished
+    from zoo.system import launch, signals
+    from zoo.system.threads import announce_threads
 
     run = _run(options.resume)
     loaded = recipe.load(*_what(options, run))
@@ -168,8 +170,8 @@ def _train(options: argparse.Namespace) -> int:
         if run is None and start.main:
             print(f"resume     nothing named {loaded.name} in {loaded.output.root} to go on with: a new run begins")
     launch.follow_launcher()
-    launch.announce_threads(loaded.train.threads, start)
-    stop.install()
+    announce_threads(loaded.train.threads, start)
+    signals.install()
     from zoo import job
 
     job.train(loaded, run, allow_change=options.allow_change)

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from zoo import checkpoint, plots, weights
 from zoo.metrics import METRICS, confusion, interval, per_class
-from zoo.run import Run, sync, versions
+from zoo.results.folder import RunFolder
 from zoo.saving import Job, load_model
+from zoo.system.files import sync
+from zoo.system.hardware import versions
 from zoo.train import Progress, evaluate, evaluated, evaluation_batch
 
 
-def finish(job: Job, run: Run, progress: Progress) -> None:
+def finish(job: Job, run: RunFolder, progress: Progress) -> None:
     """Score the test set with the selected weights, write the model, `result.json` and the pictures."""
     main = job.task.accelerator.is_main_process
     memory = peak_memory_mb()
@@ -74,7 +76,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _select(job: Job, run: Run, progress: Progress) -> int:
+def _select(job: Job, run: RunFolder, progress: Progress) -> int:
     """Load the best epoch's weights, where one was selected; returns the epoch, from 1."""
     task = job.task
     if progress.best is None or task.recipe.eval.select_by == "last":
@@ -148,7 +150,7 @@ def _test_result(job: Job, predictions: tuple[Tensor, Tensor] | None) -> dict[st
     }
 
 
-def _say(job: Job, run: Run, result: dict[str, Any]) -> None:
+def _say(job: Job, run: RunFolder, result: dict[str, Any]) -> None:
     console, test = job.console, result["test"]
     console.line()
     epoch = f"epoch {result['selected_epoch']} by {result['selected_by']}"

@@ -10,15 +10,20 @@ from typing import Any
 from accelerate.tracking import filter_trackers
 from accelerate.utils import broadcast_object_list
 
-from zoo import checkpoint, launch, probe, stop
+from zoo import checkpoint, probe
 from zoo.config import dump
 from zoo.errors import StorageError, ZooError
 from zoo.finish import finish
 from zoo.prepare import set_up
 from zoo.recipe import Recipe
+from zoo.results.epoch_table import heading
+from zoo.results.folder import RunFolder
 from zoo.resume import changes, flat, go_on
-from zoo.run import Console, Run, environment, free_bytes, heading
 from zoo.saving import Job, Saver, splits_shown
+from zoo.system import launch, signals
+from zoo.system.console import Console
+from zoo.system.files import free_bytes
+from zoo.system.hardware import environment
 from zoo.train import Interrupted, Progress, evaluation_batch, fit, over
 
 
@@ -41,14 +46,14 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
     console = Console(quiet=not start.main)
     launch.check(recipe)
     if resume is None:
-        Run.check(recipe.output.root)
+        RunFolder.check(recipe.output.root)
     with contextlib.ExitStack() as held, launch.lost_processes(start, recipe.train.timeout):
         changed: list[str] = []
         saved = None
         if resume is not None:
             changed = changes(recipe, resume, allowed=allow_change)
             if start.main:
-                held.enter_context(Run(resume).held())
+                held.enter_context(RunFolder(resume).held())
                 checkpoint.sweep(resume / "checkpoints")
             saved = checkpoint.newest(resume / "checkpoints")
         job = set_up(recipe, start, console, saved[1].state if saved else None)
@@ -57,7 +62,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         run = _open_run(job, resume)
         if start.main and resume is None:
             held.enter_context(run.held())
-        stop.defer()
+        signals.defer()
         progress = go_on(job, run, saved, changed, main=start.main) if saved else Progress()
         if start.main and not over(job.task, progress):
             # A run that was done and has more to do is not done.
@@ -106,14 +111,14 @@ def _check_space(job: Job, place: Path) -> None:
         raise StorageError("output.root", what, "free some space or choose another")
 
 
-def _open_run(job: Job, resume: Path | None) -> Run:
+def _open_run(job: Job, resume: Path | None) -> RunFolder:
     """Make the run folder, or open the one to go on with; every process gets the same."""
     accelerator, recipe = job.task.accelerator, job.recipe
     path: list[Any] = [None]
     if accelerator.is_main_process:
         _check_space(job, resume or recipe.output.root)
-        path = [resume or Run.create(recipe.output.root, str(recipe.name)).path]
-    run = Run(Path(broadcast_object_list(path)[0]))
+        path = [resume or RunFolder.create(recipe.output.root, str(recipe.name)).path]
+    run = RunFolder(Path(broadcast_object_list(path)[0]))
     if accelerator.is_main_process and resume is None:
         run.write("recipe.yaml", dump(recipe))
         run.write_json(

@@ -18,13 +18,17 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from zoo import gauge, launch, operations, photographs, weights
+from zoo import operations, photographs, weights
 from zoo.augment import Augment
 from zoo.backbone import Backbone
 from zoo.backbone import Random as RandomWeights
 from zoo.batches import Batches, Preprocessing, resident
+from zoo.benchpeak import matrix_peak
 from zoo.resample import Normalise
 from zoo.subject import Step, Subject, choose_batch, main_mode, native_size, prepare, seconds_of, step_alone, step_on
+from zoo.system import launch
+from zoo.system.device import device_name, peak_memory_mb, reset_peak_memory, synchronize
+from zoo.system.threads import announce_threads, set_threads
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -41,7 +45,7 @@ BLOCKS = 5
 def stamp(_asked: Mapping[str, Any], say: Say) -> None:
     """Say what this machine measures on."""
     device = _device()
-    say({"device": gauge.device_name(device), "device_type": device.type})
+    say({"device": device_name(device), "device_type": device.type})
 
 
 def measure(asked: Mapping[str, Any], say: Say) -> None:
@@ -54,10 +58,10 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
         say: gets the columns of the row as they become known.
     """
     warnings.simplefilter("ignore")
-    launch.announce_threads(asked["threads"] or "auto", launch.read())
-    threads = launch.set_threads(asked["threads"] or "auto", launch.read())
+    announce_threads(asked["threads"] or "auto", launch.read())
+    threads = set_threads(asked["threads"] or "auto", launch.read())
     device = _device()
-    say({"threads": threads, "device": gauge.device_name(device)})
+    say({"threads": threads, "device": device_name(device)})
     torch.manual_seed(0)
     name = asked["model"]
     size = asked["image_size"] or native_size(name)
@@ -69,7 +73,7 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
     subject.gmacs = gmacs
     choose_batch(subject)
     with subject.warming():
-        subject.peak = gauge.matrix_peak(device, subject.precision)
+        subject.peak = matrix_peak(device, subject.precision)
     facts = {"precision": subject.precision, "channels_last": subject.channels_last, "choice": subject.why}
     say(facts | {"matrix_tflops": round(subject.peak, 4)})
     # Inference first, and done before training begins: it is faster where training has left the C library's heap large.
@@ -152,10 +156,10 @@ def in_blocks(steps: int) -> list[int]:
 def _mode(subject: Subject, mode: str) -> dict[str, Any]:
     """Time the steps of a mode, its batches and both together in turn; returns the columns."""
     device = subject.accelerator.device
-    gauge.forget_peak(device)
+    reset_peak_memory(device)
     alone = Series(subject, step_alone(subject, mode))
     alone.block()
-    memory = gauge.peak_memory_mb(device)
+    memory = peak_memory_mb(device)
     pixels = _Pixels(subject, mode)
     batches = Series(subject, pixels.make, brief=True)
     together = Series(subject, step_on(subject, mode, pixels.make), brief=True, note=lambda: pixels.last)
@@ -216,7 +220,7 @@ class _Pixels:
             made = self.batches.training(positions, mine, subject.size, Augment(), 0, self.number)
         else:
             made = self.batches.evaluation(positions[mine], subject.size)
-        gauge.synchronise(subject.accelerator.device)
+        synchronize(subject.accelerator.device)
         self.number += 1
         self.last = time.perf_counter() - started
         return made

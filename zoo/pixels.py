@@ -8,7 +8,6 @@ folders are files mapped into memory, found again by a fingerprint of the file l
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import mmap
@@ -27,7 +26,10 @@ from tqdm import tqdm
 
 from zoo.decode import decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
-from zoo.run import Console, cache_root, cores, free_bytes
+from zoo.system.console import Console
+from zoo.system.files import cache_root, free_bytes
+from zoo.system.hardware import cores
+from zoo.system.locks import exclusive
 
 # Changes when the same files would give other pixels.
 FORMAT = 3
@@ -69,23 +71,6 @@ class Pixels:
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
         return taken
-
-
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file, so that one process of several makes a thing and the others find it made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "w")  # noqa: SIM115
-    except OSError as error:
-        raise ZooError(str(path.parent), f"not writable: {error.strerror}", "set ZOO_CACHE to another folder") from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:  # some network file systems
-            what = f"files cannot be locked: {error.strerror}"
-            raise ZooError(str(path.parent), what, "set ZOO_CACHE to a folder on a local disk") from None
-        yield
 
 
 def stored(key: str, build: Callable[[Path], None]) -> tuple[Pixels, bool]:

@@ -11,14 +11,16 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor
 
-from zoo import batches, convolution, finetune, fold, launch, optim, tune, weights
+from zoo import batches, convolution, finetune, fold, optim, tune, weights
 from zoo.batches import Batches, Preprocessing
 from zoo.errors import ZooError
 from zoo.recipe import Recipe
 from zoo.resample import Normalise
-from zoo.run import Console
 from zoo.saving import Job
 from zoo.splits import Split, Splits
+from zoo.system import launch
+from zoo.system.console import Console
+from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.train import Task
 
 
@@ -34,8 +36,8 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     Raises:
         ZooError: bad input. Nothing was written but caches.
     """
-    threads = launch.set_threads(recipe.train.threads, start)
-    launch.keep_memory()
+    threads = set_threads(recipe.train.threads, start)
+    keep_freed_memory()
     found = recipe.backbone.weights.find(recipe.backbone.name)
     facts = weights.data_config(recipe.backbone.name)
     size = recipe.image_size
@@ -157,7 +159,7 @@ def _device(recipe: Recipe, start: launch.Launch) -> torch.device:
     """Meet the other processes, and find this one's device."""
     from accelerate import PartialState
 
-    state = PartialState(cpu=launch.on_cpu(), **launch.patience(start, recipe.train.timeout))
+    state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, recipe.train.timeout))
     device = torch.device(state.device or "cpu")
     if state.num_processes != start.processes:
         raise ZooError(

@@ -9,7 +9,7 @@ from zoo import checkpoint
 from zoo.config import dump
 from zoo.errors import ZooError
 from zoo.recipe import Recipe, load
-from zoo.run import Run
+from zoo.results.folder import RunFolder
 from zoo.saving import Job, circumstances, restore
 from zoo.train import Progress
 
@@ -43,7 +43,7 @@ def changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
 
 
 def go_on(
-    job: Job, run: Run, saved: tuple[Path, checkpoint.Checkpoint, list[str]], changed: list[str], *, main: bool
+    job: Job, run: RunFolder, saved: tuple[Path, checkpoint.Checkpoint, list[str]], changed: list[str], *, main: bool
 ) -> Progress:
     """Restore a run from its checkpoint; say from which, and what is not as it was.
 

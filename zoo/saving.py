@@ -10,12 +10,16 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo import checkpoint, moments, stop, tune, weights
+from zoo import checkpoint, moments, tune, weights
 from zoo.errors import NonFiniteLoss, Stopped, ZooError
 from zoo.metrics import merit
 from zoo.recipe import Recipe
-from zoo.run import Console, Run, row, versions
+from zoo.results.epoch_table import row
+from zoo.results.folder import RunFolder
 from zoo.splits import Splits
+from zoo.system import signals
+from zoo.system.console import Console
+from zoo.system.hardware import versions
 from zoo.train import Progress, Task, optimizer_of, over, statistics, stopping
 
 # Changes when what a checkpoint holds does.
@@ -47,7 +51,7 @@ def splits_shown(job: Job) -> list[str]:
 class Saver:
     """What happens after a step and an epoch: rows, `metrics.jsonl`, checkpoints."""
 
-    def __init__(self, job: Job, run: Run) -> None:
+    def __init__(self, job: Job, run: RunFolder) -> None:
         self.job, self.run = job, run
         number, unit = job.recipe.output.checkpoint_every.split()
         per_epoch = job.task.steps_per_epoch
@@ -72,7 +76,7 @@ class Saver:
 
     def stopped(self, progress: Progress) -> Stopped:
         """What is said when a run stops in order."""
-        who, newest = stop.requested() or "another process", max(checkpoint.steps(self.root), default=None)
+        who, newest = signals.requested() or "another process", max(checkpoint.steps(self.root), default=None)
         if newest is None:
             return Stopped(who, f"after step {progress.step}, before a checkpoint", "nothing was saved: start it again")
         saved = "which is saved" if newest == progress.step else f"step {newest} is saved"

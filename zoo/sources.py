@@ -23,8 +23,8 @@ from torch import Tensor
 
 from zoo.errors import StorageError, ZooError, nearest
 from zoo.local import FILES, PACKAGES, READABLE
-from zoo.pixels import exclusive
-from zoo.run import cache_root
+from zoo.system.files import cache_root
+from zoo.system.locks import exclusive
 
 WHERE = "backbone.weights"
 Tensors = dict[str, Tensor]

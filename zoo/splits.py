@@ -17,7 +17,7 @@ import numpy as np
 from zoo import draws, folders
 from zoo.errors import ZooError
 from zoo.pixels import FORMAT, Pixels, from_files, stats, stored, write
-from zoo.run import cache_root
+from zoo.system.files import cache_root
 
 
 @dataclass(frozen=True)

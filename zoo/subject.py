@@ -19,9 +19,11 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor, nn
 
-from zoo import gauge, launch, optim, tune
+from zoo import optim, tune
 from zoo.batches import Batches
 from zoo.step import losses, train_step
+from zoo.system import launch
+from zoo.system.device import synchronize
 from zoo.train import evaluate
 
 Step = Callable[[], Any]
@@ -179,7 +181,7 @@ def seconds_of(step: Step, subject: Subject) -> float:
     """How long a step takes."""
     started = time.perf_counter()
     step()
-    gauge.synchronise(subject.accelerator.device)
+    synchronize(subject.accelerator.device)
     return time.perf_counter() - started
 
 

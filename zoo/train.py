@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from zoo import draws, stop
+from zoo import draws
 from zoo.batches import Batches
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import METRICS, merit
 from zoo.recipe import Recipe
 from zoo.step import losses, train_step
+from zoo.system import signals
 
 Metric = Callable[[Tensor, Tensor], float]
 
@@ -218,7 +219,7 @@ class Interrupted(Exception):
 
 def stopping(accelerator: Accelerator) -> bool:
     """Whether a signal asked any of the processes to stop: all of them do so after the same step."""
-    asked = bool(stop.requested())
+    asked = bool(signals.requested())
     if accelerator.num_processes == 1:
         return asked
     return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device), "sum"))

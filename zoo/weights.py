@@ -21,9 +21,9 @@ from torch import nn
 
 from zoo.backbone import Backbone
 from zoo.errors import ZooError
-from zoo.pixels import exclusive
-from zoo.run import cache_root
 from zoo.sources import WHERE, Found, Tensors
+from zoo.system.files import cache_root
+from zoo.system.locks import exclusive
 
 # Classifiers that were trained on inner layers of a network and are no part of it afterwards.
 AUXILIARY = ("AuxLogits", "aux", "aux1", "aux2", "aux_head")

@@ -18,7 +18,7 @@ import zoo.checkpoint
 import zoo.draws
 import zoo.job
 import zoo.metrics
-import zoo.run
+import zoo.results.folder
 import zoo.saving
 import zoo.train
 

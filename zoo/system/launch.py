@@ -1,4 +1,4 @@
-"""How a process was launched, checked before anything is built: ranks, devices, CPU threads, precision."""
+"""How a process was launched: its rank among its siblings, and how they live and die together."""
 
 from __future__ import annotations
 
@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import LostProcess, ZooError
-from zoo.run import cache_root, cores
+from zoo.system.files import cache_root
 
 if TYPE_CHECKING:
     from zoo.recipe import Recipe
 
-
-# malloc.h
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-KEPT_BYTES = 1 << 30
 
 # What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
 UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
@@ -112,58 +108,12 @@ def on_cpu() -> bool:
     return asked or device is None or device.type == "mps"
 
 
-def threads_of(asked: int | str, launch: Launch) -> int:
-    """The CPU threads of a process: as asked, or its share of the cores."""
-    return asked if isinstance(asked, int) else max(1, cores() // launch.local_processes)
-
-
-def announce_threads(asked: int | str, launch: Launch) -> None:
-    """Tell libraries and Accelerate how many threads there will be, before they are loaded.
-
-    Where the variable is not set, Accelerate gives each of several CPU processes threads of its own choosing
-    (`accelerate.state.PartialState`), over what torch was told. Launchers set it for several processes of a machine and
-    not for one, so that the same run would have other bits under each.
-    """
-    os.environ["OMP_NUM_THREADS"] = str(threads_of(asked, launch))
-
-
-def set_threads(asked: int | str, launch: Launch) -> int:
-    """Give torch its CPU threads: `accelerate launch` leaves each process one.
-
-    Returns:
-        The number of threads.
-    """
-    import torch
-
-    threads = threads_of(asked, launch)
-    torch.set_num_threads(threads)
-    return threads
-
-
-def keep_memory() -> bool:
-    """Let freed memory stay with this process instead of going back to the system after each batch.
-
-    glibc maps large blocks anew each time, and the system clears every page of them: making 224 px batches went from
-    2,100 to 4,000 images/s without that. Returns whether the C library is one that can be told (mallopt(3)).
-    """
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if sys.platform != "linux" or mallopt is None:
-        return False
-    never_mapped = mallopt(M_MMAP_MAX, 0)
-    return bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES) and never_mapped)
-
-
-# ----------------------------------------------------------------------- living and dying together
-
-
 # What gloo, NCCL and torch's store say when another process is gone, or silent for too long.
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
 PR_SET_PDEATHSIG = 1
 
 
-def patience(launch: Launch, seconds: int) -> dict[str, Any]:
+def process_group_kwargs(launch: Launch, seconds: int) -> dict[str, Any]:
     """How long a process group waits for a process: torch's own default would be half an hour."""
     return {"timeout": timedelta(seconds=seconds)} if launch.processes > 1 else {}
 
@@ -211,7 +161,7 @@ def _is_launcher(pid: int) -> bool:
     return inside or any(word.rpartition(b"/")[2] in LAUNCHERS for word in plain[:2])
 
 
-def speaks_first() -> bool:
+def claims_error_output() -> bool:
     """Whether this process may tell of an error: of the processes of one launch on a machine, the first that asks.
 
     All of them may meet the same mistake, or one alone, and the others its absence.

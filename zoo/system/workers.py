@@ -28,7 +28,7 @@ NO_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "not enough memory
 
 
 @dataclass(frozen=True)
-class Work:
+class WorkerCall:
     """What to do: `target` is `module:function`, called with `arguments` and a function that takes what it finds out."""
 
     target: str
@@ -44,7 +44,7 @@ class Outcome:
     error: str = ""
 
 
-def run(work: Work, heard: Callable[[dict[str, Any]], None], *, processes: int = 1, timeout: float = 600.0) -> Outcome:
+def run(work: WorkerCall, heard: Callable[[dict[str, Any]], None], *, processes: int = 1, timeout: float = 600.0) -> Outcome:
     """Do some work in one process, or in several that know of each other as torch's launchers would have them.
 
     Args:
@@ -122,27 +122,27 @@ def _listen(
             try:
                 kind, value = link.recv()
             except (EOFError, OSError):
-                return _fallen(links[link], log)
+                return _exit_outcome(links[link], log)
             if kind == "found":
                 heard(value)
             elif value.status != "ok":
-                return _cause(value, links)
+                return _root_cause(value, links)
             else:
                 links[link].join(2)
                 done.add(link)
     return Outcome("ok")
 
 
-def _cause(outcome: Outcome, links: Mapping[Connection, Any]) -> Outcome:
+def _root_cause(outcome: Outcome, links: Mapping[Connection, Any]) -> Outcome:
     """What really happened: where one of several processes was killed, the others only say that it is gone."""
     for worker in links.values() if len(links) > 1 else ():
         worker.join(0.2)
         if (worker.exitcode or 0) < 0:
-            return _fallen(worker, None)
+            return _exit_outcome(worker, None)
     return outcome
 
 
-def _fallen(worker: Any, log: Path | None) -> Outcome:
+def _exit_outcome(worker: Any, log: Path | None) -> Outcome:
     """What to say of a process that ended without a word."""
     worker.join(5)
     code = worker.exitcode or 0
@@ -166,7 +166,7 @@ def _end(worker: Any) -> None:
 # ------------------------------------------------------------------------------ in the process
 
 
-def _enter(work: Work, variables: Mapping[str, str], link: Connection, log: str) -> None:
+def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log: str) -> None:
     """Do the work and say how it ended."""
     os.setsid()
     threading.Thread(target=_end_with, args=(link,), daemon=True).start()
@@ -177,7 +177,7 @@ def _enter(work: Work, variables: Mapping[str, str], link: Connection, log: str)
     for name in [name for name in os.environ if name in LAUNCHER or name.startswith("TORCHELASTIC_")]:
         del os.environ[name]
     os.environ.update(variables)
-    _call_itself(work.title)
+    _set_process_title(work.title)
     speaks = variables.get("RANK", "0") == "0"
     try:
         module, _, function = work.target.partition(":")
@@ -196,7 +196,7 @@ def _end_with(link: Connection) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _call_itself(title: str) -> None:
+def _set_process_title(title: str) -> None:
     """Show in `top` what is being measured."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(title[:15], encoding="utf-8")

@@ -1,20 +1,16 @@
-"""What a device can do and what a process takes of it: matrix-product peak, peak memory."""
+"""The device that torch computes on: its name, its memory, its dtypes."""
 
 from __future__ import annotations
 
 import contextlib
 import resource
 import sys
-import time
 from pathlib import Path
 
 import torch
 
-from zoo.run import cpu_name
+from zoo.system.hardware import cpu_name
 
-# Sides of the square matrices: the fastest is the peak. On a CPU the larger ones take seconds and are no faster.
-SIDES = {"cpu": (768, 1536), "cuda": (4096, 8192)}
-REPEATS, LONGEST = 6, 0.25
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -23,29 +19,13 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait for what a GPU still has to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def matrix_peak(device: torch.device, precision: str) -> float:
-    """TFLOP/s of the fastest product of two square matrices, in this process's threads."""
-    peak = 0.0
-    for side in SIDES.get(device.type, SIDES["cpu"]):
-        left = torch.ones(side, side, device=device, dtype=DTYPES[precision])
-        started = time.perf_counter()
-        for _ in range(REPEATS):
-            before = time.perf_counter()
-            torch.mm(left, left)
-            synchronise(device)
-            peak = max(peak, 2 * side**3 / (time.perf_counter() - before) / 1e12)
-            if time.perf_counter() - started > LONGEST:
-                break
-    return peak
-
-
-def forget_peak(device: torch.device) -> None:
+def reset_peak_memory(device: torch.device) -> None:
     """Count peak memory from now on, where the system can."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

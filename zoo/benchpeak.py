@@ -1,0 +1,29 @@
+"""The fastest matrix product of this machine."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from zoo.system.device import DTYPES, synchronize
+
+# Sides of the square matrices: the fastest is the peak. On a CPU the larger ones take seconds and are no faster.
+SIDES = {"cpu": (768, 1536), "cuda": (4096, 8192)}
+REPEATS, LONGEST = 6, 0.25
+
+
+def matrix_peak(device: torch.device, precision: str) -> float:
+    """TFLOP/s of the fastest product of two square matrices, in this process's threads."""
+    peak = 0.0
+    for side in SIDES.get(device.type, SIDES["cpu"]):
+        left = torch.ones(side, side, device=device, dtype=DTYPES[precision])
+        started = time.perf_counter()
+        for _ in range(REPEATS):
+            before = time.perf_counter()
+            torch.mm(left, left)
+            synchronize(device)
+            peak = max(peak, 2 * side**3 / (time.perf_counter() - before) / 1e12)
+            if time.perf_counter() - started > LONGEST:
+                break
+    return peak
