@@ -6,9 +6,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from zoo import config, recipe, source
-from zoo.config import Section
+from zoo import recipe, source
 from zoo.recipe import Recipe
+from zoo.section import Section, sections_of
 
 ROOT = Path(__file__).parent.parent
 TYPES = {int: "whole number", float: "number", bool: "`true`, `false`", Path: "path", str: "text"}
@@ -93,7 +93,7 @@ def _kind(section: type[Section]) -> str:
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
-    return config.sections_of(annotation)
+    return sections_of(annotation)
 
 
 if __name__ == "__main__":

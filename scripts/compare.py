@@ -246,14 +246,14 @@ def _zoo(options: argparse.Namespace, norm: str) -> float:
 
 def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     """A job, its progress, and what takes it one training step further on real images."""
-    from zoo import draws
+    from zoo.data.rng import epoch_order
     from zoo.prepare import set_up
     from zoo.system import launch
     from zoo.system.console import Console
     from zoo.train import Clock, Progress, one_step
 
     job = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
-    order = draws.order(0, 0, len(job.task.train))
+    order = epoch_order(0, 0, len(job.task.train))
     progress = Progress()
 
     def step() -> None:
@@ -292,17 +292,17 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
     """The same by zoo, in the training process."""
     import torch
 
-    from zoo.augment import Augment, RandomResized
-    from zoo.batches import Batches, Preprocessing
-    from zoo.data import Folder
-    from zoo.resample import Normalise
+    from zoo.data.augment import Augment, RandomResized
+    from zoo.data.batches import Batches, Preprocessing
+    from zoo.data.options import Folder
+    from zoo.data.resize import Normalize
     from zoo.system import launch
     from zoo.system.threads import keep_freed_memory, set_threads
 
     set_threads("auto", launch.read())
     keep_freed_memory()
-    split = Folder(root=options.data, val_fraction=0).load(0, 224, "bicubic", quiet=True).train
-    way = Preprocessing(Normalise((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "bicubic", 0.875)
+    split = Folder(root=options.data, val_fraction=0).load(0, 224, "bicubic").train
+    way = Preprocessing(Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "bicubic", 0.875)
     batches = Batches(split, way, 10, torch.device("cpu"))
     augment = Augment(crop=RandomResized(scale=(0.08, 1.0)))
     import numpy as np

@@ -131,7 +131,7 @@ def _timm_step(options: argparse.Namespace) -> Callable[[], float]:
         optimizer.zero_grad()
         started = time.perf_counter()
         output = model(images)
-        targets = torch.empty((len(output),), dtype=torch.long).random_(model.num_classes)
+        targets = torch.empty((len(output),), dtype=torch.long).random_(output.shape[1])
         loss(output, targets).backward()
         optimizer.step()
         return time.perf_counter() - started

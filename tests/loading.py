@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from zoo import data, splits
+from zoo.data import splits
+from zoo.data.options import Folder
 from zoo.errors import ZooError
 
 
 def load(root: Path, seed: int = 0, size: int = 32, **options: object) -> splits.Splits:
-    return data.Folder(root=root, **options).load(seed, size, "bicubic")  # type: ignore[arg-type]
+    return Folder(root=root, **options).load(seed, size, "bicubic")  # type: ignore[arg-type]
 
 
 def refused(root: Path, **options: object) -> str:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torchvision.transforms import functional as tv
 
-from zoo import augment, batches, colour, draws
-from zoo.augment import Augment
-from zoo.pixels import Pixels
-from zoo.resample import Normalise
-from zoo.splits import Split
+from zoo.data import augment, batches, color, rng
+from zoo.data.augment import Augment
+from zoo.data.pixel_store import PixelStore
+from zoo.data.resize import Normalize
+from zoo.data.rng import epoch_order, generator_of, torch_seed
+from zoo.data.splits import Split
 
-WAY = batches.Preprocessing(Normalise((0.4, 0.5, 0.6), (0.2, 0.25, 0.3)), "bicubic", 1.0)
+WAY = batches.Preprocessing(Normalize((0.4, 0.5, 0.6), (0.2, 0.25, 0.3)), "bicubic", 1.0)
 CLASSES, COUNT = 5, 12
 
 PLAIN = {"crop": {"kind": "none"}, "hflip": False}
@@ -41,7 +42,7 @@ def made(side: int = 16, channels_last: bool = False, aspects: np.ndarray | None
     generator = np.random.default_rng(0)
     coarse = generator.integers(0, 256, (COUNT, 3, 4, 4), dtype=np.uint8)
     images = np.repeat(np.repeat(coarse, side // 4, 2), side // 4, 3)
-    pixels = Pixels(images, np.ones(COUNT, np.float32) if aspects is None else aspects)
+    pixels = PixelStore(images, np.ones(COUNT, np.float32) if aspects is None else aspects)
     split = Split.of(pixels, np.arange(COUNT) % CLASSES)
     return batches.Batches(split, WAY, CLASSES, torch.device("cpu"), channels_last=channels_last)
 
@@ -122,7 +123,7 @@ def test_pad_shift_is_padding_and_cropping() -> None:
 
 def test_mixup_blends_two_images_and_their_labels() -> None:
     plain, mixed = batch("none")[0], batch("mixup")
-    drawn = made()._draw(ALL, 24, options("mixup"), draws.rng(0, draws.AUGMENT, 3))
+    drawn = made()._draw(ALL, 24, options("mixup"), generator_of(0, rng.AUGMENT, 3))
     assert drawn.partner is not None
     share = torch.from_numpy(drawn.ratio).float().view(-1, 1, 1, 1)
     assert torch.allclose(mixed[0], share * plain + (1 - share) * plain[torch.from_numpy(drawn.partner)], atol=1e-5)
@@ -148,7 +149,7 @@ def test_erased_rectangles_are_blank_and_as_frequent_as_asked() -> None:
 def test_jitter_is_torchvisions() -> None:
     images = torch.rand(3, 3, 9, 9, generator=torch.Generator().manual_seed(0))
     factors = torch.tensor([[1.3, 0.7, 1.2], [0.6, 1.4, 0.5], [1.0, 1.0, 1.0]])
-    found = colour.jitter(images, factors)
+    found = color.jitter(images, factors)
     for image, result, (brightness, contrast, saturation) in zip(images, found, factors.tolist(), strict=True):
         theirs = tv.adjust_saturation(tv.adjust_contrast(tv.adjust_brightness(image, brightness), contrast), saturation)
         assert torch.allclose(result, theirs, atol=5e-3)
@@ -184,13 +185,13 @@ def test_wide_images_show_their_middle() -> None:
 
 
 def test_an_epochs_order_is_a_permutation_of_its_own() -> None:
-    orders = [draws.order(0, epoch, 50).tolist() for epoch in (0, 0, 1)] + [draws.order(1, 0, 50).tolist()]
+    orders = [epoch_order(0, epoch, 50).tolist() for epoch in (0, 0, 1)] + [epoch_order(1, 0, 50).tolist()]
     assert all(sorted(order) == list(range(50)) for order in orders)
     assert orders[0] == orders[1]
     assert orders[0] != orders[2] != orders[3] != orders[0]
 
 
 def test_dropout_seeds_differ_by_step_and_rank() -> None:
-    seeds = {draws.torch_seed(seed, step, rank) for seed in range(3) for step in range(5) for rank in range(4)}
+    seeds = {torch_seed(seed, step, rank) for seed in range(3) for step in range(5) for rank in range(4)}
     assert len(seeds) == 60
     assert all(0 <= seed < 2**63 for seed in seeds)

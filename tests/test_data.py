@@ -10,7 +10,7 @@ import pytest
 import torchvision
 from loading import load, refused
 
-from zoo import data, splits
+from zoo.data import options, splits
 from zoo.errors import ZooError
 
 Draw = Callable[..., Path]
@@ -137,7 +137,7 @@ def test_other_files_are_left_out_with_a_note(image_folder: Draw) -> None:
 
 
 def test_digits_are_whole_and_their_test_set_is_fixed() -> None:
-    found, other = (data.Digits().load(seed, 32, "bicubic") for seed in (0, 1))
+    found, other = (options.Digits().load(seed, 32, "bicubic") for seed in (0, 1))
     assert [len(part or ()) for part in (found.train, found.val, found.test)] == [1295, 143, 359]
     assert found.train.pixels.images.shape == (1797, 3, 8, 8)
     assert found.train.pixels.images.max() == 255
@@ -147,7 +147,7 @@ def test_digits_are_whole_and_their_test_set_is_fixed() -> None:
 
 def test_synthetic_images_are_the_same_in_every_run() -> None:
     found, again = (
-        data.Synthetic(classes=3, train_images=30, test_images=6, size=10).load(seed, 32, "bicubic") for seed in (0, 1)
+        options.Synthetic(classes=3, train_images=30, test_images=6, size=10).load(seed, 32, "bicubic") for seed in (0, 1)
     )
     assert np.array_equal(found.train.pixels.images, again.train.pixels.images)
     assert (found.train.pixels.images.shape, found.classes) == ((30, 3, 10, 10), ("class0", "class1", "class2"))
@@ -180,14 +180,14 @@ def test_cifar_is_read_once_from_its_archive(cifar: Path, monkeypatch: pytest.Mo
     base = cifar / "cifar-10-batches-py"
     raw = pickle.loads((base / "data_batch_2").read_bytes())
     before = sorted(cifar.rglob("*"))
-    found = data.Cifar10(root=cifar, val_fraction=0.0).load(0, 32, "bicubic")
+    found = options.Cifar10(root=cifar, val_fraction=0.0).load(0, 32, "bicubic")
     assert found.classes == tuple(f"c{n}" for n in range(10))
     assert [len(part or ()) for part in (found.train, found.val, found.test)] == [40, 0, 20]
     assert np.array_equal(found.train.pixels.images[20:40], raw["data"].reshape(-1, 3, 32, 32))
     assert found.train.targets[20:].tolist() == raw["labels"]
     assert sorted(cifar.rglob("*")) == before, "the archive's folder may be read-only"
     monkeypatch.setattr(torchvision, "datasets", None)
-    limited = data.Cifar10(root=cifar, max_train=20).load(0, 32, "bicubic")
+    limited = options.Cifar10(root=cifar, max_train=20).load(0, 32, "bicubic")
     assert (counts(limited.train), counts(limited.val)) == ([1] * 10, [1] * 10)
 
 
@@ -196,14 +196,14 @@ def test_damaged_cifar_is_named_with_its_sums(cifar: Path) -> None:
     expected = hashlib.md5(file.read_bytes()).hexdigest()
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(ZooError) as error:
-        data.Cifar10(root=cifar).load(0, 32, "bicubic")
+        options.Cifar10(root=cifar).load(0, 32, "bicubic")
     found = hashlib.md5(file.read_bytes()).hexdigest()
     assert error.value.lines == [
         f"data.root: {file} is damaged: md5 {found}, expected {expected} (delete it, it is downloaded again)"
     ]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(data.Cifar10, "CIFAR10"), (data.FashionMnist, "FashionMNIST")])
+@pytest.mark.parametrize(("kind", "name"), [(options.Cifar10, "CIFAR10"), (options.FashionMnist, "FashionMNIST")])
 def test_without_network_the_archive_to_bring_is_named(
     tmp_path: Path, cache: Path, cifar: Path, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from loading import load, refused
 from PIL import Image
 
-from zoo import folders
+from zoo.data.store_size import store_size
 
 Draw = Callable[..., Path]
 
@@ -103,7 +103,7 @@ def test_the_store_is_as_large_as_images_of_all_classes_ask_for(image_folder: Dr
     # Many small ones, by name before fewer large ones.
     root = image_folder({"a": 300}, size=(20, 20))
     image_folder({"b": 211}, size=(90, 90))
-    assert folders.store_size(sorted(root.rglob("*.png")), 64) == 90
+    assert store_size(sorted(root.rglob("*.png")), 64) == 90
 
 
 def test_a_run_that_goes_on_sees_other_files(image_folder: Draw) -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_goes_on_sees_other_files(image_folder: Draw) -> None:
 
 
 def test_pixels_survive_damaged_exif_and_hidden_colours_do_not_show(tmp_path: Path) -> None:
-    from zoo.decode import open_rgb
+    from zoo.data.decode import open_rgb
 
     upright = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
     # No EXIF at all behind the name.
@@ -132,7 +132,7 @@ def test_pixels_survive_damaged_exif_and_hidden_colours_do_not_show(tmp_path: Pa
 def test_tiff_is_turned_once(tmp_path: Path, orientation: int) -> None:
     from PIL import ImageOps
 
-    from zoo.decode import open_rgb
+    from zoo.data.decode import open_rgb
 
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8))
     exif = Image.Exif()

@@ -9,7 +9,7 @@ import pytest
 from loading import load, refused
 from PIL import Image
 
-from zoo import decode, pixels
+from zoo.data import decode, pixel_store
 from zoo.errors import DataError
 
 Draw = Callable[..., Path]
@@ -61,7 +61,7 @@ def test_damage_of_any_kind_is_unreadable_or_harmless(tmp_path: Path, suffix: st
         broken[generator.integers(0, min(len(whole), 400), 6)] = generator.integers(0, 256, 6)
         path.write_bytes(broken[: generator.integers(len(whole) // 2, len(whole) + 1)].tobytes())
         try:
-            assert decode.squash(path, 8, "bicubic")[0].shape == (3, 8, 8)
+            assert decode.decode_resized(path, 8, "bicubic")[0].shape == (3, 8, 8)
         except decode.Unreadable:
             refused += 1
     assert refused > 10
@@ -144,7 +144,7 @@ def test_photographs_are_turned_upright(image_folder: Draw, orientation: int, co
 def test_a_second_start_decodes_nothing(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     root = image_folder({"a": 2, "b": 2})
     first = load(root)
-    monkeypatch.setattr(pixels, "decode_range", lambda job: pytest.fail("decoded again"))
+    monkeypatch.setattr(pixel_store, "decode_range", lambda job: pytest.fail("decoded again"))
     second = load(root, val_fraction=0.5)
     assert "decoded 4 images" in first.notes
     assert "images found decoded" in second.notes
@@ -182,7 +182,7 @@ def test_a_damaged_store_is_made_again(image_folder: Draw, cache: Path, file: st
 def test_many_files_are_decoded_in_processes_to_the_same_pixels(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     root = image_folder({"a": 5, "b": 4})
     alone = np.array(load(root, store_size=16).train.pixels.images)
-    monkeypatch.setattr(pixels, "CHUNK", 2)
+    monkeypatch.setattr(pixel_store, "CHUNK", 2)
     os.utime(root / "a/000.png", (1, 1))
     assert np.array_equal(load(root, store_size=16).train.pixels.images, alone)
 

@@ -11,16 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zoo import batches, data, resample
-from zoo.splits import Split, Splits
+from zoo.data import batches, options, resize
+from zoo.data.resize import Normalize, resize_matrices
+from zoo.data.splits import Split, Splits
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-UNIT = resample.Normalise((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+UNIT = Normalize((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 
 
 def way(kernel: str, crop: float) -> batches.Preprocessing:
-    return batches.Preprocessing(resample.Normalise(MEAN, STD), kernel, crop)
+    return batches.Preprocessing(Normalize(MEAN, STD), kernel, crop)
 
 
 def timms(images: list[Image.Image], size: int, kernel: str, crop: float) -> Tensor:
@@ -40,9 +41,9 @@ def small(side: int) -> list[Image.Image]:
 
 def split_of(images: list[Image.Image]) -> Split:
     stacked = np.stack([np.asarray(image).transpose(2, 0, 1) for image in images])
-    from zoo.pixels import Pixels
+    from zoo.data.pixel_store import PixelStore
 
-    return Split.of(Pixels.square(stacked), np.arange(len(images)))
+    return Split.of(PixelStore.square(stacked), np.arange(len(images)))
 
 
 @pytest.mark.parametrize("kernel", ["bicubic", "bilinear"])
@@ -70,7 +71,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], tup
         picture.save(root / name / file, quality=95)
 
     def load(size: int, kernel: str) -> tuple[Splits, list[Image.Image]]:
-        found = data.Folder(root=Path(root), val_fraction=0.0, test_fraction=0.0).load(0, size, kernel)
+        found = options.Folder(root=Path(root), val_fraction=0.0, test_fraction=0.0).load(0, size, kernel)
         opened = [Image.open(root / name / file).convert("RGB") for name, file in sorted(pictures)]
         return found, opened
 
@@ -92,18 +93,18 @@ def test_rows_of_a_matrix_add_up_and_are_pillows(kernel: str, source: int, targe
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (source, source), dtype=np.uint8)
     box = np.sort(generator.uniform(0, 1, 2))
-    matrix = resample.weights(torch.tensor([box[0]]), torch.tensor([box[1]]), source, target, kernel)[0]
+    matrix = resize_matrices(torch.tensor([box[0]]), torch.tensor([box[1]]), source, target, kernel)[0]
     assert matrix.sum(1) == pytest.approx(1, abs=1e-5)
     filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "lanczos": Image.Resampling.LANCZOS}
-    whole = resample.weights(torch.zeros(1), torch.ones(1), source, target, kernel)[0].numpy()
+    whole = resize_matrices(torch.zeros(1), torch.ones(1), source, target, kernel)[0].numpy()
     theirs = np.asarray(Image.fromarray(image.astype(np.float32)).resize((target, target), filters[kernel]))
     assert whole @ image @ whole.T == pytest.approx(theirs, abs=1e-2)
 
 
 def both_ways(images: Tensor, boxes: Tensor, size: int, kernel: str) -> tuple[Tensor, Tensor]:
     out = torch.empty(len(images), 3, size, size)
-    native = UNIT.apply(resample._native(images, boxes, size, kernel, exact=False))
-    return native * 255, resample._products(images, boxes, size, kernel, UNIT, out) * 255
+    native = UNIT.apply(resize._native(images, boxes, size, kernel, exact=False))
+    return native * 255, resize._products(images, boxes, size, kernel, UNIT, out) * 255
 
 
 @pytest.mark.parametrize("kernel", ["bilinear", "bicubic"])
@@ -122,11 +123,11 @@ def test_boxes_cut_mirror_and_reflect(side: int, kernel: str) -> None:
     shift = side // 4
 
     def made(*box: float) -> Tensor:
-        return (resample.resample(image, torch.tensor([box]), side, kernel, UNIT)[0] * 255).round().to(torch.uint8)
+        return (resize.resample(image, torch.tensor([box]), side, kernel, UNIT)[0] * 255).round().to(torch.uint8)
 
     assert torch.equal(made(0, 0, 1, 1), image[0])
     assert torch.equal(made(1, 0, 0, 1), image[0].flip(2))
-    assert torch.equal(made(0, 1, 1, 0), image[0].flip(1)) or side > resample.NATIVE_ABOVE
+    assert torch.equal(made(0, 1, 1, 0), image[0].flip(1)) or side > resize.NATIVE_ABOVE
     padded = torch.nn.functional.pad(image.float(), (shift,) * 4, mode="reflect").to(torch.uint8)[0]
     assert torch.equal(made(-0.25, 0.25, 0.75, 1.25), padded[:, 2 * shift :, :side])
     assert torch.equal(made(1.25, 0, 0.25, 1), padded[:, shift:-shift, 2 * shift :].flip(2))
@@ -135,17 +136,17 @@ def test_boxes_cut_mirror_and_reflect(side: int, kernel: str) -> None:
 def test_what_one_image_becomes_does_not_depend_on_the_others() -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), dtype=np.uint8))
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [-0.5, 0.25, 0.5, 1.25], [0.125, 0.0, 1.125, 1.0]])
-    together = resample.resample(images, boxes, 21, "bicubic", UNIT)
-    alone = [resample.resample(images[n : n + 1], boxes[n : n + 1], 21, "bicubic", UNIT) for n in range(3)]
+    together = resize.resample(images, boxes, 21, "bicubic", UNIT)
+    alone = [resize.resample(images[n : n + 1], boxes[n : n + 1], 21, "bicubic", UNIT) for n in range(3)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [16, 80])
 def test_layout_and_range(side: int) -> None:
     image = torch.tensor([0, 255], dtype=torch.uint8).repeat(side * side // 2).view(1, 1, side, side).expand(1, 3, side, side)
-    normalise = resample.Normalise(MEAN, STD)
-    flat = resample.resample(image, WHOLE, 50, "bicubic", normalise)
-    last = resample.resample(image, WHOLE, 50, "bicubic", normalise, channels_last=True)
+    normalise = Normalize(MEAN, STD)
+    flat = resize.resample(image, WHOLE, 50, "bicubic", normalise)
+    last = resize.resample(image, WHOLE, 50, "bicubic", normalise, channels_last=True)
     assert torch.equal(flat, last)
     assert flat.is_contiguous()
     assert last.is_contiguous(memory_format=torch.channels_last)

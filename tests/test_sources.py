@@ -23,7 +23,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from tensors import NAME, fresh, refused, same, saved
 
-from zoo import backbone, batches, data, local, resample, sources, weights
+from zoo import backbone, local, sources, weights
+from zoo.data import batches, options
+from zoo.data.resize import Normalize
 from zoo.errors import StorageError, ZooError
 
 # ------------------------------------------------------------------------------------- packages
@@ -36,8 +38,8 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
         (tmp_path / photo).mkdir()
         Image.fromarray(getattr(skimage.data, photo)()).save(tmp_path / photo / "1.png")
     facts = weights.data_config(name)
-    split = data.Folder(root=tmp_path, val_fraction=0.0, test_fraction=0.0).load(0, size, facts["interpolation"]).train
-    way = batches.Preprocessing(resample.Normalise(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
+    split = options.Folder(root=tmp_path, val_fraction=0.0, test_fraction=0.0).load(0, size, facts["interpolation"]).train
+    way = batches.Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
     images, _ = batches.Batches(split, way, 2, torch.device("cpu")).evaluation(np.arange(2), size)
     found = backbone.Auto().find(name)
     made = weights.build(backbone.Backbone(name=name), found, 1000, size)

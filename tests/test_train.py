@@ -13,7 +13,8 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
-from zoo import batches, job, prepare, recipe, saving
+from zoo import job, prepare, recipe, saving
+from zoo.data import batches
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.step import losses, train_step
 from zoo.system import launch

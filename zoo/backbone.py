@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from zoo.config import Section, kind_or_mapping
 from zoo.names import check_backbone
+from zoo.section import Section, kind_or_mapping
 
 if TYPE_CHECKING:
     from zoo.sources import Found

@@ -14,8 +14,7 @@ from typing import Any
 
 from zoo import benchrows, catalog, names
 from zoo.benchrows import Row
-from zoo.config import nearest
-from zoo.errors import ZooError
+from zoo.errors import ZooError, nearest
 from zoo.results.folder import RunFolder
 from zoo.system import launch, workers
 from zoo.system.console import Console

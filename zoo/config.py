@@ -7,60 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from zoo.errors import RecipeErrors, nearest
+from zoo.section import S, Section, Shorthand, sections_of
 from zoo.source import Key, Source, describe, dotted, write
-
-S = TypeVar("S", bound="Section")
-
-
-class Section(BaseModel):
-    """One mapping of a recipe: strict types, no unknown keys, never changed after it was read."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class Shorthand:
-    """Annotation of a union of sections: what may be written instead of the whole mapping.
-
-    Args:
-        expand: turns what was written into the mapping; leaves alone what it does not know.
-        schema: JSON schema of the short form, None where only a key may be left out.
-        expected: what an error says was expected.
-    """
-
-    expand: Callable[[Any], Any]
-    schema: dict[str, Any] | None = None
-    expected: str = "a mapping"
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self.expand, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        mapping = handler(schema)
-        return mapping if self.schema is None else {"anyOf": [self.schema, mapping]}
-
-
-def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
-    """Let a bare word of `short` stand for `{kind: word}`, and a mapping without a kind be `default`."""
-
-    def expand(value: Any) -> Any:
-        # Any word: a misspelt one, or a kind that needs more keys, is then told as such.
-        if isinstance(value, str):
-            return {"kind": value}
-        if default is not None and isinstance(value, dict) and "kind" not in value:
-            return {"kind": default, **value}
-        return value
-
-    return Shorthand(expand, {"enum": list(short)} if short else None)
 
 
 def validate(section: type[S], source: Source) -> S:
@@ -163,13 +119,6 @@ def _owner(section: type[Section], loc: Sequence[str | int]) -> type[Section]:
     owner, found = _fields_at(section, loc[:-1])
     options = sections_of(found.annotation) if found is not None else []
     return options[0] if options else owner
-
-
-def sections_of(annotation: Any) -> list[type[Section]]:
-    """The sections that a field may hold."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return [annotation]
-    return [option for part in get_args(annotation) for option in sections_of(part)]
 
 
 _KINDS = {

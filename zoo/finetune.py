@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from zoo.config import Section
 from zoo.errors import ZooError
 from zoo.optim import layer_depths
+from zoo.section import Section
 
 if TYPE_CHECKING:
     from torch import nn

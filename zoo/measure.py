@@ -19,12 +19,12 @@ from accelerate import PartialState
 from torch import Tensor
 
 from zoo import operations, photographs, weights
-from zoo.augment import Augment
 from zoo.backbone import Backbone
 from zoo.backbone import Random as RandomWeights
-from zoo.batches import Batches, Preprocessing, resident
 from zoo.benchpeak import matrix_peak
-from zoo.resample import Normalise
+from zoo.data.augment import Augment
+from zoo.data.batches import Batches, Preprocessing, resident
+from zoo.data.resize import Normalize
 from zoo.subject import Step, Subject, choose_batch, main_mode, native_size, prepare, seconds_of, step_alone, step_on
 from zoo.system import launch
 from zoo.system.device import device_name, peak_memory_mb, reset_peak_memory, synchronize
@@ -204,7 +204,7 @@ class _Pixels:
     def __init__(self, subject: Subject, mode: str) -> None:
         facts = weights.data_config(subject.asked["model"])
         split = photographs.split(subject.asked["files"], subject.size, 4 * subject.total, subject.classes)
-        way = Preprocessing(Normalise(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
+        way = Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
         device = subject.accelerator.device
         there = resident(split.pixels, device)
         self.batches = Batches(split, way, subject.classes, device, channels_last=subject.channels_last, resident=there)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from zoo.config import Section, kind_or_mapping
 from zoo.errors import ZooError
 from zoo.names import check_optimizer
+from zoo.section import Section, kind_or_mapping
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,13 +11,14 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor
 
-from zoo import batches, convolution, finetune, fold, optim, tune, weights
-from zoo.batches import Batches, Preprocessing
+from zoo import convolution, finetune, fold, optim, tune, weights
+from zoo.data import batches
+from zoo.data.batches import Batches, Preprocessing
+from zoo.data.resize import Normalize
+from zoo.data.splits import Split, Splits
 from zoo.errors import ZooError
 from zoo.recipe import Recipe
-from zoo.resample import Normalise
 from zoo.saving import Job
-from zoo.splits import Split, Splits
 from zoo.system import launch
 from zoo.system.console import Console
 from zoo.system.threads import keep_freed_memory, set_threads
@@ -65,7 +66,7 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     resident = batches.resident(data.train.pixels, device)
     accelerator, choice = _accelerate(recipe, built, frozen, start, device, resumed)
     preprocessing = facts | {"crop_pct": _crop(recipe, facts)}
-    way = Preprocessing(Normalise(facts["mean"], facts["std"]), facts["interpolation"], preprocessing["crop_pct"])
+    way = Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], preprocessing["crop_pct"])
     task = _task(recipe, accelerator, built, data, way, choice, frozen, resident)
     device_name = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "cpu"
     console.fact(

@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoo.batches import Batches
+from zoo.data.batches import Batches
 from zoo.errors import ZooError
 from zoo.train import evaluate
 

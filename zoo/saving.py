@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from zoo import checkpoint, moments, tune, weights
+from zoo.data.splits import Splits
 from zoo.errors import NonFiniteLoss, Stopped, ZooError
 from zoo.metrics import merit
 from zoo.recipe import Recipe
 from zoo.results.epoch_table import row
 from zoo.results.folder import RunFolder
-from zoo.splits import Splits
 from zoo.system import signals
 from zoo.system.console import Console
 from zoo.system.hardware import versions

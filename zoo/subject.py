@@ -20,7 +20,7 @@ from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor, nn
 
 from zoo import optim, tune
-from zoo.batches import Batches
+from zoo.data.batches import Batches
 from zoo.step import losses, train_step
 from zoo.system import launch
 from zoo.system.device import synchronize

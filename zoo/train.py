@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from zoo import draws
-from zoo.batches import Batches
+from zoo.data.batches import Batches
+from zoo.data.rng import epoch_order, torch_seed
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import METRICS, merit
 from zoo.recipe import Recipe
@@ -104,7 +104,7 @@ def fit(
     for epoch in range(len(progress.history), settings.epochs):
         if impatient(task, progress):
             break
-        batches = np.array_split(draws.order(settings.seed, epoch, len(task.train)), per_epoch)
+        batches = np.array_split(epoch_order(settings.seed, epoch, len(task.train)), per_epoch)
         clock = Clock(**progress.partial)
         sums = torch.tensor([clock.loss, clock.hits], dtype=torch.float64, device=task.accelerator.device)
         for positions in progress_bar(batches[progress.step - epoch * per_epoch :], task, epoch):
@@ -177,7 +177,7 @@ def one_step(task: Task, positions: np.ndarray, step: int, clock: Clock) -> Tens
     seed = recipe.train.seed
     batches = (task.train.training(positions, part, size, recipe.augment, seed, step) for part in parts)
     # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
-    torch.manual_seed(draws.torch_seed(seed, step, accelerator.process_index))
+    torch.manual_seed(torch_seed(seed, step, accelerator.process_index))
     set_train_mode(task)
     try:
         sums = train_step(

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 import zoo.checkpoint
-import zoo.draws
 import zoo.job
 import zoo.metrics
 import zoo.results.folder
@@ -137,13 +136,13 @@ def at_step(step: int, rank: int, what: str) -> None:
 def broken_order() -> None:
     """Shuffle by a generator that lives as long as the process, as many loops do."""
     generator = np.random.default_rng(0)
-    zoo.draws.order = lambda seed, epoch, count: generator.permutation(count)
+    zoo.train.epoch_order = lambda seed, epoch, count: generator.permutation(count)
 
 
 def broken_dropout() -> None:
     """Seed dropout once, and not each step."""
     torch.manual_seed(0)
-    zoo.draws.torch_seed = lambda seed, step, rank: torch.initial_seed()
+    zoo.train.torch_seed = lambda seed, step, rank: torch.initial_seed()
     torch.manual_seed = lambda seed: torch.default_generator
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 
-from zoo.batches import Batches, Preprocessing
-from zoo.pixels import Pixels
-from zoo.resample import Normalise
-from zoo.splits import Split
+from zoo.data.batches import Batches, Preprocessing
+from zoo.data.pixel_store import PixelStore
+from zoo.data.resize import Normalize
+from zoo.data.splits import Split
 from zoo.train import evaluate
 
 COUNT, SIDE = 10_007, 8
@@ -24,9 +24,9 @@ def main(batch_sizes: list[int]) -> None:
     PartialState(cpu=True, timeout=timedelta(seconds=120))
     accelerator = Accelerator(cpu=True)
     generator = np.random.default_rng(0)
-    pixels = Pixels.square(generator.integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8))
+    pixels = PixelStore.square(generator.integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8))
     split = Split.of(pixels, generator.integers(0, 10, COUNT))
-    batches = Batches(split, Preprocessing(Normalise((0.5,) * 3, (0.5,) * 3), "bilinear", 1.0), 10, accelerator.device)
+    batches = Batches(split, Preprocessing(Normalize((0.5,) * 3, (0.5,) * 3), "bilinear", 1.0), 10, accelerator.device)
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * SIDE * SIDE, 10))
     for size in batch_sizes:

@@ -118,7 +118,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def squash(path: str | Path, size: int | tuple[int, int], interpolation: str) -> tuple[np.ndarray, int, int]:
+def decode_resized(path: str | Path, size: int | tuple[int, int], interpolation: str) -> tuple[np.ndarray, int, int]:
     """Decode a file and resize it to `size` whatever its aspect ratio.
 
     Returns:
@@ -167,7 +167,7 @@ def decode_range(job: tuple[str, tuple[int, ...], str, int, list[str], str]) -> 
         warnings.simplefilter("ignore")
         for offset, path in enumerate(paths):
             try:
-                pixels[first + offset], width, height = squash(path, shape[-1], interpolation)
+                pixels[first + offset], width, height = decode_resized(path, shape[-1], interpolation)
                 aspects[offset] = width / height
             except Unreadable as error:
                 bad.append((path, str(error)))

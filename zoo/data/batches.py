@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo import colour, draws
-from zoo.augment import Augment
-from zoo.pixels import Pixels
-from zoo.resample import Normalise, resample
-from zoo.splits import Split
+from zoo.data import color, rng
+from zoo.data.augment import Augment
+from zoo.data.pixel_store import PixelStore
+from zoo.data.resize import Normalize, resample
+from zoo.data.rng import generator_of
+from zoo.data.splits import Split
 
 # A store up to this size is kept on the GPU as a whole.
 RESIDENT_BYTES = 4 << 30
@@ -26,12 +27,12 @@ RESIDENT_BYTES = 4 << 30
 class Preprocessing:
     """How pixels become a backbone's input: `kernel` is bicubic, bilinear or lanczos, `crop` the share of a side shown."""
 
-    normalise: Normalise
+    normalise: Normalize
     kernel: str
     crop: float
 
 
-def resident(pixels: Pixels, device: torch.device) -> Tensor | None:
+def resident(pixels: PixelStore, device: torch.device) -> Tensor | None:
     """All images of a store on a GPU, where they take no more than a few gigabytes: uint8 [N, 3, S, S]. None otherwise."""
     if device.type == "cpu" or pixels.images.nbytes > RESIDENT_BYTES:
         return None
@@ -83,7 +84,7 @@ class Batches:
         Returns:
             images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
         """
-        drawn = self._draw(positions, size, augment, draws.rng(seed, draws.AUGMENT, step))
+        drawn = self._draw(positions, size, augment, generator_of(seed, rng.AUGMENT, step))
         rows = np.arange(len(positions))[part]
         images = self._augmented(drawn, rows, size, augment)
         targets = self.targets[self._on_device(positions[rows])]
@@ -132,17 +133,17 @@ class Batches:
             boxes[mirrored] = boxes[mirrored][:, [2, 1, 0, 3]]
         strength = generator.uniform(-1, 1, (count, 3)) * augment.color_jitter
         holes = erased_boxes(generator, count, augment.erase)
-        partner, ratio, cut = mixtures(generator, count, augment)
+        partner, ratio, cut = draw_mix(generator, count, augment)
         return _Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
 
     def _augmented(self, drawn: _Drawn, rows: np.ndarray, size: int, augment: Augment) -> Tensor:
         images = self._resample(drawn.positions[rows], drawn.boxes[rows], size)
         if augment.color_jitter:
             factors = self._on_device(drawn.factors[rows].astype(np.float32))
-            shares = colour.jitter(self.preprocessing.normalise.invert(images), factors)
+            shares = color.jitter(self.preprocessing.normalise.invert(images), factors)
             images = self.preprocessing.normalise.apply(shares.mul_(255))
         if augment.erase:
-            hole = inside(self._on_device(drawn.holes[rows]), size)
+            hole = box_mask(self._on_device(drawn.holes[rows]), size)
             images.masked_fill_(hole, 0.0)
         return images
 
@@ -150,7 +151,7 @@ class Batches:
         self, images: Tensor, targets: Tensor, others: Tensor, other_targets: Tensor, drawn: _Drawn, rows: np.ndarray
     ) -> tuple[Tensor, Tensor]:
         size = images.shape[-1]
-        patch = inside(self._on_device(drawn.cut[rows]), size)  # [B, 1, H, W]
+        patch = box_mask(self._on_device(drawn.cut[rows]), size)  # [B, 1, H, W]
         blend = self._on_device(drawn.ratio[rows].astype(np.float32)).view(-1, 1, 1, 1)
         mixed = torch.where(patch, others, torch.lerp(others, images, blend))
         if self.channels_last:
@@ -191,11 +192,11 @@ def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
 def erased_boxes(generator: np.random.Generator, count: int, probability: float) -> np.ndarray:
     """Rectangles of 2 to 33 % of the area for a share of the images, empty for the rest; float32 [N, 4] from 0 to 1."""
     area, shape = generator.uniform(0.02, 1 / 3, count), np.exp(generator.uniform(np.log(0.3), np.log(1 / 0.3), count))
-    boxes = placed(generator, np.sqrt(area * shape), np.sqrt(area / shape))
+    boxes = random_boxes(generator, np.sqrt(area * shape), np.sqrt(area / shape))
     return np.where((generator.random(count) < probability)[:, None], boxes, 0).astype(np.float32)
 
 
-def mixtures(generator: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def draw_mix(generator: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Partners, the images' own shares, and the patches that partners fill.
 
     Where both mixup and CutMix are on, each image takes one of them at even odds.
@@ -207,18 +208,18 @@ def mixtures(generator: np.random.Generator, count: int, augment: Augment) -> tu
         ratio = np.where(cutting, 1.0, generator.beta(augment.mixup, augment.mixup, count))
     if augment.cutmix:
         side = np.sqrt(1 - generator.beta(augment.cutmix, augment.cutmix, count))
-        cut = np.where(cutting[:, None], placed(generator, side, side), 0).astype(np.float32)
+        cut = np.where(cutting[:, None], random_boxes(generator, side, side), 0).astype(np.float32)
     return (partner if augment.mixup or augment.cutmix else None), ratio, cut
 
 
-def placed(generator: np.random.Generator, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+def random_boxes(generator: np.random.Generator, width: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Boxes of given sides around random centres, clipped to the image; [N, 4] from 0 to 1."""
     centre = generator.random((len(width), 2))
     half = np.stack([width, height], axis=1) / 2
     return np.clip(np.concatenate([centre - half, centre + half], axis=1), 0, 1)
 
 
-def inside(boxes: Tensor, size: int) -> Tensor:
+def box_mask(boxes: Tensor, size: int) -> Tensor:
     """Which pixels have their centre in a box: boxes float [B, 4] to bool [B, 1, size, size]."""
     centres = (torch.arange(size, device=boxes.device) + 0.5) / size
     x0, y0, x1, y1 = boxes.unsqueeze(2).unbind(1)  # [B, 1] each

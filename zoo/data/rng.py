@@ -11,14 +11,14 @@ import numpy as np
 SPLIT, ORDER, AUGMENT, DROPOUT, SYNTHETIC = range(5)
 
 
-def rng(seed: int, purpose: int, *index: int) -> np.random.Generator:
+def generator_of(seed: int, purpose: int, *index: int) -> np.random.Generator:
     """The generator of one purpose at one index (an epoch, a step, a rank)."""
     return np.random.default_rng(np.random.SeedSequence([seed, purpose, *index]))
 
 
-def order(seed: int, epoch: int, count: int) -> np.ndarray:
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The order of an epoch: a permutation, int64 [count]."""
-    return rng(seed, ORDER, epoch).permutation(count)
+    return generator_of(seed, ORDER, epoch).permutation(count)
 
 
 def torch_seed(seed: int, step: int, rank: int) -> int:

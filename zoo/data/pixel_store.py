@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from zoo.decode import decode_range, ignore_signals
+from zoo.data.decode import decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
 from zoo.system.console import Console
 from zoo.system.files import cache_root, free_bytes
@@ -39,7 +39,7 @@ BLOCK, PIECE = 64 << 20, 4 << 20
 
 
 @dataclass(frozen=True)
-class Pixels:
+class PixelStore:
     """Decoded images: `images` uint8 [N, 3, S, S] and `aspects` float32 [N], width over height.
 
     `mapped` is the file behind the images, where they are in one, and `folder` where that is.
@@ -51,7 +51,7 @@ class Pixels:
     folder: Path | None = None
 
     @classmethod
-    def square(cls, images: np.ndarray) -> Pixels:
+    def square(cls, images: np.ndarray) -> PixelStore:
         """Images that are square as they are."""
         return cls(np.ascontiguousarray(images), np.ones(len(images), np.float32))
 
@@ -73,7 +73,7 @@ class Pixels:
         return taken
 
 
-def stored(key: str, build: Callable[[Path], None]) -> tuple[Pixels, bool]:
+def stored(key: str, build: Callable[[Path], None]) -> tuple[PixelStore, bool]:
     """Open the store of a fingerprint, building it first where there is none, or a damaged one.
 
     Args:
@@ -144,15 +144,15 @@ def _digest(path: Path, start: int) -> str:
     return digest.hexdigest()
 
 
-def _open(folder: Path) -> Pixels:
+def _open(folder: Path) -> PixelStore:
     shape = tuple(json.loads((folder / "store.json").read_text())["shape"])
     with open(folder / "pixels.bin", "rb") as handle:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     images = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
-    return Pixels(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped, folder)
+    return PixelStore(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped, folder)
 
 
-def write(folder: Path, pixels: Pixels) -> None:
+def write(folder: Path, pixels: PixelStore) -> None:
     """Write a store that is in memory."""
     with open(folder / "pixels.bin", "wb") as handle:
         np.ascontiguousarray(pixels.images).tofile(handle)
@@ -186,7 +186,7 @@ def fingerprint(files: Sequence[Path], size: int, interpolation: str, where: str
     return digest.hexdigest()[:24]
 
 
-def from_files(files: list[Path], size: int, interpolation: str, where: str, *, quiet: bool = False) -> tuple[Pixels, bool]:
+def from_files(files: list[Path], size: int, interpolation: str, where: str, *, quiet: bool = False) -> tuple[PixelStore, bool]:
     """Decode image files on all cores, or open what was decoded before.
 
     Args:

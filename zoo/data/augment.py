@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from zoo.config import Section, kind_or_mapping
+from zoo.section import Section, kind_or_mapping
 
 if TYPE_CHECKING:
     import numpy as np

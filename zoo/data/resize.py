@@ -29,7 +29,7 @@ def _kernel(x: Tensor, name: str) -> Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, 0))
 
 
-def weights(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) -> Tensor:
+def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) -> Tensor:
     """Resampling matrices of one axis.
 
     Args:
@@ -60,7 +60,7 @@ def weights(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) 
 
 
 @dataclass(frozen=True)
-class Normalise:
+class Normalize:
     """The mean and standard deviation of the pixels a backbone was trained on, as shares of 255; three of each."""
 
     mean: tuple[float, ...]
@@ -93,7 +93,7 @@ def resample(
     boxes: Tensor,
     size: int,
     kernel: str,
-    normalise: Normalise,
+    normalise: Normalize,
     *,
     channels_last: bool = False,
     exact: bool = False,
@@ -119,15 +119,15 @@ def resample(
     return _products(images, boxes, size, kernel, normalise, out)
 
 
-def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalise: Normalise, out: Tensor) -> Tensor:
+def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalise: Normalize, out: Tensor) -> Tensor:
     """Columns first, all channels in one product; then rows, straight into the result.
 
     Rows of the matrices add up to one, so the few source pixels are normalised and not the many of the result.
     """
     count, channels, side, _ = images.shape
     x0, y0, x1, y1 = boxes.unbind(1)
-    rows = weights(y0, y1, side, size, kernel)
-    columns = weights(x0, x1, side, size, kernel).transpose(1, 2)
+    rows = resize_matrices(y0, y1, side, size, kernel)
+    columns = resize_matrices(x0, x1, side, size, kernel).transpose(1, 2)
     interleaved = out.stride(1) == 1  # channels_last
     lines = normalise.apply(images).transpose(1, 2) if interleaved else normalise.apply(images)
     lines = lines.reshape(count, channels * side, side)

@@ -1,4 +1,4 @@
-"""Splits of a data set: which images of a pixel store are trained on, selected by and tested on."""
+"""Read a data set into its splits: torchvision's archives, an image folder, scikit-learn's digits, synthetic patterns."""
 
 from __future__ import annotations
 
@@ -9,133 +9,17 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from zoo import draws, folders
+from zoo.data import image_folder, rng
+from zoo.data.pixel_store import FORMAT, PixelStore, from_files, stats, stored, write
+from zoo.data.rng import generator_of
+from zoo.data.splits import Split, stratified_split
+from zoo.data.store_size import store_size
 from zoo.errors import ZooError
-from zoo.pixels import FORMAT, Pixels, from_files, stats, stored, write
 from zoo.system.files import cache_root
-
-
-@dataclass(frozen=True)
-class Split:
-    """Some images of a store: `index` int64 [n] into `pixels`, `targets` int64 [n]."""
-
-    pixels: Pixels
-    index: np.ndarray
-    targets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    @classmethod
-    def of(cls, pixels: Pixels, targets: np.ndarray) -> Split:
-        """All images of a store."""
-        return cls(pixels, np.arange(len(targets)), targets)
-
-    def take(self, positions: np.ndarray) -> Split:
-        """Some of its images; `positions` int64 count within the split."""
-        return Split(self.pixels, self.index[positions], self.targets[positions])
-
-
-@dataclass(frozen=True)
-class Splits:
-    """A data set ready for training.
-
-    `test` and `val` are None where the data has none. `files` tells one list of files from another, '' where there is none.
-    """
-
-    classes: tuple[str, ...]
-    train: Split
-    val: Split | None
-    test: Split | None
-    notes: list[str] = field(default_factory=list)
-    files: str = ""
-
-    def __str__(self) -> str:
-        sizes = [("train", self.train), ("val", self.val), ("test", self.test)]
-        counts = " / ".join(f"{len(split):,} {name}" for name, split in sizes if split is not None)
-        return f"{counts} images, {len(self.classes)} classes, stored at {self.train.pixels.images.shape[-1]} px"
-
-    def mark(self) -> str:
-        """What a run that goes on must find as it was: classes, files, and the images and labels of each split."""
-        digest = hashlib.sha256("\0".join([*self.classes, *([self.files] if self.files else [])]).encode())
-        for split in (self.train, self.val, self.test):
-            if split is not None:
-                digest.update(np.stack([split.index, split.targets]).astype(np.int64).tobytes() + b"|")
-        return digest.hexdigest()[:16]
-
-
-def arrange(
-    classes: Sequence[str],
-    train: Split,
-    test: Split | None,
-    *,
-    val: Split | None = None,
-    val_fraction: float,
-    max_train: int | None,
-    max_test: int | None,
-    seed: int,
-    notes: Sequence[str] = (),
-) -> Splits:
-    """Limit the sets, and cut val from train where there is none.
-
-    Raises:
-        ZooError: fewer training images are asked for than there are classes.
-    """
-    if max_train is not None and max_train < len(classes):
-        raise ZooError("data.max_train", f"{max_train} images for {len(classes)} classes", f"at least {len(classes)}")
-    train = train.take(first_of_each(train.targets, max_train))
-    test = test and test.take(first_of_each(test.targets, max_test))
-    if val is None and val_fraction:
-        train, val = cut(train, val_fraction, seed)
-    # Classes of one image each leave nothing to cut.
-    found = Splits(tuple(classes), train, val if val else None, test if test else None, list(notes))
-    for name, split in (("val", found.val), ("test", found.test)):
-        if split is not None and (text := _lacking(split, classes)):
-            found.notes.append(f"{name} has no images of: {text}")
-    return found
-
-
-def _lacking(split: Split, classes: Sequence[str]) -> str:
-    """The classes that a split has no images of, the first few by name."""
-    counts = np.bincount(split.targets, minlength=len(classes))
-    names = [name for name, count in zip(classes, counts, strict=True) if not count]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def cut(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """The rest of a split and a random share of every class of it, at least one image and never all of them."""
-    generator = draws.rng(seed, draws.SPLIT)
-    parts = [np.zeros(0, np.int64)]
-    for label in range(int(split.targets.max(initial=-1)) + 1):
-        members = generator.permutation(np.flatnonzero(split.targets == label))
-        if len(members) > 1:
-            parts.append(members[: min(max(1, round(len(members) * fraction)), len(members) - 1)])
-    back = np.sort(np.concatenate(parts))
-    return split.take(np.setdiff1d(np.arange(len(split)), back)), split.take(back)
-
-
-def first_of_each(targets: np.ndarray, limit: int | None) -> np.ndarray:
-    """The first images of every class, `limit` in all, in proportion to the classes; int64 [n], ascending.
-
-    Every class keeps an image, however rare, as long as the limit allows it.
-    """
-    if limit is None or limit >= len(targets):
-        return np.arange(len(targets))
-    counts = np.bincount(targets)
-    share = counts * (limit / len(targets))
-    take = np.maximum(np.floor(share).astype(np.int64), counts > 0)
-    while take.sum() != limit:
-        # One more where most is lacking, or one less where there is most too much.
-        step = 1 if take.sum() < limit else -1
-        least = 0 if limit < np.count_nonzero(counts) else counts > 0
-        free = take < counts if step > 0 else take > least
-        take[np.argmax(np.where(free, step * (share - take), -np.inf))] += step
-    return np.sort(np.concatenate([np.flatnonzero(targets == label)[:n] for label, n in enumerate(take)]))
 
 
 def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
@@ -147,7 +31,7 @@ def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
 
     def build(folder: Path) -> None:
         parts = [_read_torchvision(name, root, train) for train in (True, False)]
-        write(folder, Pixels.square(np.concatenate([images for images, _, _ in parts])))
+        write(folder, PixelStore.square(np.concatenate([images for images, _, _ in parts])))
         np.save(folder / "targets.npy", np.concatenate([targets for _, targets, _ in parts]), allow_pickle=False)
         about = {"classes": parts[0][2], "train_images": len(parts[0][1])}
         (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
@@ -204,16 +88,16 @@ def _read_torchvision(name: str, root: Path, train: bool) -> tuple[np.ndarray, n
 
 
 def folder_set(
-    root: Path, *, store_size: int | None, image_size: int, test_fraction: float
+    root: Path, *, side: int | None, image_size: int, test_fraction: float
 ) -> tuple[list[str], dict[str, Split], list[str], str]:
     """Class names, the splits `train`, `val` and `test` as far as there are any, notes for the console, and the files' mark.
 
     Raises:
         ZooError: the folder is not as it should be, or an image cannot be read.
     """
-    tree = folders.scan(root)
+    tree = image_folder.scan(root)
     files = [path for part in tree.parts.values() for path, _ in part]
-    size = folders.store_size(files, image_size) if store_size is None else store_size
+    size = side or store_size(files, image_size)
     # Whatever the backbone resamples with: a bilinear store shows (0.7 to 1.1 of 255 from timm, against 0.4 to 0.8), and
     # all backbones can share one.
     mark = names_and_sizes(files, root)
@@ -227,7 +111,7 @@ def folder_set(
         # Cut before val is, by a seed of its own: the test images stay the same whatever the seed.
         rest = sets.pop("all")
         if test_fraction:
-            rest, sets["test"] = cut(rest, test_fraction, seed=0)
+            rest, sets["test"] = stratified_split(rest, test_fraction, seed=0)
         sets["train"] = rest
     return tree.classes, sets, notes, mark
 
@@ -253,13 +137,13 @@ def digits_set(test_fraction: float) -> tuple[list[str], Split, Split]:
     images, targets = load_digits(return_X_y=True)
     grey = np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
     # The test images stay the same whatever the seed, so that runs can be compared.
-    train, test = cut(Split.of(Pixels.square(np.repeat(grey, 3, axis=1)), targets), test_fraction, seed=0)
+    train, test = stratified_split(Split.of(PixelStore.square(np.repeat(grey, 3, axis=1)), targets), test_fraction, seed=0)
     return [str(digit) for digit in range(10)], train, test
 
 
 def synthetic_set(classes: int, train_images: int, test_images: int, size: int) -> tuple[list[str], Split, Split]:
     """Class names, training and test images: a pattern for each class, and noise; the same in every run."""
-    generator = draws.rng(0, draws.SYNTHETIC)
+    generator = generator_of(0, rng.SYNTHETIC)
     cells = generator.uniform(40, 216, (classes, 3, 4, 4))
     cell = -(-size // 4)
     patterns = np.repeat(np.repeat(cells, cell, 2), cell, 3)[..., :size, :size]
@@ -267,6 +151,6 @@ def synthetic_set(classes: int, train_images: int, test_images: int, size: int) 
     def draw(count: int) -> Split:
         targets = np.arange(count) % classes
         noise = generator.normal(0, 24, (count, 3, size, size))
-        return Split.of(Pixels.square(np.clip(patterns[targets] + noise, 0, 255).astype(np.uint8)), targets)
+        return Split.of(PixelStore.square(np.clip(patterns[targets] + noise, 0, 255).astype(np.uint8)), targets)
 
     return [f"class{label}" for label in range(classes)], draw(train_images), draw(test_images)

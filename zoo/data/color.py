@@ -9,7 +9,7 @@ from torch import Tensor
 LUMA = (0.299, 0.587, 0.114)
 
 
-def grey(images: Tensor) -> Tensor:
+def gray(images: Tensor) -> Tensor:
     """The luma of images: float [B, 3, H, W] to [B, 1, H, W]."""
     weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
@@ -24,5 +24,5 @@ def jitter(images: Tensor, factors: Tensor) -> Tensor:
     """
     brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
     images = (images * brightness).clamp(0, 1)
-    images = torch.lerp(grey(images).mean((1, 2, 3), keepdim=True), images, contrast).clamp(0, 1)
-    return torch.lerp(grey(images).expand_as(images), images, saturation).clamp(0, 1)
+    images = torch.lerp(gray(images).mean((1, 2, 3), keepdim=True), images, contrast).clamp(0, 1)
+    return torch.lerp(gray(images).expand_as(images), images, saturation).clamp(0, 1)

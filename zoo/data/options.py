@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from zoo.config import Section, kind_or_mapping
+from zoo.section import Section, kind_or_mapping
 
 if TYPE_CHECKING:
-    from zoo.splits import Splits
+    from zoo.data.splits import Splits
 
 
 class _Common(Section):
@@ -42,9 +42,10 @@ class _Torchvision(_Common):
 
     def download(self, name: str, seed: int) -> Splits:
         """Load a torchvision data set."""
-        from zoo import splits
+        from zoo.data import sources
+        from zoo.data.splits import make_splits
 
-        return splits.arrange(*splits.torchvision_set(name, self.root.expanduser()), **self.limits(), seed=seed)
+        return make_splits(*sources.torchvision_set(name, self.root.expanduser()), **self.limits(), seed=seed)
 
 
 class Cifar10(_Torchvision):
@@ -98,17 +99,16 @@ class Folder(_Common):
 
     def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; decodes the images on first use."""
-        from zoo import splits
+        from zoo.data import sources
+        from zoo.data.splits import make_splits
 
-        classes, sets, notes, files = splits.folder_set(
+        classes, sets, notes, files = sources.folder_set(
             Path(os.path.abspath(self.root.expanduser())),
-            store_size=self.store_size if isinstance(self.store_size, int) else None,
+            side=self.store_size if isinstance(self.store_size, int) else None,
             image_size=image_size,
             test_fraction=self.test_fraction,
         )
-        made = splits.arrange(
-            classes, sets["train"], sets.get("test"), val=sets.get("val"), **self.limits(), seed=seed, notes=notes
-        )
+        made = make_splits(classes, sets["train"], sets.get("test"), val=sets.get("val"), **self.limits(), seed=seed, notes=notes)
         return replace(made, files=files)
 
 
@@ -120,9 +120,10 @@ class Digits(_Common):
 
     def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; needs scikit-learn, no network."""
-        from zoo import splits
+        from zoo.data import sources
+        from zoo.data.splits import make_splits
 
-        return splits.arrange(*splits.digits_set(self.test_fraction), **self.limits(), seed=seed)
+        return make_splits(*sources.digits_set(self.test_fraction), **self.limits(), seed=seed)
 
 
 class Synthetic(_Common):
@@ -136,10 +137,11 @@ class Synthetic(_Common):
 
     def load(self, seed: int, image_size: int, interpolation: str) -> Splits:
         """The splits; drawn from a seed of their own, the same in every run."""
-        from zoo import splits
+        from zoo.data import sources
+        from zoo.data.splits import make_splits
 
-        sets = splits.synthetic_set(self.classes, self.train_images, self.test_images, self.size)
-        return splits.arrange(*sets, **self.limits(), seed=seed)
+        sets = sources.synthetic_set(self.classes, self.train_images, self.test_images, self.size)
+        return make_splits(*sets, **self.limits(), seed=seed)
 
 
 Data = Annotated[
