@@ -28,8 +28,8 @@ import torch
 from timm.layers import set_fused_attn
 from timm.models import get_deprecated_models, get_pretrained_cfg, model_entrypoint
 
-from zoo import operations
-from zoo.catalog import Entry
+from zoo.models.catalog import Entry
+from zoo.models.flops import count_costs
 
 ROOT = Path(__file__).parent.parent
 COSTS = ROOT / "build" / "costs.jsonl"
@@ -85,7 +85,7 @@ def measure(name: str, wanted: Variant) -> dict[str, Any]:
     except Exception as error:  # whatever a model's own code raises
         return {"error": reason("not built", error)}
     try:
-        gmacs, macts = operations.count(model, image)
+        gmacs, macts = count_costs(model, image)
     except Exception as error:
         return found | {"error": reason("not run", error)}
     return found | {"gmacs": gmacs, "macts": macts}
@@ -231,13 +231,13 @@ def compare(path: Path, known: dict[Variant, dict[str, Any]]) -> None:
 def write(top1: Path, known: dict[Variant, dict[str, Any]]) -> None:
     """Write both files."""
     scores = accuracies(top1)
-    with open(ROOT / "zoo" / "catalog.csv", "w", newline="", encoding="utf-8") as handle:
+    with open(ROOT / "zoo" / "models" / "catalog.csv", "w", newline="", encoding="utf-8") as handle:
         table = csv.DictWriter(handle, Entry._fields, lineterminator="\n")
         table.writeheader()
         for architecture, tag, config in configs():
             cost = known[variant(architecture, config)]
             table.writerow(facts(architecture, tag, config, cost, scores.get(f"{architecture}.{tag}", {})))
-    (ROOT / "zoo" / "timm_names.json").write_text(json.dumps(names(), indent=0) + "\n", encoding="utf-8")
+    (ROOT / "zoo" / "models" / "timm_names.json").write_text(json.dumps(names(), indent=0) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ def gradients(options: argparse.Namespace) -> None:
     """Time each kind of depthwise layer forward and backward, as PyTorch does it and as zoo does."""
     import torch
 
-    from zoo import convolution
+    from zoo.models import fast_conv
     from zoo.system import launch
     from zoo.system.threads import keep_freed_memory, set_threads
 
@@ -117,7 +117,7 @@ def gradients(options: argparse.Namespace) -> None:
         for (channels, high, wide), layer in _depthwise(name, options.size):
             images = torch.randn(16, channels, high, wide).contiguous(memory_format=torch.channels_last).requires_grad_()
             seconds = []
-            for kind in ({quick: plain for plain, quick in convolution.QUICK.items()}[type(layer)], type(layer)):
+            for kind in ({quick: plain for plain, quick in fast_conv.FAST.items()}[type(layer)], type(layer)):
                 layer.__class__ = kind
                 seconds.append(_fastest(lambda layer=layer, images=images: layer(images).sum().backward()))
             text = f"{channels} channels of {high} x {wide}, kernel {layer.kernel_size[0]}, stride {layer.stride[0]}"
@@ -129,10 +129,10 @@ def _depthwise(name: str, size: int) -> list[tuple[Any, Any]]:
     import timm
     import torch
 
-    from zoo import convolution
+    from zoo.models.fast_conv import FastConv2d, use_fast_convs
 
     model = timm.create_model(name).train()
-    convolution.quicken(model)
+    use_fast_convs(model)
     kinds: dict[Any, tuple[Any, Any]] = {}
 
     def see(layer: Any, inputs: Any, _output: Any) -> None:
@@ -140,7 +140,7 @@ def _depthwise(name: str, size: int) -> list[tuple[Any, Any]]:
         kinds.setdefault((shape, layer.kernel_size, layer.stride), (shape, layer))
 
     for layer in model.modules():
-        if isinstance(layer, convolution.QuickConv2d):
+        if isinstance(layer, FastConv2d):
             layer.register_forward_hook(see)
     model(torch.zeros(2, 3, size, size))
     return list(kinds.values())

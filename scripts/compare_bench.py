@@ -96,14 +96,14 @@ def _zoo_step(options: argparse.Namespace) -> Callable[[], float]:
     import torch
 
     from zoo import subject as subjects
-    from zoo import weights
-    from zoo.backbone import Backbone
-    from zoo.backbone import Random as RandomWeights
+    from zoo.models.build import build_model
+    from zoo.models.options import Backbone
+    from zoo.models.options import RandomWeights as RandomWeights
 
     asked = {"modes": [options.mode], "precision": "fp32", "channels_last": False, "compile": False}
     asked |= {"optimizer": "sgd", "classes": 1000, "batch_size": options.batch_size}
     backbone = Backbone(name=options.models[0], weights=RandomWeights())
-    model = weights.build(backbone, None, 1000, options.size).model
+    model = build_model(backbone, None, 1000, options.size).model
     subject = subjects.prepare(asked, model, options.size, torch.device("cpu"))
     subject.batch = options.batch_size
     step = subjects.step_alone(subject, options.mode)

@@ -11,8 +11,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from zoo import backbone, weights
 from zoo.errors import ZooError
+from zoo.models.build import BuiltModel, build_model
+from zoo.models.options import Backbone, FileWeights
 
 NAME = "test_resnet"
 Tensors = dict[str, Tensor]
@@ -22,9 +23,9 @@ def fresh(name: str = NAME, classes: int = 1000, **kwargs: Any) -> Tensors:
     return {key: tensor.clone() for key, tensor in timm.create_model(name, num_classes=classes, **kwargs).state_dict().items()}
 
 
-def built(path: Path, name: str = NAME, classes: int = 10, size: int = 32, **options: Any) -> weights.Built:
-    chosen = backbone.Backbone(name=name, weights=backbone.File(path=path), **options)
-    return weights.build(chosen, chosen.weights.find(name), classes, size)
+def built(path: Path, name: str = NAME, classes: int = 10, size: int = 32, **options: Any) -> BuiltModel:
+    chosen = Backbone(name=name, weights=FileWeights(path=path), **options)
+    return build_model(chosen, chosen.weights.find(name), classes, size)
 
 
 def refused(call: Callable[[], object]) -> str:

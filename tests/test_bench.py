@@ -13,9 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from benches import rows
 
-from zoo import bench, benchcompare, benchplot, benchrows, catalog
+from zoo import bench, benchcompare, benchplot, benchrows
 from zoo.cli import main
 from zoo.errors import ZooError
+from zoo.models import catalog
 from zoo.results.folder import RunFolder
 from zoo.system import workers
 

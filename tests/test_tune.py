@@ -4,16 +4,19 @@ import pytest
 import timm
 import torch
 
-from zoo import convolution, finetune, fold, tune
+from zoo import tune
+from zoo.models.fast_conv import use_fast_convs
+from zoo.models.fold_batchnorm import fold_batchnorm
+from zoo.models.layers import batch_norms
 
 CPU = torch.device("cpu")
 
 
 def folded(name: str = "test_efficientnet") -> torch.nn.Module:
     model = timm.create_model(name, num_classes=5)
-    convolution.quicken(model)
-    norms = [norm for _, norm in finetune.batch_norms(model)]
-    fold.fold(model, norms, torch.randn(2, 3, 64, 64))
+    use_fast_convs(model)
+    norms = [norm for _, norm in batch_norms(model)]
+    fold_batchnorm(model, norms, torch.randn(2, 3, 64, 64))
     model.train()
     for norm in norms:
         norm.eval()

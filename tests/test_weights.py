@@ -17,8 +17,12 @@ from safetensors.torch import save_file
 from tensors import NAME, Tensors, built, fresh, refused, same, saved
 from torch import Tensor, nn
 
-from zoo import backbone, sources, weights
 from zoo.errors import ZooError
+from zoo.models import weight_sources
+from zoo.models.build import build_model
+from zoo.models.head import output_layers
+from zoo.models.options import Backbone, FileWeights, RandomWeights
+from zoo.models.save import save_model
 
 # ---------------------------------------------------------------------------------------- files
 
@@ -137,10 +141,10 @@ def test_a_new_head_starts_as_asked(tmp_path: Path, kind: str) -> None:
     path = saved(fresh(), tmp_path / "w.pth")
 
     def head(init: str) -> tuple[Tensor, Tensor]:
-        options = backbone.Backbone(name=NAME, head_init=init)  # type: ignore[arg-type]
-        found = None if kind == "random" else sources.from_file(path)
+        options = Backbone(name=NAME, head_init=init)  # type: ignore[arg-type]
+        found = None if kind == "random" else weight_sources.from_file(path)
         torch.manual_seed(0)
-        model = weights.build(options, found, 200, 32).model
+        model = build_model(options, found, 200, 32).model
         return model.get_parameter("fc.weight").detach(), model.get_parameter("fc.bias").detach()
 
     assert not head("zero")[0].any()
@@ -155,7 +159,7 @@ def test_a_new_head_starts_as_asked(tmp_path: Path, kind: str) -> None:
 def test_a_head_of_several_layers_learns_from_zero(name: str) -> None:
     """A norm at zero before a layer at zero would stay there, and the backbone with them."""
     size = 240 if "240" in name else 224
-    model = weights.build(backbone.Backbone(name=name, weights=backbone.Random(), head_init="zero"), None, 5, size).model.train()
+    model = build_model(Backbone(name=name, weights=RandomWeights(), head_init="zero"), None, 5, size).model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     images = torch.randn(2, 3, size, size)
     for _ in range(2):
@@ -164,7 +168,7 @@ def test_a_head_of_several_layers_learns_from_zero(name: str) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert all(layer.weight.any() for layer in weights.output_layers(model))
+    assert all(layer.weight.any() for layer in output_layers(model))
     stem = next(model.parameters())
     assert stem.grad is not None
     assert stem.grad.any()
@@ -194,26 +198,26 @@ def test_a_head_that_came_along_is_not_started_anew(tmp_path: Path) -> None:
 
 
 def test_drop_rates_reach_the_model() -> None:
-    model = weights.build(backbone.Backbone(name="resnet18", drop_rate=0.25, drop_path_rate=0.2), None, 4, 32).model
+    model = build_model(Backbone(name="resnet18", drop_rate=0.25, drop_path_rate=0.2), None, 4, 32).model
     assert model.drop_rate == 0.25
     assert any(type(module).__name__ == "DropPath" for module in model.modules())
-    options = backbone.Backbone(name="vgg11", drop_path_rate=0.2)
-    assert refused(lambda: weights.build(options, None, 4, 224)).startswith("backbone: vgg11 cannot be created: ")
+    options = Backbone(name="vgg11", drop_path_rate=0.2)
+    assert refused(lambda: build_model(options, None, 4, 224)).startswith("backbone: vgg11 cannot be created: ")
 
 
 @pytest.mark.parametrize(("size", "grows"), [(64, False), (96, False), (96, True)])
 def test_a_vision_transformer_takes_other_sizes(tmp_path: Path, size: int, grows: bool) -> None:
     path = saved(fresh("test_vit"), tmp_path / "w.pth")
-    chosen = backbone.Backbone(name="test_vit", weights=backbone.File(path=path))
-    model = weights.build(chosen, chosen.weights.find("test_vit"), 10, size, grows=grows).model
+    chosen = Backbone(name="test_vit", weights=FileWeights(path=path))
+    model = build_model(chosen, chosen.weights.find("test_vit"), 10, size, grows=grows).model
     assert model(torch.zeros(1, 3, size, size)).shape == (1, 10)
     if grows:
         assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
 
 
 def test_a_backbone_of_one_size_cannot_grow() -> None:
-    chosen = backbone.Backbone(name="mixer_s32_224")
-    assert refused(lambda: weights.build(chosen, None, 4, 224, grows=True)).startswith("image_size: mixer_s32_224 ")
+    chosen = Backbone(name="mixer_s32_224")
+    assert refused(lambda: build_model(chosen, None, 4, 224, grows=True)).startswith("image_size: mixer_s32_224 ")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -237,14 +241,14 @@ def test_all_kinds_of_architectures_take_back_their_own_weights(tmp_path: Path, 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_a_saved_model_is_timms_own(tmp_path: Path, name: str, size: int, channels_last: bool) -> None:
     torch.manual_seed(0)
-    model = weights.build(backbone.Backbone(name=name), None, 3, size).model.eval()
+    model = build_model(Backbone(name=name), None, 3, size).model.eval()
     facts = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "interpolation": "bilinear", "crop_pct": 0.9}
     if channels_last:
         model.to(memory_format=torch.channels_last)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before = model(images)
-        weights.save(model, tmp_path / "model", ("käse", "b", "a"), size, facts)
+        save_model(model, tmp_path / "model", ("käse", "b", "a"), size, facts)
         loaded = timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True).eval()
         assert torch.allclose(loaded(images), before, atol=1e-5)
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]

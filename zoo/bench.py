@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zoo import benchrows, catalog, names
+from zoo import benchrows
 from zoo.benchrows import Row
 from zoo.errors import ZooError, nearest
+from zoo.models import catalog, names
 from zoo.results.folder import RunFolder
 from zoo.system import launch, workers
 from zoo.system.console import Console

@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import catalog, figures
+from zoo import figures
 from zoo.benchrows import number
 from zoo.errors import StorageError
+from zoo.models import catalog
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -216,10 +216,12 @@ def _recipe(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from zoo import catalog, listing
+    from zoo import listing
+    from zoo.models import catalog
+    from zoo.models.catalog import Query
 
-    asked = {field.name: getattr(options, field.name) for field in fields(catalog.Query)}
-    query = catalog.Query(**asked)
+    asked = {field.name: getattr(options, field.name) for field in fields(Query)}
+    query = Query(**asked)
     found = catalog.choose(query)
     drawn = listing.plot(found, options.plot) if options.plot else ""
     note = listing.other_timm()

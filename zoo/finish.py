@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo import checkpoint, plots, weights
+from zoo import checkpoint, plots
 from zoo.metrics import METRICS, confusion, interval, per_class
+from zoo.models.save import save_model
 from zoo.results.folder import RunFolder
 from zoo.saving import Job, load_model
 from zoo.system.files import sync
@@ -35,7 +36,7 @@ def finish(job: Job, run: RunFolder, progress: Progress) -> None:
         return
     model = job.task.averaged.module if job.task.averaged is not None else job.built.model
     with _staged(run.path / "model", checkpoint.size_of({"model": model.state_dict()})) as folder:
-        weights.save(model, folder, job.data.classes, job.recipe.image_size.end, job.preprocessing)
+        save_model(model, folder, job.data.classes, job.recipe.image_size.end, job.preprocessing)
     title = f"{job.recipe.name}: {job.recipe.backbone.name} on {job.recipe.data.kind}"
     plots.curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
     if predictions is not None:

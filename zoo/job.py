@@ -10,10 +10,12 @@ from typing import Any
 from accelerate.tracking import filter_trackers
 from accelerate.utils import broadcast_object_list
 
-from zoo import checkpoint, probe
+from zoo import checkpoint
 from zoo.config import dump
 from zoo.errors import StorageError, ZooError
 from zoo.finish import finish
+from zoo.linear_probe import fit_head
+from zoo.models.features import last_layer
 from zoo.prepare import set_up
 from zoo.recipe import Recipe
 from zoo.results.epoch_table import heading
@@ -58,7 +60,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
             saved = checkpoint.newest(resume / "checkpoints")
         job = set_up(recipe, start, console, saved[1].state if saved else None)
         if saved is None and recipe.finetune.probe_first:
-            probe.last_layer(job.built.model)
+            last_layer(job.built.model)
         run = _open_run(job, resume)
         if start.main and resume is None:
             held.enter_context(run.held())
@@ -86,7 +88,7 @@ def _probe(job: Job) -> None:
     """Start the head from a fit on frozen features; its time counts as training time."""
     started = time.perf_counter()
     task = job.task
-    reached = probe.start_head(task.accelerator, job.built.model, task.train, job.recipe.image_size.end, evaluation_batch(task))
+    reached = fit_head(task.accelerator, job.built.model, task.train, job.recipe.image_size.end, evaluation_batch(task))
     if task.averaged is not None:
         task.averaged.set(job.built.model)
     job.probe_seconds = time.perf_counter() - started

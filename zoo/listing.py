@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo import catalog
-from zoo.catalog import Entry
 from zoo.errors import ZooError
-from zoo.local import Local, offline
-from zoo.names import check_backbone
+from zoo.models import catalog
+from zoo.models.availability import LocalWeights, offline
+from zoo.models.catalog import Entry, Query
+from zoo.models.names import check_backbone
 
 # The columns after the name. Where the terminal is narrow, the first go before a name is cut, the others after that.
 NUMBERS = ("M params", "GMACs", "MActs", "px", "top-1")
@@ -31,7 +31,7 @@ NARROW = 16
 
 def records(found: Sequence[Entry]) -> list[dict[str, Any]]:
     """The entries as JSON's values: what is unknown is null."""
-    machine = Local()
+    machine = LocalWeights()
     rows = []
     for entry in found:
         place = catalog.local(entry, machine)
@@ -56,7 +56,7 @@ def as_csv(found: Sequence[Entry]) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def as_table(found: Sequence[Entry], query: catalog.Query) -> str:
+def as_table(found: Sequence[Entry], query: Query) -> str:
     """A line each, as wide as the terminal at most, and how many of how many they are."""
     width = shutil.get_terminal_size((WIDE, 24)).columns
     total = len(catalog.entries())
@@ -103,7 +103,7 @@ def plot(found: Sequence[Entry], path: Path) -> str:
 
 def _cells(found: Sequence[Entry], *, tags: bool = False) -> list[dict[str, str]]:
     """The texts of each row, the heading first; by tag where all are of one architecture."""
-    machine = Local()
+    machine = LocalWeights()
     name = "tag" if tags else "name"
     rows = [{column: column for column in (name, *NUMBERS, *TEXTS)}]
     for entry in found:
@@ -176,7 +176,7 @@ def find(name: str) -> Entry:
 
 def weights(entry: Entry) -> str:
     """Where `backbone.weights: auto` would find an entry's weights now; nobody is asked."""
-    machine = Local()
+    machine = LocalWeights()
     if not entry.tag:
         return "none: timm has no pretrained weights"
     if machine.cached(entry.hub, entry.hub_file):
@@ -203,7 +203,7 @@ def recipes(architecture: str) -> list[tuple[str, str]]:
 def command(entry: Entry) -> str:
     """A command that trains an entry on a folder of images."""
     overrides = [f"backbone.name={entry.name}", f"image_size={entry.image_size or 224}"]
-    if not entry.hub and not Local().package(entry.architecture, entry.tag):
+    if not entry.hub and not LocalWeights().package(entry.architecture, entry.tag):
         # The example keeps pretrained statistics and starts from a head of zeros; here there are none to keep.
         overrides += ["backbone.weights=random", "backbone.head_init=default", "finetune.batch_norm=train"]
     return shlex.join(["zoo", "train", "folder/example", "data.root=photos", *overrides])

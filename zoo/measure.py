@@ -18,13 +18,15 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from zoo import operations, photographs, weights
-from zoo.backbone import Backbone
-from zoo.backbone import Random as RandomWeights
+from zoo import photographs
 from zoo.benchpeak import matrix_peak
 from zoo.data.augment import Augment
 from zoo.data.batches import Batches, Preprocessing, resident
 from zoo.data.resize import Normalize
+from zoo.models.build import build_model, data_config
+from zoo.models.flops import count_costs
+from zoo.models.options import Backbone
+from zoo.models.options import RandomWeights as RandomWeights
 from zoo.subject import Step, Subject, choose_batch, main_mode, native_size, prepare, seconds_of, step_alone, step_on
 from zoo.system import launch
 from zoo.system.device import device_name, peak_memory_mb, reset_peak_memory, synchronize
@@ -65,9 +67,9 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
     torch.manual_seed(0)
     name = asked["model"]
     size = asked["image_size"] or native_size(name)
-    model = weights.build(Backbone(name=name, weights=RandomWeights()), None, asked["classes"], size).model
+    model = build_model(Backbone(name=name, weights=RandomWeights()), None, asked["classes"], size).model
     say({"param_count": round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 2)})
-    gmacs, macts = operations.count(model.eval(), torch.zeros(1, 3, size, size))
+    gmacs, macts = count_costs(model.eval(), torch.zeros(1, 3, size, size))
     say({"gmacs": round(gmacs, 3), "infer_gmacs": round(gmacs, 2), "infer_macts": round(macts, 2)})
     subject = prepare(asked, model.to(device), size, device)
     subject.gmacs = gmacs
@@ -202,7 +204,7 @@ class _Pixels:
     """Makes the batches of one mode, one after another. `last`: seconds that the last one took."""
 
     def __init__(self, subject: Subject, mode: str) -> None:
-        facts = weights.data_config(subject.asked["model"])
+        facts = data_config(subject.asked["model"])
         split = photographs.split(subject.asked["files"], subject.size, 4 * subject.total, subject.classes)
         way = Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
         device = subject.accelerator.device

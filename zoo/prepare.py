@@ -11,12 +11,18 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor
 
-from zoo import convolution, finetune, fold, optim, tune, weights
+from zoo import tune
 from zoo.data import batches
 from zoo.data.batches import Batches, Preprocessing
 from zoo.data.resize import Normalize
 from zoo.data.splits import Split, Splits
 from zoo.errors import ZooError
+from zoo.models.build import BuiltModel, build_model, data_config
+from zoo.models.fast_conv import use_fast_convs
+from zoo.models.finetune import freeze
+from zoo.models.fold_batchnorm import fold_batchnorm
+from zoo.models.layers import batch_norms
+from zoo.optim.build import build_optimizer
 from zoo.recipe import Recipe
 from zoo.saving import Job
 from zoo.system import launch
@@ -40,19 +46,19 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
     found = recipe.backbone.weights.find(recipe.backbone.name)
-    facts = weights.data_config(recipe.backbone.name)
+    facts = data_config(recipe.backbone.name)
     size = recipe.image_size
     data = recipe.data.load(recipe.train.seed, size.end, facts["interpolation"])
     check_data(recipe, data, start)
     torch.manual_seed(recipe.train.seed)
-    built = weights.build(recipe.backbone, found, len(data.classes), size.end, grows=size.start != size.end)
-    frozen = finetune.freeze(recipe.finetune, built.model, built.head)
+    built = build_model(recipe.backbone, found, len(data.classes), size.end, grows=size.start != size.end)
+    frozen = freeze(recipe.finetune, built.model, built.head)
     _check_norms(recipe, data, start, built.model, frozen)
     for side in size.sizes():
         _try_size(recipe.backbone.name, built.model, side)
     if launch.on_cpu():
-        convolution.quicken(built.model)
-    folded = fold.fold(built.model, frozen, _example(size.end)) if frozen else 0
+        use_fast_convs(built.model)
+    folded = fold_batchnorm(built.model, frozen, _example(size.end)) if frozen else 0
     console.fact("backbone", _backbone_text(recipe, built, folded))
     console.fact("weights", f"{built.source}: {built.report}")
     if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and frozen:
@@ -149,7 +155,7 @@ def _check_norms(
         ZooError: one would.
     """
     still = {id(module) for module in frozen}
-    if all(id(norm) in still for _, norm in finetune.batch_norms(model)):
+    if all(id(norm) in still for _, norm in batch_norms(model)):
         return
     if _smallest_step(recipe, data) < 2 * start.processes * _micro_batches(recipe):
         todo = "raise it, or set finetune.batch_norm: frozen"
@@ -173,7 +179,7 @@ def _device(recipe: Recipe, start: launch.Launch) -> torch.device:
 
 def _accelerate(
     recipe: Recipe,
-    built: weights.Built,
+    built: BuiltModel,
     frozen: Sequence[torch.nn.Module],
     start: launch.Launch,
     device: torch.device,
@@ -198,7 +204,7 @@ def _accelerate(
             precision=settings.precision,
             channels_last=settings.channels_last,
             accumulate=settings.accumulate,
-            divisible=all(not norm.training for _, norm in finetune.batch_norms(built.model)),
+            divisible=all(not norm.training for _, norm in batch_norms(built.model)),
         )
         # All processes do what the first one measured.
         choice = broadcast_object_list([choice])[0]
@@ -219,7 +225,7 @@ def _accelerate(
 def _task(
     recipe: Recipe,
     accelerator: Accelerator,
-    built: weights.Built,
+    built: BuiltModel,
     data: Splits,
     way: Preprocessing,
     choice: tune.Choice,
@@ -232,7 +238,7 @@ def _task(
         from timm.utils import ModelEmaV3
 
         averaged = ModelEmaV3(model, decay=recipe.train.ema, use_warmup=True)
-    optimizer = optim.build(
+    optimizer = build_optimizer(
         recipe.optim,
         model,
         layer_decay=recipe.finetune.layer_decay,
@@ -282,7 +288,7 @@ def _crop(recipe: Recipe, facts: dict[str, Any]) -> float:
     return min(1.0, facts["crop_pct"]) if recipe.augment.crop.kind == "random_resized" else 1.0
 
 
-def _backbone_text(recipe: Recipe, built: weights.Built, folded: int) -> str:
+def _backbone_text(recipe: Recipe, built: BuiltModel, folded: int) -> str:
     parameters = list(built.model.parameters())
     count = sum(parameter.numel() for parameter in parameters)
     trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_serializer
 
 from zoo import config, source
-from zoo.backbone import Backbone
 from zoo.data.augment import Augment
 from zoo.data.options import Data
 from zoo.errors import RecipeErrors, ZooError
-from zoo.finetune import Finetune
 from zoo.metrics import METRICS
-from zoo.optim import Cosine, Optim, Schedule
+from zoo.models.finetune import Finetune
+from zoo.models.options import Backbone
+from zoo.optim.options import Optim
+from zoo.optim.schedules import Cosine, Schedule
 from zoo.section import Section, Shorthand
 
 

@@ -10,10 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zoo import checkpoint, moments, tune, weights
+from zoo import checkpoint, tune
 from zoo.data.splits import Splits
 from zoo.errors import NonFiniteLoss, Stopped, ZooError
 from zoo.metrics import merit
+from zoo.models.build import BuiltModel
+from zoo.optim.state import pack_state, unpack_state
 from zoo.recipe import Recipe
 from zoo.results.epoch_table import row
 from zoo.results.folder import RunFolder
@@ -33,7 +35,7 @@ class Job:
     recipe: Recipe
     task: Task
     data: Splits
-    built: weights.Built
+    built: BuiltModel
     preprocessing: dict[str, Any]
     choice: tune.Choice
     threads: int
@@ -163,7 +165,7 @@ def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:
 
 def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
     task = job.task
-    packed, plain = moments.pack(optimizer_of(task), job.built.model)
+    packed, plain = pack_state(optimizer_of(task), job.built.model)
     tensors = {"model": job.built.model.state_dict(), "optimizer": packed}
     if task.averaged is not None:
         tensors["averaged"] = task.averaged.module.state_dict()
@@ -190,7 +192,7 @@ def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
         raise ZooError("--resume", "the images or their classes have changed since the run began", "start a new run")
     load_model(job, saved)
     if state["optimizer"]["name"] == job.recipe.optim.name:
-        moments.unpack(optimizer_of(task), job.built.model, saved.tensors["optimizer"], state["optimizer"])
+        unpack_state(optimizer_of(task), job.built.model, saved.tensors["optimizer"], state["optimizer"])
     else:
         job.console.warn(f"{job.recipe.optim.name} starts without what {state['optimizer']['name']} kept of earlier steps")
     if task.accelerator.scaler is not None and "scaler" in state:

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from zoo.errors import NonFiniteLoss
-from zoo.optim import set_lr
+from zoo.optim.build import set_lr
 
 
 def train_step(

@@ -19,8 +19,10 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor, nn
 
-from zoo import optim, tune
+from zoo import tune
 from zoo.data.batches import Batches
+from zoo.optim.build import build_optimizer
+from zoo.optim.options import Optim
 from zoo.step import losses, train_step
 from zoo.system import launch
 from zoo.system.device import synchronize
@@ -104,7 +106,7 @@ def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
-    optimizer = optim.build(optim.Optim(name=asked["optimizer"]), model) if training else None
+    optimizer = build_optimizer(Optim(name=asked["optimizer"]), model) if training else None
     prepared = accelerator.prepare_model(model)
     optimizer = accelerator.prepare_optimizer(optimizer) if optimizer else None
     if asked["compile"]:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import StorageError, ZooError, nearest
-from zoo.local import FILES, PACKAGES, READABLE
+from zoo.models.availability import FILES, PACKAGES, READABLE
 from zoo.system.files import cache_root
 from zoo.system.locks import exclusive
 

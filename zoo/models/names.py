@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zoo import catalog
 from zoo.errors import nearest
+from zoo.models import catalog
 
 
 @cache

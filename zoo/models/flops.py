@@ -48,7 +48,7 @@ class _Activations(TorchDispatchMode):
         return result
 
 
-def count(model: nn.Module, image: Tensor) -> tuple[float, float]:
+def count_costs(model: nn.Module, image: Tensor) -> tuple[float, float]:
     """Multiply-adds of one image's forward pass in 10**9, and activations in 10**6.
 
     Attention is counted as the matrix products it is made of: torch's fused kernel for CPUs is not known to its counter.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from zoo.errors import ZooError
-from zoo.optim import layer_depths
+from zoo.models.layers import batch_norms, layer_depths
 from zoo.section import Section
 
 if TYPE_CHECKING:
@@ -61,10 +61,3 @@ def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[
     for name in frozen:
         model.get_parameter(name).requires_grad_(False)
     return [module for name, module in batch_norms(model) if finetune.batch_norm == "frozen" or f"{name}.weight" in frozen]
-
-
-def batch_norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Every layer that keeps running statistics, by name."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]

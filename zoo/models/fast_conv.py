@@ -96,10 +96,10 @@ def _weight_gradient(images: Tensor, weight: Tensor, gradient: Tensor, stride: P
 
 
 # Activations whose gradient is a function of their input. That of ReLU is one of its output, which may overwrite the input.
-COPYING = (nn.Hardtanh, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish)
+INPLACE_COPIES_INPUT = (nn.Hardtanh, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish)
 
 
-class QuickConv2d(nn.Conv2d):
+class FastConv2d(nn.Conv2d):
     """A convolution with the faster gradients. Made by `quicken`, never constructed."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class QuickConv2d(nn.Conv2d):
         return conv2d(images, weight, bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
 
 
-class QuickConv2dSame(QuickConv2d):
+class FastConv2dSame(FastConv2d):
     """The same for timm's convolution with TensorFlow's padding."""
 
     def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -121,16 +121,16 @@ class QuickConv2dSame(QuickConv2d):
 
 
 # Weight-standardised convolutions and the like compute their weights: those are left as they are.
-QUICK: dict[type[nn.Module], type[QuickConv2d]] = {nn.Conv2d: QuickConv2d, Conv2dSame: QuickConv2dSame}
+FAST: dict[type[nn.Module], type[FastConv2d]] = {nn.Conv2d: FastConv2d, Conv2dSame: FastConv2dSame}
 
 
 def replaceable(layer: nn.Module) -> bool:
     """Whether a layer is a convolution and nothing more, that pads with zeros and says in numbers with how many."""
-    plain = type(layer) in QUICK or type(layer) in QUICK.values()
+    plain = type(layer) in FAST or type(layer) in FAST.values()
     return plain and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
-def quicken(model: nn.Module) -> int:
+def use_fast_convs(model: nn.Module) -> int:
     """Let a model train faster on a CPU; no tensor is changed or renamed, and the results differ by rounding only.
 
     Depthwise convolutions get the faster gradients. Activations that would overwrite their input give a new tensor:
@@ -140,10 +140,10 @@ def quicken(model: nn.Module) -> int:
         How many depthwise convolutions there are.
     """
     for layer in model.modules():
-        if isinstance(layer, COPYING):
+        if isinstance(layer, INPLACE_COPIES_INPUT):
             layer.inplace = False
-    layers: list[Any] = [layer for layer in model.modules() if type(layer) in QUICK and replaceable(layer)]
+    layers: list[Any] = [layer for layer in model.modules() if type(layer) in FAST and replaceable(layer)]
     depthwise = [layer for layer in layers if layer.groups == layer.in_channels == layer.out_channels > 1]
     for layer in depthwise:
-        layer.__class__ = QUICK[type(layer)]
+        layer.__class__ = FAST[type(layer)]
     return len(depthwise)

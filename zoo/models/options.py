@@ -7,38 +7,42 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from zoo.names import check_backbone
+from zoo.models.names import check_backbone
 from zoo.section import Section, kind_or_mapping
 
 if TYPE_CHECKING:
-    from zoo.sources import Found
+    from zoo.models.weight_sources import Found
 
 
-class Auto(Section):
+class AutoWeights(Section):
     """The hub cache, then an installed weights package, then the hub: the first that has them."""
 
     kind: Literal["auto"] = "auto"
 
     def find(self, backbone: str) -> Found | None:
         """Look in each place in turn."""
-        from zoo import sources
+        from zoo.models import weight_sources
 
-        return sources.from_cache(backbone) or sources.from_package(backbone, None) or sources.from_hub(backbone)
+        return (
+            weight_sources.from_cache(backbone)
+            or weight_sources.from_package(backbone, None)
+            or weight_sources.from_hub(backbone)
+        )
 
 
-class Pretrained(Section):
+class PretrainedWeights(Section):
     """timm's own weights from the Hugging Face hub, or its cache."""
 
     kind: Literal["pretrained"] = "pretrained"
 
     def find(self, backbone: str) -> Found | None:
         """Look in the cache, then ask the hub."""
-        from zoo import sources
+        from zoo.models import weight_sources
 
-        return sources.from_cache(backbone) or sources.from_hub(backbone)
+        return weight_sources.from_cache(backbone) or weight_sources.from_hub(backbone)
 
 
-class Random(Section):
+class RandomWeights(Section):
     """No pretrained weights: timm's random initialisation."""
 
     kind: Literal["random"] = "random"
@@ -48,7 +52,7 @@ class Random(Section):
         return None
 
 
-class File(Section):
+class FileWeights(Section):
     """A state dict in a file: .safetensors, or .pth read without running any code in it."""
 
     kind: Literal["file"] = "file"
@@ -56,12 +60,12 @@ class File(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read the file."""
-        from zoo import sources
+        from zoo.models import weight_sources
 
-        return sources.from_file(self.path.expanduser())
+        return weight_sources.from_file(self.path.expanduser())
 
 
-class Package(Section):
+class PackageWeights(Section):
     """An installed Python package that carries weights."""
 
     kind: Literal["package"] = "package"
@@ -69,12 +73,12 @@ class Package(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read the file inside the package."""
-        from zoo import sources
+        from zoo.models import weight_sources
 
-        return sources.from_package(backbone, self.name)
+        return weight_sources.from_package(backbone, self.name)
 
 
-class Torchvision(Section):
+class TorchvisionWeights(Section):
     """torchvision's official weights, for architectures whose tensors have the same names in timm (its ResNets)."""
 
     kind: Literal["torchvision"] = "torchvision"
@@ -82,12 +86,12 @@ class Torchvision(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read torch's download cache, or download."""
-        from zoo import sources
+        from zoo.models import weight_sources
 
-        return sources.from_torchvision(self.name)
+        return weight_sources.from_torchvision(self.name)
 
 
-class Run(Section):
+class RunWeights(Section):
     """What an earlier run trained: a run folder or its model folder."""
 
     kind: Literal["run"] = "run"
@@ -95,13 +99,13 @@ class Run(Section):
 
     def find(self, backbone: str) -> Found | None:
         """Read its model.safetensors."""
-        from zoo import sources
+        from zoo.models import weight_sources
 
-        return sources.from_run(self.path.expanduser())
+        return weight_sources.from_run(self.path.expanduser())
 
 
 Weights = Annotated[
-    Auto | Pretrained | Random | File | Package | Torchvision | Run,
+    AutoWeights | PretrainedWeights | RandomWeights | FileWeights | PackageWeights | TorchvisionWeights | RunWeights,
     Field(discriminator="kind"),
     kind_or_mapping("auto", "pretrained", "random"),
 ]
@@ -111,7 +115,7 @@ class Backbone(Section):
     """Which timm model, with which weights."""
 
     name: str = Field(examples=["resnet18.tv_in1k"], description="A timm name; with its tag it names the weights too.")
-    weights: Weights = Field(default=Auto(), description="Where pretrained weights come from.")
+    weights: Weights = Field(default=AutoWeights(), description="Where pretrained weights come from.")
     head_init: Literal["default", "xavier", "zero"] = Field(
         default="default", description="How the new last layer starts: timm's default, Xavier uniform, or zero."
     )

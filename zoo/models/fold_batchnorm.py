@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from zoo.convolution import QuickConv2d, QuickConv2dSame, replaceable
+from zoo.models.fast_conv import FastConv2d, FastConv2dSame, replaceable
 
 # Features may differ by so much of the largest before a fold is taken to be wrong.
 TOLERANCE = 1e-2
@@ -26,7 +26,7 @@ TOLERANCE = 1e-2
 MICRO_BATCH = 16
 
 
-class FoldedConv2d(QuickConv2d):
+class FoldedConv2d(FastConv2d):
     """A convolution that does the work of the frozen BatchNorm after it too. Made by `fold`, never constructed."""
 
     # In a list, so that the layer is not registered as a part of the convolution; a deep copy follows it all the same.
@@ -40,7 +40,7 @@ class FoldedConv2d(QuickConv2d):
         return self.convolve(input, self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale))
 
 
-class FoldedConv2dSame(FoldedConv2d, QuickConv2dSame):
+class FoldedConv2dSame(FoldedConv2d, FastConv2dSame):
     """The same for timm's convolution with TensorFlow's padding."""
 
 
@@ -55,7 +55,7 @@ class FoldedNorm(nn.Module):
         return self.act(self.drop(images)) if hasattr(self, "act") else images
 
 
-def fold(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
+def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
     """Fold frozen BatchNorm layers into the convolutions whose output they alone read.
 
     Args:
@@ -75,7 +75,7 @@ def fold(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
         kinds = [(type(conv), type(norm)) for conv, norm in pairs]
         for conv, norm in pairs:
             conv.norm = [norm]
-            folded: Any = FoldedConv2dSame if isinstance(conv, Conv2dSame | QuickConv2dSame) else FoldedConv2d
+            folded: Any = FoldedConv2dSame if isinstance(conv, Conv2dSame | FastConv2dSame) else FoldedConv2d
             conv.__class__ = folded
             norm.__class__ = FoldedNorm
         difference = float((_features(model, example) - before).abs().max())

@@ -12,16 +12,16 @@ import logging
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from torch import nn
 
-from zoo.backbone import Backbone
 from zoo.errors import ZooError
-from zoo.sources import WHERE, Found, Tensors
+from zoo.models.head import classifier_names, head_parameters, init_head
+from zoo.models.options import Backbone
+from zoo.models.weight_sources import WHERE, Found, Tensors
 from zoo.system.files import cache_root
 from zoo.system.locks import exclusive
 
@@ -30,7 +30,7 @@ AUXILIARY = ("AuxLogits", "aux", "aux1", "aux2", "aux_head")
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltModel:
     """A model ready for fine-tuning: `head` holds the names of its last layer's parameters."""
 
     model: nn.Module
@@ -39,7 +39,7 @@ class Built:
     head: tuple[str, ...]
 
 
-def build(backbone: Backbone, found: Found | None, classes: int, image_size: int, *, grows: bool = False) -> Built:
+def build_model(backbone: Backbone, found: Found | None, classes: int, image_size: int, *, grows: bool = False) -> BuiltModel:
     """Create a backbone with a head of `classes` outputs and load its weights.
 
     Args:
@@ -56,19 +56,19 @@ def build(backbone: Backbone, found: Found | None, classes: int, image_size: int
     if found is None:
         model = _create(backbone.name, image_size, num_classes=classes, **kwargs)
         head = head_parameters(model)
-        return Built(_start_head(model, backbone.head_init), "random initialisation", "nothing loaded", head)
+        return BuiltModel(init_head(model, backbone.head_init), "random initialisation", "nothing loaded", head)
     overlay, own_head = _overlay(backbone.name, found, classes)
     with _recorded() as seen, exclusive(cache_root() / "weights.lock"):
         model = _create(
             backbone.name, image_size, found, num_classes=classes, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs
         )
     head = head_parameters(model)
-    report = _account(model, head, seen, found, own_head)
+    report = _check_loaded(model, head, seen, found, own_head)
     # What the weights were read from must not stay with the model, nor go into an exported one.
     getattr(model, "pretrained_cfg", {}).pop("state_dict", None)
     if not own_head:
-        _start_head(model, backbone.head_init)
-    return Built(model, found.source, report, head)
+        init_head(model, backbone.head_init)
+    return BuiltModel(model, found.source, report, head)
 
 
 def _size_kwargs(name: str, image_size: int, grows: bool) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _overlay(name: str, found: Found, classes: int) -> tuple[dict[str, Any], boo
     tensors = timm.models.clean_state_dict(found.tensors)
     if found.by_order:
         tensors = _renamed(tensors, reference, found, name)
-    weight = next((tensors[key] for head in _classifiers(name)[:1] if (key := f"{head}.weight") in tensors), None)
+    weight = next((tensors[key] for head in classifier_names(name)[:1] if (key := f"{head}.weight") in tensors), None)
     outputs = len(weight) if weight is not None else None
     # timm takes an empty state dict for none, and would go to the hub.
     if not tensors or (not any(key in reference for key in tensors) and not _filtered(name)):
@@ -171,7 +171,7 @@ def _recorded() -> Iterator[list[Any]]:
         logger.setLevel(level)
 
 
-def _account(model: nn.Module, head: tuple[str, ...], seen: list[Any], found: Found, own_head: bool) -> str:
+def _check_loaded(model: nn.Module, head: tuple[str, ...], seen: list[Any], found: Found, own_head: bool) -> str:
     """Count the tensors that were loaded; any that is missing or unexpected, but for a new head's, is an error."""
     names = list(model.state_dict())
     if not seen:
@@ -205,54 +205,6 @@ def _within(key: str, modules: Collection[str]) -> bool:
     return any(key.startswith(f"{module}.") for module in modules)
 
 
-# ----------------------------------------------------------------------------------------- head
-
-
-def _classifiers(name: str) -> tuple[str, ...]:
-    config = timm.get_pretrained_cfg(name)
-    classifier = getattr(config, "classifier", None) or ()
-    return (classifier,) if isinstance(classifier, str) else tuple(classifier)
-
-
-def head_parameters(model: nn.Module) -> tuple[str, ...]:
-    """The names of the last layer's parameters (of each last layer, where there are several).
-
-    Raises:
-        ZooError: the architecture has no classifier.
-    """
-    own = {id(parameter) for head in _heads(model) for parameter in head.parameters()}
-    names = tuple(name for name, parameter in model.named_parameters() if id(parameter) in own)
-    if not names:
-        what = f"{type(model).__name__} has no last layer to train"
-        raise ZooError("backbone.name", what, "choose a backbone with a classifier")
-    return names
-
-
-def _heads(model: nn.Module) -> list[nn.Module]:
-    """What timm calls the classifiers: one or two modules, of one layer or of several (a norm, a hidden layer)."""
-    classifier = getattr(model, "get_classifier", None)
-    heads = classifier() if callable(classifier) else None
-    return [head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)]
-
-
-def output_layers(model: nn.Module) -> list[nn.Module]:
-    """The layers of the classifiers that give logits: linear ones or convolutions, with an output for each class."""
-    layers = [module for head in _heads(model) for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    return [layer for layer in layers if len(layer.weight) == model.num_classes]
-
-
-@torch.no_grad()
-def _start_head(model: nn.Module, init: str) -> nn.Module:
-    """Start the layers that give the logits, and no norm or hidden layer before them: with those at zero nothing learns."""
-    for layer in output_layers(model) if init != "default" else ():
-        for parameter in layer.parameters():
-            if init == "xavier" and parameter.ndim > 1:
-                nn.init.xavier_uniform_(parameter)
-            else:
-                parameter.zero_()
-    return model
-
-
 def data_config(name: str) -> dict[str, Any]:
     """What a backbone's weights were trained on: `mean, std, interpolation, crop_pct`."""
     import timm.data
@@ -263,27 +215,3 @@ def data_config(name: str) -> dict[str, Any]:
         for key, value in timm.data.resolve_data_config(pretrained_cfg=config.to_dict() if config else {}).items()
         if key in ("mean", "std", "interpolation", "crop_pct")
     }
-
-
-def save(model: nn.Module, folder: Path, classes: tuple[str, ...], image_size: int, data: dict[str, Any]) -> None:
-    """Write a model as timm reads it: `timm.create_model("local-dir:FOLDER", pretrained=True)`.
-
-    Args:
-        model: any memory format; nothing folded.
-        folder: gets `config.json` and `model.safetensors`.
-        classes: class names, in label order.
-        image_size: the size it is evaluated at.
-        data: `mean, std, interpolation, crop_pct` that it was trained with.
-    """
-    from timm.models import save_for_hf
-
-    model.to(memory_format=torch.contiguous_format)
-    args = {"img_size": image_size} if getattr(model, "pretrained_cfg", {}).get("fixed_input_size") else None
-    save_for_hf(
-        model,
-        str(folder),
-        model_config={"label_names": list(classes), "num_classes": len(classes)},
-        model_args=args,
-        safe_serialization=True,
-        data_config={"input_size": (3, image_size, image_size), "crop_mode": "center", **data},
-    )

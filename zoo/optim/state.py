@@ -18,7 +18,7 @@ from zoo.errors import ZooError
 OPTIONS = ("params", "lr", "lr_scale", "weight_decay", "betas", "momentum")
 
 
-def pack(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def pack_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """All of an optimizer's state but its options.
 
     Returns:
@@ -39,7 +39,7 @@ def pack(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dic
     return tensors, plain
 
 
-def unpack(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+def unpack_state(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
     """Give an optimizer back the state that `pack` took, whatever groups its parameters are in now.
 
     A moment gets the memory layout of its parameter: fused kernels walk through both side by side.

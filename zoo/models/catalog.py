@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.errors import RecipeErrors, ZooError, nearest
-from zoo.local import Local
+from zoo.models.availability import LocalWeights
 
 PATH = Path(__file__).parent / "catalog.csv"
 # Licences that forbid commercial use; "other" and "unknown" are no licence that one could read.
@@ -120,7 +120,7 @@ def other_timm() -> str:
     return "" if installed == version() else installed
 
 
-def local(entry: Entry, machine: Local) -> str:
+def local(entry: Entry, machine: LocalWeights) -> str:
     """Where on this machine an entry's weights are: 'cache', a package with its version, or ''."""
     if machine.cached(entry.hub, entry.hub_file):
         return "cache"
@@ -160,7 +160,7 @@ def choose(query: Query) -> list[Entry]:
     if query.pretrained:
         found = [entry for entry in found if entry.tag]
     if query.cached:
-        machine = Local()
+        machine = LocalWeights()
         found = [entry for entry in found if local(entry, machine)]
     return found
 

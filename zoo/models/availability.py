@@ -37,7 +37,7 @@ def offline() -> bool:
     )
 
 
-class Local:
+class LocalWeights:
     """A look at this machine: what was cached and installed at that moment."""
 
     def __init__(self) -> None:

@@ -1,0 +1,31 @@
+"""A backbone without its last layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from zoo.errors import ZooError
+
+
+class FeatureExtractor(nn.Module):
+    """A backbone without its last layer: images [B, 3, H, W] to features [B, D]."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The input of the last layer."""
+        return self.model.forward_head(self.model.forward_features(images), pre_logits=True)  # type: ignore[operator]
+
+
+def last_layer(model: nn.Module) -> nn.Linear:
+    """The layer that a probe fits.
+
+    Raises:
+        ZooError: the model does not end in a single linear layer.
+    """
+    head = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+    if not isinstance(head, nn.Linear):
+        raise ZooError("finetune.probe_first", f"{type(model).__name__} does not end in one linear layer", "set it to false")
+    return head

@@ -1,0 +1,55 @@
+"""The head of a backbone: its classifiers, their parameters, and how a new one starts."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import nn
+
+from zoo.errors import ZooError
+
+
+def classifier_names(name: str) -> tuple[str, ...]:
+    """Return the names of a backbone's classifier modules, as timm's configuration has them."""
+    config = timm.get_pretrained_cfg(name)
+    classifier = getattr(config, "classifier", None) or ()
+    return (classifier,) if isinstance(classifier, str) else tuple(classifier)
+
+
+def head_parameters(model: nn.Module) -> tuple[str, ...]:
+    """The names of the last layer's parameters (of each last layer, where there are several).
+
+    Raises:
+        ZooError: the architecture has no classifier.
+    """
+    own = {id(parameter) for head in classifiers(model) for parameter in head.parameters()}
+    names = tuple(name for name, parameter in model.named_parameters() if id(parameter) in own)
+    if not names:
+        what = f"{type(model).__name__} has no last layer to train"
+        raise ZooError("backbone.name", what, "choose a backbone with a classifier")
+    return names
+
+
+def classifiers(model: nn.Module) -> list[nn.Module]:
+    """What timm calls the classifiers: one or two modules, of one layer or of several (a norm, a hidden layer)."""
+    classifier = getattr(model, "get_classifier", None)
+    heads = classifier() if callable(classifier) else None
+    return [head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)]
+
+
+def output_layers(model: nn.Module) -> list[nn.Module]:
+    """The layers of the classifiers that give logits: linear ones or convolutions, with an output for each class."""
+    layers = [module for head in classifiers(model) for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return [layer for layer in layers if len(layer.weight) == model.num_classes]
+
+
+@torch.no_grad()
+def init_head(model: nn.Module, init: str) -> nn.Module:
+    """Start the layers that give the logits, and no norm or hidden layer before them: with those at zero nothing learns."""
+    for layer in output_layers(model) if init != "default" else ():
+        for parameter in layer.parameters():
+            if init == "xavier" and parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+            else:
+                parameter.zero_()
+    return model

@@ -1,0 +1,33 @@
+"""The layers of a backbone by kind and by depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def batch_norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Every layer that keeps running statistics, by name."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+
+
+def layer_depths(model: nn.Module, *, coarse: bool = False) -> dict[str, int]:
+    """The layer group of each parameter, 0 for the stem, by timm's `group_matcher`.
+
+    Raises:
+        ZooError: the architecture has no `group_matcher`.
+    """
+    from timm.models import group_parameters
+
+    matcher = getattr(model, "group_matcher", None)
+    if not callable(matcher):
+        raise ZooError(
+            "finetune", f"{type(model).__name__} does not name its layers", "use freeze: none|backbone and layer_decay: 1"
+        )
+    return group_parameters(model, matcher(coarse=coarse), reverse=True)

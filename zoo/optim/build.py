@@ -1,0 +1,95 @@
+"""Build an optimizer by timm's name, with parameter groups for weight decay and learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+from zoo.models.layers import layer_depths
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+from zoo.optim.options import Optim
+
+
+def build_optimizer(
+    optim: Optim, model: nn.Module, *, layer_decay: float = 1.0, head_lr_scale: float = 1.0, head: Iterable[str] = ()
+) -> Optimizer:
+    """Create the optimizer over the parameters that are trained.
+
+    Args:
+        optim: its options.
+        model: the model, frozen as it is to be trained.
+        layer_decay: factor of the learning rate from one layer group to the one before it.
+        head_lr_scale: factor of the head's learning rate.
+        head: names of the head's parameters.
+
+    Raises:
+        ZooError: the optimizer does not take what it is given, or needs a package that is missing.
+    """
+    import timm.optim
+    import torch
+
+    groups = parameter_groups(model, optim.weight_decay, layer_decay, head_lr_scale, set(head))
+    extra: dict[str, Any] = {}
+    if optim.name in ("adam", "adamw", "nesterov", "sgd", "momentum"):
+        # One kernel over all tensors; torch.optim has it for these, on CPU and CUDA.
+        extra["fused"] = True
+    try:
+        optimizer = timm.optim.create_optimizer_v2(
+            groups, opt=optim.name, lr=optim.lr, weight_decay=optim.weight_decay, momentum=optim.momentum, **extra
+        )
+    except (TypeError, ValueError, AssertionError, ImportError, RuntimeError, NameError) as error:
+        raise ZooError("optim.name", f"{optim.name} cannot be created: {error}", "use adamw or sgd") from None
+    if getattr(optimizer, "is_second_order", False):
+        raise ZooError("optim.name", f"{optim.name} cannot be created: it needs second derivatives", "use adamw or sgd")
+    _set_betas(optim, optimizer)
+    # The first step sets the learning rate; a tensor there would be shared between groups.
+    assert not any(isinstance(group["lr"], torch.Tensor) for group in optimizer.param_groups)
+    return optimizer
+
+
+def _set_betas(optim: Optim, optimizer: Optimizer) -> None:
+    """Give an optimizer the recipe's betas, where they are not the defaults: its own may be others."""
+    own = optimizer.defaults.get("betas")
+    if optim.beta2 is not None and own is None:
+        raise ZooError("optim.beta2", f"{optim.name} has no second beta", "leave it out")
+    if own is None:
+        return
+    first = own[0] if optim.momentum == Optim.model_fields["momentum"].default else optim.momentum
+    second = own[1] if optim.beta2 is None else optim.beta2
+    for group in optimizer.param_groups:
+        group["betas"] = (first, second, *own[2:])
+
+
+def parameter_groups(
+    model: nn.Module, weight_decay: float, layer_decay: float, head_lr_scale: float, head: set[str]
+) -> list[dict[str, Any]]:
+    """Group the trained parameters by learning rate and weight decay, each group with its `lr_scale`.
+
+    Biases, norms and what the model names itself have no weight decay. With a layer decay d the layer
+    groups of timm's `group_matcher` learn with d, d squared, … towards the stem (ELECTRA, Clark et al. 2020).
+    """
+    own: Any = getattr(model, "no_weight_decay", set)
+    skip = own()
+    depth = layer_depths(model) if layer_decay != 1 else {}
+    deepest = max(depth.values(), default=0)
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        scale = head_lr_scale if name in head else layer_decay ** (deepest - depth.get(name, deepest))
+        decay = 0.0 if parameter.ndim <= 1 or any(fnmatchcase(name, pattern) for pattern in skip) else weight_decay
+        group = groups.setdefault((scale, decay), {"params": [], "lr_scale": scale, "weight_decay": decay})
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def set_lr(optimizer: Any, lr: float) -> None:
+    """Give every group its share of a learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
