@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from zoo import figures, fronts, listing, recipe
+from zoo import listing, recipe
 from zoo.cli import main
-from zoo.fronts import Dot
 from zoo.models import catalog
 from zoo.models.catalog import Query
+from zoo.results import canvas
+from zoo.results.pareto import Dot, pareto_front
 
 KEYS = {"name", "architecture", "tag", "params", "gmacs", "macts", "image_size", "fixed_size", "licence", "top1", "cached"}
 
@@ -200,7 +201,7 @@ def test_where_weights_would_come_from(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_front_is_what_nothing_beats() -> None:
     draws = random.Random(0)
     dots = [Dot(str(number), draws.choice([1, 2, 5, 9]) * draws.random(), draws.randrange(20)) for number in range(200)]
-    best = fronts.front(dots)
+    best = pareto_front(dots)
 
     def beaten(dot: Dot) -> bool:
         return any(
@@ -217,7 +218,7 @@ def test_no_two_names_overlap_and_none_leaves_the_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patterns: list[str]
 ) -> None:
     drawn = []
-    monkeypatch.setattr(figures, "write", lambda figure, *rest: drawn.append(figure))
+    monkeypatch.setattr(canvas, "write", lambda figure, *rest: drawn.append(figure))
     found = catalog.choose(Query(patterns))
     listing.plot(found, tmp_path / "x.svg")
     (figure,) = drawn

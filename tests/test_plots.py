@@ -12,8 +12,10 @@ import matplotlib
 import numpy as np
 import pytest
 
-from zoo import plots
 from zoo.errors import StorageError
+from zoo.results import confusion, curves
+from zoo.results.confusion import draw_confusion
+from zoo.results.curves import draw_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 ODD = ["a&b<c>", "$x$", "日本語", 'quote"s', "50% _{}^\\", "lone\udcff\x01\n", "a very long name of a class that ends in one"]
@@ -46,7 +48,7 @@ def texts(path: Path) -> list[str]:
 @pytest.mark.parametrize("splits", [(), ("test",), ("val", "test")])
 def test_curves_of_any_length_and_splits(tmp_path: Path, epochs: int, splits: tuple[str, ...]):
     path = tmp_path / "curves.svg"
-    plots.curves(history(epochs, *splits), path, "run", selected_epoch=epochs)
+    draw_curves(history(epochs, *splits), path, "run", selected_epoch=epochs)
     shown = texts(path)
     value = f"{100 * (1 - 0.5 / epochs):.2f} %"
     assert {"run", "Loss", "Accuracy, %", "epoch"} <= set(shown)
@@ -60,7 +62,7 @@ def test_epochs_without_evaluation_or_with_values_that_are_no_numbers(tmp_path: 
     rows = history(10, "val", every=4)
     rows[3]["val.loss"] = float("nan")
     rows[4]["train.loss"] = float("inf")
-    plots.curves(rows, tmp_path / "curves.svg", "run", selected_epoch=5)
+    draw_curves(rows, tmp_path / "curves.svg", "run", selected_epoch=5)
     shown = texts(tmp_path / "curves.svg")
     # Epoch 5 has no evaluation: what stands there is the training's.
     assert "selected: epoch 5, train 90.00 %" in shown
@@ -69,13 +71,13 @@ def test_epochs_without_evaluation_or_with_values_that_are_no_numbers(tmp_path: 
 
 @pytest.mark.parametrize("rows", [[], [{"epoch": 1}], [{"epoch": 1, "train.loss": 0.0, "train.accuracy": 0.0, "lr": 0.0}]])
 def test_curves_of_nothing_or_only_zeros(tmp_path: Path, rows: list[dict[str, float | None]]):
-    plots.curves(rows, tmp_path / "curves.svg", "run")
+    draw_curves(rows, tmp_path / "curves.svg", "run")
     assert not any(text.startswith("selected") for text in texts(tmp_path / "curves.svg"))
 
 
 @pytest.mark.parametrize(("epochs", "ticks"), [(1, [1]), (2, [1, 2]), (7, [*range(1, 8)]), (100, [1, *range(10, 101, 10)])])
 def test_epoch_ticks_are_whole_and_few(tmp_path: Path, epochs: int, ticks: list[int]):
-    plots.curves(history(epochs), tmp_path / "curves.svg", "run")
+    draw_curves(history(epochs), tmp_path / "curves.svg", "run")
     axis = ElementTree.parse(tmp_path / "curves.svg").find(f".//{SVG}g[@id='matplotlib.axis_1']")
     assert axis is not None
     assert ["".join(text.itertext()) for text in axis.iter(f"{SVG}text")] == [str(tick) for tick in ticks]
@@ -83,18 +85,18 @@ def test_epoch_ticks_are_whole_and_few(tmp_path: Path, epochs: int, ticks: list[
 
 def test_labels_at_the_line_ends_keep_their_distance():
     for wanted in ([50, 50, 50], [99, 100, 100], [0, 1, 2], [10, 90]):
-        places = plots._apart(wanted, 12, 100)
+        places = curves._apart(wanted, 12, 100)
         assert all(after - before >= 12 for before, after in pairwise(places))
         assert max(places) <= 100
         assert min(places) >= 0
-    assert plots._apart([10, 90], 12, 100) == [10, 90]
+    assert curves._apart([10, 90], 12, 100) == [10, 90]
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 20, 21, 40, 100])
 def test_confusion_of_few_and_many_classes(tmp_path: Path, classes: int):
     matrix = counts(classes)
     names = [f"class {index}" for index in range(classes)]
-    plots.confusion(matrix, names, tmp_path / "confusion.svg", "run, test set")
+    draw_confusion(matrix, names, tmp_path / "confusion.svg", "run, test set")
     shown = texts(tmp_path / "confusion.svg")
     assert {"run, test set", "true class", "predicted class", "recall"} <= set(shown)
     # Each name on both axes, or a thinned choice of them.
@@ -108,13 +110,13 @@ def test_confusion_of_few_and_many_classes(tmp_path: Path, classes: int):
 
 
 def test_odd_class_names_stay_text(tmp_path: Path):
-    plots.confusion(counts(len(ODD)), ODD, tmp_path / "confusion.svg", "a&b<c> $x$ \x00")
+    draw_confusion(counts(len(ODD)), ODD, tmp_path / "confusion.svg", "a&b<c> $x$ \x00")
     shown = texts(tmp_path / "confusion.svg")
     assert shown.count("a&b<c>") == shown.count("$x$") == shown.count("日本語") == shown.count("50% _{}^\\") == 2
     assert "lone���" in shown
     assert "a&b<c> $x$ �" in shown
     assert any(text.startswith("a very") and "…" in text and text.endswith("in one") for text in shown)
-    plots.curves(history(3), tmp_path / "curves.svg", "<a&b> $\\frac{1}$ " * 20)
+    draw_curves(history(3), tmp_path / "curves.svg", "<a&b> $\\frac{1}$ " * 20)
     assert any("…" in text and text.startswith("<a&b>") for text in texts(tmp_path / "curves.svg"))
 
 
@@ -122,15 +124,15 @@ def test_odd_class_names_stay_text(tmp_path: Path):
 def test_classes_without_images(tmp_path: Path, classes: int):
     matrix = counts(classes)
     matrix[1] = 0
-    plots.confusion(matrix, [f"c{index}" for index in range(classes)], tmp_path / "one.svg", "run")
+    draw_confusion(matrix, [f"c{index}" for index in range(classes)], tmp_path / "one.svg", "run")
     assert ("no images" in texts(tmp_path / "one.svg")) is (classes <= 40)
-    plots.confusion(matrix * 0, [f"c{index}" for index in range(classes)], tmp_path / "all.svg", "run")
+    draw_confusion(matrix * 0, [f"c{index}" for index in range(classes)], tmp_path / "all.svg", "run")
     assert "none of 0 images in their own class" in texts(tmp_path / "all.svg")
 
 
 def test_counts_are_readable_on_their_cells():
     white, blue = np.array([255, 255, 255, 255], np.uint8), np.array([8, 48, 107, 255], np.uint8)
-    assert (plots._contrast(white), plots._contrast(blue)) == ("#000000", "#ffffff")
+    assert (confusion._contrast(white), confusion._contrast(blue)) == ("#000000", "#ffffff")
 
 
 def test_written_twice_are_the_same_bytes_and_settings_stay(tmp_path: Path):
@@ -138,8 +140,8 @@ def test_written_twice_are_the_same_bytes_and_settings_stay(tmp_path: Path):
     drawn = []
     for name, size in (("one", before["font.size"]), ("two", 31.0)):
         with matplotlib.rc_context({"font.size": size, "lines.linewidth": size}):
-            plots.curves(history(5, "val"), tmp_path / f"{name}.svg", "run", selected_epoch=3)
-            plots.confusion(counts(4), list("abcd"), tmp_path / f"{name} matrix.svg", "run")
+            draw_curves(history(5, "val"), tmp_path / f"{name}.svg", "run", selected_epoch=3)
+            draw_confusion(counts(4), list("abcd"), tmp_path / f"{name} matrix.svg", "run")
         drawn.append([(tmp_path / f"{name}{rest}.svg").read_bytes() for rest in ("", " matrix")])
     assert drawn[0] == drawn[1]
     assert dict(matplotlib.rcParams) == before
@@ -147,23 +149,23 @@ def test_written_twice_are_the_same_bytes_and_settings_stay(tmp_path: Path):
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "curves.svg"
-    plots.curves(history(2), path, "old")
+    draw_curves(history(2), path, "old")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.figures.os.fsync", full)
+    monkeypatch.setattr("zoo.results.canvas.os.fsync", full)
     with pytest.raises(StorageError, match="No space left"):
-        plots.curves(history(2), path, "new")
+        draw_curves(history(2), path, "new")
     assert "old" in texts(path)
     assert [child.name for child in tmp_path.iterdir()] == ["curves.svg"]
 
 
 def test_importing_is_cheap_and_drawing_leaves_pyplot_alone(tmp_path: Path):
     code = (
-        "import sys; from pathlib import Path; from zoo import plots\n"
+        "import sys; from pathlib import Path; from zoo.results import confusion, curves\n"
         "assert not {'torch', 'matplotlib'} & set(sys.modules)\n"
-        f"plots.curves([{{'epoch': 1, 'train.loss': 1.0}}], Path({str(tmp_path / 'c.svg')!r}), 'run')\n"
+        f"curves.draw_curves([{{'epoch': 1, 'train.loss': 1.0}}], Path({str(tmp_path / 'c.svg')!r}), 'run')\n"
         "assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -9,10 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo import figures
 from zoo.benchrows import number
 from zoo.errors import StorageError
 from zoo.models import catalog
+from zoo.results import canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def throughput(rows: Sequence[Row], path: Path, device: str) -> None:
     modes = [mode for mode in LOOKS if any(row.get(f"{mode}_samples_per_sec") for row in rows)]
     rows = sorted(rows, key=lambda row: -(row.get(f"{modes[0]}_samples_per_sec") or 0))
     title = f"Throughput on {device}"
-    with figures.style():
+    with canvas.style():
         bars = len(rows) * (BAR * len(modes) + 0.1)
         fewest = min(row.get("processes") or 1 for row in rows)
         alone = [row for row in rows if (row.get("processes") or 1) == fewest]
@@ -77,17 +77,17 @@ def throughput(rows: Sequence[Row], path: Path, device: str) -> None:
         shown = [PARAMETERS, *([ACCURACY] if len({top1(row) for row in alone} - {None}) > 1 else [])]
         fronts = [(mode, against) for against in shown for mode in modes]
         height = 0.85 + bars + 0.2 + FRONT * len(fronts) + 0.1
-        figure = figures.figure(title, height)
-        figures.line(figure, _settings(rows), 0.55, color=figures.MUTED)
-        names = [figures.shortened(_named(row), NAME * 72) for row in rows]
-        left = 0.35 + max(map(figures.width, names)) / 72
-        axes = figures.panel(figure, (left, height - 0.85 - bars, figures.WIDTH - left - 1.9, bars))
+        figure = canvas.figure(title, height)
+        canvas.line(figure, _settings(rows), 0.55, color=canvas.MUTED)
+        names = [canvas.ellipsize(_named(row), NAME * 72) for row in rows]
+        left = 0.35 + max(map(canvas.width, names)) / 72
+        axes = canvas.panel(figure, (left, height - 0.85 - bars, canvas.WIDTH - left - 1.9, bars))
         _bars(axes, rows, names, modes)
         for place, (mode, against) in enumerate(reversed(fronts)):
-            panel = figures.panel(figure, (0.75, 0.6 + place * FRONT, figures.WIDTH - 1.15, FRONT - 0.95))
+            panel = canvas.panel(figure, (0.75, 0.6 + place * FRONT, canvas.WIDTH - 1.15, FRONT - 0.95))
             _front(panel, alone, mode, against)
         try:
-            figures.write(figure, path, title)
+            canvas.write(figure, path, title)
         except OSError as error:
             todo = "free some space, then give the same command again"
             raise StorageError("--out", f"{path}: cannot be written: {error.strerror}", todo) from None
@@ -95,7 +95,7 @@ def throughput(rows: Sequence[Row], path: Path, device: str) -> None:
 
 def _named(row: Row) -> str:
     processes = row.get("processes") or 1
-    return figures.printable(str(row["model"])) + (f" x{processes}" if processes > 1 else "")
+    return canvas.printable(str(row["model"])) + (f" x{processes}" if processes > 1 else "")
 
 
 def _settings(rows: Sequence[Row]) -> str:
@@ -117,7 +117,7 @@ def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence
 
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), names)
-    axes.tick_params(axis="y", pad=4, labelcolor=figures.INK)
+    axes.tick_params(axis="y", pad=4, labelcolor=canvas.INK)
     axes.set_xticks([])
     axes.spines[["bottom", "left"]].set_visible(False)
     high = 0.8 / len(modes)
@@ -131,13 +131,13 @@ def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence
             value, low, up = (row.get(f"{column}{end}") or row[column] for end in ("", "_p10", "_p90"))
             at = position - 0.4 + high * (place + 0.5)
             axes.barh(at, value, height=high * 0.9, color=colour, alpha=0.75)
-            axes.plot([low, up], [at, at], color=figures.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
+            axes.plot([low, up], [at, at], color=canvas.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
             text = f"{number(value)}  ({number(low)}-{number(up)})"
-            axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=figures.INK)
+            axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=canvas.INK)
     axes.set_title("Images per second", loc="left", pad=6, fontsize=10)
     key = [Patch(color=LOOKS[mode][0], alpha=0.75, label=VERBS[mode]) for mode in modes]
     axes.legend(
-        handles=key, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=figures.SIZE
+        handles=key, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.2, fontsize=canvas.SIZE
     )
 
 
@@ -203,15 +203,15 @@ def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Seque
         taken += [(across, up, across, up) for across, up in path]
     for x, y, text in wanted:
         across, up = axes.transData.transform((x, y))
-        places = [box for box in _around(across, up, figures.width(text, 8), 8.0) if _within(box, inside)]
+        places = [box for box in _around(across, up, canvas.width(text, 8), 8.0) if _within(box, inside)]
         box = next((box for box in places if not any(_meet(box, other) for other in taken)), None)
         if box is None:
             continue
         taken.append(box)
-        style: dict[str, Any] = {"fontsize": 8, "color": figures.INK, "va": "bottom", "ha": "left"}
+        style: dict[str, Any] = {"fontsize": 8, "color": canvas.INK, "va": "bottom", "ha": "left"}
         if min(abs(up - box[1]), abs(up - box[3])) > NEAR + 2 and not box[1] <= up <= box[3]:
             # A thin line leads from a name to a mark that is not next to it.
-            style["arrowprops"] = {"arrowstyle": "-", "color": figures.MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
+            style["arrowprops"] = {"arrowstyle": "-", "color": canvas.MUTED, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
         axes.annotate(text, (x, y), xytext=(box[0] - across, box[1] - up), textcoords="offset points", **style)
 
 

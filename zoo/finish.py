@@ -15,9 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo import checkpoint, plots
+from zoo import checkpoint
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.save import save_model
+from zoo.results.confusion import draw_confusion
+from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
 from zoo.saving import Job, load_model
 from zoo.system.files import sync
@@ -38,13 +40,13 @@ def finish(job: Job, run: RunFolder, progress: Progress) -> None:
     with _staged(run.path / "model", checkpoint.size_of({"model": model.state_dict()})) as folder:
         save_model(model, folder, job.data.classes, job.recipe.image_size.end, job.preprocessing)
     title = f"{job.recipe.name}: {job.recipe.backbone.name} on {job.recipe.data.kind}"
-    plots.curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
+    draw_curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
     if predictions is not None:
         logits, targets = predictions
         kept = {"logits": logits.contiguous(), "targets": targets.contiguous()}
         with _staged(run.path / "predictions.safetensors", checkpoint.size_of({"predictions": kept})) as file:
             save_file(kept, file)
-        plots.confusion(confusion(logits, targets).numpy(), job.data.classes, run.path / "confusion.svg", f"{title}, test set")
+        draw_confusion(confusion(logits, targets).numpy(), job.data.classes, run.path / "confusion.svg", f"{title}, test set")
     # Last: a run that has it is done.
     run.write_json("result.json", result)
     _say(job, run, result)

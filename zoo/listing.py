@@ -83,7 +83,7 @@ def plot(found: Sequence[Entry], path: Path) -> str:
     Raises:
         ZooError: no entry has a top-1, or the file cannot be written.
     """
-    from zoo.fronts import Axis, Dot, check, draw
+    from zoo.results.pareto import Axis, Dot, check, draw_pareto
 
     check(path)
     known = [entry for entry in found if entry.top1 and entry.params and entry.gmacs]
@@ -94,7 +94,7 @@ def plot(found: Sequence[Entry], path: Path) -> str:
         Axis("GMACs of an image at native size", [Dot(entry.name, entry.gmacs or 0, entry.top1 or 0) for entry in known]),
     ]
     title = f"{len(known):,} of {len(found):,} backbones with a published ImageNet top-1, and the Pareto front"
-    draw(axes, "top-1, percent", path, title)
+    draw_pareto(axes, "top-1, percent", path, title)
     return f"{path}: {len(known):,} of {len(found):,} backbones, those whose top-1 timm publishes"
 
 

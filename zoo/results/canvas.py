@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
+from zoo.errors import StorageError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 # Points of text and of a line of it; inches of a figure: 9.375 are 900 CSS pixels, where 9 points are 12.
 SIZE, LINE, WIDTH = 9.0, 12.5, 9.375
@@ -61,7 +64,7 @@ def width(text: str, size: float = SIZE) -> float:
     return text_to_path.get_text_width_height_descent(plain, FontProperties(size=size), False)[0]
 
 
-def shortened(text: str, limit: float, size: float = SIZE) -> str:
+def ellipsize(text: str, limit: float, size: float = SIZE) -> str:
     """A text no wider than so many points: names often differ at their ends, so the middle goes."""
     if width(text, size) <= limit:
         return text
@@ -96,7 +99,7 @@ def figure(title: str, height: float) -> Figure:
     figure = Figure((WIDTH, height), dpi=72, facecolor="white")
     FigureCanvasSVG(figure)
     # The bold letters are wider than those that are measured.
-    line(figure, shortened(printable(title), (WIDTH - 0.5) * 72, 13.5), 0.3, fontsize=12, fontweight="bold")
+    line(figure, ellipsize(printable(title), (WIDTH - 0.5) * 72, 13.5), 0.3, fontsize=12, fontweight="bold")
     return figure
 
 
@@ -134,3 +137,15 @@ def write(figure: Figure, path: Path, title: str, kind: str = "svg") -> None:
         with suppress(OSError):
             staging.unlink()
         raise
+
+
+def store(figure: Figure, path: Path, title: str) -> None:
+    """Write the SVG into the run folder.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        write(figure, path, title)
+    except OSError as error:
+        raise StorageError(str(path), f"cannot be written: {error.strerror}", "free some space, then --resume") from None

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoo import figures
 from zoo.errors import ZooError
-from zoo.figures import FAINT, INK, LINE, MUTED, WIDTH
+from zoo.results import canvas
+from zoo.results.canvas import FAINT, INK, LINE, MUTED, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
 
 KINDS = {".svg": "svg", ".png": "png"}
 POINT, FRONT = "#9ecae1", "#b85000"
@@ -41,7 +42,7 @@ class Axis(NamedTuple):
     dots: Sequence[Dot]
 
 
-def front(dots: Sequence[Dot]) -> list[Dot]:
+def pareto_front(dots: Sequence[Dot]) -> list[Dot]:
     """The dots that no other one beats in both cost and score, from the cheapest up."""
     best: list[Dot] = []
     for dot in sorted(dots, key=lambda dot: (dot.cost, -dot.score, dot.name)):
@@ -66,25 +67,25 @@ def check(path: Path) -> str:
     return kind
 
 
-def draw(axes: Sequence[Axis], score: str, path: Path, title: str) -> None:
+def draw_pareto(axes: Sequence[Axis], score: str, path: Path, title: str) -> None:
     """Draw a panel for each axis, one above the other.
 
     Raises:
         ZooError: the file cannot be written.
     """
     kind = check(path)
-    with figures.style():
-        fronts = [front(axis.dots) for axis in axes]
+    with canvas.style():
+        fronts = [pareto_front(axis.dots) for axis in axes]
         heights = [max(HEIGHT, 1.35 * len(best) * LINE / 72) for best in fronts]
-        figure = figures.figure(title, 0.75 + sum(heights) + 0.75 * len(axes))
+        figure = canvas.figure(title, 0.75 + sum(heights) + 0.75 * len(axes))
         top = figure.get_size_inches()[1] - 0.75
         for axis, best, height in zip(axes, fronts, heights, strict=True):
             top -= height
-            panel = figures.panel(figure, (0.75, top, WIDTH - 1.05, height))
+            panel = canvas.panel(figure, (0.75, top, WIDTH - 1.05, height))
             _scatter(panel, axis, best, score)
             top -= 0.75
         try:
-            figures.write(figure, path, title, kind)
+            canvas.write(figure, path, title, kind)
         except OSError as error:
             raise ZooError("--plot", f"{path}: cannot be written: {error.strerror}", "give another file") from None
 
@@ -100,11 +101,11 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
     axes.set_ylabel(score)
     low, high = _limits([dot.cost for dot in axis.dots], log=True)
     bottom, top = _limits([dot.score for dot in axis.dots])
-    names = [figures.printable(dot.name) for dot in best]
+    names = [canvas.printable(dot.name) for dot in best]
     box = axes.get_window_extent()
     across = [_place(dot.cost, low, high, log=True) for dot in best]
     up = [_place(dot.score, bottom, top) for dot in best]
-    left = _room(across, [figures.width(name, SIZE) + GAP + EDGE for name in names], box.width - EDGE)
+    left = _room(across, [canvas.width(name, SIZE) + GAP + EDGE for name in names], box.width - EDGE)
     above = _room(
         [1 - share for share in up], [LINE * (len(best) - index) + GAP for index in range(len(best))], box.height - EDGE
     )

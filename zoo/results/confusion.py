@@ -1,0 +1,143 @@
+"""The confusion matrix of a test, as SVG.
+
+matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo.results import canvas
+from zoo.results.canvas import BAR, INK, LINE, MUTED, SIZE, WIDTH
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Colour of a class without images.
+EMPTY = "#e0e0e0"
+
+# Classes: with more there are no counts in the cells, or not a label at each.
+WRITTEN, LABELLED = 20, 40
+# Inches: the widest class name, the recall's bars and numbers, a cell of a small matrix, and the largest matrix.
+NAME, RECALL, CELL, SIDE = 1.7, 1.45, 1.1, 6.2
+
+
+def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str) -> None:
+    """Draw counts [C, C] of true classes (rows) and predicted ones (columns), and each class's recall.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    with canvas.style():
+        names = [canvas.ellipsize(canvas.printable(name), NAME * 72) for name in classes]
+        widest = max(map(canvas.width, names)) / 72
+        side = min(WIDTH - 0.9 - widest - RECALL, CELL * len(names), SIDE)
+        cell = side * 72 / len(names)
+        shown = range(0, len(names), 1 if len(names) <= LABELLED else math.ceil(LINE / cell))
+        angle = _angle(widest * 72, cell * shown.step)
+        bottom = 1.15 + max(widest * math.sin(math.radians(angle)), SIZE / 72)
+        left = (WIDTH - side - RECALL + widest + 0.3) / 2
+        figure = canvas.figure(title, bottom + side + 0.95)
+        axes = canvas.panel(figure, (left, bottom, side, side))
+        _cells(axes, matrix, cell)
+        labels = [names[position] for position in shown]
+        axes.set_yticks(shown, labels)
+        axes.set_xticks(shown, labels, rotation=angle, rotation_mode="anchor")
+        for label in axes.get_xticklabels():
+            label.set(ha="right" if angle else "center", va="center" if angle else "top")
+        axes.set_ylabel("true class")
+        axes.set_xlabel("predicted class")
+        _recall(canvas.panel(figure, (left + side + 0.1, bottom, 0.7, side)), matrix, cell)
+        _key(canvas.panel(figure, (left, 0.45, min(side, 3.0), 0.12)))
+        canvas.line(figure, _summary(matrix), 0.55, color=MUTED)
+        canvas.store(figure, path, title)
+
+
+# ---------------------------------------------------------------------------------- confusion
+
+
+def _shares(matrix: np.ndarray) -> np.ndarray:
+    """Rows [C, C] of counts as shares of their sum; NaN in the row of a class without images."""
+    totals = matrix.sum(1, keepdims=True)
+    return np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+
+
+def _colors(shares: np.ndarray) -> np.ndarray:
+    """Colours uint8 [..., 4] of shares, grey for NaN. By the square root: one mistake of a hundred is visible."""
+    import matplotlib
+
+    return matplotlib.colormaps["Blues"].with_extremes(bad=EMPTY)(np.ma.masked_invalid(np.sqrt(shares)), bytes=True)
+
+
+def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
+    """The matrix: a coloured cell of `cell` points for each count, the counts in them while there are few."""
+    count = len(matrix)
+    colours = _colors(_shares(matrix))
+    axes.imshow(colours, aspect="auto", interpolation="nearest", extent=(-0.5, count - 0.5, count - 0.5, -0.5))
+    axes.spines[["top", "right"]].set_visible(True)
+    if count <= LABELLED:
+        edges = np.arange(count - 1) + 0.5
+        axes.set_xticks(edges, minor=True)
+        axes.set_yticks(edges, minor=True)
+        axes.grid(which="minor")
+    if count > WRITTEN:
+        return
+    texts = [[f"{value:,}" if cell > 40 else str(value) for value in row] for row in matrix.tolist()]
+    size = min(SIZE, SIZE * (cell - 3) / max(canvas.width(text) for row in texts for text in row))
+    for (row, column), value in np.ndenumerate(matrix):
+        ink = _contrast(colours[row, column]) if value else MUTED
+        axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=ink)
+
+
+def _contrast(colour: np.ndarray) -> str:
+    """White or black, whichever is read better on a colour uint8 [4] (WCAG's relative luminance)."""
+    linear = ((colour[:3] / 255 + 0.055) / 1.055) ** 2.4
+    return "#ffffff" if linear @ (0.2126, 0.7152, 0.0722) < 0.18 else "#000000"
+
+
+def _recall(axes: Axes, matrix: np.ndarray, cell: float) -> None:
+    """A bar for each class's recall, level with its row, its value beside it while the rows are high enough."""
+    count = len(matrix)
+    recalls = np.diagonal(_shares(matrix))
+    edges = np.arange(count + 1) - 0.5
+    axes.set_xlim(0, 1)
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.set_xticks([0, 1], ["0", "100 %"])
+    axes.tick_params(axis="x", pad=3)
+    axes.set_title("recall", loc="left", fontsize=SIZE, color=MUTED, pad=5)
+    if count > LABELLED:
+        axes.stairs(np.nan_to_num(recalls), edges, orientation="horizontal", fill=True, color=BAR)
+        return
+    axes.barh(range(count), np.nan_to_num(recalls), height=min(0.8, 16 / cell), color=BAR)
+    for position, recall in enumerate(recalls.tolist()):
+        text = "no images" if math.isnan(recall) else f"{recall:.1%}".replace("%", " %")
+        axes.text(1.06, position, text, va="center", color=MUTED if math.isnan(recall) else INK)
+
+
+def _key(axes: Axes) -> None:
+    """What the colours mean."""
+    axes.imshow(_colors(np.linspace(0, 1, 256)[None] ** 2), aspect="auto", extent=(0, 1, 0, 1))
+    marks = (0, 0.01, 0.1, 0.25, 0.5, 1)
+    axes.set_xticks(np.sqrt(marks), [f"{mark:.0%}".replace("%", " %" if mark == 1 else "") for mark in marks])
+    axes.set_yticks([])
+    axes.set_title("share of the true class's images", loc="left", fontsize=SIZE, color=MUTED, pad=4)
+
+
+def _summary(matrix: np.ndarray) -> str:
+    """How many images there are, and how many of them are on the diagonal."""
+    total = int(matrix.sum())
+    share = f"{int(matrix.trace()) / total:.2%}".replace("%", " %") if total else "none"
+    return f"{share} of {total:,} images in their own class"
+
+
+def _angle(widest: float, room: float) -> int:
+    """Degrees at which labels `widest` points wide do not touch, `room` points from one to the next."""
+    if widest + 6 <= room:
+        return 0
+    return 45 if room * math.sin(math.radians(45)) >= LINE else 90
