@@ -6,8 +6,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from zoo import recipe, source
-from zoo.recipe import Recipe
+from zoo.recipe import yaml
+from zoo.recipe.load import recipe_schema
+from zoo.recipe.recipe import Recipe
 from zoo.section import Section, sections_of
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +65,7 @@ def _short(value: Any) -> str:
         return _kind(type(value))
     if value is None or isinstance(value, Path):
         return str(value or "null")
-    return source.write(value).removesuffix("...\n").strip()
+    return yaml.write(value).removesuffix("...\n").strip()
 
 
 def _values(field: Any) -> str:
@@ -97,5 +98,5 @@ def _sections(annotation: Any) -> list[type[Section]]:
 
 
 if __name__ == "__main__":
-    (ROOT / "recipes" / "schema.json").write_text(recipe.schema(), encoding="utf-8")
+    (ROOT / "recipes" / "schema.json").write_text(recipe_schema(), encoding="utf-8")
     (ROOT / "docs" / "recipes.md").write_text(page(), encoding="utf-8")

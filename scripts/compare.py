@@ -265,7 +265,7 @@ def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
 
 
 def _recipe(options: argparse.Namespace, norm: str) -> Any:
-    from zoo.recipe import Recipe
+    from zoo.recipe.recipe import Recipe
 
     return Recipe.model_validate_json(
         json.dumps(

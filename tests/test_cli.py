@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import recipe
 from zoo.cli import _what, build_parser, main
 from zoo.errors import ZooError
+from zoo.recipe.load import load_recipe
 from zoo.results.folder import RunFolder, newest_unfinished
 from zoo.system.console import Console
 from zoo.system.launch import Launch, _is_launcher, check, read
@@ -110,7 +110,7 @@ def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) 
     assert read({"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}).main is False
     with pytest.raises(ZooError, match="launch: asked for several processes, running 1"):
         read({"MASTER_ADDR": "127.0.0.1"})
-    loaded = recipe.load(Path("quickstart"), ["train.precision=fp32"])
+    loaded = load_recipe(Path("quickstart"), ["train.precision=fp32"])
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     with pytest.raises(ZooError, match=r"launch: --mixed_precision bf16, but train.precision is fp32"):
         check(loaded)
@@ -127,7 +127,7 @@ def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) 
             patch.setenv(f"ACCELERATE_{name}", value)
             check(loaded)
     with pytest.raises(ZooError, match=r"output.track: comet_ml is not installed \(pip install comet_ml\)"):
-        check(recipe.load(Path("quickstart"), ["output.track=[comet_ml]"]))
+        check(load_recipe(Path("quickstart"), ["output.track=[comet_ml]"]))
 
 
 def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Path) -> None:

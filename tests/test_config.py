@@ -8,16 +8,19 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from zoo import config, recipe, source
 from zoo.errors import ZooError
+from zoo.recipe import yaml
+from zoo.recipe.dump import dump_recipe
+from zoo.recipe.load import load_recipe, recipe_schema, shipped_recipes, shipped_root
+from zoo.recipe.recipe import Recipe
 
 GOOD = "backbone: {name: resnet18.tv_in1k}\ndata: {kind: synthetic}\n"
 
 
-def load(tmp_path: Path, text: str, *overrides: str) -> recipe.Recipe:
+def load(tmp_path: Path, text: str, *overrides: str) -> Recipe:
     path = tmp_path / "r.yaml"
     path.write_text(text, encoding="utf-8")
-    return recipe.load(path, overrides)
+    return load_recipe(path, overrides)
 
 
 def mistakes(tmp_path: Path, text: str, *overrides: str) -> list[str]:
@@ -35,7 +38,7 @@ def mistakes(tmp_path: Path, text: str, *overrides: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
-    found = source.parse(text, "x")
+    found = yaml.parse(text, "x")
     assert found == value
     assert type(found) is type(value)
 
@@ -80,7 +83,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         (tmp_path / "latin.yaml", "not UTF-8"),
     ]:
         with pytest.raises(ZooError, match=text):
-            recipe.load(path)
+            load_recipe(path)
 
 
 @pytest.mark.parametrize(
@@ -247,25 +250,25 @@ def test_short_forms_stand_for_whole_sections(tmp_path: Path, text: str, key: st
 @pytest.mark.parametrize("name", ["no", "1:30", "0o10", "3e-4", "true", "~x", "2026-01-02", "a b: c #d", "'q'", "ünï"])
 def test_words_survive_being_written_out(tmp_path: Path, name: str) -> None:
     found = load(tmp_path, GOOD).model_copy(update={"name": name})
-    assert load(tmp_path, config.dump(found)) == found
+    assert load(tmp_path, dump_recipe(found)) == found
 
 
 @pytest.mark.parametrize("value", [1e-5, 3e22, 0.1, 1 / 3, 1e-300])
 def test_numbers_survive_being_written_out(tmp_path: Path, value: float) -> None:
-    assert load(tmp_path, config.dump(load(tmp_path, GOOD, f"optim.lr={value!r}"))).optim.lr == value
+    assert load(tmp_path, dump_recipe(load(tmp_path, GOOD, f"optim.lr={value!r}"))).optim.lr == value
 
 
-@pytest.mark.parametrize("name", [name for name, _ in recipe.shipped()])
+@pytest.mark.parametrize("name", [name for name, _ in shipped_recipes()])
 def test_a_resolved_recipe_reads_back_the_same_and_fits_the_schema(tmp_path: Path, name: str) -> None:
-    found = recipe.load(Path(name))
-    text = config.dump(found)
+    found = load_recipe(Path(name))
+    text = dump_recipe(found)
     assert load(tmp_path, text) == found
-    jsonschema.validate(source.parse(text, "x"), json.loads(recipe.schema()))
+    jsonschema.validate(yaml.parse(text, "x"), json.loads(recipe_schema()))
 
 
 def test_the_schema_file_is_fresh() -> None:
-    file = recipe.shipped_root() / "schema.json"
-    assert file.read_text(encoding="utf-8") == recipe.schema(), "run: zoo recipe --schema > recipes/schema.json"
+    file = shipped_root() / "schema.json"
+    assert file.read_text(encoding="utf-8") == recipe_schema(), "run: zoo recipe --schema > recipes/schema.json"
 
 
 def test_recipes_are_checked_without_torch_or_numpy(tmp_path: Path) -> None:
@@ -281,7 +284,7 @@ def test_recipes_are_checked_without_torch_or_numpy(tmp_path: Path) -> None:
 def test_every_option_is_described() -> None:
     bare = [
         f"{title}.{name}"
-        for title, section in json.loads(recipe.schema())["$defs"].items()
+        for title, section in json.loads(recipe_schema())["$defs"].items()
         for name, option in section["properties"].items()
         if name != "kind" and "description" not in option
     ]

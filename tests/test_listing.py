@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from zoo import listing, recipe
+from zoo import listing
 from zoo.cli import main
 from zoo.models import catalog
 from zoo.models.catalog import Query
+from zoo.recipe.load import load_recipe
 from zoo.results import canvas
 from zoo.results.pareto import Dot, pareto_front
 
@@ -168,14 +169,14 @@ def test_an_architecture_alone_is_its_first_tag(capsys: pytest.CaptureFixture[st
 def test_the_command_is_accepted(name: str) -> None:
     words = shlex.split(listing.command(listing.find(name)))
     assert words[:2] == ["zoo", "train"]
-    loaded = recipe.load(Path(words[2]), words[3:])
+    loaded = load_recipe(Path(words[2]), words[3:])
     assert loaded.backbone.name.startswith(name)
 
 
 def test_without_weights_the_command_starts_from_random() -> None:
     bare = next(entry for entry in catalog.entries() if not entry.tag)
     words = shlex.split(listing.command(bare))
-    assert recipe.load(Path(words[2]), words[3:]).backbone.weights.kind == "random"
+    assert load_recipe(Path(words[2]), words[3:]).backbone.weights.kind == "random"
     assert listing.weights(bare).startswith("none")
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import recipe
 from zoo.cli import build_parser
 from zoo.errors import ZooError
+from zoo.recipe.load import load_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,7 +44,7 @@ def test_a_command_is_accepted(page: str, line: str) -> None:
     options = build_parser().parse_args(arguments)
     if getattr(options, "recipe", None):
         try:
-            recipe.load(options.recipe, options.overrides)
+            load_recipe(options.recipe, options.overrides)
         except ZooError as error:
             pytest.fail(f"{page}: {line}: {error}")
 

@@ -7,18 +7,19 @@ from pathlib import Path
 import pytest
 import timm
 
-from zoo import job, recipe
+from zoo import job
+from zoo.recipe.load import load_recipe, shipped_recipes, shipped_root
 
-NAMES = [name for name, _ in recipe.shipped()]
+NAMES = [name for name, _ in shipped_recipes()]
 # Small enough for every check; the others take their steps with the slow tests.
 QUICK = {"quickstart", "cifar10/resnet18", "cifar10/mobilenetv4"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_loads_and_its_header_tells(name: str) -> None:
-    loaded = recipe.load(Path(name))
+    loaded = load_recipe(Path(name))
     assert loaded.name
-    text = (recipe.shipped_root() / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (shipped_root() / f"{name}.yaml").read_text(encoding="utf-8")
     assert text.startswith("# yaml-language-server: $schema=")
     assert f"# Run: accelerate launch scripts/train.py {name}" in text
     assert "measured" in text.lower() or "not run" in text.lower()
@@ -27,7 +28,7 @@ def test_it_loads_and_its_header_tells(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NAMES])
 def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None:
-    original = recipe.load(Path(name))
+    original = load_recipe(Path(name))
     config = timm.get_pretrained_cfg(original.backbone.name)
     # Networks of any size take their steps at a small one.
     size = f"image_size={original.image_size.end if config and config.fixed_input_size else 64}"
@@ -36,7 +37,7 @@ def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None
         "train.batch_size=10", "train.epochs=1", "schedule.warmup_epochs=0", "train.precision=fp32", "train.channels_last=true",
         "eval.select_by=last", "data.val_fraction=0", "train.accumulate=1",
     ]  # fmt: skip
-    folder = job.train(recipe.load(Path(name), overrides))
+    folder = job.train(load_recipe(Path(name), overrides))
     assert result_of(folder)["steps"] == 2
 
 

@@ -13,16 +13,17 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
-from zoo import job, prepare, recipe, saving
+from zoo import job, prepare, saving
 from zoo.data import batches
 from zoo.errors import NonFiniteLoss, ZooError
+from zoo.recipe.load import load_recipe
 from zoo.step import losses, train_step
 from zoo.system import launch
 from zoo.train import shares
 
 
 def run(path: Path, *overrides: str, resume: Path | None = None) -> tuple[Path, dict[str, Any]]:
-    folder = job.train(recipe.load(path, overrides), resume)
+    folder = job.train(load_recipe(path, overrides), resume)
     return folder, json.loads((folder / "result.json").read_text())
 
 
@@ -72,7 +73,7 @@ def test_the_model_folder_is_timm_s_own(tiny: Path) -> None:
     config = json.loads((folder / "model" / "config.json").read_text())
     assert config["label_names"] == [f"class{n}" for n in range(4)]
     assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
-    data = recipe.load(folder / "recipe.yaml").data.load(0, 32, "bicubic")
+    data = load_recipe(folder / "recipe.yaml").data.load(0, 32, "bicubic")
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
     from PIL import Image
 
@@ -235,7 +236,7 @@ def test_a_done_run_that_gets_more_to_do_is_not_done(tiny: Path, monkeypatch: py
     folder, _ = run(tiny, "train.epochs=1")
     with monkeypatch.context() as patch, pytest.raises(Stopped):
         patch.setattr(saving.Saver, "after_step", lambda *_: (_ for _ in ()).throw(Stopped))
-        job.train(recipe.load(tiny, ["train.epochs=2"]), folder, allow_change=True)
+        job.train(load_recipe(tiny, ["train.epochs=2"]), folder, allow_change=True)
     assert not (folder / "result.json").exists()
 
 
@@ -268,7 +269,7 @@ def test_the_recipe_may_say_what_a_run_measured_when_it_began(tiny: Path, monkey
     resumed = {"choice": {"precision": "bf16", "channels_last": True, "accumulate": 2}, "began": {"processes": 4}}
 
     def choice(processes: int, *overrides: str) -> tuple[str, bool, int]:
-        loaded = recipe.load(tiny, ["train.precision=auto", "train.channels_last=auto", *overrides])
+        loaded = load_recipe(tiny, ["train.precision=auto", "train.channels_last=auto", *overrides])
         found = prepare._as_it_began(loaded, resumed, launch.Launch(0, 0, processes, processes))
         return found.precision, found.channels_last, found.accumulate
 

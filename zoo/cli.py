@@ -157,13 +157,13 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from zoo import recipe
+    from zoo.recipe.load import load_recipe
     from zoo.results.folder import newest_unfinished
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
 
     run = _run(options.resume)
-    loaded = recipe.load(*_what(options, run))
+    loaded = load_recipe(*_what(options, run))
     start = launch.read()
     if options.resume == "auto":
         run = newest_unfinished(loaded.output.root, str(loaded.name))
@@ -199,19 +199,20 @@ def _what(options: argparse.Namespace, run: Path | None) -> tuple[Path, list[str
 
 
 def _recipe(options: argparse.Namespace) -> int:
-    from zoo import config, recipe
+    from zoo.recipe.dump import dump_recipe
+    from zoo.recipe.load import load_recipe, recipe_schema, shipped_recipes
 
     if options.schema:
-        print(recipe.schema(), end="")
+        print(recipe_schema(), end="")
     elif options.list:
-        listed = recipe.shipped()
+        listed = shipped_recipes()
         width = max((len(name) for name, _ in listed), default=0)
         for name, about in listed:
             print(f"{name:<{width}}  {about}")
     elif options.recipe is None:
         raise ZooError("zoo recipe", "which recipe?", "give a recipe, --list or --schema")
     else:
-        print(config.dump(recipe.load(options.recipe, options.overrides)), end="")
+        print(dump_recipe(load_recipe(options.recipe, options.overrides)), end="")
     return 0
 
 

@@ -11,13 +11,13 @@ from accelerate.tracking import filter_trackers
 from accelerate.utils import broadcast_object_list
 
 from zoo import checkpoint
-from zoo.config import dump
 from zoo.errors import StorageError, ZooError
 from zoo.finish import finish
 from zoo.linear_probe import fit_head
 from zoo.models.features import last_layer
 from zoo.prepare import set_up
-from zoo.recipe import Recipe
+from zoo.recipe.dump import dump_recipe
+from zoo.recipe.recipe import Recipe
 from zoo.results.epoch_table import heading
 from zoo.results.folder import RunFolder
 from zoo.resume import changes, flat, go_on
@@ -122,7 +122,7 @@ def _open_run(job: Job, resume: Path | None) -> RunFolder:
         path = [resume or RunFolder.create(recipe.output.root, str(recipe.name)).path]
     run = RunFolder(Path(broadcast_object_list(path)[0]))
     if accelerator.is_main_process and resume is None:
-        run.write("recipe.yaml", dump(recipe))
+        run.write("recipe.yaml", dump_recipe(recipe))
         run.write_json(
             "environment.json",
             environment(

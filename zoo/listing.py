@@ -193,10 +193,10 @@ def weights(entry: Entry) -> str:
 
 def recipes(architecture: str) -> list[tuple[str, str]]:
     """The shipped recipes of an architecture, each with the name its backbone has there."""
-    from zoo import recipe
+    from zoo.recipe.load import load_recipe, shipped_recipes, shipped_root
 
-    names = [name for name, _ in recipe.shipped()]
-    used = [(name, recipe.load(recipe.shipped_root() / f"{name}.yaml").backbone.name) for name in names]
+    names = [name for name, _ in shipped_recipes()]
+    used = [(name, load_recipe(shipped_root() / f"{name}.yaml").backbone.name) for name in names]
     return [(name, backbone) for name, backbone in used if backbone.partition(".")[0] == architecture]
 
 

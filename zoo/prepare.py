@@ -23,7 +23,7 @@ from zoo.models.finetune import freeze
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
 from zoo.optim.build import build_optimizer
-from zoo.recipe import Recipe
+from zoo.recipe.recipe import Recipe
 from zoo.saving import Job
 from zoo.system import launch
 from zoo.system.console import Console

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo import checkpoint
-from zoo.config import dump
 from zoo.errors import ZooError
-from zoo.recipe import Recipe, load
+from zoo.recipe.dump import dump_recipe
+from zoo.recipe.load import load_recipe
+from zoo.recipe.recipe import Recipe
 from zoo.results.folder import RunFolder
 from zoo.saving import Job, circumstances, restore
 from zoo.train import Progress
@@ -29,7 +30,7 @@ def changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
         ZooError: naming the options that must not differ.
     """
     now = flat(recipe.model_dump(mode="json"))
-    then = flat(load(run / "recipe.yaml").model_dump(mode="json"))
+    then = flat(load_recipe(run / "recipe.yaml").model_dump(mode="json"))
     differ = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     fixed = [key for key in differ if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
     refused = fixed if allowed else differ
@@ -65,7 +66,7 @@ def go_on(
         environment = run.read_json("environment.json")
         environment.setdefault("changes", []).append({"step": progress.step, "changed": changed})
         run.write_json("environment.json", environment)
-        run.write("recipe.yaml", dump(job.recipe))
+        run.write("recipe.yaml", dump_recipe(job.recipe))
     return progress
 
 

@@ -16,7 +16,7 @@ from zoo.errors import NonFiniteLoss, Stopped, ZooError
 from zoo.metrics import merit
 from zoo.models.build import BuiltModel
 from zoo.optim.state import pack_state, unpack_state
-from zoo.recipe import Recipe
+from zoo.recipe.recipe import Recipe
 from zoo.results.epoch_table import row
 from zoo.results.folder import RunFolder
 from zoo.system import signals

@@ -26,7 +26,7 @@ from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order, torch_seed
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import METRICS, merit
-from zoo.recipe import Recipe
+from zoo.recipe.recipe import Recipe
 from zoo.step import losses, train_step
 from zoo.system import signals
 

@@ -19,7 +19,7 @@ from zoo.errors import LostProcess, ZooError
 from zoo.system.files import cache_root
 
 if TYPE_CHECKING:
-    from zoo.recipe import Recipe
+    from zoo.recipe.recipe import Recipe
 
 
 # What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from zoo.errors import RecipeErrors, nearest
+from zoo.recipe.yaml import Key, Source, describe, dotted
 from zoo.section import S, Section, Shorthand, sections_of
-from zoo.source import Key, Source, describe, dotted, write
 
 
 def validate(section: type[S], source: Source) -> S:
@@ -71,7 +71,7 @@ def _mistake(section: type[Section], source: Source, key: Key, details: list[Err
         return mistake_at(source, key, _text(section, detail))
     known, kind = _quoted(words, "expected"), _KINDS.get(detail["type"].split("_")[0], "another value")
     if isinstance(detail["input"], str):
-        return mistake_at(source, key, unknown(detail["input"], known, kind))
+        return mistake_at(source, key, unknown_value(detail["input"], known, kind))
     return mistake_at(source, key, f"expected {kind}, found {describe(detail['input'])} (or write {' or '.join(known)})")
 
 
@@ -145,9 +145,9 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
         bound = next(iter(context.values()))
         return f"must be {_BOUNDS[code]} {bound:g}, found {describe(value)}{example}"
     if code == "literal_error":
-        return unknown(value, _quoted(detail, "expected"))
+        return unknown_value(value, _quoted(detail, "expected"))
     if code == "union_tag_invalid":
-        return unknown(context["tag"], _quoted(detail, "expected_tags"))
+        return unknown_value(context["tag"], _quoted(detail, "expected_tags"))
     if code == "value_error":
         return str(context["error"])
     return _missing_text(detail, found) or f"expected {_expected(detail, found)}, found {describe(value)}{example}"
@@ -174,7 +174,7 @@ def _expected(detail: ErrorDetails, found: Any) -> str:
     return kind
 
 
-def unknown(value: Any, known: Sequence[str], other: str = "") -> str:
+def unknown_value(value: Any, known: Sequence[str], other: str = "") -> str:
     """The text of a word that is none of the known ones; `other` is what may stand there besides."""
     close = nearest(str(value), known, 1)
     hint = f"did you mean '{close[0]}'? " if close else ""
@@ -208,15 +208,3 @@ def _sample(section: type[Section]) -> str:
     )
     example = (fields[key].examples or [fields[key].default])[0]
     return f"{{{key}: {example}}}"
-
-
-def dump(section: Section) -> str:
-    """A section as YAML that reads back to the same values."""
-    return write(_kind_first(section.model_dump(mode="json")))
-
-
-def _kind_first(value: Any) -> Any:
-    """Inherited fields come first in pydantic's order; a reader wants to know the kind before."""
-    if not isinstance(value, dict):
-        return value
-    return {key: _kind_first(value[key]) for key in sorted(value, key=lambda key: key != "kind")}

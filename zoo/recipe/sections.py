@@ -1,26 +1,16 @@
-"""A recipe: every option of a run, the rules across sections, and where shipped recipes are."""
+"""The sections of a recipe that belong to the whole run: image size, training, evaluation, output."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_serializer
 
-from zoo import config, source
-from zoo.data.augment import Augment
-from zoo.data.options import Data
-from zoo.errors import RecipeErrors, ZooError
 from zoo.metrics import METRICS
-from zoo.models.finetune import Finetune
-from zoo.models.options import Backbone
-from zoo.optim.options import Optim
-from zoo.optim.schedules import Cosine, Schedule
-from zoo.section import Section, Shorthand
+from zoo.recipe import messages
+from zoo.section import Section
 
 
 class ImageSize(Section):
@@ -49,7 +39,8 @@ class ImageSize(Section):
         return {"start": self.start, "end": self.end, "until": self.until, "multiple": self.multiple}
 
 
-def _image_size(value: Any) -> Any:
+def image_size_mapping(value: Any) -> Any:
+    """Expand a whole number into `{start, end}`; leave anything else as it is."""
     return {"start": value, "end": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -127,7 +118,7 @@ class Eval(Section):
         if value.startswith("test."):
             raise ValueError("the test set must not choose the weights (use val.accuracy, or last)")
         if value not in known:
-            raise ValueError(config.unknown(value, known))
+            raise ValueError(messages.unknown_value(value, known))
         return value
 
 
@@ -151,105 +142,3 @@ class Output(Section):
         if not re.fullmatch(r"[1-9][0-9]* (epoch|step)s?", value):
             raise ValueError(f"expected a number of epochs or steps, found {value!r} (e.g. '1 epoch' or '500 steps')")
         return value
-
-
-class Recipe(Section):
-    """A run, whole: `zoo recipe RECIPE` prints it."""
-
-    name: str | None = Field(
-        default=None, examples=["my-run"], description="Name of the run folder; null: the recipe's file name."
-    )
-    backbone: Backbone = Field(description="The network and its weights.")
-    data: Data = Field(description="The images.")
-    image_size: Annotated[ImageSize, Shorthand(_image_size, {"type": "integer"}, "a whole number or {start, end}")] = Field(
-        default=ImageSize(start=224, end=224), examples=[224], description="Side of the images in pixels, or {start, end}."
-    )
-    augment: Augment = Augment()
-    finetune: Finetune = Finetune()
-    optim: Optim = Optim()
-    schedule: Schedule = Cosine()
-    train: Train = Train()
-    eval: Eval = Eval()
-    output: Output = Output()
-
-    @field_validator("name")
-    @classmethod
-    def _folder_name(cls, value: str | None) -> str | None:
-        if value is not None and (
-            not value or value in (".", "..") or any(mark in value for mark in "/\\\0") or value != value.strip()
-        ):
-            raise ValueError(f"expected a plain folder name, found {value!r} (e.g. my-run)")
-        return value
-
-
-def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
-    """What holds across sections: the key to blame and what is wrong with it."""
-    train = recipe.train
-    if recipe.schedule.warmup_epochs > train.epochs:
-        text = f"{recipe.schedule.warmup_epochs:g} exceeds train.epochs {train.epochs} (lower it or train longer)"
-        yield ("schedule", "warmup_epochs"), text
-    if recipe.image_size.start > recipe.image_size.end:
-        yield ("image_size", "start"), f"{recipe.image_size.start} exceeds end {recipe.image_size.end} (sizes only grow)"
-    if recipe.data.val_fraction == 0 and recipe.data.kind != "folder" and recipe.eval.select_by != "last":
-        yield ("eval", "select_by"), f"{recipe.eval.select_by} needs validation images, and data.val_fraction is 0 (use last)"
-    if recipe.eval.select_by == "last" and train.patience is not None:
-        yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
-    if isinstance(train.accumulate, int) and train.accumulate > train.batch_size:
-        yield ("train", "accumulate"), f"{train.accumulate} exceeds train.batch_size {train.batch_size} (lower it)"
-
-
-# ------------------------------------------------------------------------------------- loading
-
-
-def load(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and check all of it.
-
-    Raises:
-        ZooError: the file cannot be read.
-        RecipeErrors: with a line for every mistake.
-    """
-    written = source.read(find(path))
-    if any(override.startswith("image_size.") for override in overrides) and "image_size" in written.tree:
-        written.tree["image_size"] = _image_size(written.tree["image_size"])
-    source.apply_overrides(written, overrides)
-    recipe = config.validate(Recipe, written)
-    mistakes = config.in_order(written, [(key, config.mistake_at(written, key, text)) for key, text in rules(recipe)])
-    if mistakes:
-        raise RecipeErrors(mistakes)
-    return recipe if recipe.name else recipe.model_copy(update={"name": path.stem})
-
-
-def find(path: Path) -> Path:
-    """The file itself, or the shipped recipe of that name."""
-    if os.path.exists(path) or path.is_absolute():
-        return path
-    for candidate in (shipped_root() / path, shipped_root() / f"{path}.yaml"):
-        if candidate.is_file():
-            return candidate
-    return path
-
-
-def shipped_root() -> Path:
-    """The folder of the shipped recipes: inside the installed package, or beside it in a checkout."""
-    inside = Path(__file__).parent / "recipes"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"
-
-
-def shipped() -> list[tuple[str, str]]:
-    """The shipped recipes: name, and the first comment line that says what it is for."""
-    root = shipped_root()
-    found = []
-    for path in sorted(root.rglob("*.yaml")):
-        comments = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-        about = next((line for line in comments if line and not line.startswith("yaml-language-server")), "")
-        found.append((path.relative_to(root).with_suffix("").as_posix(), about))
-    return found
-
-
-def schema() -> str:
-    """The JSON schema of recipes, for editors."""
-    described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
-    return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
-
-
-__all__ = ["Recipe", "ZooError", "find", "load", "rules", "schema", "shipped", "shipped_root"]

@@ -1,0 +1,20 @@
+"""Write a recipe as YAML that reads back to the same values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.recipe.yaml import write
+from zoo.section import Section
+
+
+def dump_recipe(section: Section) -> str:
+    """A section as YAML that reads back to the same values."""
+    return write(_kind_first(section.model_dump(mode="json")))
+
+
+def _kind_first(value: Any) -> Any:
+    """Inherited fields come first in pydantic's order; a reader wants to know the kind before."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _kind_first(value[key]) for key in sorted(value, key=lambda key: key != "kind")}

@@ -1,0 +1,62 @@
+"""A recipe: every option of a run, and the rules across its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from zoo.data.augment import Augment
+from zoo.data.options import Data
+from zoo.models.finetune import Finetune
+from zoo.models.options import Backbone
+from zoo.optim.options import Optim
+from zoo.optim.schedules import Cosine, Schedule
+from zoo.recipe.sections import Eval, ImageSize, Output, Train, image_size_mapping
+from zoo.section import Section, Shorthand
+
+
+class Recipe(Section):
+    """A run, whole: `zoo recipe RECIPE` prints it."""
+
+    name: str | None = Field(
+        default=None, examples=["my-run"], description="Name of the run folder; null: the recipe's file name."
+    )
+    backbone: Backbone = Field(description="The network and its weights.")
+    data: Data = Field(description="The images.")
+    image_size: Annotated[ImageSize, Shorthand(image_size_mapping, {"type": "integer"}, "a whole number or {start, end}")] = (
+        Field(default=ImageSize(start=224, end=224), examples=[224], description="Side of the images in pixels, or {start, end}.")
+    )
+    augment: Augment = Augment()
+    finetune: Finetune = Finetune()
+    optim: Optim = Optim()
+    schedule: Schedule = Cosine()
+    train: Train = Train()
+    eval: Eval = Eval()
+    output: Output = Output()
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, value: str | None) -> str | None:
+        if value is not None and (
+            not value or value in (".", "..") or any(mark in value for mark in "/\\\0") or value != value.strip()
+        ):
+            raise ValueError(f"expected a plain folder name, found {value!r} (e.g. my-run)")
+        return value
+
+
+def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
+    """What holds across sections: the key to blame and what is wrong with it."""
+    train = recipe.train
+    if recipe.schedule.warmup_epochs > train.epochs:
+        text = f"{recipe.schedule.warmup_epochs:g} exceeds train.epochs {train.epochs} (lower it or train longer)"
+        yield ("schedule", "warmup_epochs"), text
+    if recipe.image_size.start > recipe.image_size.end:
+        yield ("image_size", "start"), f"{recipe.image_size.start} exceeds end {recipe.image_size.end} (sizes only grow)"
+    if recipe.data.val_fraction == 0 and recipe.data.kind != "folder" and recipe.eval.select_by != "last":
+        yield ("eval", "select_by"), f"{recipe.eval.select_by} needs validation images, and data.val_fraction is 0 (use last)"
+    if recipe.eval.select_by == "last" and train.patience is not None:
+        yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
+    if isinstance(train.accumulate, int) and train.accumulate > train.batch_size:
+        yield ("train", "accumulate"), f"{train.accumulate} exceeds train.batch_size {train.batch_size} (lower it)"
