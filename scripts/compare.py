@@ -81,7 +81,7 @@ EPOCH_IMAGES = 6_400
 def checkpoints(options: argparse.Namespace) -> None:
     """Time steps and saves of one run in turn; print what a save at the end of each epoch leaves of the images/s."""
     from zoo.results.folder import RunFolder
-    from zoo.saving import Saver
+    from zoo.train.saver import Saver
 
     for model in options.models:
         options.models = [model]
@@ -247,10 +247,11 @@ def _zoo(options: argparse.Namespace, norm: str) -> float:
 def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     """A job, its progress, and what takes it one training step further on real images."""
     from zoo.data.rng import epoch_order
-    from zoo.prepare import set_up
     from zoo.system import launch
     from zoo.system.console import Console
-    from zoo.train import Clock, Progress, one_step
+    from zoo.train.loop import one_step
+    from zoo.train.setup import set_up
+    from zoo.train.state import EpochTotals, Progress
 
     job = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
     order = epoch_order(0, 0, len(job.task.train))
@@ -258,7 +259,7 @@ def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
 
     def step() -> None:
         first = progress.step * options.batch_size % (len(order) - options.batch_size)
-        one_step(job.task, order[first : first + options.batch_size], progress.step, Clock())
+        one_step(job.task, order[first : first + options.batch_size], progress.step, EpochTotals())
         progress.step += 1
 
     return job, progress, step

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import timm
 
-from zoo import job
 from zoo.recipe.load import load_recipe, shipped_recipes, shipped_root
+from zoo.train.run import train
 
 NAMES = [name for name, _ in shipped_recipes()]
 # Small enough for every check; the others take their steps with the slow tests.
@@ -37,7 +37,7 @@ def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None
         "train.batch_size=10", "train.epochs=1", "schedule.warmup_epochs=0", "train.precision=fp32", "train.channels_last=true",
         "eval.select_by=last", "data.val_fraction=0", "train.accumulate=1",
     ]  # fmt: skip
-    folder = job.train(load_recipe(Path(name), overrides))
+    folder = train(load_recipe(Path(name), overrides))
     assert result_of(folder)["steps"] == 2
 
 

@@ -13,17 +13,19 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
-from zoo import job, prepare, saving
 from zoo.data import batches
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.recipe.load import load_recipe
-from zoo.step import losses, train_step
-from zoo.system import launch
-from zoo.train import shares
+from zoo.system.launch import Launch
+from zoo.train import saver, setup
+from zoo.train.loop import micro_batch_slices
+from zoo.train.run import train
+from zoo.train.saver import Saver
+from zoo.train.step import losses, train_step
 
 
 def run(path: Path, *overrides: str, resume: Path | None = None) -> tuple[Path, dict[str, Any]]:
-    folder = job.train(load_recipe(path, overrides), resume)
+    folder = train(load_recipe(path, overrides), resume)
     return folder, json.loads((folder / "result.json").read_text())
 
 
@@ -105,15 +107,15 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
 ) -> None:
     overrides = [*EVERYTHING, *f"finetune.batch_norm={norm}".split(), "output.checkpoint_every=1 step"]
     whole, _ = run(tiny, *overrides)
-    save = saving.Saver.save
+    save = Saver.save
 
-    def save_and_stop(self: saving.Saver, progress: Any) -> None:
+    def save_and_stop(self: Saver, progress: Any) -> None:
         save(self, progress)
         if progress.step == stop_after:
             raise Stopped
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(saving.Saver, "save", save_and_stop)
+        patch.setattr(Saver, "save", save_and_stop)
         run(tiny, *overrides)
     folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")
     assert same(whole, folder)
@@ -141,7 +143,7 @@ def test_micro_batches_change_nothing_but_rounding(tiny: Path) -> None:
 @pytest.mark.parametrize("total", [1, 7, 64, 100])
 @pytest.mark.parametrize(("processes", "micro"), [(1, 1), (2, 1), (3, 2), (4, 4)])
 def test_shares_cover_a_batch_once(total: int, processes: int, micro: int) -> None:
-    parts = [part for rank in range(processes) for part in shares(total, processes, rank, micro)]
+    parts = [part for rank in range(processes) for part in micro_batch_slices(total, processes, rank, micro)]
     assert [row for part in parts for row in range(total)[part]] == list(range(total))
     sizes = [part.stop - part.start for part in parts]
     assert max(sizes) - min(sizes) <= 1
@@ -189,7 +191,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tiny: Pa
         calls.append(1)
         return losses(logits, *arguments) * (float("nan") if len(calls) == 3 else 1)
 
-    monkeypatch.setattr("zoo.train.losses", broken)
+    monkeypatch.setattr("zoo.train.loop.losses", broken)
     with pytest.raises(NonFiniteLoss, match=r"^step 3: the loss or its gradient is not finite, in epoch 1 "):
         run(tiny)
     model = torch.nn.Linear(2, 2)
@@ -235,17 +237,17 @@ def test_where_patience_ends_a_run_it_is_saved(tiny: Path) -> None:
 def test_a_done_run_that_gets_more_to_do_is_not_done(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _ = run(tiny, "train.epochs=1")
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(saving.Saver, "after_step", lambda *_: (_ for _ in ()).throw(Stopped))
-        job.train(load_recipe(tiny, ["train.epochs=2"]), folder, allow_change=True)
+        patch.setattr(Saver, "after_step", lambda *_: (_ for _ in ()).throw(Stopped))
+        train(load_recipe(tiny, ["train.epochs=2"]), folder, allow_change=True)
     assert not (folder / "result.json").exists()
 
 
 def test_after_a_damaged_checkpoint_new_ones_are_kept(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = ["output.checkpoint_every=5 steps", "output.keep_last=2", "train.epochs=1"]
-    save = saving.Saver.save
+    save = Saver.save
 
     def save_and_stop_at(last: int) -> Any:
-        def stopping(self: saving.Saver, progress: Any) -> None:
+        def stopping(self: Saver, progress: Any) -> None:
             save(self, progress)
             if progress.step == last:
                 raise Stopped
@@ -254,9 +256,9 @@ def test_after_a_damaged_checkpoint_new_ones_are_kept(tiny: Path, monkeypatch: p
 
     for last, damaged, kept in ((15, 15, [10, 15]), (11, None, [10, 11])):
         with monkeypatch.context() as patch, pytest.raises(Stopped):
-            patch.setattr(saving.Saver, "save", save_and_stop_at(last))
+            patch.setattr(Saver, "save", save_and_stop_at(last))
             if last == 11:
-                patch.setattr(saving, "stopping", lambda _: True)
+                patch.setattr(saver, "stopping", lambda _: True)
             run(tiny, *overrides, resume=tiny.parent / "runs/tiny" if last == 11 else None)
         found = sorted((tiny.parent / "runs/tiny/checkpoints").glob("step-*"))
         assert [int(path.name[5:]) for path in found] == kept
@@ -270,7 +272,7 @@ def test_the_recipe_may_say_what_a_run_measured_when_it_began(tiny: Path, monkey
 
     def choice(processes: int, *overrides: str) -> tuple[str, bool, int]:
         loaded = load_recipe(tiny, ["train.precision=auto", "train.channels_last=auto", *overrides])
-        found = prepare._as_it_began(loaded, resumed, launch.Launch(0, 0, processes, processes))
+        found = setup._as_it_began(loaded, resumed, Launch(0, 0, processes, processes))
         return found.precision, found.channels_last, found.accumulate
 
     assert choice(4) == ("bf16", True, 2)

@@ -4,10 +4,10 @@ import pytest
 import timm
 import torch
 
-from zoo import tune
 from zoo.models.fast_conv import use_fast_convs
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
+from zoo.train import autotune
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ def folded(name: str = "test_efficientnet") -> torch.nn.Module:
 
 def test_what_a_forward_pass_keeps_grows_with_the_pixels() -> None:
     model = folded()
-    small, large = (tune._kept_bytes(model, size, CPU, "fp32") for size in (32, 64))
+    small, large = (autotune._kept_bytes(model, size, CPU, "fp32") for size in (32, 64))
     assert large == pytest.approx(4 * small, rel=0.1)
     # At least what its convolutions give, which are all kept.
     outputs = 0
@@ -43,13 +43,13 @@ def test_what_a_forward_pass_keeps_grows_with_the_pixels() -> None:
 
 @pytest.mark.parametrize(
     ("kept", "batch", "parts"),
-    [(1.0, 64, [8, 4, 2]), (tune.MOST_BYTES / 16, 64, [8, 4]), (1e12, 64, [8]), (1.0, 32, [4, 2, 1]), (1.0, 20, [3, 2, 1])],
+    [(1.0, 64, [8, 4, 2]), (autotune.MOST_BYTES / 16, 64, [8, 4]), (1e12, 64, [8]), (1.0, 32, [4, 2, 1]), (1.0, 20, [3, 2, 1])],
 )
 def test_parts_that_keep_too_much_are_not_tried(
     monkeypatch: pytest.MonkeyPatch, kept: float, batch: int, parts: list[int]
 ) -> None:
-    monkeypatch.setattr(tune, "_kept_bytes", lambda *_: kept)
-    assert list(tune._race_parts(folded(), 32, batch, CPU, ("fp32", False))) == parts
+    monkeypatch.setattr(autotune, "_kept_bytes", lambda *_: kept)
+    assert list(autotune._race_parts(folded(), 32, batch, CPU, ("fp32", False))) == parts
 
 
 class Moody(torch.nn.Module):
@@ -68,13 +68,13 @@ class Moody(torch.nn.Module):
 
 @pytest.mark.parametrize("network", [Moody(overflows=True), Moody(room=12), Moody(room=2)])
 def test_what_overflows_or_has_no_room_is_not_chosen(network: Moody) -> None:
-    speeds = tune.race(network, 16, 16, CPU, [("bf16", False), ("fp32", False)])
+    speeds = autotune.time_candidates(network, 16, 16, CPU, [("bf16", False), ("fp32", False)])
     assert speeds["bf16", False] == 0
-    assert tune.fastest(speeds) == ("fp32", False)
+    assert autotune.fastest(speeds) == ("fp32", False)
 
 
 def test_where_nothing_is_finite_the_first_is_taken() -> None:
     network = Moody()
     torch.nn.init.constant_(network.layer.weight, float("nan"))
     candidates = [("fp32", True), ("fp32", False)]
-    assert tune.fastest(tune.race(network, 16, 16, CPU, candidates)) == candidates[0]
+    assert autotune.fastest(autotune.time_candidates(network, 16, 16, CPU, candidates)) == candidates[0]

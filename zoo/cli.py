@@ -161,6 +161,7 @@ def _train(options: argparse.Namespace) -> int:
     from zoo.results.folder import newest_unfinished
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
+    from zoo.train.run import train
 
     run = _run(options.resume)
     loaded = load_recipe(*_what(options, run))
@@ -172,9 +173,8 @@ def _train(options: argparse.Namespace) -> int:
     launch.follow_launcher()
     announce_threads(loaded.train.threads, start)
     signals.install()
-    from zoo import job
 
-    job.train(loaded, run, allow_change=options.allow_change)
+    train(loaded, run, allow_change=options.allow_change)
     return 0
 
 

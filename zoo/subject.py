@@ -19,14 +19,14 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor, nn
 
-from zoo import tune
 from zoo.data.batches import Batches
 from zoo.optim.build import build_optimizer
 from zoo.optim.options import Optim
-from zoo.step import losses, train_step
 from zoo.system import launch
 from zoo.system.device import synchronize
-from zoo.train import evaluate
+from zoo.train import autotune
+from zoo.train.evaluate import evaluate
+from zoo.train.step import losses, train_step
 
 Step = Callable[[], Any]
 
@@ -89,15 +89,15 @@ def native_size(name: str) -> int:
 def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch.device) -> Subject:
     """Choose precision and layout where they are open, and prepare the model as a run does (`prepare.set_up`)."""
     training = "train" in asked["modes"]
-    candidates = tune.allowed(device, asked["precision"], asked["channels_last"])
+    candidates = autotune.candidates(device, asked["precision"], asked["channels_last"])
     (precision, channels_last), why, started = candidates[0], "as asked", time.perf_counter()
     if len(candidates) > 1:
         model.train(training)
-        with tune.untouched(model):
-            speeds = tune.race(model, size, asked["batch_size"] or OPEN, device, candidates, backward=training)
-        why = f"measured, images/s: {tune.listed(speeds)}"
+        with autotune.preserved_buffers(model):
+            speeds = autotune.time_candidates(model, size, asked["batch_size"] or OPEN, device, candidates, backward=training)
+        why = f"measured, images/s: {autotune.listed(speeds)}"
         # All processes do what the first one measured.
-        precision, channels_last = broadcast_object_list([tune.fastest(speeds)])[0]
+        precision, channels_last = broadcast_object_list([autotune.fastest(speeds)])[0]
     spent = time.perf_counter() - started
     model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     accelerator = Accelerator(
@@ -132,9 +132,9 @@ def _fastest_batch(subject: Subject) -> int:
         step()
         seconds = subject.agreed(min(seconds_of(step, subject), seconds_of(step, subject)))
         speeds[size] = size / seconds
-        if 2 * seconds > TOO_LONG or speeds[size] < max(speeds.values()) / tune.HOPELESS:
+        if 2 * seconds > TOO_LONG or speeds[size] < max(speeds.values()) / autotune.HOPELESS:
             break
-    return tune.fastest(speeds)
+    return autotune.fastest(speeds)
 
 
 def _largest_batch(subject: Subject) -> int:

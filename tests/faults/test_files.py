@@ -195,7 +195,7 @@ def test_checkpoints_that_hold_or_name_what_they_must_not(server: Server, tmp_pa
     secret, canary = tmp_path / "secret.safetensors", tmp_path / "canary"
     save_file({"a": torch.ones(1)}, secret)
     manifest = json.loads((folder / "manifest.json").read_text())
-    from zoo.checkpoint import _digest
+    from zoo.train.checkpoint import _digest
 
     outside = {"../../../../secret.safetensors": _digest(secret)}
     (folder / "manifest.json").write_text(json.dumps({**manifest, **outside}))

@@ -14,7 +14,7 @@ import harness
 import pytest
 from harness import EVERY, STEPS, Server, kill, outcome, resumed_step, wait_until, write_recipe
 
-from zoo import checkpoint
+from zoo.train import checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ import torch
 from harness import Server, free_port, kill, outcome, write_recipe
 from safetensors.torch import load_file
 
-from zoo import checkpoint
+from zoo.train import checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import launching
 import pytest
 from launching import Launched, Trigger, interrupt, launch
 
-from zoo import checkpoint
+from zoo.train import checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from harness import Server, outcome, write_recipe
 
-from zoo import checkpoint
 from zoo.errors import ZooError
+from zoo.train import checkpoint
+from zoo.train.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,7 @@ def test_any_flipped_byte_and_any_cut_is_found(tmp_path: Path, capsys: pytest.Ca
     generator = torch.Generator().manual_seed(0)
     tensors = {f"layer{number}.weight": torch.randn(40, 30, generator=generator) for number in range(6)}
     state = {"step": 7, "history": [{"epoch": 1, "val.accuracy": 0.5}], "best": [1, 7, 0.5]}
-    folder = checkpoint.save(tmp_path, 7, checkpoint.Checkpoint({"model": tensors, "optimizer": tensors}, state))
+    folder = checkpoint.save(tmp_path, 7, Checkpoint({"model": tensors, "optimizer": tensors}, state))
     files = sorted(folder.iterdir())
     draw = random.Random(0)
     for number in range(1000):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import signal
@@ -13,26 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.errors import LostProcess, ZooError
 from zoo.system.files import cache_root
 
-if TYPE_CHECKING:
-    from zoo.recipe.recipe import Recipe
-
-
-# What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
-UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
 # Programs and modules that start a run's processes.
 LAUNCHERS = (
     *(b"accelerate", b"accelerate-launch", b"accelerate.commands.launch", b"accelerate.commands.accelerate_cli"),
     *(b"torchrun", b"torch.distributed.run", b"torch.distributed.launch"),
 )
-# The modules that Accelerate's trackers need, any of them.
-TRACKERS = {name: (name,) for name in ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "trackio", "wandb")} | {
-    "tensorboard": ("tensorboard", "tensorboardX")
-}
 
 
 @dataclass(frozen=True)
@@ -67,31 +56,6 @@ def read(environment: Mapping[str, str] = os.environ) -> Launch:
     if processes == 1 and "MASTER_ADDR" in environment and "WORLD_SIZE" not in environment:
         raise ZooError("launch", "asked for several processes, running 1", todo)
     return launch
-
-
-def check(recipe: Recipe) -> None:
-    """See that what the recipe asks for is to be had here.
-
-    Raises:
-        ZooError: fp16 without a GPU, or another precision asked of the launcher.
-    """
-    if recipe.train.precision == "fp16" and on_cpu():
-        raise ZooError("train.precision", "fp16 needs a GPU", "use auto, bf16 or fp32")
-    for name in UNSUPPORTED:
-        if os.environ.get(f"ACCELERATE_{name}", "false").lower() not in ("false", "no", "0", ""):
-            what = f"ACCELERATE_{name}={os.environ[f'ACCELERATE_{name}']} is not supported"
-            raise ZooError("launch", what, "run accelerate config and choose plain multi-GPU, without dynamo")
-    for tracker in recipe.output.track:
-        if not any(importlib.util.find_spec(module) for module in TRACKERS[tracker]):
-            raise ZooError("output.track", f"{tracker} is not installed", f"pip install {TRACKERS[tracker][0]}")
-    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    ours = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
-    if asked not in ("no", ours):
-        raise ZooError(
-            "launch",
-            f"--mixed_precision {asked}, but train.precision is {recipe.train.precision}",
-            f"set train.precision={asked}",
-        )
 
 
 def on_cpu() -> bool:

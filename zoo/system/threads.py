@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from zoo.system.hardware import cores
 from zoo.system.launch import Launch
-
-if TYPE_CHECKING:
-    pass
-
 
 # malloc.h
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4

@@ -11,7 +11,6 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor
 
-from zoo import tune
 from zoo.data import batches
 from zoo.data.batches import Batches, Preprocessing
 from zoo.data.resize import Normalize
@@ -24,14 +23,16 @@ from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
 from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
-from zoo.saving import Job
 from zoo.system import launch
 from zoo.system.console import Console
+from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
-from zoo.train import Task
+from zoo.train import autotune
+from zoo.train.autotune import Choice
+from zoo.train.state import Setup, Training
 
 
-def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict[str, Any] | None = None) -> Job:
+def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, Any] | None = None) -> Setup:
     """Load the data, build and prepare the model; say what came of it.
 
     Args:
@@ -81,14 +82,14 @@ def set_up(recipe: Recipe, start: launch.Launch, console: Console, resumed: dict
     )
     console.fact("precision", str(choice))
     console.fact("schedule", _schedule_text(task))
-    return Job(recipe, task, data, built, preprocessing, choice, threads, console, device_name)
+    return Setup(recipe, task, data, built, preprocessing, choice, threads, console, device_name)
 
 
 def _example(side: int) -> Tensor:
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: launch.Launch) -> tune.Choice:
+def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> Choice:
     """What a run began with, but for what the recipe says itself; fewer processes have more micro-batches each.
 
     Raises:
@@ -97,7 +98,7 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: launch.Launch) 
     train, began = recipe.train, dict(resumed["choice"])
     began["accumulate"] = -(-began["accumulate"] * resumed["began"]["processes"] // start.processes)
     asked = {"precision": train.precision, "channels_last": train.channels_last, "accumulate": train.accumulate}
-    choice = tune.Choice(**{**began, **{key: value for key, value in asked.items() if value != "auto"}}, why="as the run began")
+    choice = Choice(**{**began, **{key: value for key, value in asked.items() if value != "auto"}}, why="as the run began")
     if choice.precision == "fp16" and launch.on_cpu():
         raise ZooError("--resume", "the run began with fp16, which needs a GPU", "train.precision=fp32 --allow-change")
     return choice
@@ -113,7 +114,7 @@ def _try_size(name: str, model: torch.nn.Module, side: int) -> None:
         raise ZooError("image_size", what, "use its own size, or multiples of its stride (image_size.multiple)") from None
 
 
-def check_data(recipe: Recipe, data: Splits, start: launch.Launch) -> None:
+def check_data(recipe: Recipe, data: Splits, start: Launch) -> None:
     """See that the data fits the recipe.
 
     Raises:
@@ -146,9 +147,7 @@ def _smallest_step(recipe: Recipe, data: Splits) -> int:
     return count // -(-count // recipe.train.batch_size)
 
 
-def _check_norms(
-    recipe: Recipe, data: Splits, start: launch.Launch, model: torch.nn.Module, frozen: list[torch.nn.Module]
-) -> None:
+def _check_norms(recipe: Recipe, data: Splits, start: Launch, model: torch.nn.Module, frozen: list[torch.nn.Module]) -> None:
     """See that no part of a step has a single image where BatchNorm trains: that has no statistics.
 
     Raises:
@@ -162,7 +161,7 @@ def _check_norms(
         raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", todo)
 
 
-def _device(recipe: Recipe, start: launch.Launch) -> torch.device:
+def _device(recipe: Recipe, start: Launch) -> torch.device:
     """Meet the other processes, and find this one's device."""
     from accelerate import PartialState
 
@@ -181,10 +180,10 @@ def _accelerate(
     recipe: Recipe,
     built: BuiltModel,
     frozen: Sequence[torch.nn.Module],
-    start: launch.Launch,
+    start: Launch,
     device: torch.device,
     resumed: dict[str, Any] | None,
-) -> tuple[Accelerator, tune.Choice]:
+) -> tuple[Accelerator, Choice]:
     """Choose precision and layout on the device, and start Accelerate with them."""
     built.model.to(device)
     if resumed:
@@ -196,7 +195,7 @@ def _accelerate(
         model = built.model.train()
         for module in frozen:
             module.eval()
-        choice = tune.choose(
+        choice = autotune.choose(
             model,
             recipe.image_size.end,
             local,
@@ -228,10 +227,10 @@ def _task(
     built: BuiltModel,
     data: Splits,
     way: Preprocessing,
-    choice: tune.Choice,
+    choice: Choice,
     frozen: list[torch.nn.Module],
     resident: Tensor | None,
-) -> Task:
+) -> Training:
     model = built.model
     averaged = None
     if recipe.train.ema is not None:
@@ -258,7 +257,7 @@ def _task(
 
     train = made(data.train)
     assert train is not None
-    return Task(
+    return Training(
         recipe=recipe,
         accelerator=accelerator,
         model=prepared,
@@ -299,7 +298,7 @@ def _backbone_text(recipe: Recipe, built: BuiltModel, folded: int) -> str:
     return text
 
 
-def _schedule_text(task: Task) -> str:
+def _schedule_text(task: Training) -> str:
     recipe = task.recipe
     size = recipe.image_size
     pixels = f"{size.end} px" if size.start == size.end else f"{size.start} to {size.end} px"

@@ -4,47 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from zoo import checkpoint, tune
-from zoo.data.splits import Splits
 from zoo.errors import NonFiniteLoss, Stopped, ZooError
 from zoo.metrics import merit
-from zoo.models.build import BuiltModel
 from zoo.optim.state import pack_state, unpack_state
-from zoo.recipe.recipe import Recipe
 from zoo.results.epoch_table import row
 from zoo.results.folder import RunFolder
 from zoo.system import signals
-from zoo.system.console import Console
 from zoo.system.hardware import versions
-from zoo.train import Progress, Task, optimizer_of, over, statistics, stopping
+from zoo.train import checkpoint
+from zoo.train.checkpoint import Checkpoint
+from zoo.train.evaluate import statistics, stopping
+from zoo.train.loop import is_finished
+from zoo.train.state import Progress, Setup, optimizer_of
 
 # Changes when what a checkpoint holds does.
 FORMAT = 2
 
 
-@dataclass
-class Job:
-    """What a run is made of, besides the loop's own `Task`."""
-
-    recipe: Recipe
-    task: Task
-    data: Splits
-    built: BuiltModel
-    preprocessing: dict[str, Any]
-    choice: tune.Choice
-    threads: int
-    console: Console
-    device_name: str
-    probe_seconds: float = 0.0
-
-
-def splits_shown(job: Job) -> list[str]:
+def splits_shown(job: Setup) -> list[str]:
     """The evaluated splits that the epoch rows show."""
     test = job.recipe.eval.test_every_epoch and job.data.test is not None
     return [name for name, shown in (("val", job.data.val is not None), ("test", test)) if shown]
@@ -53,7 +35,7 @@ def splits_shown(job: Job) -> list[str]:
 class Saver:
     """What happens after a step and an epoch: rows, `metrics.jsonl`, checkpoints."""
 
-    def __init__(self, job: Job, run: RunFolder) -> None:
+    def __init__(self, job: Setup, run: RunFolder) -> None:
         self.job, self.run = job, run
         number, unit = job.recipe.output.checkpoint_every.split()
         per_epoch = job.task.steps_per_epoch
@@ -93,7 +75,7 @@ class Saver:
             self.run.write_history(progress.history)
         if self.job.recipe.output.track:
             accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
-        if best or over(self.job.task, progress) or progress.step % self.every == 0:
+        if best or is_finished(self.job.task, progress) or progress.step % self.every == 0:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
@@ -119,7 +101,7 @@ class Saver:
         return [row["step"] for row in ranked[: max(1, self.job.recipe.output.keep_best)]]
 
 
-def plain_values(job: Job, progress: Progress) -> dict[str, Any]:
+def plain_values(job: Setup, progress: Progress) -> dict[str, Any]:
     """The plain values of a checkpoint. Of loss and hits of the epoch at hand, the sums of each process."""
     accelerator = job.task.accelerator
     partial: dict[str, Any] = dict(progress.partial)
@@ -137,11 +119,11 @@ def plain_values(job: Job, progress: Progress) -> dict[str, Any]:
         "choice": choice,
         "probe_seconds": job.probe_seconds,
         "data": job.data.mark(),
-        "began": circumstances(job),
+        "began": environment_facts(job),
     }
 
 
-def circumstances(job: Job) -> dict[str, Any]:
+def environment_facts(job: Setup) -> dict[str, Any]:
     """What decides, besides the recipe, which bits a run computes."""
     return {
         "processes": job.task.accelerator.num_processes,
@@ -163,7 +145,7 @@ def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:
         raise NonFiniteLoss(f"step {step}", what, "lower optim.lr, warm up longer, or set train.clip_grad")
 
 
-def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
+def _pack(job: Setup, state: dict[str, Any]) -> Checkpoint:
     task = job.task
     packed, plain = pack_state(optimizer_of(task), job.built.model)
     tensors = {"model": job.built.model.state_dict(), "optimizer": packed}
@@ -176,10 +158,10 @@ def _pack(job: Job, state: dict[str, Any]) -> checkpoint.Checkpoint:
     state = state | {"optimizer": {"name": job.recipe.optim.name, **plain}}
     if task.accelerator.scaler is not None:
         state["scaler"] = task.accelerator.scaler.state_dict()
-    return checkpoint.Checkpoint(tensors, state)
+    return Checkpoint(tensors, state)
 
 
-def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
+def restore(job: Setup, saved: Checkpoint) -> Progress:
     """Bring the model, its average, the optimizer and the progress to where a checkpoint was.
 
     Raises:
@@ -213,7 +195,7 @@ def restore(job: Job, saved: checkpoint.Checkpoint) -> Progress:
     return Progress(state["step"], state["history"], best, state["waited"], partial)
 
 
-def load_model(job: Job, saved: checkpoint.Checkpoint) -> None:
+def load_model(job: Setup, saved: Checkpoint) -> None:
     """Give the model (and its average) a checkpoint's tensors."""
     job.built.model.load_state_dict(saved.tensors["model"])
     if job.task.averaged is not None:

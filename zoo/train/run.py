@@ -10,23 +10,26 @@ from typing import Any
 from accelerate.tracking import filter_trackers
 from accelerate.utils import broadcast_object_list
 
-from zoo import checkpoint
 from zoo.errors import StorageError, ZooError
-from zoo.finish import finish
-from zoo.linear_probe import fit_head
 from zoo.models.features import last_layer
-from zoo.prepare import set_up
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.results.epoch_table import heading
 from zoo.results.folder import RunFolder
-from zoo.resume import changes, flat, go_on
-from zoo.saving import Job, Saver, splits_shown
 from zoo.system import launch, signals
 from zoo.system.console import Console
 from zoo.system.files import free_bytes
 from zoo.system.hardware import environment
-from zoo.train import Interrupted, Progress, evaluation_batch, fit, over
+from zoo.train import checkpoint
+from zoo.train.evaluate import Interrupted, evaluation_batch
+from zoo.train.linear_probe import fit_head
+from zoo.train.loop import fit, is_finished
+from zoo.train.preflight import check_environment
+from zoo.train.result import finish
+from zoo.train.resume import flatten, recipe_changes, resume_run
+from zoo.train.saver import Saver, splits_shown
+from zoo.train.setup import set_up
+from zoo.train.state import Progress, Setup
 
 
 def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False) -> Path:
@@ -46,14 +49,14 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
     """
     start = launch.read()
     console = Console(quiet=not start.main)
-    launch.check(recipe)
+    check_environment(recipe)
     if resume is None:
         RunFolder.check(recipe.output.root)
     with contextlib.ExitStack() as held, launch.lost_processes(start, recipe.train.timeout):
         changed: list[str] = []
         saved = None
         if resume is not None:
-            changed = changes(recipe, resume, allowed=allow_change)
+            changed = recipe_changes(recipe, resume, allowed=allow_change)
             if start.main:
                 held.enter_context(RunFolder(resume).held())
                 checkpoint.sweep(resume / "checkpoints")
@@ -65,8 +68,8 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         if start.main and resume is None:
             held.enter_context(run.held())
         signals.defer()
-        progress = go_on(job, run, saved, changed, main=start.main) if saved else Progress()
-        if start.main and not over(job.task, progress):
+        progress = resume_run(job, run, saved, changed, main=start.main) if saved else Progress()
+        if start.main and not is_finished(job.task, progress):
             # A run that was done and has more to do is not done.
             (run.path / "result.json").unlink(missing_ok=True)
         saver = Saver(job, run)
@@ -84,7 +87,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
     return run.path
 
 
-def _probe(job: Job) -> None:
+def _probe(job: Setup) -> None:
     """Start the head from a fit on frozen features; its time counts as training time."""
     started = time.perf_counter()
     task = job.task
@@ -95,7 +98,7 @@ def _probe(job: Job) -> None:
     job.console.fact("probe", f"head fitted on frozen features: {reached:.2%} of the training images, {job.probe_seconds:.0f} s")
 
 
-def _check_space(job: Job, place: Path) -> None:
+def _check_space(job: Setup, place: Path) -> None:
     """See that the checkpoints of a run will find room.
 
     Raises:
@@ -113,7 +116,7 @@ def _check_space(job: Job, place: Path) -> None:
         raise StorageError("output.root", what, "free some space or choose another")
 
 
-def _open_run(job: Job, resume: Path | None) -> RunFolder:
+def _open_run(job: Setup, resume: Path | None) -> RunFolder:
     """Make the run folder, or open the one to go on with; every process gets the same."""
     accelerator, recipe = job.task.accelerator, job.recipe
     path: list[Any] = [None]
@@ -139,5 +142,5 @@ def _open_run(job: Job, resume: Path | None) -> RunFolder:
         if len(accelerator.log_with) < len(recipe.output.track):
             raise ZooError("output.track", "Accelerate cannot use all of them here", f"usable: {accelerator.log_with or 'none'}")
         accelerator.project_configuration.set_directories(str(run.path))
-        accelerator.init_trackers(str(recipe.name), config=flat(recipe.model_dump(mode="json")))
+        accelerator.init_trackers(str(recipe.name), config=flatten(recipe.model_dump(mode="json")))
     return run

@@ -15,19 +15,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoo import checkpoint
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.save import save_model
 from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
-from zoo.saving import Job, load_model
 from zoo.system.files import sync
 from zoo.system.hardware import versions
-from zoo.train import Progress, evaluate, evaluated, evaluation_batch
+from zoo.train import checkpoint
+from zoo.train.evaluate import eval_model, evaluate, evaluation_batch
+from zoo.train.saver import load_model
+from zoo.train.state import Progress, Setup
 
 
-def finish(job: Job, run: RunFolder, progress: Progress) -> None:
+def finish(job: Setup, run: RunFolder, progress: Progress) -> None:
     """Score the test set with the selected weights, write the model, `result.json` and the pictures."""
     main = job.task.accelerator.is_main_process
     memory = peak_memory_mb()
@@ -79,7 +80,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _select(job: Job, run: RunFolder, progress: Progress) -> int:
+def _select(job: Setup, run: RunFolder, progress: Progress) -> int:
     """Load the best epoch's weights, where one was selected; returns the epoch, from 1."""
     task = job.task
     if progress.best is None or task.recipe.eval.select_by == "last":
@@ -90,14 +91,16 @@ def _select(job: Job, run: RunFolder, progress: Progress) -> int:
     return epoch
 
 
-def _test(job: Job) -> tuple[Tensor, Tensor] | None:
+def _test(job: Setup) -> tuple[Tensor, Tensor] | None:
     task = job.task
     if task.test is None:
         return None
-    return evaluate(task.accelerator, evaluated(task), task.test, task.recipe.image_size.end, evaluation_batch(task))
+    return evaluate(task.accelerator, eval_model(task), task.test, task.recipe.image_size.end, evaluation_batch(task))
 
 
-def _result(job: Job, progress: Progress, epoch: int, predictions: tuple[Tensor, Tensor] | None, memory: float) -> dict[str, Any]:
+def _result(
+    job: Setup, progress: Progress, epoch: int, predictions: tuple[Tensor, Tensor] | None, memory: float
+) -> dict[str, Any]:
     recipe, task = job.recipe, job.task
     selected = next(row for row in progress.history if row["epoch"] == epoch)
     seconds = sum(row["seconds"] for row in progress.history)
@@ -140,7 +143,7 @@ def _result(job: Job, progress: Progress, epoch: int, predictions: tuple[Tensor,
     }
 
 
-def _test_result(job: Job, predictions: tuple[Tensor, Tensor] | None) -> dict[str, Any] | None:
+def _test_result(job: Setup, predictions: tuple[Tensor, Tensor] | None) -> dict[str, Any] | None:
     if predictions is None:
         return None
     logits, targets = predictions
@@ -153,7 +156,7 @@ def _test_result(job: Job, predictions: tuple[Tensor, Tensor] | None) -> dict[st
     }
 
 
-def _say(job: Job, run: RunFolder, result: dict[str, Any]) -> None:
+def _say(job: Setup, run: RunFolder, result: dict[str, Any]) -> None:
     console, test = job.console, result["test"]
     console.line()
     epoch = f"epoch {result['selected_epoch']} by {result['selected_by']}"

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zoo import checkpoint
 from zoo.errors import ZooError
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.results.folder import RunFolder
-from zoo.saving import Job, circumstances, restore
-from zoo.train import Progress
+from zoo.train.checkpoint import Checkpoint
+from zoo.train.saver import environment_facts, restore
+from zoo.train.state import Progress, Setup
 
 # What a step is and what is trained on what: with another one, nothing of a checkpoint would mean the same.
 FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")
 
 
-def changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
+def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     """The options that differ from what a run was started with, as `optim.lr 0.1 -> 0.2`.
 
     Args:
@@ -29,8 +29,8 @@ def changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     Raises:
         ZooError: naming the options that must not differ.
     """
-    now = flat(recipe.model_dump(mode="json"))
-    then = flat(load_recipe(run / "recipe.yaml").model_dump(mode="json"))
+    now = flatten(recipe.model_dump(mode="json"))
+    then = flatten(load_recipe(run / "recipe.yaml").model_dump(mode="json"))
     differ = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     fixed = [key for key in differ if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
     refused = fixed if allowed else differ
@@ -43,8 +43,8 @@ def changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     return [f"{key} {then.get(key)} -> {now.get(key)}" for key in differ]
 
 
-def go_on(
-    job: Job, run: RunFolder, saved: tuple[Path, checkpoint.Checkpoint, list[str]], changed: list[str], *, main: bool
+def resume_run(
+    job: Setup, run: RunFolder, saved: tuple[Path, Checkpoint, list[str]], changed: list[str], *, main: bool
 ) -> Progress:
     """Restore a run from its checkpoint; say from which, and what is not as it was.
 
@@ -55,7 +55,7 @@ def go_on(
     for text in passed:
         job.console.warn(f"{text}; going on from {folder.name}")
     job.console.fact("resumed", f"from {folder}")
-    began, now = state.state["began"], circumstances(job)
+    began, now = state.state["began"], environment_facts(job)
     for key in now:
         if began.get(key) != now[key]:
             job.console.warn(f"{key}: {began.get(key)} when the run began, {now[key]} now: results may differ in the last digits")
@@ -70,9 +70,9 @@ def go_on(
     return progress
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested options with dotted names: some trackers take no other."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
     return found

@@ -77,12 +77,12 @@ def choose(
     Raises:
         ZooError: not even one image fits into memory.
     """
-    candidates = allowed(device, precision, channels_last)
-    best, why = candidates[0], "as the recipe says"
-    with untouched(model), _room_for_optimizer(model, device):
+    choices = candidates(device, precision, channels_last)
+    best, why = choices[0], "as the recipe says"
+    with preserved_buffers(model), _room_for_optimizer(model, device):
         micro = _fits(model, size, batch, device, best) if accumulate == "auto" else int(accumulate)
-        if len(candidates) > 1:
-            speeds = race(model, size, max(1, -(-batch // micro)), device, candidates)
+        if len(choices) > 1:
+            speeds = time_candidates(model, size, max(1, -(-batch // micro)), device, choices)
             best = fastest(speeds, CLEARLY)
             why = f"measured, images/s: {listed(speeds)}"
         if accumulate == "auto" and device.type == "cpu" and divisible and batch > PARTS[0]:
@@ -92,7 +92,7 @@ def choose(
     return Choice(cast("Precision", best[0]), best[1], micro, why)
 
 
-def allowed(device: torch.device, precision: str, channels_last: bool | str) -> list[tuple[str, bool]]:
+def candidates(device: torch.device, precision: str, channels_last: bool | str) -> list[tuple[str, bool]]:
     """What may be chosen from: (precision, whether channels_last); `auto` leaves it open."""
     precisions = _precisions(device) if precision == "auto" else [precision]
     layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
@@ -156,7 +156,7 @@ def _precisions(device: torch.device) -> list[str]:
     return ["bf16", "fp16", "fp32"] if device.type == "cuda" and torch.cuda.is_bf16_supported() else ["fp32"]
 
 
-def race(
+def time_candidates(
     model: nn.Module,
     size: int,
     batch: int,
@@ -285,7 +285,7 @@ def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candida
 
 
 @contextlib.contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
+def preserved_buffers(model: nn.Module) -> Iterator[None]:
     """Give a model its buffers back after it was measured: BatchNorm counts every forward pass."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     yield

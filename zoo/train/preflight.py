@@ -1,0 +1,46 @@
+"""Checks of the environment that a recipe needs, before anything heavy is imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import TYPE_CHECKING
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.recipe.recipe import Recipe
+
+from zoo.system.launch import on_cpu
+
+# What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
+UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
+# The modules that Accelerate's trackers need, any of them.
+TRACKERS = {name: (name,) for name in ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "trackio", "wandb")} | {
+    "tensorboard": ("tensorboard", "tensorboardX")
+}
+
+
+def check_environment(recipe: Recipe) -> None:
+    """See that what the recipe asks for is to be had here.
+
+    Raises:
+        ZooError: fp16 without a GPU, or another precision asked of the launcher.
+    """
+    if recipe.train.precision == "fp16" and on_cpu():
+        raise ZooError("train.precision", "fp16 needs a GPU", "use auto, bf16 or fp32")
+    for name in UNSUPPORTED:
+        if os.environ.get(f"ACCELERATE_{name}", "false").lower() not in ("false", "no", "0", ""):
+            what = f"ACCELERATE_{name}={os.environ[f'ACCELERATE_{name}']} is not supported"
+            raise ZooError("launch", what, "run accelerate config and choose plain multi-GPU, without dynamo")
+    for tracker in recipe.output.track:
+        if not any(importlib.util.find_spec(module) for module in TRACKERS[tracker]):
+            raise ZooError("output.track", f"{tracker} is not installed", f"pip install {TRACKERS[tracker][0]}")
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    ours = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
+    if asked not in ("no", ours):
+        raise ZooError(
+            "launch",
+            f"--mixed_precision {asked}, but train.precision is {recipe.train.precision}",
+            f"set train.precision={asked}",
+        )
