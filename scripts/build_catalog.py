@@ -5,7 +5,7 @@ Run again after timm was upgraded:
     python scripts/build_catalog.py --top1 results-imagenet.csv
 
 `results-imagenet.csv` is timm's own table (its repository's `results/`, columns model, img_size, top1): the one source of
-the catalogue's top-1. Nothing is downloaded and no weights are made: models are built on torch's meta device, which
+the catalog's top-1. Nothing is downloaded and no weights are made: models are built on torch's meta device, which
 computes shapes only. Costs are kept in `build/costs.jsonl` as they become known, so that an interrupted run goes on where
 it stopped (`--fresh` starts anew). `--check FILE.csv` compares with published costs (timm's `benchmark-infer-*.csv`).
 """
@@ -148,7 +148,7 @@ def accuracies(path: Path) -> dict[str, dict[int, float]]:
 
 
 def facts(architecture: str, tag: str, config: Any, cost: dict[str, Any], scores: dict[int, float]) -> dict[str, Any]:
-    """A row of the catalogue."""
+    """A row of the catalog."""
     row = {
         "name": f"{architecture}.{tag}" if tag else architecture,
         "architecture": architecture,
@@ -176,7 +176,7 @@ def facts(architecture: str, tag: str, config: Any, cost: dict[str, Any], scores
         "interpolation": config.interpolation,
         "crop_pct": config.crop_pct,
         # Without weights there is nothing to license.
-        "licence": config.license if tag else None,
+        "license": config.license if tag else None,
         "top1": f"{scores[at]:g}" if at else None,
         "top1_size": at,
         "hub": hub(config) if tag else None,

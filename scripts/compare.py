@@ -284,7 +284,7 @@ def _recipe(options: argparse.Namespace, norm: str) -> Any:
 
 
 def run_torchvision_batches(options: argparse.Namespace) -> float:
-    """RandomResizedCrop 224, flip, normalise by PIL in two DataLoader workers."""
+    """RandomResizedCrop 224, flip, normalize by PIL in two DataLoader workers."""
     batches = iter(_pil_loader(options.data, 224, 128))
     return sustained(lambda: next(batches), 128, 40)
 

@@ -95,7 +95,7 @@ def pair(options: argparse.Namespace) -> dict[str, list[float]]:
 def _zoo_step(options: argparse.Namespace) -> Callable[[], float]:
     import torch
 
-    from zoo import subject as subjects
+    from zoo.bench import steps as subjects
     from zoo.models.build import build_model
     from zoo.models.options import Backbone
     from zoo.models.options import RandomWeights as RandomWeights

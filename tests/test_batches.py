@@ -179,9 +179,9 @@ def test_crops_keep_the_shape_of_what_they_show(aspect: float, crop: Any) -> Non
 def test_wide_images_show_their_middle() -> None:
     found = made(aspects=np.full(COUNT, 2.0, np.float32)).evaluation(ALL, 8)[0]
     images = torch.from_numpy(made().split.pixels.images[ALL])
-    middle = torch.nn.functional.interpolate(WAY.normalise.apply(images)[..., 4:12], size=(8, 8), mode="area")
+    middle = torch.nn.functional.interpolate(WAY.normalize.apply(images)[..., 4:12], size=(8, 8), mode="area")
     assert (found - middle).abs().mean() < 0.2
-    assert (found - WAY.normalise.apply(images)[..., ::2, ::2]).abs().mean() > 0.3
+    assert (found - WAY.normalize.apply(images)[..., ::2, ::2]).abs().mean() > 0.3
 
 
 def test_an_epochs_order_is_a_permutation_of_its_own() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from benches import rows
 
-from zoo import bench
+from zoo.commands import bench
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,7 +17,7 @@ from zoo.models.availability import LocalWeights
 from zoo.models.catalog import Entry, Query, choose
 
 ROOT = Path(__file__).parent.parent
-same_timm = pytest.mark.skipif(timm.__version__ != catalog.version(), reason="another timm than the catalogue's")
+same_timm = pytest.mark.skipif(timm.__version__ != catalog.version(), reason="another timm than the catalog's")
 
 
 def entry(name: str) -> Entry:
@@ -49,7 +49,7 @@ def test_the_first_tag_is_the_one_timm_takes_and_the_facts_are_timms(name: str) 
     assert first.tag == config.tag
     assert (first.input_size, first.fixed_size) == (config.input_size, config.fixed_input_size)
     assert (first.mean, first.std, first.interpolation) == (config.mean, config.std, config.interpolation)
-    assert (first.crop_pct, first.classes, first.licence) == (config.crop_pct, config.num_classes, config.license)
+    assert (first.crop_pct, first.classes, first.license) == (config.crop_pct, config.num_classes, config.license)
     with torch.device("meta"):
         model = timm.create_model(first.name)
     assert first.params == sum(parameter.numel() for parameter in model.parameters())
@@ -132,7 +132,7 @@ def test_numbers_of_parameters(text: str, value: float) -> None:
         (Query(max_params="1e999"), "--max-params: must be above 0"),
         (Query(max_gmacs="5T"), "--max-gmacs: expected a number, alone or with G after it, found '5T' (e.g. 5 or 0.5"),
         (Query(image_size="big"), "--image-size: expected a number, alone or with px after it, found 'big' (e.g. 224"),
-        (Query(licence="free"), "--licence: unknown 'free' (permissive, or one of apache-2.0, "),
+        (Query(license="free"), "--license: unknown 'free' (permissive, or one of apache-2.0, "),
         (Query(sort="params1"), "--sort: unknown 'params1' (did you mean 'params'? one of name, params, gmacs, top1)"),
         (Query(patterns=["resnt18"]), "zoo list: no backbone fits 'resnt18' (closest: resnet18, "),
         (Query(patterns=["resnet18.tv2*"]), "zoo list: no backbone fits 'resnet18.tv2*' (closest: resnet18."),
@@ -165,7 +165,7 @@ def test_filters_in_any_combination() -> None:
         assert known.params is not None
         assert known.gmacs is not None
         assert (known.params <= 30e6, known.gmacs <= 5, known.image_size) == (True, True, 224)
-        assert known.licence
+        assert known.license
     scores = [known.top1 for known in found]
     assert scores == sorted([score for score in scores if score], reverse=True) + [None] * scores.count(None)
 
@@ -177,11 +177,11 @@ def test_the_cheapest_first_and_the_unknown_last(by: str) -> None:
     assert costs == sorted(there) + [None] * (len(costs) - len(there))
 
 
-def test_a_permissive_licence_is_named_and_allows_commercial_use() -> None:
-    left = {known.licence for known in choose(Query(licence="permissive"))}
+def test_a_permissive_license_is_named_and_allows_commercial_use() -> None:
+    left = {known.license for known in choose(Query(license="permissive"))}
     assert {"apache-2.0", "mit", "bsd-3-clause"} <= left
     assert left.isdisjoint({"", "other", "unknown", "cc-by-nc-4.0", "apple-amlr", "fair-noncommercial-research-license"})
-    assert {known.licence for known in choose(Query(licence="mit"))} == {"mit"}
+    assert {known.license for known in choose(Query(license="mit"))} == {"mit"}
 
 
 # -------------------------------------------------------------------------------- this machine

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli import _what, build_parser, main
+from zoo.cli import build_parser, main
+from zoo.commands.train import recipe_and_overrides
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
 from zoo.results.folder import RunFolder, newest_unfinished
@@ -27,7 +28,18 @@ def test_the_surface_is_what_it_is() -> None:
         "train": ["--allow-change", "--debug", "--help", "--resume", "-h"],
         "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
         "list": [
-            *("--cached", "--csv", "--debug", "--help", "--image-size", "--json", "--licence", "--max-gmacs", "--max-params"),
+            *(
+                "--cached",
+                "--csv",
+                "--debug",
+                "--help",
+                "--image-size",
+                "--json",
+                "--licence",
+                "--license",
+                "--max-gmacs",
+                "--max-params",
+            ),
             *("--plot", "--pretrained", "--sort", "-h"),
         ],
         "show": ["--debug", "--help", "--json", "-h"],
@@ -61,7 +73,16 @@ def test_a_mistake_is_one_line_and_exit_code_two(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr() == ("", line + "\n")
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["fly"], ["show"], []])
+def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: zoo ")
+    assert all(f"\n    {name} " in said for name in ("train", "recipe", "list", "show", "bench"))
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["fly"], ["show"]])
 def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(arguments)
@@ -76,9 +97,9 @@ def test_a_run_that_is_gone_on_with_has_a_recipe_of_its_own(tmp_path: Path, over
     (run / "recipe.yaml").write_text("")
     for order in ([*overrides, "--resume", str(run)], ["--resume", str(run), *overrides]):
         options = build_parser().parse_args(["train", *order])
-        assert _what(options, run) == (run / "recipe.yaml", overrides)
+        assert recipe_and_overrides(options, run) == (run / "recipe.yaml", overrides)
     options = build_parser().parse_args(["train", "quickstart", *overrides, "--resume", str(run)])
-    assert _what(options, run) == (Path("quickstart"), overrides)
+    assert recipe_and_overrides(options, run) == (Path("quickstart"), overrides)
 
 
 def test_of_several_processes_the_first_tells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_sees_other_files(image_folder: Draw) -> None:
     assert load(root).mark() != before
 
 
-def test_pixels_survive_damaged_exif_and_hidden_colours_do_not_show(tmp_path: Path) -> None:
+def test_pixels_survive_damaged_exif_and_hidden_colors_do_not_show(tmp_path: Path) -> None:
     from zoo.data.decode import open_rgb
 
     upright = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))

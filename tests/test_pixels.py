@@ -74,7 +74,7 @@ def test_all_unreadable_images_are_counted(image_folder: Draw) -> None:
     assert refused(root) == "data.root: 3 unreadable images, first: ROOT/b/x0.jpg: not an image (replace or remove them)"
 
 
-def grey16(value: int) -> Image.Image:
+def gray16(value: int) -> Image.Image:
     return Image.fromarray(np.full((8, 8), value, np.uint16))
 
 
@@ -94,8 +94,8 @@ WHITE, GREY = (255, 255, 255), (128, 128, 128)
 @pytest.mark.parametrize(
     ("image", "suffix", "options", "pixel"),
     [
-        (grey16(128 * 257), ".png", {}, GREY),
-        (grey16(40000), ".png", {}, (156, 156, 156)),
+        (gray16(128 * 257), ".png", {}, GREY),
+        (gray16(40000), ".png", {}, (156, 156, 156)),
         (Image.fromarray(np.full((8, 8), 128 * 257, np.int32)), ".tif", {}, GREY),
         (Image.fromarray(np.full((8, 8), 0.5, np.float32)), ".tif", {}, GREY),
         (transparent("RGBA"), ".png", {}, WHITE),

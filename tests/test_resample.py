@@ -144,12 +144,12 @@ def test_what_one_image_becomes_does_not_depend_on_the_others() -> None:
 @pytest.mark.parametrize("side", [16, 80])
 def test_layout_and_range(side: int) -> None:
     image = torch.tensor([0, 255], dtype=torch.uint8).repeat(side * side // 2).view(1, 1, side, side).expand(1, 3, side, side)
-    normalise = Normalize(MEAN, STD)
-    flat = resize.resample(image, WHOLE, 50, "bicubic", normalise)
-    last = resize.resample(image, WHOLE, 50, "bicubic", normalise, channels_last=True)
+    normalize = Normalize(MEAN, STD)
+    flat = resize.resample(image, WHOLE, 50, "bicubic", normalize)
+    last = resize.resample(image, WHOLE, 50, "bicubic", normalize, channels_last=True)
     assert torch.equal(flat, last)
     assert flat.is_contiguous()
     assert last.is_contiguous(memory_format=torch.channels_last)
-    shares = normalise.invert(flat)
+    shares = normalize.invert(flat)
     assert shares.min() > -1e-5
     assert shares.max() < 1 + 1e-5

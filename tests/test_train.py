@@ -58,7 +58,7 @@ def test_a_run_learns_and_leaves_a_whole_folder(tiny: Path, capsys: pytest.Captu
     assert "test.accuracy" not in history(folder)[0]
     assert result["selected_epoch"] == max(history(folder), key=lambda row: (row["val.accuracy"], -row["epoch"]))["epoch"]
     out = capsys.readouterr().out
-    assert "random initialisation" in out
+    assert "random initialization" in out
     assert f"{result['test']['accuracy']:.2%}" in out
 
 

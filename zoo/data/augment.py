@@ -1,4 +1,4 @@
-"""Augmentation as options: which random crop, flip, colours and mixtures a training batch goes through.
+"""Augmentation as options: which random crop, flip, colors and mixtures a training batch goes through.
 
 The options draw (numpy, per image, from the step's generator); `zoo.batches` applies what was drawn.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def centre_square(aspects: np.ndarray) -> np.ndarray:
+def center_square(aspects: np.ndarray) -> np.ndarray:
     """The largest square in the middle of images of any shape: boxes [N, 4] as (x0, y0, x1, y1) from 0 to 1."""
     import numpy as np
 
@@ -31,7 +31,7 @@ class NoCrop(Section):
 
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
         """Nothing is drawn."""
-        return centre_square(aspects)
+        return center_square(aspects)
 
 
 class PadShift(Section):
@@ -44,7 +44,7 @@ class PadShift(Section):
         """Shifts of whole pixels for images as small as CIFAR's, as padding and cropping gives."""
         import numpy as np
 
-        square = centre_square(aspects)
+        square = center_square(aspects)
         reach = self.pad / 32
         shift = np.round(generator.uniform(-reach, reach, (len(aspects), 2)) * side) / side
         return square + np.tile(shift, 2) * np.tile(square[:, 2:] - square[:, :2], 2)
@@ -76,7 +76,7 @@ class RandomResized(Section):
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
         """Boxes of random area and shape inside the unit square.
 
-        torchvision tries ten times and then takes the centre; here a box is clipped to what fits, and in very wide or
+        torchvision tries ten times and then takes the center; here a box is clipped to what fits, and in very wide or
         high images clipped further to keep within `ratio`.
         """
         import numpy as np

@@ -1,4 +1,4 @@
-"""Batches made on the device the model is on: gather, crop, flip, resize, normalise, mix. No worker processes.
+"""Batches made on the device the model is on: gather, crop, flip, resize, normalize, mix. No worker processes.
 
 What is random about a batch is a function of (seed, step), drawn for the whole global batch and then
 sliced, so that any number of processes and micro-batches see the same images.
@@ -27,7 +27,7 @@ RESIDENT_BYTES = 4 << 30
 class Preprocessing:
     """How pixels become a backbone's input: `kernel` is bicubic, bilinear or lanczos, `crop` the share of a side shown."""
 
-    normalise: Normalize
+    normalize: Normalize
     kernel: str
     crop: float
 
@@ -121,7 +121,7 @@ class Batches:
             images = self._on_device(self.split.pixels.take(index))
         way = self.preprocessing
         boxes_on_device = self._on_device(boxes.astype(np.float32))
-        return resample(images, boxes_on_device, size, way.kernel, way.normalise, channels_last=self.channels_last, exact=exact)
+        return resample(images, boxes_on_device, size, way.kernel, way.normalize, channels_last=self.channels_last, exact=exact)
 
     def _draw(self, positions: np.ndarray, size: int, augment: Augment, generator: np.random.Generator) -> _Drawn:
         """Draw for the global batch; every option has its own draws, made whether or not it is on."""
@@ -140,8 +140,8 @@ class Batches:
         images = self._resample(drawn.positions[rows], drawn.boxes[rows], size)
         if augment.color_jitter:
             factors = self._on_device(drawn.factors[rows].astype(np.float32))
-            shares = color.jitter(self.preprocessing.normalise.invert(images), factors)
-            images = self.preprocessing.normalise.apply(shares.mul_(255))
+            shares = color.jitter(self.preprocessing.normalize.invert(images), factors)
+            images = self.preprocessing.normalize.apply(shares.mul_(255))
         if augment.erase:
             hole = box_mask(self._on_device(drawn.holes[rows]), size)
             images.masked_fill_(hole, 0.0)
@@ -180,7 +180,7 @@ class _Drawn:
 
 
 def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
-    """The centre crops of timm's evaluation transform, in whole pixels of the resized image; float64 [N, 4] from 0 to 1."""
+    """The center crops of timm's evaluation transform, in whole pixels of the resized image; float64 [N, 4] from 0 to 1."""
     short = int(size / crop)  # timm's `math.floor(img_size / crop_pct)`
     wide = np.where(aspects > 1, (short * aspects).astype(int), short)
     high = np.where(aspects > 1, short, (short / aspects).astype(int))
@@ -213,15 +213,15 @@ def draw_mix(generator: np.random.Generator, count: int, augment: Augment) -> tu
 
 
 def random_boxes(generator: np.random.Generator, width: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Boxes of given sides around random centres, clipped to the image; [N, 4] from 0 to 1."""
-    centre = generator.random((len(width), 2))
+    """Boxes of given sides around random centers, clipped to the image; [N, 4] from 0 to 1."""
+    center = generator.random((len(width), 2))
     half = np.stack([width, height], axis=1) / 2
-    return np.clip(np.concatenate([centre - half, centre + half], axis=1), 0, 1)
+    return np.clip(np.concatenate([center - half, center + half], axis=1), 0, 1)
 
 
 def box_mask(boxes: Tensor, size: int) -> Tensor:
-    """Which pixels have their centre in a box: boxes float [B, 4] to bool [B, 1, size, size]."""
-    centres = (torch.arange(size, device=boxes.device) + 0.5) / size
+    """Which pixels have their center in a box: boxes float [B, 4] to bool [B, 1, size, size]."""
+    centers = (torch.arange(size, device=boxes.device) + 0.5) / size
     x0, y0, x1, y1 = boxes.unsqueeze(2).unbind(1)  # [B, 1] each
-    across, down = (centres >= x0) & (centres < x1), (centres >= y0) & (centres < y1)
+    across, down = (centers >= x0) & (centers < x1), (centers >= y0) & (centers < y1)
     return (down.unsqueeze(2) & across.unsqueeze(1)).unsqueeze(1)

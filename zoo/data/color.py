@@ -1,4 +1,4 @@
-"""Colour operations on whole batches, with a strength of its own for each image."""
+"""Color operations on whole batches, with a strength of its own for each image."""
 
 from __future__ import annotations
 

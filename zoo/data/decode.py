@@ -1,9 +1,9 @@
 """One image file to RGB pixels, by one documented policy for every kind of file.
 
 * Turned upright as its EXIF orientation says.
-* 16-bit grey is scaled to 8 bits (Pillow alone would clip it to white).
-* Transparency is laid on white; palette, CMYK and grey become RGB.
-* A truncated file is an error, never filled up with grey.
+* 16-bit gray is scaled to 8 bits (Pillow alone would clip it to white).
+* Transparency is laid on white; palette, CMYK and gray become RGB.
+* A truncated file is an error, never filled up with gray.
 
 Imports neither torch nor zoo's own modules: worker processes start with it.
 """
@@ -103,14 +103,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16") or image.mode == "I":
-        grey = np.asarray(image).astype(np.float64)
+        gray = np.asarray(image).astype(np.float64)
         # "I" holds 16-bit PNGs too; anything within 8 bits is taken as it is.
-        grey = grey / 257 if grey.max(initial=0) > 255 or image.mode != "I" else grey
-        return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+        gray = gray / 257 if gray.max(initial=0) > 255 or image.mode != "I" else gray
+        return Image.fromarray(np.clip(gray + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        grey = np.asarray(image)
-        grey = grey * 255 if grey.max(initial=0) <= 1 else grey
-        return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+        gray = np.asarray(image)
+        gray = gray * 255 if gray.max(initial=0) <= 1 else gray
+        return Image.fromarray(np.clip(gray + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))

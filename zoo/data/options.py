@@ -69,7 +69,7 @@ class Cifar100(_Torchvision):
 
 
 class FashionMnist(_Torchvision):
-    """Fashion-MNIST: 60,000 training and 10,000 test images of 28 x 28 grey pixels in 10 classes."""
+    """Fashion-MNIST: 60,000 training and 10,000 test images of 28 x 28 gray pixels in 10 classes."""
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
 

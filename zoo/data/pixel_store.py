@@ -1,7 +1,7 @@
 """The pixel store: every image is decoded once, squashed to S x S, and kept as uint8 [N, 3, S, S].
 
 An image of any shape is squashed to a square and its aspect ratio kept beside it: a crop box in
-coordinates from 0 to 1 is the same in both, so nothing is lost to a centre crop. Stores of image
+coordinates from 0 to 1 is the same in both, so nothing is lost to a center crop. Stores of image
 folders are files mapped into memory, found again by a fingerprint of the file list.
 """
 

@@ -44,12 +44,12 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
     device = start.device
     begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)
     scale = span.abs().clamp(min=1)
-    centre = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
+    center = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
     # Only the pixels under the filter: few of them, where a whole row would be mostly zeros.
     radius = SUPPORT[kernel] * scale
     taps = torch.arange(2 * math.ceil(float(radius.max())) + 1, device=device)
-    index = torch.floor(centre - radius).long().unsqueeze(2) + taps  # [B, target, taps]
-    values = _kernel((index + 0.5 - centre.unsqueeze(2)).abs() / scale.unsqueeze(2), kernel)
+    index = torch.floor(center - radius).long().unsqueeze(2) + taps  # [B, target, taps]
+    values = _kernel((index + 0.5 - center.unsqueeze(2)).abs() / scale.unsqueeze(2), kernel)
     # How far each crop reaches beyond an edge; the filter sees no further, whatever other crops of the batch do.
     low, high = torch.minimum(start, stop) * source, torch.maximum(start, stop) * source
     reach = torch.maximum(-low, high - source).clamp(0, source - 1).ceil().long().view(-1, 1, 1)
@@ -93,45 +93,45 @@ def resample(
     boxes: Tensor,
     size: int,
     kernel: str,
-    normalise: Normalize,
+    normalize: Normalize,
     *,
     channels_last: bool = False,
     exact: bool = False,
 ) -> Tensor:
-    """Crop each image to its box, resize it to size x size and normalise it.
+    """Crop each image to its box, resize it to size x size and normalize it.
 
     Args:
         images: uint8 [B, C, S, S].
         boxes: float32 [B, 4] as (x0, y0, x1, y1), from 0 to 1; x0 > x1 mirrors.
         size: output side in pixels.
         kernel: bilinear, bicubic or lanczos.
-        normalise: what the pixels become.
+        normalize: what the pixels become.
         channels_last: the memory format of the result.
         exact: keep the box to a fraction of a pixel where the native kernel would round it to whole ones.
 
     Returns:
-        float32 [B, C, size, size], normalised; no pixel is outside what 0 to 255 become.
+        float32 [B, C, size, size], normalized; no pixel is outside what 0 to 255 become.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     if images.device.type == "cpu" and images.shape[-1] > NATIVE_ABOVE and kernel != "lanczos":
-        return normalise.apply(_native(images, boxes, size, kernel, exact)).contiguous(memory_format=layout)
+        return normalize.apply(_native(images, boxes, size, kernel, exact)).contiguous(memory_format=layout)
     out = torch.empty(*images.shape[:2], size, size, device=images.device, memory_format=layout)
-    return _products(images, boxes, size, kernel, normalise, out)
+    return _products(images, boxes, size, kernel, normalize, out)
 
 
-def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalise: Normalize, out: Tensor) -> Tensor:
+def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalize: Normalize, out: Tensor) -> Tensor:
     """Columns first, all channels in one product; then rows, straight into the result.
 
-    Rows of the matrices add up to one, so the few source pixels are normalised and not the many of the result.
+    Rows of the matrices add up to one, so the few source pixels are normalized and not the many of the result.
     """
     count, channels, side, _ = images.shape
     x0, y0, x1, y1 = boxes.unbind(1)
     rows = resize_matrices(y0, y1, side, size, kernel)
     columns = resize_matrices(x0, x1, side, size, kernel).transpose(1, 2)
     interleaved = out.stride(1) == 1  # channels_last
-    lines = normalise.apply(images).transpose(1, 2) if interleaved else normalise.apply(images)
+    lines = normalize.apply(images).transpose(1, 2) if interleaved else normalize.apply(images)
     lines = lines.reshape(count, channels * side, side)
-    limits = [normalise.apply(torch.full((1, channels, 1, 1), edge, device=images.device)) for edge in (0.0, 255.0)]
+    limits = [normalize.apply(torch.full((1, channels, 1, 1), edge, device=images.device)) for edge in (0.0, 255.0)]
     if interleaved:
         flat = out.permute(0, 2, 3, 1).view(count, size, size * channels)
         # As long as a line of the result: three values, over and over, would be clamped one by one.

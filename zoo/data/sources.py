@@ -135,9 +135,9 @@ def digits_set(test_fraction: float) -> tuple[list[str], Split, Split]:
     except ImportError:
         raise ZooError("data.kind", "digits needs scikit-learn", "pip install scikit-learn") from None
     images, targets = load_digits(return_X_y=True)
-    grey = np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    gray = np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
     # The test images stay the same whatever the seed, so that runs can be compared.
-    train, test = stratified_split(Split.of(PixelStore.square(np.repeat(grey, 3, axis=1)), targets), test_fraction, seed=0)
+    train, test = stratified_split(Split.of(PixelStore.square(np.repeat(gray, 3, axis=1)), targets), test_fraction, seed=0)
     return [str(digit) for digit in range(10)], train, test
 
 

@@ -56,7 +56,7 @@ def build_model(backbone: Backbone, found: Found | None, classes: int, image_siz
     if found is None:
         model = _create(backbone.name, image_size, num_classes=classes, **kwargs)
         head = head_parameters(model)
-        return BuiltModel(init_head(model, backbone.head_init), "random initialisation", "nothing loaded", head)
+        return BuiltModel(init_head(model, backbone.head_init), "random initialization", "nothing loaded", head)
     overlay, own_head = _overlay(backbone.name, found, classes)
     with _recorded() as seen, exclusive(cache_root() / "weights.lock"):
         model = _create(

@@ -19,7 +19,7 @@ from zoo.errors import RecipeErrors, ZooError, nearest
 from zoo.models.availability import LocalWeights
 
 PATH = Path(__file__).parent / "catalog.csv"
-# Licences that forbid commercial use; "other" and "unknown" are no licence that one could read.
+# Licenses that forbid commercial use; "other" and "unknown" are no license that one could read.
 NON_COMMERCIAL = re.compile(r"cc-by-nc|noncommercial|apple-amlr|seer-license")
 UNNAMED = ("", "other", "unknown")
 UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1.0, "px": 1.0}
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
     std: tuple[float, ...]
     interpolation: str
     crop_pct: float | None
-    licence: str
+    license: str
     # Data sets that the tag names, in the order of training.
     pretraining_data: tuple[str, ...]
     # ImageNet-1k accuracy in percent as timm publishes it (results/results-imagenet.csv), and the image size it is for.
@@ -105,12 +105,12 @@ def named(name: str) -> Entry | None:
 
 
 def version() -> str:
-    """The timm that the catalogue is of."""
+    """The timm that the catalog is of."""
     return entries()[0].timm
 
 
 def other_timm() -> str:
-    """The version of the installed timm where it is not the catalogue's, else ''."""
+    """The version of the installed timm where it is not the catalog's, else ''."""
     from importlib import metadata
 
     try:
@@ -138,7 +138,7 @@ class Query:
     max_params: str | None = None
     max_gmacs: str | None = None
     image_size: str | None = None
-    licence: str | None = None
+    license: str | None = None
     pretrained: bool = False
     cached: bool = False
     sort: str = "name"
@@ -153,7 +153,7 @@ def choose(query: Query) -> list[Entry]:
     params = quantity("--max-params", query.max_params, "12M, 1.2e7 or 12000000", ("", "K", "M", "B"))
     gmacs = quantity("--max-gmacs", query.max_gmacs, "5 or 0.5, in billions of multiply-adds of an image", ("", "G"))
     size = quantity("--image-size", query.image_size, "224, in pixels", ("", "px"))
-    found = licensed(ordered(matching(query.patterns), query.sort), query.licence)
+    found = licensed(ordered(matching(query.patterns), query.sort), query.license)
     found = cheaper(cheaper(found, "params", params), "gmacs", gmacs)
     if size is not None:
         found = [entry for entry in found if entry.image_size == size]
@@ -208,25 +208,25 @@ def cheaper(found: Iterable[Entry], column: str, limit: float | None) -> list[En
     return [entry for entry, cost in costs if cost is not None and cost <= limit]
 
 
-def permissive(licence: str) -> bool:
-    """Whether a licence is named and does not forbid commercial use."""
-    return licence not in UNNAMED and not NON_COMMERCIAL.search(licence)
+def permissive(license: str) -> bool:
+    """Whether a license is named and does not forbid commercial use."""
+    return license not in UNNAMED and not NON_COMMERCIAL.search(license)
 
 
 def licensed(found: Iterable[Entry], wanted: str | None) -> list[Entry]:
-    """The entries with a licence of a name, or with a permissive one.
+    """The entries with a license of a name, or with a permissive one.
 
     Raises:
-        ZooError: no entry has such a licence.
+        ZooError: no entry has such a license.
     """
     if wanted is None:
         return list(found)
     if wanted == "permissive":
-        return [entry for entry in found if permissive(entry.licence)]
-    known = sorted({entry.licence for entry in entries() if entry.licence})
+        return [entry for entry in found if permissive(entry.license)]
+    known = sorted({entry.license for entry in entries() if entry.license})
     if wanted not in known:
-        raise ZooError("--licence", f"unknown '{wanted}'", f"permissive, or one of {', '.join(known)}")
-    return [entry for entry in found if entry.licence == wanted]
+        raise ZooError("--license", f"unknown '{wanted}'", f"permissive, or one of {', '.join(known)}")
+    return [entry for entry in found if entry.license == wanted]
 
 
 def ordered(found: Iterable[Entry], by: str) -> list[Entry]:

@@ -120,7 +120,7 @@ class FastConv2dSame(FastConv2d):
         return conv2d(padded, weight, bias, self.stride, (0, 0), self.dilation, self.groups)  # type: ignore[arg-type]
 
 
-# Weight-standardised convolutions and the like compute their weights: those are left as they are.
+# Weight-standardized convolutions and the like compute their weights: those are left as they are.
 FAST: dict[type[nn.Module], type[FastConv2d]] = {nn.Conv2d: FastConv2d, Conv2dSame: FastConv2dSame}
 
 

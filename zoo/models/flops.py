@@ -17,7 +17,7 @@ aten = torch.ops.aten
 COUNTED = (aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm)
 
 
-def _normalisation(operations: int) -> Callable[..., int]:
+def _normalization(operations: int) -> Callable[..., int]:
     """A formula for torch's counter, which knows none for these: so many multiply-adds for each value."""
 
     def count(shape: Any, *_rest: Any, **_more: Any) -> int:
@@ -28,11 +28,11 @@ def _normalisation(operations: int) -> Callable[..., int]:
 
 FORMULAS = {
     # What a batch norm is taken apart into: with fixed statistics (of any device, and of a CPU), and with those of the values.
-    aten._native_batch_norm_legit_no_training: _normalisation(2),
-    aten.native_batch_norm: _normalisation(2),
-    aten._native_batch_norm_legit: _normalisation(5),
-    aten.native_layer_norm: _normalisation(5),
-    aten.native_group_norm: _normalisation(5),
+    aten._native_batch_norm_legit_no_training: _normalization(2),
+    aten.native_batch_norm: _normalization(2),
+    aten._native_batch_norm_legit: _normalization(5),
+    aten.native_layer_norm: _normalization(5),
+    aten.native_group_norm: _normalization(5),
 }
 
 

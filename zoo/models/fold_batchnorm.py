@@ -33,7 +33,7 @@ class FoldedConv2d(FastConv2d):
     norm: list[Any]
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve and normalise: float [B, C, H, W] to [B, K, H', W']."""
+        """Convolve and normalize: float [B, C, H, W] to [B, K, H', W']."""
         norm = self.norm[0]
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
         start = -norm.running_mean if self.bias is None else self.bias - norm.running_mean

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 def logistic_regression(
     features: Tensor, targets: Tensor, classes: int, *, penalty: float = 1e-3, steps: int = 60
 ) -> tuple[Tensor, Tensor]:
-    """Multinomial logistic regression by L-BFGS, on standardised features.
+    """Multinomial logistic regression by L-BFGS, on standardized features.
 
     Args:
         features: float32 [N, D].

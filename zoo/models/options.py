@@ -43,7 +43,7 @@ class PretrainedWeights(Section):
 
 
 class RandomWeights(Section):
-    """No pretrained weights: timm's random initialisation."""
+    """No pretrained weights: timm's random initialization."""
 
     kind: Literal["random"] = "random"
 

@@ -18,7 +18,7 @@ from zoo.results.canvas import BAR, INK, LINE, MUTED, SIZE, WIDTH
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colour of a class without images.
+# Color of a class without images.
 EMPTY = "#e0e0e0"
 
 # Classes: with more there are no counts in the cells, or not a label at each.
@@ -68,17 +68,17 @@ def _shares(matrix: np.ndarray) -> np.ndarray:
 
 
 def _colors(shares: np.ndarray) -> np.ndarray:
-    """Colours uint8 [..., 4] of shares, grey for NaN. By the square root: one mistake of a hundred is visible."""
+    """Colors uint8 [..., 4] of shares, gray for NaN. By the square root: one mistake of a hundred is visible."""
     import matplotlib
 
     return matplotlib.colormaps["Blues"].with_extremes(bad=EMPTY)(np.ma.masked_invalid(np.sqrt(shares)), bytes=True)
 
 
 def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
-    """The matrix: a coloured cell of `cell` points for each count, the counts in them while there are few."""
+    """The matrix: a colored cell of `cell` points for each count, the counts in them while there are few."""
     count = len(matrix)
-    colours = _colors(_shares(matrix))
-    axes.imshow(colours, aspect="auto", interpolation="nearest", extent=(-0.5, count - 0.5, count - 0.5, -0.5))
+    colors = _colors(_shares(matrix))
+    axes.imshow(colors, aspect="auto", interpolation="nearest", extent=(-0.5, count - 0.5, count - 0.5, -0.5))
     axes.spines[["top", "right"]].set_visible(True)
     if count <= LABELLED:
         edges = np.arange(count - 1) + 0.5
@@ -90,13 +90,13 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
     texts = [[f"{value:,}" if cell > 40 else str(value) for value in row] for row in matrix.tolist()]
     size = min(SIZE, SIZE * (cell - 3) / max(canvas.width(text) for row in texts for text in row))
     for (row, column), value in np.ndenumerate(matrix):
-        ink = _contrast(colours[row, column]) if value else MUTED
+        ink = _contrast(colors[row, column]) if value else MUTED
         axes.text(column, row, texts[row][column], ha="center", va="center", fontsize=size, color=ink)
 
 
-def _contrast(colour: np.ndarray) -> str:
-    """White or black, whichever is read better on a colour uint8 [4] (WCAG's relative luminance)."""
-    linear = ((colour[:3] / 255 + 0.055) / 1.055) ** 2.4
+def _contrast(color: np.ndarray) -> str:
+    """White or black, whichever is read better on a color uint8 [4] (WCAG's relative luminance)."""
+    linear = ((color[:3] / 255 + 0.055) / 1.055) ** 2.4
     return "#ffffff" if linear @ (0.2126, 0.7152, 0.0722) < 0.18 else "#000000"
 
 
@@ -121,7 +121,7 @@ def _recall(axes: Axes, matrix: np.ndarray, cell: float) -> None:
 
 
 def _key(axes: Axes) -> None:
-    """What the colours mean."""
+    """What the colors mean."""
     axes.imshow(_colors(np.linspace(0, 1, 256)[None] ** 2), aspect="auto", extent=(0, 1, 0, 1))
     marks = (0, 0.01, 0.1, 0.25, 0.5, 1)
     axes.set_xticks(np.sqrt(marks), [f"{mark:.0%}".replace("%", " %" if mark == 1 else "") for mark in marks])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Colour, dashes and marker of a split: apart for colour-blind readers too, and dark enough for text on white.
+# Color, dashes and marker of a split: apart for color-blind readers too, and dark enough for text on white.
 LOOKS = {"train": ("#6b6b6b", "-", "o"), "val": ("#0072b2", "-", "s"), "test": ("#b85000", "--", "D")}
 # The split whose value is written at the selected epoch: the first that has one there.
 JUDGES = ("val", "test", "train")
@@ -61,9 +61,9 @@ def _series(axes: Axes, history: Sequence[Mapping[str, float | None]], metric: s
     axes.set_title("Loss" if metric == "loss" else "Accuracy, %", loc="left", pad=20, fontsize=10)
     axes.grid(axis="y")
     for split, points in series.items():
-        colour, dashes, marker = LOOKS[split]
+        color, dashes, marker = LOOKS[split]
         every = [*range(len(points))] if len(points) <= MARKED else [-1]
-        style = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 3.5, "markevery": every}
+        style = {"color": color, "linestyle": dashes, "marker": marker, "markersize": 3.5, "markevery": every}
         axes.plot(*zip(*points, strict=True), linewidth=1.6, clip_on=False, **style)
     _ends(axes, {split: points[-1][1] for split, points in series.items()}, form)
     if selected is None:

@@ -39,7 +39,7 @@ OPEN = 16
 
 
 @dataclass
-class Subject:
+class PreparedModel:
     """What is measured: the model prepared as for a run, and what is asked of it."""
 
     asked: Mapping[str, Any]
@@ -86,7 +86,7 @@ def native_size(name: str) -> int:
     return config.input_size[-1] if config else 224
 
 
-def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch.device) -> Subject:
+def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch.device) -> PreparedModel:
     """Choose precision and layout where they are open, and prepare the model as a run does (`prepare.set_up`)."""
     training = "train" in asked["modes"]
     candidates = autotune.candidates(device, asked["precision"], asked["channels_last"])
@@ -111,10 +111,10 @@ def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch
     optimizer = accelerator.prepare_optimizer(optimizer) if optimizer else None
     if asked["compile"]:
         prepared = cast("nn.Module", torch.compile(prepared))
-    return Subject(asked, prepared, accelerator, optimizer, size, precision, channels_last, why, warm_up=spent)
+    return PreparedModel(asked, prepared, accelerator, optimizer, size, precision, channels_last, why, warm_up=spent)
 
 
-def choose_batch(subject: Subject) -> None:
+def choose_batch(subject: PreparedModel) -> None:
     """Set the images of a step: as asked, the largest that fits into a GPU, or the fastest of a few on a CPU."""
     if subject.asked["batch_size"]:
         subject.batch = subject.asked["batch_size"]
@@ -124,7 +124,7 @@ def choose_batch(subject: Subject) -> None:
         subject.batch = _fastest_batch(subject) if on_cpu else _largest_batch(subject)
 
 
-def _fastest_batch(subject: Subject) -> int:
+def _fastest_batch(subject: PreparedModel) -> int:
     speeds: dict[int, float] = {}
     for size in SIZES:
         subject.batch = size
@@ -137,7 +137,7 @@ def _fastest_batch(subject: Subject) -> int:
     return autotune.fastest(speeds)
 
 
-def _largest_batch(subject: Subject) -> int:
+def _largest_batch(subject: PreparedModel) -> int:
     """By doubling, then bisection."""
 
     def fits(size: int) -> bool:
@@ -171,7 +171,7 @@ def _largest_batch(subject: Subject) -> int:
     return fitting
 
 
-def main_mode(subject: Subject) -> str:
+def main_mode(subject: PreparedModel) -> str:
     """The mode that batch size, precision and layout are chosen for, and that the verdict is of."""
     return "train" if "train" in subject.asked["modes"] else "infer"
 
@@ -179,7 +179,7 @@ def main_mode(subject: Subject) -> str:
 # --------------------------------------------------------------------------------------- steps
 
 
-def seconds_of(step: Step, subject: Subject) -> float:
+def seconds_of(step: Step, subject: PreparedModel) -> float:
     """How long a step takes."""
     started = time.perf_counter()
     step()
@@ -202,7 +202,7 @@ class _Turn:
         return self.make()
 
 
-def step_on(subject: Subject, mode: str, make: Callable[[], tuple[Tensor, Tensor]]) -> Step:
+def step_on(subject: PreparedModel, mode: str, make: Callable[[], tuple[Tensor, Tensor]]) -> Step:
     """A step of training or evaluation on what `make` makes."""
     accelerator, model = subject.accelerator, subject.model
     if mode == "infer":
@@ -221,7 +221,7 @@ def step_on(subject: Subject, mode: str, make: Callable[[], tuple[Tensor, Tensor
     )
 
 
-def step_alone(subject: Subject, mode: str) -> Step:
+def step_alone(subject: PreparedModel, mode: str) -> Step:
     """A step on one batch that stays in memory."""
     generator = torch.Generator().manual_seed(0)
     layout = torch.channels_last if subject.channels_last else torch.contiguous_format

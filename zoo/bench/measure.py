@@ -18,8 +18,9 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from zoo import photographs
-from zoo.benchpeak import matrix_peak
+from zoo.bench import images
+from zoo.bench.peak import matrix_peak
+from zoo.bench.steps import PreparedModel, Step, choose_batch, main_mode, native_size, prepare, seconds_of, step_alone, step_on
 from zoo.data.augment import Augment
 from zoo.data.batches import Batches, Preprocessing, resident
 from zoo.data.resize import Normalize
@@ -27,7 +28,6 @@ from zoo.models.build import build_model, data_config
 from zoo.models.flops import count_costs
 from zoo.models.options import Backbone
 from zoo.models.options import RandomWeights as RandomWeights
-from zoo.subject import Step, Subject, choose_batch, main_mode, native_size, prepare, seconds_of, step_alone, step_on
 from zoo.system import launch
 from zoo.system.device import device_name, peak_memory_mb, reset_peak_memory, synchronize
 from zoo.system.threads import announce_threads, set_threads
@@ -100,7 +100,7 @@ class Series:
         note: asked after each step that is timed, and its answer kept.
     """
 
-    subject: Subject
+    subject: PreparedModel
     step: Step
     brief: bool = False
     note: Callable[[], float] | None = None
@@ -155,7 +155,7 @@ def in_blocks(steps: int) -> list[int]:
     return [(number + 1) * steps // blocks - number * steps // blocks for number in range(blocks)]
 
 
-def _mode(subject: Subject, mode: str) -> dict[str, Any]:
+def _mode(subject: PreparedModel, mode: str) -> dict[str, Any]:
     """Time the steps of a mode, its batches and both together in turn; returns the columns."""
     device = subject.accelerator.device
     reset_peak_memory(device)
@@ -173,7 +173,7 @@ def _mode(subject: Subject, mode: str) -> dict[str, Any]:
     return _alone(subject, mode, alone, memory) | _on_pixels(subject, mode, batches, together)
 
 
-def _alone(subject: Subject, mode: str, series: Series, memory: float) -> dict[str, Any]:
+def _alone(subject: PreparedModel, mode: str, series: Series, memory: float) -> dict[str, Any]:
     """The columns of a mode with the model alone."""
     total, rate = subject.total, subject.total / series.median
     fast, slow = np.quantile(series.seconds, [0.1, 0.9]).tolist()
@@ -203,9 +203,9 @@ def _alone(subject: Subject, mode: str, series: Series, memory: float) -> dict[s
 class _Pixels:
     """Makes the batches of one mode, one after another. `last`: seconds that the last one took."""
 
-    def __init__(self, subject: Subject, mode: str) -> None:
+    def __init__(self, subject: PreparedModel, mode: str) -> None:
         facts = data_config(subject.asked["model"])
-        split = photographs.split(subject.asked["files"], subject.size, 4 * subject.total, subject.classes)
+        split = images.split(subject.asked["files"], subject.size, 4 * subject.total, subject.classes)
         way = Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
         device = subject.accelerator.device
         there = resident(split.pixels, device)
@@ -228,7 +228,7 @@ class _Pixels:
         return made
 
 
-def _on_pixels(subject: Subject, mode: str, batches: Series, together: Series) -> dict[str, Any]:
+def _on_pixels(subject: PreparedModel, mode: str, batches: Series, together: Series) -> dict[str, Any]:
     """The columns of a mode with batches made of pixels: alone, and end to end."""
     share = float(np.median([own / whole for own, whole in zip(together.notes, together.seconds, strict=True)]))
     values = {

@@ -46,7 +46,7 @@ def split(files: Sequence[str], size: int, count: int, classes: int) -> Split:
 
 
 def made(side: int) -> PixelStore:
-    """Soft colours with grain, kept as an image folder's photographs would be; the same in every run."""
+    """Soft colors with grain, kept as an image folder's photographs would be; the same in every run."""
     generator = generator_of(0, rng.SYNTHETIC, side)
     cell = -(-side // 12)
     coarse = generator.integers(30, 220, (MADE, 3, 12, 12), dtype=np.uint8)

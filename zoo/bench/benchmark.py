@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zoo import benchrows
-from zoo.benchrows import Row
-from zoo.errors import ZooError, nearest
-from zoo.models import catalog, names
+from zoo.bench import rows
+from zoo.bench.rows import Row
+from zoo.errors import ZooError
+from zoo.models import names
 from zoo.results.folder import RunFolder
-from zoo.system import launch, workers
+from zoo.system import workers
 from zoo.system.console import Console
 from zoo.system.hardware import cores, cpu_name, versions
 
@@ -42,135 +41,17 @@ class Settings:
     data: str | None = None
 
 
-def command(options: Mapping[str, Any]) -> int:
-    """Do what the command line says; returns the exit code.
-
-    Raises:
-        ZooError: bad input.
-    """
-    if options["compare"] and options["models"]:
-        raise ZooError("--compare", f"measures nothing, so {options['models'][0]} is not for it", "give two results.csv alone")
-    if options["compare"]:
-        from zoo import benchcompare
-
-        for line in benchcompare.lines(*options["compare"]):
-            Console().line(line)
-        return 0
-    if not options["models"]:
-        raise ZooError("MODEL", "which models?", "give names, or a pattern such as 'resnet*'")
-    chosen = settings(options)
-    start = launch.read()
-    if start.processes > start.local_processes:
-        raise ZooError("launch", "several machines were asked for", "measure each of them by itself")
-    processes = counts("--processes", options["processes"] or str(start.processes))
-    models, timeout = expand(options["models"]), seconds("--timeout", options["timeout"])
-    if not start.main:
-        # The first process starts those that measure; a launcher's others have nothing to do.
-        return 0
-    return run(models, chosen, out=options["out"], timeout=timeout, processes=processes)
-
-
-def settings(options: Mapping[str, Any]) -> Settings:
-    """Check the command line's options.
-
-    Raises:
-        ZooError: naming the flag and what it takes.
-    """
-    mode = _one_of("--mode", options["mode"], ("train", "infer", "both"))
-    layout = _one_of("--channels-last", options["channels_last"], ("on", "off", "auto"))
-    try:
-        optimizer = names.check_optimizer(options["optimizer"])
-    except ValueError as error:
-        raise ZooError("--optimizer", str(error)) from None
-    data = options["data"]
-    return Settings(
-        modes=("infer", "train") if mode == "both" else (mode,),
-        image_size=_count("--image-size", options["image_size"]),
-        batch_size=None if options["batch_size"] == "auto" else _count("--batch-size", options["batch_size"], " or auto"),
-        precision=_one_of("--precision", options["precision"], ("fp32", "bf16", "fp16", "auto")),
-        channels_last={"on": True, "off": False}.get(layout, layout),
-        compile=_one_of("--compile", options["compile"], ("on", "off")) == "on",
-        steps=_count("--steps", options["steps"]),
-        threads=_count("--threads", options["threads"]),
-        classes=_count("--classes", options["classes"]) or 1000,
-        optimizer=optimizer,
-        data=str(Path(data).expanduser().absolute()) if data else None,
-    )
-
-
-def _one_of(flag: str, value: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise ZooError(flag, f"unknown '{value}'", f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
-    return value
-
-
-def _count(flag: str, value: str | None, more: str = "") -> int | None:
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit() and int(value)):
-        raise ZooError(flag, f"expected a whole number above 0, found '{value}'", f"e.g. {flag} 32{more}")
-    return int(value)
-
-
-def seconds(flag: str, value: str) -> float:
-    """A positive number of seconds.
-
-    Raises:
-        ZooError: it is none.
-    """
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ZooError(flag, f"expected seconds above 0, found '{value}'", f"e.g. {flag} 600")
-    return number
-
-
-def counts(flag: str, value: str) -> list[int]:
-    """Numbers of processes, ascending.
-
-    Raises:
-        ZooError: one is none.
-    """
-    return sorted({_count(flag, part.strip()) or 1 for part in value.split(",")})
-
-
-def expand(patterns: Iterable[str]) -> list[str]:
-    """Model names in the order they were given, each once; a pattern stands for the architectures it matches.
-
-    A plain name is taken as it is: an unknown one becomes a row that says so.
-
-    Raises:
-        ZooError: a pattern matches nothing.
-    """
-    models = catalog.architectures()
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        if not any(mark in pattern for mark in "*?["):
-            found[pattern] = None
-            continue
-        # A tag changes the weights and not the work, so only a pattern with a dot asks for tags.
-        tagged = (entry.name for entry in catalog.entries() if entry.tag)
-        matches = fnmatch.filter(tagged if "." in pattern else models, pattern)
-        if not matches:
-            close = ", ".join(nearest(pattern.strip("*"), models))
-            raise ZooError(f"MODEL {pattern}", "matches no model", f"closest: {close}" if close else "try a shorter one")
-        found |= dict.fromkeys(matches)
-    return list(found)
-
-
 # ----------------------------------------------------------------------------------------- run
 
 
-def run(
+def run_benchmark(
     models: Sequence[str],
     chosen: Settings,
     *,
     out: Path | None,
     timeout: float = 600.0,
     processes: Sequence[int] = (1,),
-    target: str = "zoo.measure",
+    target: str = "zoo.bench.measure",
 ) -> int:
     """Measure models, and write `results.csv`, `results.json` and `throughput.svg`.
 
@@ -188,11 +69,11 @@ def run(
     Raises:
         ZooError: bad input, before anything is measured.
     """
-    from zoo import photographs
+    from zoo.bench import images
 
     if chosen.data:
         try:
-            files = photographs.listed(Path(chosen.data))
+            files = images.listed(Path(chosen.data))
         except ZooError as error:
             raise ZooError("--data", str(error).removeprefix("data.root: ").replace("data.root", "--data")) from None
     else:
@@ -292,14 +173,14 @@ class Benchmark:
     target: str
 
     def __post_init__(self) -> None:
-        self.rows = {benchrows.key(row): row for row in benchrows.read_json(self.folder)}
+        self.rows = {rows.key(row): row for row in rows.read_json(self.folder)}
         self.console = Console()
 
     def run(self, tasks: Sequence[tuple[str, int]]) -> None:
         """Measure what is not yet known, and print every row."""
         known = [task for task in tasks if self.rows.get(task, {}).get("status") == "ok"]
         width = max(len(model) for model, _ in tasks)
-        shown = benchrows.columns(self.chosen.modes, any(number > 1 for _, number in tasks))
+        shown = rows.columns(self.chosen.modes, any(number > 1 for _, number in tasks))
         data = self.chosen.data or "made-up photographs"
         machine = f"{self.hardware['device']}, {self.hardware['cores']} cores"
         self.console.fact("device", f"{machine}, torch {self.hardware['torch']}, timm {self.hardware['timm']}")
@@ -310,15 +191,15 @@ class Benchmark:
             note = "" if len(known) < len(tasks) else "; to measure again, give another --out"
             self.console.fact("going on", f"{len(known)} of {len(tasks)} rows were measured before, from {when}{note}")
         self.console.line()
-        self.console.line(benchrows.heading(shown, width))
+        self.console.line(rows.heading(shown, width))
         for position, task in enumerate(tasks, start=1):
             if task not in known:
                 _progress(f"{position}/{len(tasks)} {task[0]}")
                 self.rows[task] = self._measured(*task)
                 self._efficiency(task)
-                benchrows.write(self.folder, self._ordered(tasks))
+                rows.write(self.folder, self._ordered(tasks))
                 _progress("")
-            self.console.line(benchrows.line(self.rows[task], shown, width))
+            self.console.line(rows.line(self.rows[task], shown, width))
 
     def _measured(self, model: str, processes: int) -> Row:
         """Measure a model in processes of its own; whatever becomes of them is a row."""
@@ -369,13 +250,13 @@ class Benchmark:
 
     def finish(self, tasks: Sequence[tuple[str, int]]) -> int:
         """Draw the picture, say how it went, and return the exit code."""
-        from zoo import benchplot
+        from zoo.bench import plot
 
         rows = [self.rows[task] for task in tasks]
         fine = [row for row in rows if row["status"] == "ok"]
         written = ["results.csv", "results.json"]
         if fine:
-            benchplot.throughput(fine, self.folder / "throughput.svg", self.hardware["device"])
+            plot.draw_throughput(fine, self.folder / "throughput.svg", self.hardware["device"])
             written.append("throughput.svg")
         self.console.line()
         if len(fine) < len(rows):

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.benchrows import number
+from zoo.bench.rows import number
 from zoo.errors import StorageError
 from zoo.models import catalog
 from zoo.results import canvas
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-# Colour and marker of a mode: apart for colour-blind readers too.
+
+# Color and marker of a mode: apart for color-blind readers too.
 LOOKS = {"train": ("#0072b2", "s"), "infer": ("#b85000", "o")}
 VERBS = {"train": "training", "infer": "inference"}
 # Inches: a model's bars, the widest name, the height of the picture of the front.
@@ -55,7 +56,7 @@ ACCURACY = Against(
 )
 
 
-def throughput(rows: Sequence[Row], path: Path, device: str) -> None:
+def draw_throughput(rows: Sequence[Row], path: Path, device: str) -> None:
     """Draw the rows that were measured.
 
     Args:
@@ -124,13 +125,13 @@ def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence
     top = max(row.get(f"{mode}_samples_per_sec_p90") or row.get(f"{mode}_samples_per_sec") or 0 for row in rows for mode in modes)
     axes.set_xlim(0, top)
     for place, mode in enumerate(modes):
-        column, colour = f"{mode}_samples_per_sec", LOOKS[mode][0]
+        column, color = f"{mode}_samples_per_sec", LOOKS[mode][0]
         for position, row in enumerate(rows):
             if not row.get(column):
                 continue
             value, low, up = (row.get(f"{column}{end}") or row[column] for end in ("", "_p10", "_p90"))
             at = position - 0.4 + high * (place + 0.5)
-            axes.barh(at, value, height=high * 0.9, color=colour, alpha=0.75)
+            axes.barh(at, value, height=high * 0.9, color=color, alpha=0.75)
             axes.plot([low, up], [at, at], color=canvas.INK, linewidth=1.1, marker="|", markersize=5, clip_on=False)
             text = f"{number(value)}  ({number(low)}-{number(up)})"
             axes.annotate(text, (up, at), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8, color=canvas.INK)
@@ -152,7 +153,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None:
     """Images per second of a mode, logarithmic, against what else one wants much of."""
-    column, (colour, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
+    column, (color, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
     axes.set_xscale("log" if against.log else "linear")
     axes.set_yscale("log")
     axes.grid(which="major")
@@ -166,10 +167,10 @@ def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None
     # Turned round, what there is much of is a small cost.
     best = front([(-value, speed) for value, speed in spots])
     line = [spots[one] for one in best]
-    look: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "", "markersize": 5}
+    look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "", "markersize": 5}
     axes.plot(*zip(*spots, strict=True), markerfacecolor="white", **look)
     axes.plot(*zip(*line, strict=True), **look)
-    axes.plot(*zip(*line, strict=True), color=colour, linewidth=1.0, alpha=0.5)
+    axes.plot(*zip(*line, strict=True), color=color, linewidth=1.0, alpha=0.5)
     if against.log:
         _limits(axes.xaxis, axes.set_xlim, [x for x, _ in spots])
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.benchrows import MODES, Row, key, number, read_csv
+from zoo.bench.rows import MODES, Row, key, number, read_csv
 
 # What two rows must share for a difference to be one of speed alone.
 HARDWARE = ("device", "cpu", "cores", "threads")

@@ -1,0 +1,72 @@
+"""`zoo list`: find a backbone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from zoo.errors import ZooError
+from zoo.models import catalog, listing
+from zoo.models.catalog import Entry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `zoo list`; their values are checked by the catalog, which names the flag."""
+    parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="names, with or without a tag; * and ? are wildcards")
+    parser.add_argument("--max-params", metavar="N", help="maximum number of parameters: 30M, 1.2e7")
+    parser.add_argument("--max-gmacs", metavar="N", help="maximum cost of an image, in billions of multiply-adds")
+    parser.add_argument("--image-size", metavar="N", help="made for images of this many pixels a side")
+    about = "a license's name, or permissive: one that allows commercial use"
+    parser.add_argument("--license", "--licence", metavar="NAME", help=about)
+    parser.add_argument("--pretrained", action="store_true", help="with pretrained weights")
+    parser.add_argument("--cached", action="store_true", help="with weights on this machine: in the hub's cache or a package")
+    parser.add_argument("--sort", metavar="KEY", default="name", help="name, params, gmacs or top1")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw cost against top-1 as .svg or .png, the best ones named")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the backbones that fit.
+
+    Raises:
+        ZooError: a filter that cannot be read, a pattern that fits nothing, or a picture that cannot be drawn.
+    """
+    query = catalog.Query(**{field.name: getattr(options, field.name) for field in fields(catalog.Query)})
+    found = catalog.choose(query)
+    drawn = draw(found, options.plot) if options.plot else ""
+    note = listing.other_timm()
+    if note:
+        print(note, file=sys.stderr)
+    if options.json:
+        print(listing.as_json(found))
+    elif options.csv:
+        print(listing.as_csv(found))
+    else:
+        print(drawn or listing.as_table(found, query))
+    return 0
+
+
+def draw(found: Sequence[Entry], path: Path) -> str:
+    """Draw parameters and GMACs against top-1; returns what was drawn, in a line.
+
+    Raises:
+        ZooError: no entry has a top-1, or the file cannot be written.
+    """
+    from zoo.results.pareto import Axis, Dot, check, draw_pareto
+
+    check(path)
+    known = [entry for entry in found if entry.top1 and entry.params and entry.gmacs]
+    if not known:
+        raise ZooError("--plot", f"timm publishes no top-1 of these {len(found):,} backbones", "ask for others")
+    axes = [
+        Axis("parameters, millions", [Dot(entry.name, (entry.params or 0) / 1e6, entry.top1 or 0) for entry in known]),
+        Axis("GMACs of an image at native size", [Dot(entry.name, entry.gmacs or 0, entry.top1 or 0) for entry in known]),
+    ]
+    title = f"{len(known):,} of {len(found):,} backbones with a published ImageNet top-1, and the Pareto front"
+    draw_pareto(axes, "top-1, percent", path, title)
+    return f"{path}: {len(known):,} of {len(found):,} backbones, those whose top-1 timm publishes"

@@ -1,0 +1,156 @@
+"""`zoo show`: show one backbone's card and its tags."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import sys
+import textwrap
+
+from zoo.errors import ZooError
+from zoo.models import catalog, listing
+from zoo.models.availability import LocalWeights, offline
+from zoo.models.catalog import Entry
+from zoo.models.listing import WIDE, aligned, cells, records, short
+from zoo.models.names import check_backbone
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `zoo show`."""
+    parser.add_argument("name", metavar="NAME", help="a backbone, with or without its tag")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a backbone's card.
+
+    Raises:
+        ZooError: no such backbone.
+    """
+    entry = find(options.name)
+    note = listing.other_timm()
+    if note:
+        print(note, file=sys.stderr)
+    print(card_json(entry) if options.json else card(entry))
+    return 0
+
+
+def find(name: str) -> Entry:
+    """The entry of a name; of an architecture the tag that timm takes.
+
+    Raises:
+        ZooError: no such backbone, with the nearest ones or the successor.
+    """
+    try:
+        check_backbone(name)
+    except ValueError as error:
+        raise ZooError("zoo show", str(error)) from None
+    if entry := catalog.named(name):
+        return entry
+    what = f"'{name}' is not in the catalog, which is of timm {catalog.version()}"
+    raise ZooError("zoo show", what, f"install timm {catalog.version()}, or a zoo for the timm that is installed")
+
+
+def weights(entry: Entry) -> str:
+    """Where `backbone.weights: auto` would find an entry's weights now; nobody is asked."""
+    machine = LocalWeights()
+    if not entry.tag:
+        return "none: timm has no pretrained weights"
+    if machine.cached(entry.hub, entry.hub_file):
+        return f"hub cache {entry.hub}"
+    package = machine.package(entry.architecture, entry.tag)
+    if package:
+        return f"package {package}"
+    if not entry.hub:
+        return "none that is fetched: timm has a plain address only (set backbone.weights to a file)"
+    if offline():
+        return f"out of reach: {entry.hub} is not in the cache, and HF_HUB_OFFLINE is set"
+    return f"hub {entry.hub} (not on this machine yet)"
+
+
+def recipes(architecture: str) -> list[tuple[str, str]]:
+    """The shipped recipes of an architecture, each with the name its backbone has there."""
+    from zoo.recipe.load import load_recipe, shipped_recipes, shipped_root
+
+    names = [name for name, _ in shipped_recipes()]
+    used = [(name, load_recipe(shipped_root() / f"{name}.yaml").backbone.name) for name in names]
+    return [(name, backbone) for name, backbone in used if backbone.partition(".")[0] == architecture]
+
+
+def command(entry: Entry) -> str:
+    """A command that trains an entry on a folder of images."""
+    overrides = [f"backbone.name={entry.name}", f"image_size={entry.image_size or 224}"]
+    if not entry.hub and not LocalWeights().package(entry.architecture, entry.tag):
+        # The example keeps pretrained statistics and starts from a head of zeros; here there are none to keep.
+        overrides += ["backbone.weights=random", "backbone.head_init=default", "finetune.batch_norm=train"]
+    return shlex.join(["zoo", "train", "folder/example", "data.root=photos", *overrides])
+
+
+def card_json(entry: Entry) -> str:
+    """One object: the entry's values, where its weights are, recipes, a command, and all tags of its architecture."""
+    more = {
+        "weights": weights(entry),
+        "recipes": [name for name, _ in recipes(entry.architecture)],
+        "command": command(entry),
+        "tags": [row for row in records(catalog.architectures()[entry.architecture]) if row["tag"]],
+    }
+    return json.dumps(records([entry])[0] | more, indent=1, ensure_ascii=False)
+
+
+def card(entry: Entry) -> str:
+    """Everything known of an entry, its architecture's tags side by side, and how to train it."""
+    width = shutil.get_terminal_size((WIDE, 24)).columns
+    used = [name if backbone == entry.name else f"{name} ({backbone})" for name, backbone in recipes(entry.architecture)]
+    facts = {
+        "backbone": entry.name,
+        "family": entry.family,
+        "parameters": f"{entry.params / 1e6:,.2f} M" if entry.params else f"unknown: {entry.error}",
+        "cost": _cost(entry),
+        "input": _input(entry),
+        "head": f"{entry.classes:,} classes" if entry.classes else "none: it gives features",
+        "top-1": f"{entry.top1:.2f} % at {entry.top1_size} px (ImageNet-1k, timm's results-imagenet.csv)" if entry.top1 else "",
+        "trained on": ", ".join(entry.pretraining_data),
+        "license": _license(entry),
+        "weights": weights(entry),
+        "recipes": ", ".join(used) or "none of its own",
+        "train it": command(entry),
+    }
+    lines = [_fact(key, value, width) for key, value in facts.items() if value]
+    entries = catalog.architectures()[entry.architecture]
+    if entry.tag:
+        about = f"Tags of {entry.architecture}; the first is the one timm takes where none is named:"
+        # The default stands first whatever is shown.
+        lines += ["", textwrap.fill(about, width), *aligned(cells(entries, tags=True), width)]
+    return "\n".join(lines)
+
+
+def _fact(key: str, value: str, width: int) -> str:
+    # A command is to be copied whole.
+    if key == "train it":
+        return f"{key:<10} {value}"
+    return textwrap.fill(value, max(width, 40), initial_indent=f"{key:<10} ", subsequent_indent=" " * 11, break_on_hyphens=False)
+
+
+def _cost(entry: Entry) -> str:
+    if entry.gmacs is None or entry.macts is None:
+        return f"unknown: {entry.error}"
+    size = "x".join(map(str, entry.input_size[1:])) if len(set(entry.input_size[1:])) > 1 else str(entry.image_size)
+    return f"{short(entry.gmacs)} GMACs and {short(entry.macts)} million activations for an image of {size} px"
+
+
+def _input(entry: Entry) -> str:
+    if not entry.image_size:
+        return ""
+    size = f"{entry.image_size} px, {'fixed' if entry.fixed_size else 'other sizes too'}"
+    values = f"mean {' '.join(map(str, entry.mean))}, std {' '.join(map(str, entry.std))}"
+    return f"{size}; {entry.interpolation}, crop {entry.crop_pct:g}, {values}"
+
+
+def _license(entry: Entry) -> str:
+    if not entry.tag:
+        return ""
+    if entry.license in catalog.UNNAMED:
+        return f"{entry.license or 'none named'} (ask its authors)"
+    return entry.license if catalog.permissive(entry.license) else f"{entry.license} (no commercial use)"

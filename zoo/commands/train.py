@@ -1,0 +1,75 @@
+"""`zoo train`: run a recipe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from zoo.errors import ZooError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `zoo train`."""
+    about = "a recipe file, or the name of a shipped one (the run's own, with --resume RUN)"
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help=about)
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="options to change, e.g. optim.lr=1e-3")
+    about = "resume an interrupted run (auto: the newest of this name, else start a new one)"
+    parser.add_argument("--resume", metavar="RUN|auto", help=about)
+    about = "resume although the recipe differs from the run's, and record how"
+    parser.add_argument("--allow-change", action="store_true", help=about)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; returns the exit code.
+
+    Raises:
+        ZooError: bad input, or what stopped the run.
+        Stopped: a signal asked for it.
+    """
+    from zoo.recipe.load import load_recipe
+    from zoo.results.folder import newest_unfinished
+    from zoo.system import launch, signals
+    from zoo.system.threads import announce_threads
+
+    folder = run_folder(options.resume)
+    recipe = load_recipe(*recipe_and_overrides(options, folder))
+    start = launch.read()
+    if options.resume == "auto":
+        folder = newest_unfinished(recipe.output.root, str(recipe.name))
+        if folder is None and start.main:
+            print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
+    launch.follow_launcher()
+    announce_threads(recipe.train.threads, start)
+    signals.install()
+    from zoo.train.run import train
+
+    train(recipe, folder, allow_change=options.allow_change)
+    return 0
+
+
+def run_folder(resume: str | None) -> Path | None:
+    """Return the run folder that `--resume` names; None where it names none.
+
+    Raises:
+        ZooError: there is no run in it.
+    """
+    if resume in (None, "auto"):
+        return None
+    path = Path(str(resume))
+    if not (path / "recipe.yaml").is_file():
+        raise ZooError("--resume", f"no run in {path}", "give a run folder, or auto")
+    return path
+
+
+def recipe_and_overrides(options: argparse.Namespace, folder: Path | None) -> tuple[Path, list[str]]:
+    """Return the recipe to train and the options to change; a run that is resumed has its own recipe.
+
+    Raises:
+        ZooError: no recipe was given.
+    """
+    recipe, overrides = options.recipe, options.overrides
+    if folder is not None and (recipe is None or ("=" in str(recipe) and not recipe.exists())):
+        return folder / "recipe.yaml", [*([str(recipe)] if recipe else []), *overrides]
+    if recipe is None:
+        raise ZooError("zoo train", "which recipe?", "give a recipe, 'zoo recipe --list' shows the shipped ones, or --resume RUN")
+    return recipe, overrides
