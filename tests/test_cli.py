@@ -120,7 +120,7 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "zoo"], [sys.executable, "scripts/train.py"]])
 def test_the_other_ways_in(command: list[str]) -> None:
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[1]
     arguments = ["train", "quickstart", "x"] if command[-1] == "zoo" else ["quickstart", "x"]
     done = subprocess.run([*command, *arguments], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 2

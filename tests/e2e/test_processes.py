@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 ONE = ["python", "scripts/train.py"]
 ACCELERATE = ["accelerate", "launch", "scripts/train.py"]
 TWO = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2", "scripts/train.py"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from harness import Server
+from helpers.faults.harness import Server
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness import Server
-from one_line import BACKBONE, REST, SYNTHETIC, assert_one_line
+from helpers.faults.harness import Server
+from helpers.faults.one_line import BACKBONE, REST, SYNTHETIC, assert_one_line
 from PIL import Image
 from safetensors.torch import save_file
 

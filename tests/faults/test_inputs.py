@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from one_line import BACKBONE, SYNTHETIC, assert_one_line
+from helpers.faults.one_line import BACKBONE, SYNTHETIC, assert_one_line
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import harness
 import pytest
-from harness import EVERY, STEPS, Server, kill, outcome, resumed_step, wait_until, write_recipe
+from helpers.faults import harness
+from helpers.faults.harness import EVERY, STEPS, Server, kill, outcome, resumed_step, wait_until, write_recipe
 
 from zoo.train import checkpoint
 

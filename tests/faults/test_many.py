@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import harness
 import pytest
 import torch
-from harness import Server, free_port, kill, outcome, write_recipe
+from helpers.faults import harness
+from helpers.faults.harness import Server, free_port, kill, outcome, write_recipe
 from safetensors.torch import load_file
 
 from zoo.train import checkpoint
@@ -29,7 +29,7 @@ def test_every_layout_counts_the_same_hits(capsys: pytest.CaptureFixture[str]) -
         common = {**alone, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
         ranks = [
             subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("score.py")), *sizes],
+                [sys.executable, str(harness.ROOT / "tests/helpers/faults/score.py"), *sizes],
                 env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else alone,
                 stdout=subprocess.PIPE,
                 text=True,

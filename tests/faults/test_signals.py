@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import harness
-import launching
 import pytest
-from launching import Launched, Trigger, interrupt, launch
+from helpers.faults import harness, launching
+from helpers.faults.launching import Launched, Trigger, interrupt, launch
 
 from zoo.train import checkpoint
 

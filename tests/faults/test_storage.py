@@ -6,10 +6,10 @@ import random
 import shutil
 from pathlib import Path
 
-import harness
 import pytest
 import torch
-from harness import Server, outcome, write_recipe
+from helpers.faults import harness
+from helpers.faults.harness import Server, outcome, write_recipe
 
 from zoo.errors import ZooError
 from zoo.train import checkpoint

@@ -10,7 +10,7 @@ Measured on 2 cores of an AMD EPYC (Zen 3), float32, channels_last, batches of 1
 - An activation that works in place copies first what autograd needs: 6.0 ms without the copy, 8.0 with it for a ReLU6
   forward and backward over 96 channels of 48 x 48 pixels.
 
-`python scripts/compare.py gradients` times the layers of any backbone both ways.
+`python benchmarks/training.py gradients` times the layers of any backbone both ways.
 """
 
 from __future__ import annotations

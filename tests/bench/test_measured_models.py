@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benches import rows
+from helpers.benches import rows
 
 from zoo.commands import bench
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 TINY = ["--image-size", "64", "--batch-size", "4", "--steps", "3", "--threads", "1", "--precision", "fp32"]
 

@@ -13,8 +13,8 @@ import pytest
 import timm
 import timm.data
 import torch
+from helpers.tensors import NAME, Tensors, built, fresh, refused, same, saved
 from safetensors.torch import save_file
-from tensors import NAME, Tensors, built, fresh, refused, same, saved
 from torch import Tensor, nn
 
 from zoo.errors import ZooError

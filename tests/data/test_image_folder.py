@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loading import load, refused
+from helpers.folders import load, refused
 from PIL import Image
 
 from zoo.data.store_size import store_size

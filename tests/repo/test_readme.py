@@ -12,7 +12,7 @@ from zoo.cli import build_parser
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

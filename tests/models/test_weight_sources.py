@@ -18,10 +18,10 @@ import pytest
 import skimage.data
 import timm
 import torch
+from helpers.tensors import NAME, fresh, refused, same, saved
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
-from tensors import NAME, fresh, refused, same, saved
 
 from zoo.data import batches, options
 from zoo.data.resize import Normalize

@@ -69,7 +69,7 @@ class Moody(torch.nn.Module):
 @pytest.mark.parametrize("network", [Moody(overflows=True), Moody(room=12), Moody(room=2)])
 def test_what_overflows_or_has_no_room_is_not_chosen(network: Moody) -> None:
     speeds = autotune.time_candidates(network, 16, 16, CPU, [("bf16", False), ("fp32", False)])
-    assert speeds["bf16", False] == 0
+    assert speeds["bf16", False] < speeds["fp32", False]
     assert autotune.fastest(speeds) == ("fp32", False)
 
 

@@ -16,7 +16,7 @@ from zoo.models import catalog, names
 from zoo.models.availability import LocalWeights
 from zoo.models.catalog import Entry, Query, choose
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 same_timm = pytest.mark.skipif(timm.__version__ != catalog.version(), reason="another timm than the catalog's")
 
 

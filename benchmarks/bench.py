@@ -1,10 +1,10 @@
 """Hold `zoo bench` against what it should agree with, on this machine.
 
-    python scripts/compare_bench.py timm                    images/s beside the timed loops of timm's benchmark.py
-    python scripts/compare_bench.py auto                    what `auto` chose beside every precision and layout in full
-    python scripts/compare_bench.py repeat --rounds 21      how many repeats' medians lie in the first one's spread, beside
+    python benchmarks/bench.py timm                    images/s beside the timed loops of timm's benchmark.py
+    python benchmarks/bench.py auto                    what `auto` chose beside every precision and layout in full
+    python benchmarks/bench.py repeat --rounds 21      how many repeats' medians lie in the first one's spread, beside
                                                             the same of plain matrix products
-    python scripts/compare_bench.py order                   models measured first, last and alone
+    python benchmarks/bench.py order                   models measured first, last and alone
 
 Everything is fp32 with the default layout but for `auto`. The contenders take turns, each in a process of its own, but for
 `timm`: its steps and ours take turns in one process, as the speed of a shared machine changes from one second to the next.

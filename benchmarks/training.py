@@ -1,9 +1,9 @@
 """Measure zoo beside what it replaces, on this machine, and print a table of medians.
 
-    python scripts/compare.py training --data FOLDER     images/s of training steps, end to end on real images
-    python scripts/compare.py batches --data FOLDER      images/s of making 224 px batches alone
-    python scripts/compare.py checkpoints --data FOLDER  seconds of a checkpoint, and what one an epoch takes of training
-    python scripts/compare.py gradients                  ms of the depthwise layers whose gradients zoo computes its own way
+    python benchmarks/training.py training --data FOLDER     images/s of training steps, end to end on real images
+    python benchmarks/training.py batches --data FOLDER      images/s of making 224 px batches alone
+    python benchmarks/training.py checkpoints --data FOLDER  seconds of a checkpoint, and what one an epoch takes of training
+    python benchmarks/training.py gradients                  ms of the depthwise layers whose gradients zoo computes its own way
 
 FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
 The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the

@@ -19,7 +19,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 # What differs between two runs that computed the same.
 TIMES = ("images_per_second", "data_share", "seconds")
 

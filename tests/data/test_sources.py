@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision
-from loading import load, refused
+from helpers.folders import load, refused
 
 from zoo.data import options, splits
 from zoo.errors import ZooError

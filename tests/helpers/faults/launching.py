@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import harness
+from helpers.faults import harness
 
 LAUNCHERS = {
     "python": [],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loading import load, refused
+from helpers.folders import load, refused
 from PIL import Image
 
 from zoo.data import decode, pixel_store

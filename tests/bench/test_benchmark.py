@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import benches
 import pytest
+from helpers import benches
+from helpers.stand_in import FIGURES
 
 from zoo.bench import benchmark, compare, plot, rows
 from zoo.bench.benchmark import Settings, run_benchmark
@@ -22,61 +20,13 @@ from zoo.models import catalog
 from zoo.results.folder import RunFolder
 from zoo.system import workers
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 Say = Callable[[dict[str, Any]], None]
-
-
-# ------------------------------------------------------- a stand-in for what measures
-
-
-def stamp(asked: Mapping[str, Any], say: Say) -> None:
-    say({"device": os.environ.get("FAKE_DEVICE", "a CPU"), "device_type": "cpu"})
-
-
-def measure(asked: Mapping[str, Any], say: Say) -> None:
-    """What becomes of a model depends on its name."""
-    print("a library says something")
-    say({"param_count": 1.5, "gmacs": 0.5, "threads": 1, "precision": "fp32", "channels_last": False})
-    name = asked["model"]
-    say({f"infer_{column}": value for column, value in FIGURES.items()})
-    if name == "resnet26":
-        raise MemoryError
-    if name == "resnet34":
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes\nmore")
-    if name == "resnet33ts":
-        try:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        except RuntimeError:
-            raise ZooError("backbone.weights", "does not fit") from None
-    if name == "resnet50":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if name == "resnet101":
-        time.sleep(60)
-    if name == "resnet152":
-        raise ValueError("one\ntwo")
-    if name == "resnet14t":
-        os._exit(9)
-    rank = int(os.environ.get("RANK", "0"))
-    say({f"train_{column}": value for column, value in FIGURES.items()} | {"data_share": 0.1, "verdict": "model-bound"})
-    say({"timed_seconds": 0.1, "warmup_seconds": 0.1, "rank": rank, "world": os.environ.get("WORLD_SIZE", "1")})
-    say({"choice": asked.get("precision")})
-
-
-FIGURES = {
-    "samples_per_sec": 100.0,
-    "samples_per_sec_p10": 95.0,
-    "samples_per_sec_p90": 104.0,
-    "step_time": 80.0,
-    "batch_size": 8,
-    "img_size": 32,
-    "peak_memory_mb": 500,
-    "peak_share": 0.4,
-}
 
 
 def run(models: list[str], out: Path | None, **more: Any) -> int:
     chosen = more.pop("chosen", Settings(batch_size=8))
-    return run_benchmark(models, chosen, out=out, target="test_bench", **more)
+    return run_benchmark(models, chosen, out=out, target="helpers.stand_in", **more)
 
 
 # --------------------------------------------------------------------------- robust
@@ -189,7 +139,7 @@ def test_a_failed_row_is_tried_again_and_others_stay(tmp_path: Path) -> None:
 
 def test_processes_know_of_each_other(tmp_path: Path) -> None:
     heard: dict[str, Any] = {}
-    work = workers.WorkerCall("test_bench:measure", {"model": "resnet18"}, "two")
+    work = workers.WorkerCall("helpers.stand_in:measure", {"model": "resnet18"}, "two")
     assert workers.run(work, heard.update, processes=2, timeout=60).status == "ok"
     assert (heard["rank"], heard["world"]) == (0, "2")
     assert run(["resnet18"], tmp_path, processes=[1, 2]) == 0

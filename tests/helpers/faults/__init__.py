@@ -1,0 +1,1 @@
+"""Start, kill, starve and damage real `zoo` processes."""
