@@ -1,15 +1,33 @@
-"""What goes wrong, said in one line: where, what, and what to do about it."""
+"""Errors of one line each: where, what, and what to do about it. Their classes carry the exit codes."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Self
 
 
 class ZooError(Exception):
-    """A mistake of the input: recipe, data, weights or environment. Exit code 2."""
+    """A mistake of the input: recipe, data, weights or environment. Exit code 2.
+
+    Attributes:
+        where: the place: a file and line, a dotted key, a flag or a path.
+        what: what is wrong there.
+        todo: what to do about it; may be empty.
+    """
 
     exit_code = 2
 
     def __init__(self, where: str, what: str, todo: str = "") -> None:
         super().__init__(f"{where}: {what}" + (f" ({todo})" if todo else ""))
+        self.where, self.what, self.todo = where, what, todo
+
+    def at(self, where: str) -> Self:
+        """Return the same error at another place: the flag or key that the user wrote."""
+        return type(self)(where, self.what, self.todo)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, str]]:
+        """Keep the three parts when an error travels between processes."""
+        return type(self), (self.where, self.what, self.todo)
 
     @property
     def lines(self) -> list[str]:
@@ -17,12 +35,21 @@ class ZooError(Exception):
         return [" ".join(str(self).split())]
 
 
-class RecipeErrors(ZooError):
-    """Every mistake found in one recipe, in the order of its lines."""
+class Mistakes(ZooError):
+    """Several mistakes at once, each a whole line: all those of a recipe, in the order of its lines."""
 
     def __init__(self, mistakes: list[str]) -> None:
         Exception.__init__(self, "\n".join(mistakes))
         self.mistakes = mistakes
+        self.where, self.what, self.todo = "", str(self), ""
+
+    def at(self, where: str) -> Self:
+        """Return the mistakes as they are: each names its own place."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Keep the mistakes when the error travels between processes."""
+        return type(self), (self.mistakes,)
 
     @property
     def lines(self) -> list[str]:
@@ -67,7 +94,7 @@ class Stopped(KeyboardInterrupt):
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known words most like a misspelt one, best first."""
+    """Return the known words most like a misspelt one, best first."""
     import difflib
 
     return difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)

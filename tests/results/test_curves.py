@@ -154,7 +154,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.results.canvas.os.fsync", full)
+    monkeypatch.setattr("zoo.system.files.os.fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         draw_curves(history(2), path, "new")
     assert "old" in texts(path)

@@ -12,7 +12,6 @@ import hashlib
 import json
 import mmap
 import os
-import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from zoo.data.decode import decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
 from zoo.system.console import Console
-from zoo.system.files import cache_root, free_bytes
+from zoo.system.files import cache_root, free_bytes, remove, staged
 from zoo.system.hardware import cores
 from zoo.system.locks import exclusive
 
@@ -98,20 +97,16 @@ def stored(key: str, build: Callable[[Path], None]) -> tuple[PixelStore, bool]:
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
     """Build a store in a staging folder, write down every block's digest, and rename it into place."""
     for left in folder.parent.glob(f".{folder.name}.*"):  # by killed processes; the lock is held
-        shutil.rmtree(left, ignore_errors=True)
-    staging = folder.parent / f".{folder.name}.{os.getpid()}"
+        remove(left)
     try:
-        staging.mkdir(parents=True)
-        build(staging)
-        manifest = {path.name: _digests(path) for path in sorted(staging.iterdir())}
-        (staging / "manifest.json").write_text(json.dumps(manifest))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(staging, folder)
+        with staged(folder) as staging:
+            staging.mkdir(parents=True)
+            build(staging)
+            manifest = {path.name: _digests(path) for path in sorted(staging.iterdir())}
+            (staging / "manifest.json").write_text(json.dumps(manifest))
     except OSError as error:
         what = f"the pixel store cannot be written: {error.strerror or error}; {free_bytes(folder):,} bytes are free"
         raise StorageError(str(folder), what, "free some space or set ZOO_CACHE to another folder") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _damage(folder: Path) -> str:

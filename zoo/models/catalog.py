@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo.errors import RecipeErrors, ZooError, nearest
+from zoo.errors import Mistakes, ZooError, nearest
 from zoo.models.availability import LocalWeights
 
 PATH = Path(__file__).parent / "catalog.csv"
@@ -177,7 +177,7 @@ def matching(patterns: Sequence[str]) -> list[Entry]:
     found = {fit: [entry for entry in entries() if fit(entry.name) or fit(entry.architecture)] for fit in fits}
     mistakes = [_unmatched(pattern) for pattern, fit in zip(patterns, fits, strict=True) if not found[fit]]
     if mistakes:
-        raise RecipeErrors(mistakes)
+        raise Mistakes(mistakes)
     chosen = {entry.name for some in found.values() for entry in some}
     return [entry for entry in entries() if entry.name in chosen]
 

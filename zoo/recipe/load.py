@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import RecipeErrors
+from zoo.errors import Mistakes
 from zoo.recipe import messages, yaml
 from zoo.recipe.recipe import Recipe, rules
 from zoo.recipe.sections import image_size_mapping
@@ -18,7 +18,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         ZooError: the file cannot be read.
-        RecipeErrors: with a line for every mistake.
+        Mistakes: with a line for every mistake.
     """
     written = yaml.read(find_recipe(path))
     if any(override.startswith("image_size.") for override in overrides) and "image_size" in written.tree:
@@ -27,7 +27,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     recipe = messages.validate(Recipe, written)
     mistakes = messages.in_order(written, [(key, messages.mistake_at(written, key, text)) for key, text in rules(recipe)])
     if mistakes:
-        raise RecipeErrors(mistakes)
+        raise Mistakes(mistakes)
     return recipe if recipe.name else recipe.model_copy(update={"name": path.stem})
 
 

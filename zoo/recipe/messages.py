@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from zoo.errors import RecipeErrors, nearest
+from zoo.errors import Mistakes, nearest
 from zoo.recipe.yaml import Key, Source, describe, dotted
 from zoo.section import S, Section, Shorthand, sections_of
 
@@ -23,7 +23,7 @@ def validate(section: type[S], source: Source) -> S:
     """Check a recipe's values against its sections.
 
     Raises:
-        RecipeErrors: with a line for every mistake.
+        Mistakes: with a line for every mistake.
     """
     try:
         # JSON, because strict validation of Python values refuses a list for a tuple and a string for a path.
@@ -33,7 +33,7 @@ def validate(section: type[S], source: Source) -> S:
     found: dict[Key, list[ErrorDetails]] = {}
     for detail in details:
         found.setdefault(_key_of(source.tree, detail), []).append(detail)
-    raise RecipeErrors(in_order(source, [(key, _mistake(section, source, key, several)) for key, several in found.items()]))
+    raise Mistakes(in_order(source, [(key, _mistake(section, source, key, several)) for key, several in found.items()]))
 
 
 def in_order(source: Source, mistakes: Sequence[tuple[Key, str]]) -> list[str]:

@@ -7,16 +7,16 @@ matplotlib is imported where it is used: importing this module is cheap.
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
 from zoo.errors import StorageError
+from zoo.system.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,17 +126,7 @@ def write(figure: Figure, path: Path, title: str, kind: str = "svg") -> None:
     metadata: dict[str, Any] = {"Title": printable(title)}
     metadata |= {"Date": None, "Creator": "zoo"} if kind == "svg" else {"Software": "zoo"}
     figure.canvas.print_figure(buffer, format=kind, dpi=288 if kind == "svg" else 144, metadata=metadata)
-    staging = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(staging, "wb") as handle:
-            handle.write(buffer.getvalue())
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(staging, path)
-    except OSError:
-        with suppress(OSError):
-            staging.unlink()
-        raise
+    write_file(path, buffer.getvalue())
 
 
 def store(figure: Figure, path: Path, title: str) -> None:

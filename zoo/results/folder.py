@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import StorageError, ZooError
-from zoo.system.files import existing, free_bytes, sync
+from zoo.errors import ZooError
+from zoo.system.files import existing, storing, write_file
 from zoo.system.locks import lock_file
 
 
@@ -80,20 +80,14 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def write(self, name: str, text: str) -> None:
-        """Write a file whole: it has the old content or the new one, at any moment."""
-        target = self.path / name
-        staging = target.with_name(f".{target.name}.tmp")
-        try:
-            with open(staging, "w", encoding="utf-8") as handle:
-                handle.write(text)
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.replace(staging, target)
-            sync(target.parent)
-        except OSError as error:
-            staging.unlink(missing_ok=True)
-            what = f"cannot be written: {error.strerror}; needs {len(text):,} bytes, {free_bytes(target):,} are free"
-            raise StorageError(str(target), what, "free some space, then --resume") from None
+        """Write a file whole: it has the old content or the new one, at any moment.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        path = self.path / name
+        with storing(path, len(text)):
+            write_file(path, text)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as JSON."""

@@ -1,27 +1,113 @@
-"""Files and folders: free space, what is on the disk for good, where caches lie."""
+"""Files and folders written whole: staged beside their place, synced, renamed. Also digests, free space and the cache.
+
+Whoever reads finds the old content or the new one, at any moment and after a power cut. There is no other routine for it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+from zoo.errors import StorageError
 
-def existing(path: Path) -> Path:
-    """The path itself, or the nearest folder above it that exists."""
-    there = path.expanduser().absolute()
-    while not os.path.exists(there):  # Path.exists raises where a folder above may not be looked into
-        there = there.parent
-    return there
+# Endings of the hidden names beside a file or folder: what is being written, and the folder that it replaces.
+STAGING = ".tmp"
+PREVIOUS = ".previous"
 
 
-def free_bytes(path: Path) -> int:
-    """Bytes that can still be written where a path is, or would be."""
-    return shutil.disk_usage(existing(path)).free
+def _read_umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
+# Permission bits that new files must not have. Read once, here: the system tells only by setting another one.
+UMASK = _read_umask()
+
+
+@contextlib.contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """Give a place to write a file or folder to, then put it in the target's place, whole and synced.
+
+    Yields:
+        A path beside the target where nothing exists yet. If the block raises, it is removed and the target stays.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    staging = hidden(target, STAGING)
+    remove(staging)
+    recover(target)
+    try:
+        yield staging
+        for path in [*staging.rglob("*"), staging]:
+            _open_to_others(path)
+            sync(path)
+        _put_in_place(staging, target)
+    finally:
+        remove(staging)
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file whole; text as UTF-8.
+
+    Raises:
+        OSError: it cannot be written; the old file is as it was.
+    """
+    with staged(path) as staging:
+        staging.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def storing(path: Path, size: int) -> Iterator[None]:
+    """Turn what goes wrong while about `size` bytes are written into one line.
+
+    Raises:
+        StorageError: with the path, the bytes needed and those that are free.
+    """
+    try:
+        yield
+    except Exception as error:
+        from safetensors import SafetensorError
+
+        # A full disk is a SafetensorError or, from torch, a RuntimeError about a position in the stream.
+        if not isinstance(error, OSError | RuntimeError | SafetensorError):
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        what = f"cannot be written: {reason}; needs {size:,} bytes, {free_bytes(path):,} are free"
+        raise StorageError(str(path), what, "free some space, then --resume") from None
+
+
+def hidden(path: Path, ending: str) -> Path:
+    """Return the hidden name beside a path."""
+    return path.with_name(f".{path.name}{ending}")
+
+
+def recover(target: Path) -> None:
+    """Put a folder back that was set aside by a process which was killed before it had replaced it."""
+    previous = hidden(target, PREVIOUS)
+    if previous.exists():
+        if target.exists():
+            remove(previous)
+        else:
+            os.replace(previous, target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder as far as possible; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def sync(path: Path) -> None:
-    """See that a file or folder is on the disk, should the power fail."""
+    """Wait until a file or folder is on the disk, should the power fail."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -29,6 +115,42 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def digest(path: Path) -> str:
+    """Return a file's SHA-256, as hexadecimal digits."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def existing(path: Path) -> Path:
+    """Return the path itself, or the nearest folder above it that exists."""
+    there = path.expanduser().absolute()
+    while not os.path.exists(there):  # Path.exists raises where a folder above may not be looked into
+        there = there.parent
+    return there
+
+
+def free_bytes(path: Path) -> int:
+    """Return how many bytes can still be written where a path is, or would be."""
+    return shutil.disk_usage(existing(path)).free
+
+
 def cache_root() -> Path:
-    """The folder for what can be made again: `ZOO_CACHE`, else `~/.cache/zoo`."""
+    """Return the folder for what can be made again: `ZOO_CACHE`, else `~/.cache/zoo`."""
     return Path(os.environ.get("ZOO_CACHE", "~/.cache/zoo")).expanduser()
+
+
+def _put_in_place(staging: Path, target: Path) -> None:
+    """Rename; a folder cannot replace another one, so the old one is set aside first."""
+    if target.is_dir():
+        os.replace(target, hidden(target, PREVIOUS))
+    os.replace(staging, target)
+    sync(target.parent)
+    remove(hidden(target, PREVIOUS))
+
+
+def _open_to_others(path: Path) -> None:
+    """Give a file or folder the permissions of any new one: safetensors makes files that only their owner can read."""
+    wanted = (0o777 if path.is_dir() else 0o666) & ~UMASK
+    if path.stat().st_mode & 0o777 != wanted:
+        with contextlib.suppress(PermissionError):
+            path.chmod(wanted)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ from zoo.models.save import save_model
 from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
-from zoo.system.files import sync
+from zoo.system.files import staged, storing
 from zoo.system.hardware import versions
 from zoo.train import checkpoint
 from zoo.train.evaluate import eval_model, evaluate, evaluation_batch
@@ -38,14 +36,14 @@ def finish(job: Setup, run: RunFolder, progress: Progress) -> None:
     if not main:
         return
     model = job.task.averaged.module if job.task.averaged is not None else job.built.model
-    with _staged(run.path / "model", checkpoint.size_of({"model": model.state_dict()})) as folder:
+    with _stored(run.path / "model", checkpoint.size_of({"model": model.state_dict()})) as folder:
         save_model(model, folder, job.data.classes, job.recipe.image_size.end, job.preprocessing)
     title = f"{job.recipe.name}: {job.recipe.backbone.name} on {job.recipe.data.kind}"
     draw_curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
     if predictions is not None:
         logits, targets = predictions
         kept = {"logits": logits.contiguous(), "targets": targets.contiguous()}
-        with _staged(run.path / "predictions.safetensors", checkpoint.size_of({"predictions": kept})) as file:
+        with _stored(run.path / "predictions.safetensors", checkpoint.size_of({"predictions": kept})) as file:
             save_file(kept, file)
         draw_confusion(confusion(logits, targets).numpy(), job.data.classes, run.path / "confusion.svg", f"{title}, test set")
     # Last: a run that has it is done.
@@ -54,30 +52,14 @@ def finish(job: Setup, run: RunFolder, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _staged(target: Path, size: int) -> Iterator[Path]:
-    """Where to write a file or folder of about `size` bytes that is then put into place, whole and safe from a power cut.
+def _stored(target: Path, size: int) -> Iterator[Path]:
+    """Give a place to write about `size` bytes to, which are then put in the target's place.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: they cannot be written.
     """
-    staging = target.with_name(f".{target.name}.tmp")
-    with checkpoint.storing(target, size):
-        try:
-            yield staging
-            for path in [*staging.rglob("*"), staging]:
-                sync(path)
-            _remove(target)
-            os.replace(staging, target)
-            sync(target.parent)
-        finally:
-            _remove(staging)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    with storing(target, size), staged(target) as staging:
+        yield staging
 
 
 def _select(job: Setup, run: RunFolder, progress: Progress) -> int:

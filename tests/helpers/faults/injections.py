@@ -24,9 +24,10 @@ import zoo.train.saver
 
 def _points(act: Callable[[str, Callable[[], Any], Callable[[], Any] | None], Any]) -> None:
     """Let `act(name, do, half)` decide what happens at each write, fsync, rename and removal of a save."""
-    save_file, write_text, replace, fsync, rmtree = (
+    save_file, write_text, write_bytes, replace, fsync, rmtree = (
         zoo.train.checkpoint.save_file,
         pathlib.Path.write_text,
+        pathlib.Path.write_bytes,
         os.replace,
         os.fsync,
         shutil.rmtree,
@@ -46,7 +47,13 @@ def _points(act: Callable[[str, Callable[[], Any], Callable[[], Any] | None], An
 
         return act(f"write {self.name}", lambda: write_text(self, content, **options), half)
 
+    def raw(self: pathlib.Path, content: bytes) -> Any:
+        return act(
+            f"write {self.name}", lambda: write_bytes(self, content), lambda: write_bytes(self, content[: len(content) // 2])
+        )
+
     pathlib.Path.write_text = text
+    pathlib.Path.write_bytes = raw
     os.replace = lambda source, target: act(f"rename {source}", lambda: replace(source, target), None)
     os.fsync = lambda handle: act("fsync", lambda: fsync(handle), None)
     shutil.rmtree = lambda path, *rest, **options: act(f"remove {path}", lambda: rmtree(path, *rest, **options), None)
@@ -156,7 +163,7 @@ def broken_save() -> None:
         return target
 
     zoo.train.checkpoint.save = save
-    zoo.train.checkpoint._digest = lambda path: ""
+    zoo.train.checkpoint.digest = lambda path: ""
     zoo.train.checkpoint.prune = lambda root, keep: None
 
 
