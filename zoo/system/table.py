@@ -1,0 +1,62 @@
+"""Aligned tables of text, and percentages: every table that zoo prints is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+# Stands where a row has no value.
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Args:
+        title: its heading.
+        show: returns the text of a row; where it raises KeyError or TypeError (no such value, or None), a dash is shown.
+        width: least width in letters; a table that is printed row by row needs it, `align` finds it from the rows.
+        left: align to the left, as texts are; numbers are aligned to the right.
+    """
+
+    title: str
+    show: Callable[[Any], Any]
+    width: int = 0
+    left: bool = False
+
+    def cell(self, row: Any) -> str:
+        """Return the text of a row without padding."""
+        try:
+            return str(self.show(row))
+        except (KeyError, TypeError):
+            return MISSING
+
+    def pad(self, text: str) -> str:
+        """Return a text as wide as the column; a longer one is kept whole."""
+        return text.ljust(self.width) if self.left else text.rjust(self.width)
+
+
+def heading(columns: Sequence[Column], gap: str = " ") -> str:
+    """Return the line of headings."""
+    return gap.join(column.pad(column.title) for column in columns).rstrip()
+
+
+def line(row: Any, columns: Sequence[Column], gap: str = " ") -> str:
+    """Return the line of one row, for tables that are printed while their rows become known."""
+    return gap.join(column.pad(column.cell(row)) for column in columns).rstrip()
+
+
+def align(rows: Sequence[Any], columns: Sequence[Column], gap: str = " ") -> list[str]:
+    """Return a whole table, the headings first, each column as wide as its widest text."""
+    fitted = [
+        replace(column, width=max([column.width, len(column.title), *(len(column.cell(row)) for row in rows)]))
+        for column in columns
+    ]
+    return [heading(fitted, gap), *(line(row, fitted, gap) for row in rows)]
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Return a share in percent: `percent(0.979, 2)` is `97.90 %`."""
+    return f"{share:.{digits}%}".replace("%", " %")
