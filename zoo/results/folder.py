@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
-import os
-import platform
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +14,7 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.system.files import existing, storing, write_file
-from zoo.system.locks import lock_file
+from zoo.system.locks import held
 
 
 @dataclass(frozen=True)
@@ -69,15 +67,8 @@ class RunFolder:
         Raises:
             ZooError: another one does, or the folder cannot be written.
         """
-        path = self.path / ".lock"
-        with lock_file(path, where) as handle:
-            handle.truncate(0)
-            handle.write(f"pid {os.getpid()} on {platform.node()}")
-            handle.flush()
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
+        with held(self.path / ".lock", where):
+            yield
 
     def write(self, name: str, text: str) -> None:
         """Write a file whole: it has the old content or the new one, at any moment.

@@ -1,9 +1,11 @@
-"""Lock files: one process at a time."""
+"""Lock files: one process at a time. The system drops a lock when its process ends, however it ends."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -11,38 +13,58 @@ from typing import IO
 from zoo.errors import ZooError
 
 
-def lock_file(path: Path, where: str) -> IO[str]:
-    """Open a lock file and take its lock, which the system drops when the process ends, however it ends."""
-    try:
-        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
-    except OSError as error:
-        raise ZooError(str(path.parent), f"not writable: {error.strerror}", "start a new run elsewhere") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read() or "another process"
-        handle.close()
-        raise ZooError(where, f"{path.parent} in use by {holder}", "wait for it or stop it") from None
-    except OSError as error:  # some network file systems
-        handle.close()
-        what = f"files cannot be locked: {error.strerror}"
-        raise ZooError(str(path.parent), what, "choose a folder on a local disk") from None
-    return handle
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Wait for a lock file of the cache, so that one process of several makes a thing and the others find it made.
+
+    Raises:
+        ZooError: the folder cannot be written, or has no locks.
+    """
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with _open(path, "set ZOO_CACHE to another folder") as handle:
+        _take(handle, path, fcntl.LOCK_EX, "set ZOO_CACHE to a folder on a local disk")
+        yield
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file, so that one process of several makes a thing and the others find it made."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path, "w")  # noqa: SIM115
-    except OSError as error:
-        raise ZooError(str(path.parent), f"not writable: {error.strerror}", "set ZOO_CACHE to another folder") from None
-    with handle:
+def held(path: Path, where: str) -> Iterator[None]:
+    """Hold a lock file while this process works in its folder, or refuse at once if another one does.
+
+    Args:
+        path: the lock file; it says who holds it, and is removed afterwards.
+        where: the flag that an error names.
+
+    Raises:
+        ZooError: another process holds it, or the folder cannot be written.
+    """
+    with _open(path, "start a new run elsewhere") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:  # some network file systems
-            what = f"files cannot be locked: {error.strerror}"
-            raise ZooError(str(path.parent), what, "set ZOO_CACHE to a folder on a local disk") from None
-        yield
+            _take(handle, path, fcntl.LOCK_EX | fcntl.LOCK_NB, "choose a folder on a local disk")
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read() or "another process"
+            raise ZooError(where, f"{path.parent} in use by {holder}", "wait for it or stop it") from None
+        handle.truncate(0)
+        handle.write(f"pid {os.getpid()} on {platform.node()}")
+        handle.flush()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _open(path: Path, todo: str) -> IO[str]:
+    try:
+        return open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise ZooError(str(path.parent), f"not writable: {error.strerror}", todo) from None
+
+
+def _take(handle: IO[str], path: Path, kind: int, todo: str) -> None:
+    try:
+        fcntl.flock(handle, kind)
+    except BlockingIOError:
+        raise
+    except OSError as error:  # some network file systems
+        raise ZooError(str(path.parent), f"files cannot be locked: {error.strerror}", todo) from None
