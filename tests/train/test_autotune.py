@@ -43,7 +43,13 @@ def test_what_a_forward_pass_keeps_grows_with_the_pixels() -> None:
 
 @pytest.mark.parametrize(
     ("kept", "batch", "parts"),
-    [(1.0, 64, [8, 4, 2]), (autotune.MOST_BYTES / 16, 64, [8, 4]), (1e12, 64, [8]), (1.0, 32, [4, 2, 1]), (1.0, 20, [3, 2, 1])],
+    [
+        (1.0, 64, [8, 4, 2]),
+        (autotune.MOST_KEPT_BYTES / 16, 64, [8, 4]),
+        (1e12, 64, [8]),
+        (1.0, 32, [4, 2, 1]),
+        (1.0, 20, [3, 2, 1]),
+    ],
 )
 def test_parts_that_keep_too_much_are_not_tried(
     monkeypatch: pytest.MonkeyPatch, kept: float, batch: int, parts: list[int]

@@ -18,24 +18,38 @@ import torch
 from torch import nn
 
 from zoo.errors import ZooError
+from zoo.system.device import DTYPES, synchronize
 
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16", "fp16"]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Candidate = tuple[str, bool]  # precision, and whether channels_last
 
 # A candidate must be this much faster than one before it, or noise would decide.
 CLEARLY = 1.01
 # Candidates that are nearer to the fastest than this are timed for more rounds: which of them is first is not yet sure.
 CLOSE = 1.1
-# Images of a micro-batch on a CPU: the smaller takes less memory, so the larger must be this much faster, and what it
-# keeps for the backward pass must not be more than so many bytes.
-PARTS, WORTH_MEMORY, MOST_BYTES = (8, 16, 32), 1.05, 400e6
 # One that is this much slower on a few images is not tried on more.
 HOPELESS = 1.5
-FEW, ENOUGH, ROUNDS, MOST_ROUNDS = 8, 16, 3, 8
-# Seconds: a whole batch is timed where it takes no longer than this, a step as short as this twice (the first one in
-# another layout pays for what the next ones do not), and candidates that are close for no longer than this.
-WHOLE, SHORT, PATIENCE = 0.5, 0.5, 4.0
+# Images of the first look at a candidate.
+FEW_IMAGES = 8
+# Images that are enough to compare candidates where a whole batch takes too long.
+ENOUGH_IMAGES = 16
+# Rounds that each candidate is timed in.
+ROUNDS = 3
+# Rounds at most where candidates are close.
+MOST_ROUNDS = 8
+# Seconds a whole batch may take to be timed as such.
+WHOLE_SECONDS = 0.5
+# Seconds up to which a step is timed twice: the first one in another layout pays for what the next ones do not.
+SHORT_SECONDS = 0.5
+# Seconds after which close candidates are no longer timed.
+PATIENCE_SECONDS = 4.0
+# Images of a micro-batch on a CPU that are tried.
+MICRO_BATCHES = (8, 16, 32)
+# A larger micro-batch must be this much faster: the smaller takes less memory.
+WORTH_MEMORY = 1.05
+# Bytes that a micro-batch may keep for the backward pass.
+MOST_KEPT_BYTES = 400e6
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,7 @@ def choose(
     channels_last: bool | str,
     accumulate: int | str,
     divisible: bool,
+    announce: Callable[[], None] = lambda: None,
 ) -> Choice:
     """Time a few steps of every allowed combination and take the fastest.
 
@@ -73,26 +88,30 @@ def choose(
         device: where the model is.
         precision, channels_last, accumulate: what the recipe says; `auto` leaves it open.
         divisible: whether micro-batches give the same gradient as the whole batch, which BatchNorm's statistics forbid.
+        announce: called before something is timed, which may take a while.
 
     Raises:
         ZooError: not even one image fits into memory.
     """
     choices = candidates(device, precision, channels_last)
     best, why = choices[0], "as the recipe says"
+    parts_open = accumulate == "auto" and device.type == "cpu" and divisible and batch > MICRO_BATCHES[0]
+    if len(choices) > 1 or parts_open:
+        announce()
     with preserved_buffers(model), _room_for_optimizer(model, device):
         micro = _fits(model, size, batch, device, best) if accumulate == "auto" else int(accumulate)
         if len(choices) > 1:
             speeds = time_candidates(model, size, max(1, -(-batch // micro)), device, choices)
             best = fastest(speeds, CLEARLY)
             why = f"measured, images/s: {listed(speeds)}"
-        if accumulate == "auto" and device.type == "cpu" and divisible and batch > PARTS[0]:
+        if parts_open:
             speeds = _race_parts(model, size, batch, device, best)
             micro = fastest(speeds, WORTH_MEMORY)
             why += "; in parts of " + ", ".join(f"{-(-batch // parts)} {speed:.0f}" for parts, speed in speeds.items())
     return Choice(cast("Precision", best[0]), best[1], micro, why)
 
 
-def candidates(device: torch.device, precision: str, channels_last: bool | str) -> list[tuple[str, bool]]:
+def candidates(device: torch.device, precision: str, channels_last: bool | str) -> list[Candidate]:
     """What may be chosen from: (precision, whether channels_last); `auto` leaves it open."""
     precisions = _precisions(device) if precision == "auto" else [precision]
     layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
@@ -108,16 +127,18 @@ def fastest(speeds: dict[T, float], clearly: float = CLEARLY) -> T:
     return best
 
 
-def listed(speeds: dict[tuple[str, bool], float]) -> str:
+def listed(speeds: dict[Candidate, float]) -> str:
     """Candidates and their speeds, the fastest first."""
     ranked = sorted(speeds.items(), key=lambda item: -item[1])
     return ", ".join(f"{name}{' channels_last' if last else ''} {speed:.0f}" for (name, last), speed in ranked)
 
 
-def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> dict[int, float]:
+def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> dict[int, float]:
     """Images per second by the number of micro-batches a step is divided into, most first."""
-    most = MOST_BYTES / _kept_bytes(model, size, device, candidate[0])
-    numbers = sorted({-(-batch // part) for part in PARTS if min(part, batch) <= max(most, PARTS[0])}, reverse=True)
+    most = MOST_KEPT_BYTES / _kept_bytes(model, size, device, candidate[0])
+    numbers = sorted(
+        {-(-batch // part) for part in MICRO_BATCHES if min(part, batch) <= max(most, MICRO_BATCHES[0])}, reverse=True
+    )
     times: dict[int, list[float]] = {parts: [] for parts in numbers}
     for _ in range(ROUNDS):
         for parts in numbers:
@@ -161,10 +182,10 @@ def time_candidates(
     size: int,
     batch: int,
     device: torch.device,
-    candidates: list[tuple[str, bool]],
+    candidates: list[Candidate],
     *,
     backward: bool = True,
-) -> dict[tuple[str, bool], float]:
+) -> dict[Candidate, float]:
     """Images per second of each candidate; those that are hopeless on a few images have that figure.
 
     Args:
@@ -174,39 +195,52 @@ def time_candidates(
 
     One whose loss is not finite, or that does not fit into memory, has a speed of 0.
     """
-    few = min(FEW, batch)
+    few = min(FEW_IMAGES, batch)
     speeds = {}
     for candidate in candidates:
         step = _guarded(model, size, few, device, candidate, backward=backward)
         step()
-        speeds[candidate] = few / step()
+        speeds[candidate] = few / _seconds_of(step)
     best = max(speeds.values())
     if not best:
         return speeds
-    enough = batch if device.type != "cpu" or batch / best <= WHOLE else min(ENOUGH, batch)
+    enough = batch if device.type != "cpu" or batch / best <= WHOLE_SECONDS else min(ENOUGH_IMAGES, batch)
     alive = [candidate for candidate in candidates if speeds[candidate] * HOPELESS >= best]
-    times: dict[tuple[str, bool], list[float]] = {candidate: [] for candidate in alive}
-    # In turn, so that a machine that slows down does so for all of them.
+
+    def timed(candidate: Candidate) -> float:
+        return _seconds_of(_guarded(model, size, enough, device, candidate, backward=backward))
+
+    times = _rounds(timed, alive)
+    found = {candidate: 0.0 if math.inf in seconds else enough / min(seconds) for candidate, seconds in times.items() if seconds}
+    return speeds | found
+
+
+def _seconds_of(step: Callable[[], float]) -> float:
+    """Return the seconds of a step; of a short one the better of two."""
+    seconds = step()
+    return seconds if seconds > SHORT_SECONDS else min(seconds, step())
+
+
+def _rounds(timed: Callable[[Candidate], float], alive: list[Candidate]) -> dict[Candidate, list[float]]:
+    """Time candidates in turn, so that a machine that slows down does so for all; more rounds for those that are close."""
+    times: dict[Candidate, list[float]] = {candidate: [] for candidate in alive}
     started = time.perf_counter()
     for number in range(MOST_ROUNDS):
         if number >= ROUNDS:
-            if time.perf_counter() - started > PATIENCE:
+            if time.perf_counter() - started > PATIENCE_SECONDS:
                 break
             least = min(min(seconds) for seconds in times.values())
             alive = [candidate for candidate in alive if min(times[candidate]) <= least * CLOSE]
         if len(alive) == 1:
             break
         for candidate in alive:
-            step = _guarded(model, size, enough, device, candidate, backward=backward)
-            seconds = step()
-            times[candidate].append(seconds if seconds > SHORT else min(seconds, step()))
+            times[candidate].append(timed(candidate))
         alive = [candidate for candidate in alive if math.isfinite(times[candidate][-1])] or alive[:1]
-    timed = {candidate: 0.0 if math.inf in seconds else enough / min(seconds) for candidate, seconds in times.items() if seconds}
-    return speeds | timed
+    return times
 
 
 def _stepper(
-    model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool], *, backward: bool = True
+    model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate, *, backward: bool = True
 ) -> Callable[[], float]:
     """A forward pass in one precision and layout, and the backward one, that returns its seconds.
 
@@ -225,8 +259,7 @@ def _stepper(
             loss = model(images).float().logsumexp(1).mean()
         if backward:
             loss.backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         seconds = time.perf_counter() - started
         model.zero_grad()
         return seconds if torch.isfinite(loss) else math.inf
@@ -269,7 +302,7 @@ def _room_for_optimizer(model: nn.Module, device: torch.device) -> Iterator[None
     del kept
 
 
-def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candidate: tuple[str, bool]) -> int:
+def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> int:
     """The fewest micro-batches that fit into a GPU's memory, by doubling."""
     micro = 1
     while device.type != "cpu":

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoo.data.batches import Batches
 from zoo.errors import ZooError
 from zoo.metrics import METRICS
 from zoo.system import signals
 from zoo.train.state import Training
 
-Metric = Callable[[Tensor, Tensor], float]
+
+class EvalBatches(Protocol):
+    """What `evaluate` needs of the images it scores.
+
+    Attributes:
+        targets: int64 [N], the label of each image.
+    """
+
+    targets: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of images N."""
+        ...
+
+    def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+        """Return images float32 [B, 3, size, size] and targets int64 [B] of some positions, int64 [B]."""
+        ...
 
 
 class Interrupted(Exception):
@@ -24,7 +38,7 @@ class Interrupted(Exception):
 
 
 def stopping(accelerator: Accelerator) -> bool:
-    """Whether a signal asked any of the processes to stop: all of them do so after the same step."""
+    """Return whether a signal asked any of the processes to stop: all of them do so after the same step."""
     asked = bool(signals.requested())
     if accelerator.num_processes == 1:
         return asked
@@ -32,8 +46,17 @@ def stopping(accelerator: Accelerator) -> bool:
 
 
 @torch.inference_mode()
-def evaluate(accelerator: Accelerator, model: nn.Module, batches: Batches, size: int, batch_size: int) -> tuple[Tensor, Tensor]:
+def evaluate(
+    accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, batch_size: int
+) -> tuple[Tensor, Tensor]:
     """Run a model over all images of a split, each process over its share.
+
+    Args:
+        accelerator: shares the images among the processes.
+        model: images [B, 3, size, size] to outputs [B, C].
+        batches: the images.
+        size: side in pixels.
+        batch_size: images at a time, on each process.
 
     Returns:
         Outputs float32 [N, C] and targets int64 [N] of the whole split in its own order, on the CPU, on every process.
@@ -56,40 +79,35 @@ def evaluate(accelerator: Accelerator, model: nn.Module, batches: Batches, size:
     whole = accelerator.gather(torch.cat(outputs))[:count].cpu()
     if len(whole) != count:
         raise ZooError("evaluation", f"{len(whole)} images of {count} were scored", "report this")
-    return whole, torch.from_numpy(batches.split.targets)
+    return whole, batches.targets.cpu()
 
 
-def score(task: Training, batches: Batches) -> dict[str, float]:
-    """Every metric of a split, with the averaged weights where there are some."""
-    logits, targets = evaluate(task.accelerator, eval_model(task), batches, task.recipe.image_size.end, evaluation_batch(task))
+def score(training: Training, batches: EvalBatches) -> dict[str, float]:
+    """Return every metric of a split, with the averaged weights where there are some."""
+    logits, targets = predict_split(training, batches)
     return {name: metric(logits, targets) for name, metric in METRICS.items()}
 
 
-def eval_model(task: Training) -> nn.Module:
-    """The model that is evaluated and saved."""
-    return task.averaged.module if task.averaged is not None else task.model
+def predict_split(training: Training, batches: EvalBatches) -> tuple[Tensor, Tensor]:
+    """Return logits float32 [N, C] and targets int64 [N] of a split, as `evaluate` does."""
+    return evaluate(training.accelerator, training.eval_model, batches, training.eval_size, training.eval_batch_size)
 
 
-def evaluation_batch(task: Training) -> int:
-    """Images of an evaluation batch on one process: no more than a training step holds."""
-    return max(1, task.recipe.train.batch_size // (task.accelerator.num_processes * task.micro_batches))
-
-
-def summed(accelerator: Accelerator, values: list[float]) -> list[float]:
+def sum_over_processes(accelerator: Accelerator, values: list[float]) -> list[float]:
     """Add up plain numbers over the processes."""
     mine = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
     return cast("Tensor", accelerator.reduce(mine, "sum")).tolist()
 
 
 @torch.no_grad()
-def average_statistics(task: Training) -> None:
+def average_statistics(training: Training) -> None:
     """Make BatchNorm's running statistics the same on all processes: each has seen its own images only."""
-    if task.accelerator.num_processes > 1:
-        for buffer in statistics(task):
-            buffer.copy_(cast("Tensor", task.accelerator.reduce(buffer, "mean")))
+    if training.accelerator.num_processes > 1:
+        for buffer in running_statistics(training):
+            buffer.copy_(cast("Tensor", training.accelerator.reduce(buffer, "mean")))
 
 
-def statistics(task: Training) -> list[Tensor]:
-    """Float buffers, which may differ between processes: BatchNorm's running statistics, of the model and of its average."""
-    models = [task.model, *([task.averaged.module] if task.averaged is not None else [])]
+def running_statistics(training: Training) -> list[Tensor]:
+    """Return the float buffers, which may differ between processes: BatchNorm's, of the model and of its average."""
+    models = [training.model, *([training.averaged.module] if training.averaged is not None else [])]
     return [buffer for model in models for buffer in model.buffers() if buffer.is_floating_point()]

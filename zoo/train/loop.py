@@ -1,32 +1,31 @@
 """The one loop: `fit` trains, `step.train_step` takes a step, `evaluate` scores. Nothing else here or elsewhere trains.
 
-What happens in a step is a function of the recipe and the step's number: its images, their augmentation, its
-learning rate, its dropout. So a run can stop after any step and go on from there.
+What happens in a step is a function of the seed and the step's number: its images, their augmentation, its
+learning rate, its dropout. So a run can stop after any step and resume from there.
 """
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from zoo.data.rng import epoch_order, torch_seed
 from zoo.errors import NonFiniteLoss
 from zoo.metrics import merit
-from zoo.train.evaluate import Interrupted, average_statistics, score, summed
+from zoo.train.evaluate import Interrupted, average_statistics, score, sum_over_processes
+from zoo.train.progress import show_progress
 from zoo.train.state import EpochTotals, Progress, Training
 from zoo.train.step import losses, train_step
 
 
 def fit(
-    task: Training,
+    training: Training,
     progress: Progress,
     *,
     on_epoch: Callable[[Progress, bool], None],
@@ -35,140 +34,141 @@ def fit(
     """Train from where `progress` is to the end, or until patience ends.
 
     Args:
-        task: what to train.
+        training: what to train.
         progress: changed in place.
         on_epoch: called after each epoch, with whether it is the best so far.
-        on_step: called after each step, and where an evaluation was interrupted, with what gives the sums over the
-            epoch's steps.
+        on_step: called after each step, and where an evaluation was interrupted, with a function that returns the sums
+            over the epoch's steps.
 
     Raises:
-        NonFiniteLoss: before the update that it would have spoiled the weights with.
-        Interrupted: an evaluation was, and `on_step` came back.
+        NonFiniteLoss: before the update that would have spoiled the weights.
+        Interrupted: an evaluation was interrupted, and `on_step` returned.
     """
-    settings, per_epoch = task.recipe.train, task.steps_per_epoch
+    per_epoch = training.steps_per_epoch
     # An epoch is over when it has its row: one that was stopped in its evaluation has taken all of its steps.
-    for epoch in range(len(progress.history), settings.epochs):
-        if out_of_patience(task, progress):
+    for epoch in range(len(progress.history), training.epochs):
+        if out_of_patience(training, progress):
             break
-        batches = np.array_split(epoch_order(settings.seed, epoch, len(task.train)), per_epoch)
-        clock = EpochTotals(**progress.partial)
-        sums = torch.tensor([clock.loss, clock.hits], dtype=torch.float64, device=task.accelerator.device)
-        for positions in progress_bar(batches[progress.step - epoch * per_epoch :], task, epoch):
-            with clock.running():
-                sums += one_step(task, positions, progress.step, clock)
+        batches = np.array_split(epoch_order(training.seed, epoch, len(training.train)), per_epoch)
+        totals = EpochTotals(**progress.partial)
+        sums = torch.tensor([totals.loss, totals.hits], dtype=torch.float64, device=training.accelerator.device)
+        remaining = batches[progress.step - epoch * per_epoch :]
+        title = f"epoch {epoch + 1}/{training.epochs}"
+        for positions in show_progress(remaining, title, len(training.train), main=training.accelerator.is_main_process):
+            with totals.running():
+                sums += one_step(training, positions, progress.step, totals)
             progress.step += 1
-            clock.images += len(positions)
-            on_step(progress, partial(clock.with_sums, sums))
+            totals.images += len(positions)
+            on_step(progress, partial(totals.with_sums, sums))
         try:
-            row = epoch_row(task, epoch, progress.step, clock.with_sums(sums))
+            row = epoch_row(training, epoch, progress.step, totals.with_sums(sums))
         except Interrupted:
-            on_step(progress, partial(clock.with_sums, sums))
+            on_step(progress, partial(totals.with_sums, sums))
             raise
         progress.partial = {}
-        best = update_best(task, progress, row)
+        best = update_best(training, progress, row)
         progress.history.append(row)
         on_epoch(progress, best)
 
 
-def out_of_patience(task: Training, progress: Progress) -> bool:
-    """Whether too many evaluations were no better than an earlier one."""
-    patience = task.recipe.train.patience
-    return patience is not None and progress.waited >= patience
+def out_of_patience(training: Training, progress: Progress) -> bool:
+    """Check whether too many evaluations were no better than an earlier one."""
+    return training.patience is not None and progress.waited >= training.patience
 
 
-def is_finished(task: Training, progress: Progress) -> bool:
-    """Whether no step is left to take."""
-    return progress.step >= task.steps or out_of_patience(task, progress)
+def is_finished(training: Training, progress: Progress) -> bool:
+    """Check whether no step is left to take."""
+    return progress.step >= training.steps or out_of_patience(training, progress)
 
 
-def one_step(task: Training, positions: np.ndarray, step: int, clock: EpochTotals) -> Tensor:
-    """Make one global batch and learn from it; returns this process's sums of losses and hits, float64 [2]."""
-    recipe, accelerator = task.recipe, task.accelerator
-    size = recipe.image_size.at(step, task.steps)
-    parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, task.micro_batches)
-    seed = recipe.train.seed
-    batches = (task.train.training(positions, part, size, recipe.augment, seed, step) for part in parts)
+def one_step(training: Training, positions: np.ndarray, step: int, totals: EpochTotals) -> Tensor:
+    """Make one global batch and learn from it.
+
+    Args:
+        training: what to train.
+        positions: int64 [G], the images of the global batch, as positions in the training split.
+        step: its number, from 0.
+        totals: gets the time that batches take.
+
+    Returns:
+        This process's sums of losses and hits, float64 [2], on the device.
+
+    Raises:
+        NonFiniteLoss: the loss or its gradient is not finite; nothing was changed.
+    """
+    accelerator, seed = training.accelerator, training.seed
+    parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, training.micro_batches)
+    size = training.size_at(step)
+    batches = (training.train.training(positions, part, size, training.augment, seed, step) for part in parts)
     # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
     torch.manual_seed(torch_seed(seed, step, accelerator.process_index))
-    set_train_mode(task)
+    set_train_mode(training)
     try:
         sums = train_step(
             accelerator,
-            task.model,
-            clock.timed(batches),
-            task.optimizer,
+            training.model,
+            totals.timed(batches),
+            training.optimizer,
             parts=len(parts),
             total=len(positions),
-            lr=recipe.optim.lr * recipe.schedule.lr_at(step, task.steps, task.steps_per_epoch),
-            loss_fn=lambda logits, targets: losses(logits, targets, recipe.train.label_smoothing, task.class_weights),
-            clip=recipe.train.clip_grad,
+            lr=training.lr_at(step),
+            loss_fn=lambda logits, targets: losses(logits, targets, training.label_smoothing, training.class_weights),
+            clip=training.clip_grad,
         )
-    except NonFiniteLoss:
-        what = f"the loss or its gradient is not finite, in epoch {step // task.steps_per_epoch + 1}"
+    except NonFiniteLoss as error:
+        epoch = step // training.steps_per_epoch + 1
+        what = f"the loss or its gradient is not finite, in epoch {epoch}: {error.what}"
         raise NonFiniteLoss(f"step {step + 1}", what, "lower optim.lr, warm up longer, or set train.clip_grad") from None
-    if task.averaged is not None:
-        task.averaged.update(accelerator.unwrap_model(task.model, keep_fp32_wrapper=True), step=step)
+    if training.averaged is not None:
+        training.averaged.update(accelerator.unwrap_model(training.model, keep_fp32_wrapper=True), step=step)
     return sums
 
 
 def micro_batch_slices(total: int, processes: int, rank: int, micro_batches: int) -> list[slice]:
-    """The parts of a global batch that one process takes, in micro-batches that differ by one image at most."""
+    """Return the parts of a global batch that one process takes, in micro-batches that differ by one image at most."""
     edges = [total * part // (processes * micro_batches) for part in range(processes * micro_batches + 1)]
     mine = range(rank * micro_batches, (rank + 1) * micro_batches)
     return [slice(edges[part], edges[part + 1]) for part in mine]
 
 
-def set_train_mode(task: Training) -> None:
-    """Training mode, but for frozen BatchNorm: its statistics stay as they are."""
-    task.model.train()
-    for module in task.frozen:
+def set_train_mode(training: Training) -> None:
+    """Set training mode, but for frozen BatchNorm: its statistics stay as they are."""
+    training.model.train()
+    for module in training.frozen:
         module.eval()
 
 
-def epoch_row(task: Training, epoch: int, step: int, sums: Mapping[str, float]) -> dict[str, Any]:
-    """A line of `metrics.jsonl`; evaluates where it is due."""
-    accelerator, recipe = task.accelerator, task.recipe
-    loss, hits = summed(accelerator, [sums["loss"], sums["hits"]])
+def epoch_row(training: Training, epoch: int, step: int, sums: Mapping[str, float]) -> dict[str, Any]:
+    """Return a line of `metrics.jsonl`; evaluates where it is due."""
+    loss, hits = sum_over_processes(training.accelerator, [sums["loss"], sums["hits"]])
     images = sums["images"]
     row: dict[str, Any] = {
         "epoch": epoch + 1,
         "step": step,
-        "lr": recipe.optim.lr * recipe.schedule.lr_at(step - 1, task.steps, task.steps_per_epoch),
+        "lr": training.lr_at(step - 1),
         "train.loss": loss / images,
         "train.accuracy": hits / images,
         "images_per_second": images / sums["seconds"],
         "data_share": sums["data_seconds"] / sums["seconds"],
         "seconds": sums["seconds"],
     }
-    due = (epoch + 1) % recipe.eval.every_epochs == 0 or epoch + 1 == recipe.train.epochs
-    if due:
-        average_statistics(task)
-        for split, batches in (("val", task.val), ("test", task.test if recipe.eval.test_every_epoch else None)):
+    if (epoch + 1) % training.eval_every == 0 or epoch + 1 == training.epochs:
+        average_statistics(training)
+        for split, batches in (("val", training.val), ("test", training.test if training.test_every_epoch else None)):
             if batches is not None:
-                row |= {f"{split}.{name}": value for name, value in score(task, batches).items()}
+                row |= {f"{split}.{name}": value for name, value in score(training, batches).items()}
     return row
 
 
-def update_best(task: Training, progress: Progress, row: Mapping[str, Any]) -> bool:
-    """Whether an epoch is the best so far; a value that is not a number never is."""
-    value = row.get(task.recipe.eval.select_by)
+def update_best(training: Training, progress: Progress, row: Mapping[str, Any]) -> bool:
+    """Note an epoch that is the best so far, and return whether it is; a value that is not a number never is."""
+    key = training.select_by
+    value = row.get(key)
     if value is None:
         return False
-    key = task.recipe.eval.select_by
     known = -math.inf if progress.best is None else merit(key, progress.best[2])
     if merit(key, value) > known:
         progress.best, progress.waited = (row["epoch"], row["step"], value), 0
         return True
     progress.waited += 1
     return False
-
-
-def progress_bar(batches: list[np.ndarray], task: Training, epoch: int) -> Iterator[np.ndarray]:
-    """Batches, with a bar on a terminal: images per second and time left."""
-    shown = task.accelerator.is_main_process and sys.stderr.isatty()
-    title = f"epoch {epoch + 1}/{task.recipe.train.epochs}"
-    total = sum(len(positions) for positions in batches)
-    with tqdm(total=total, desc=title, unit=" images", leave=False, disable=not shown) as bar:
-        for positions in batches:
-            yield positions
-            bar.update(len(positions))

@@ -1,18 +1,23 @@
-"""Going on with a run: is it the same recipe, the same machine, and is nobody else at it."""
+"""Resume a run: compare its recipe and hardware, restore its state."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
+from zoo.optim.state import unpack_state
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.results.folder import RunFolder
+from zoo.results.result import read_result
 from zoo.train.checkpoint import Checkpoint
-from zoo.train.saver import environment_facts, restore
-from zoo.train.state import Progress, Setup
+from zoo.train.evaluate import running_statistics
+from zoo.train.saver import FORMAT, environment_facts
+from zoo.train.setup import Setup
+from zoo.train.state import Progress, Training
 
 # What a step is and what is trained on what: with another one, nothing of a checkpoint would mean the same.
 FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")
@@ -43,31 +48,119 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     return [f"{key} {then.get(key)} -> {now.get(key)}" for key in differ]
 
 
-def resume_run(
-    job: Setup, run: RunFolder, saved: tuple[Path, Checkpoint, list[str]], changed: list[str], *, main: bool
-) -> Progress:
-    """Restore a run from its checkpoint; say from which, and what is not as it was.
+@dataclass(frozen=True)
+class SavedRun:
+    """A run that is resumed.
+
+    Attributes:
+        run: its folder.
+        place: the folder of its newest whole checkpoint.
+        checkpoint: what that holds.
+        damaged: a text for each newer checkpoint that was passed over.
+        changed: the options that differ from the run's, as `optim.lr 0.1 -> 0.2`.
+    """
+
+    run: Path
+    place: Path
+    checkpoint: Checkpoint
+    damaged: list[str]
+    changed: list[str]
+
+
+def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
+    """Check whether a run has its result and no epoch left to train."""
+    patience = recipe.train.patience
+    over = len(state["history"]) >= recipe.train.epochs or (patience is not None and state["waited"] >= patience)
+    result = read_result(run)
+    return over and result is not None and result.status == "done" and result.steps == state["step"]
+
+
+def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
+    """Restore a run from its checkpoint; report which one, and what differs from before.
 
     Raises:
         ZooError: the checkpoint does not fit.
     """
-    folder, state, passed = saved
-    for text in passed:
-        job.console.warn(f"{text}; going on from {folder.name}")
-    job.console.fact("resumed", f"from {folder}")
-    began, now = state.state["began"], environment_facts(job)
-    for key in now:
-        if began.get(key) != now[key]:
-            job.console.warn(f"{key}: {began.get(key)} when the run began, {now[key]} now: results may differ in the last digits")
-    progress = restore(job, state)
-    if changed:
-        job.console.fact("changed", ", ".join(changed))
-    if changed and main:
-        environment = run.read_json("environment.json")
-        environment.setdefault("changes", []).append({"step": progress.step, "changed": changed})
-        run.write_json("environment.json", environment)
-        run.write("recipe.yaml", dump_recipe(job.recipe))
+    console = setup.console
+    for text in saved.damaged:
+        console.warn(f"{text}; resuming from {saved.place.name}")
+    console.fact("resumed", f"from {saved.place}")
+    _warn_of_other_machine(setup, saved.checkpoint.state["began"])
+    progress = restore(setup, saved.checkpoint)
+    if saved.changed:
+        console.fact("changed", ", ".join(saved.changed))
+        if setup.training.accelerator.is_main_process:
+            _record_changes(setup, run, progress.step, saved.changed)
     return progress
+
+
+def _warn_of_other_machine(setup: Setup, began: dict[str, Any]) -> None:
+    """Name what decides the last digits of results and is not as it was when the run began."""
+    for key, now in environment_facts(setup).items():
+        # Earlier versions wrote "cpu" for every processor.
+        unnamed = key == "device" and began.get(key) == "cpu" and setup.training.accelerator.device.type == "cpu"
+        if began.get(key) != now and not unnamed:
+            text = f"{key}: {began.get(key)} when the run began, {now} now: results may differ in the last digits"
+            setup.console.warn(text)
+
+
+def _record_changes(setup: Setup, run: RunFolder, step: int, changed: list[str]) -> None:
+    environment = run.read_json("environment.json")
+    environment.setdefault("changes", []).append({"step": step, "changed": changed})
+    run.write_json("environment.json", environment)
+    run.write("recipe.yaml", dump_recipe(setup.recipe))
+
+
+def restore(setup: Setup, saved: Checkpoint) -> Progress:
+    """Bring the model, its average, the optimizer and the progress to where a checkpoint was.
+
+    Raises:
+        ZooError: the checkpoint is of another model or data.
+    """
+    training, state = setup.training, saved.state
+    if state.get("format") != FORMAT:
+        raise ZooError("--resume", "the run was begun with another version of zoo", "start a new run")
+    if state["data"] != setup.inputs.data.mark():
+        raise ZooError("--resume", "the images or their classes have changed since the run began", "start a new run")
+    load_model(setup, saved)
+    if state["optimizer"]["name"] == setup.recipe.optim.name:
+        unpack_state(training.plain_optimizer, setup.bare_model, saved.tensors["optimizer"], state["optimizer"])
+    else:
+        setup.console.warn(f"{setup.recipe.optim.name} starts without what {state['optimizer']['name']} kept of earlier steps")
+    if training.accelerator.scaler is not None and "scaler" in state:
+        training.accelerator.scaler.load_state_dict(state["scaler"])
+    setup.probe_seconds = state["probe_seconds"]
+    _restore_statistics(training, saved)
+    best = tuple(state["best"]) if state["best"] else None
+    return Progress(state["step"], state["history"], best, state["waited"], _own_sums(training, state["partial"]))
+
+
+def _own_sums(training: Training, saved: dict[str, Any]) -> dict[str, float]:
+    """Return this process's share of an interrupted epoch's sums; with another number of processes rank 0 takes all."""
+    rank, processes = training.accelerator.process_index, training.accelerator.num_processes
+    partial = dict(saved)
+    for key in ("loss", "hits"):
+        if partial:
+            values = partial[key]
+            partial[key] = values[rank] if len(values) == processes else sum(values) * (rank == 0)
+    return partial
+
+
+def _restore_statistics(training: Training, saved: Checkpoint) -> None:
+    """Give BatchNorm this process's own running statistics back, where the number of processes is the same."""
+    own = saved.tensors.get("statistics", {}).get("of_each_process")  # [processes, all statistics]
+    if own is not None and len(own) == training.accelerator.num_processes:
+        mine = running_statistics(training)
+        parts = own[training.accelerator.process_index].split([buffer.numel() for buffer in mine])
+        for buffer, values in zip(mine, parts, strict=True):
+            buffer.copy_(values.view_as(buffer))
+
+
+def load_model(setup: Setup, saved: Checkpoint) -> None:
+    """Give the model (and its average) a checkpoint's tensors."""
+    setup.bare_model.load_state_dict(saved.tensors["model"])
+    if setup.training.averaged is not None:
+        setup.training.averaged.module.load_state_dict(saved.tensors["averaged"])
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

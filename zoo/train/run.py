@@ -1,4 +1,4 @@
-"""A training job from a recipe to a finished run folder: set up, fit, finish."""
+"""Train from a recipe to a finished run folder: set up, fit, finish."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from accelerate.tracking import filter_trackers
 from accelerate.utils import broadcast_object_list
 
@@ -20,16 +21,18 @@ from zoo.system import launch, signals
 from zoo.system.console import Console
 from zoo.system.files import free_bytes
 from zoo.system.hardware import environment
+from zoo.system.launch import Launch
+from zoo.system.table import percent
 from zoo.train import checkpoint
-from zoo.train.evaluate import Interrupted, evaluation_batch
+from zoo.train.evaluate import Interrupted
 from zoo.train.linear_probe import fit_head
-from zoo.train.loop import fit, is_finished
+from zoo.train.loop import fit
 from zoo.train.preflight import check_environment
 from zoo.train.result import finish
-from zoo.train.resume import flatten, recipe_changes, resume_run
+from zoo.train.resume import SavedRun, flatten, is_done, recipe_changes, resume_run
 from zoo.train.saver import Saver, splits_shown
-from zoo.train.setup import set_up
-from zoo.train.state import Progress, Setup
+from zoo.train.setup import Setup, set_up
+from zoo.train.state import Progress
 
 
 def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False) -> Path:
@@ -37,8 +40,8 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
 
     Args:
         recipe: what to do.
-        resume: the run folder to go on with, None for a new one.
-        allow_change: go on with a recipe that differs from the run's.
+        resume: the run folder to resume, None for a new one.
+        allow_change: resume with a recipe that differs from the run's.
 
     Returns:
         The run folder.
@@ -52,62 +55,82 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
     check_environment(recipe)
     if resume is None:
         RunFolder.check(recipe.output.root)
-    with contextlib.ExitStack() as held, launch.lost_processes(start, recipe.train.timeout):
-        changed: list[str] = []
-        saved = None
-        if resume is not None:
-            changed = recipe_changes(recipe, resume, allowed=allow_change)
-            if start.main:
-                held.enter_context(RunFolder(resume).held())
-                checkpoint.sweep(resume / "checkpoints")
-            saved = checkpoint.newest(resume / "checkpoints")
-        job = set_up(recipe, start, console, saved[1].state if saved else None)
-        if saved is None and recipe.finetune.probe_first:
-            last_layer(job.built.model)
-        run = _open_run(job, resume)
+    with contextlib.ExitStack() as stack, launch.lost_processes(start, recipe.train.timeout):
+        saved = _open_checkpoint(recipe, resume, start, stack, allow_change=allow_change) if resume else None
+        if saved and is_done(recipe, RunFolder(saved.run), saved.checkpoint.state):
+            console.fact(
+                "done", f"{saved.run} is finished already; nothing was changed (train.epochs=N --allow-change trains on)"
+            )
+            return saved.run
+        setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None)
+        probe_first = saved is None and recipe.finetune.probe_first
+        if probe_first:
+            last_layer(setup.bare_model)
+        run = _open_run(setup, resume)
         if start.main and resume is None:
-            held.enter_context(run.held())
+            stack.enter_context(run.held())
         signals.defer()
-        progress = resume_run(job, run, saved, changed, main=start.main) if saved else Progress()
-        if start.main and not is_finished(job.task, progress):
+        progress = resume_run(setup, run, saved) if saved else Progress()
+        if start.main:
             # A run that was done and has more to do is not done.
             (run.path / "result.json").unlink(missing_ok=True)
-        saver = Saver(job, run)
-        try:
-            if saved is None and recipe.finetune.probe_first:
-                _probe(job)
-            console.fact("run", str(run.path))
-            console.line()
-            console.line(heading(splits_shown(job)))
-            fit(job.task, progress, on_epoch=saver.after_epoch, on_step=saver.after_step)
-            finish(job, run, progress)
-        except Interrupted:
-            raise saver.stopped(progress) from None
-        job.task.accelerator.end_training()
+        if probe_first:
+            _probe(setup)
+        _train(setup, run, progress)
     return run.path
 
 
-def _probe(job: Setup) -> None:
+def _open_checkpoint(recipe: Recipe, folder: Path, start: Launch, stack: contextlib.ExitStack, *, allow_change: bool) -> SavedRun:
+    """Lock a run and read its newest whole checkpoint.
+
+    Raises:
+        ZooError: the recipe differs, another process works in the folder, or there is no checkpoint.
+    """
+    changed = recipe_changes(recipe, folder, allowed=allow_change)
+    if start.main:
+        stack.enter_context(RunFolder(folder).held())
+        checkpoint.sweep(folder / "checkpoints")
+    place, state, damaged = checkpoint.newest(folder / "checkpoints")
+    return SavedRun(folder, place, state, damaged, changed)
+
+
+def _train(setup: Setup, run: RunFolder, progress: Progress) -> None:
+    """Run the loop to its end, and finish the run."""
+    saver = Saver(setup, run)
+    setup.console.fact("run", str(run.path))
+    setup.console.line()
+    setup.console.line(heading(splits_shown(setup)))
+    try:
+        fit(setup.training, progress, on_epoch=saver.after_epoch, on_step=saver.after_step)
+        finish(setup, run, progress)
+    except Interrupted:
+        raise saver.stopped(progress) from None
+    setup.training.accelerator.end_training()
+
+
+def _probe(setup: Setup) -> None:
     """Start the head from a fit on frozen features; its time counts as training time."""
     started = time.perf_counter()
-    task = job.task
-    reached = fit_head(task.accelerator, job.built.model, task.train, job.recipe.image_size.end, evaluation_batch(task))
-    if task.averaged is not None:
-        task.averaged.set(job.built.model)
-    job.probe_seconds = time.perf_counter() - started
-    job.console.fact("probe", f"head fitted on frozen features: {reached:.2%} of the training images, {job.probe_seconds:.0f} s")
+    training = setup.training
+    reached = fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
+    if training.averaged is not None:
+        training.averaged.set(setup.bare_model)
+    setup.probe_seconds = time.perf_counter() - started
+    setup.console.fact(
+        "probe", f"head fitted on frozen features: {percent(reached, 2)} of the training images, {setup.probe_seconds:.0f} s"
+    )
 
 
-def _check_space(job: Setup, place: Path) -> None:
-    """See that the checkpoints of a run will find room.
+def _check_space(setup: Setup, place: Path) -> None:
+    """Check that the checkpoints of a run will find room.
 
     Raises:
         StorageError: they will not.
     """
-    output = job.recipe.output
+    output = setup.recipe.output
     # The weights, two moments of each, perhaps an average; one more checkpoint than is kept while it is written.
-    copies = 3 + (job.task.averaged is not None)
-    size = checkpoint.size_of({"model": job.built.model.state_dict()})
+    copies = 3 + (setup.training.averaged is not None)
+    size = checkpoint.size_of({"model": setup.bare_model.state_dict()})
     there = len(checkpoint.steps(place / "checkpoints"))
     kept = max(0, output.keep_last + output.keep_best - there)
     needed, free = size * (1 + copies * (kept + 1)), free_bytes(place)
@@ -116,12 +139,12 @@ def _check_space(job: Setup, place: Path) -> None:
         raise StorageError("output.root", what, "free some space or choose another")
 
 
-def _open_run(job: Setup, resume: Path | None) -> RunFolder:
-    """Make the run folder, or open the one to go on with; every process gets the same."""
-    accelerator, recipe = job.task.accelerator, job.recipe
+def _open_run(setup: Setup, resume: Path | None) -> RunFolder:
+    """Make the run folder, or open the one to resume; every process gets the same."""
+    accelerator, recipe = setup.training.accelerator, setup.recipe
     path: list[Any] = [None]
     if accelerator.is_main_process:
-        _check_space(job, resume or recipe.output.root)
+        _check_space(setup, resume or recipe.output.root)
         path = [resume or RunFolder.create(recipe.output.root, str(recipe.name)).path]
     run = RunFolder(Path(broadcast_object_list(path)[0]))
     if accelerator.is_main_process and resume is None:
@@ -129,18 +152,26 @@ def _open_run(job: Setup, resume: Path | None) -> RunFolder:
         run.write_json(
             "environment.json",
             environment(
-                device=job.device_name,
+                device=setup.device_name,
                 processes=accelerator.num_processes,
-                threads=job.threads,
-                choice=str(job.choice),
-                weights=job.built.source,
+                threads=setup.threads,
+                choice=str(setup.execution.choice),
+                weights=setup.model.built.source,
             ),
         )
     if recipe.output.track:
-        # Some trackers need a folder, which was not there when Accelerate was started.
-        accelerator.log_with = filter_trackers(list(recipe.output.track), str(run.path))
-        if len(accelerator.log_with) < len(recipe.output.track):
-            raise ZooError("output.track", "Accelerate cannot use all of them here", f"usable: {accelerator.log_with or 'none'}")
-        accelerator.project_configuration.set_directories(str(run.path))
-        accelerator.init_trackers(str(recipe.name), config=flatten(recipe.model_dump(mode="json")))
+        _start_trackers(recipe, accelerator, run)
     return run
+
+
+def _start_trackers(recipe: Recipe, accelerator: Accelerator, run: RunFolder) -> None:
+    """Start Accelerate's trackers: some need the run folder, which was not there when Accelerate was started.
+
+    Raises:
+        ZooError: Accelerate cannot use one of them here.
+    """
+    accelerator.log_with = filter_trackers(list(recipe.output.track), str(run.path))
+    if len(accelerator.log_with) < len(recipe.output.track):
+        raise ZooError("output.track", "Accelerate cannot use all of them here", f"usable: {accelerator.log_with or 'none'}")
+    accelerator.project_configuration.set_directories(str(run.path))
+    accelerator.init_trackers(str(recipe.name), config=flatten(recipe.model_dump(mode="json")))

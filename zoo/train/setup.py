@@ -1,15 +1,18 @@
-"""What a run is made of: its data, its model on its device, chosen and prepared; checked before anything is written."""
+"""Set up a run in four stages, each a plain value: inputs, model, execution, and the `Training` that the loop takes.
+
+Evaluation and benchmarks take the stages they need. Nothing is written but caches.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
-from torch import Tensor
+from accelerate import Accelerator, PartialState
+from accelerate.utils import broadcast_object_list
+from torch import Tensor, nn
 
 from zoo.data import batches
 from zoo.data.batches import Batches, Preprocessing
@@ -21,76 +24,214 @@ from zoo.models.fast_conv import use_fast_convs
 from zoo.models.finetune import freeze
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
+from zoo.models.weight_sources import Found
 from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
 from zoo.system import launch
 from zoo.system.console import Console
+from zoo.system.device import device_name
 from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.train import autotune
-from zoo.train.autotune import Choice
-from zoo.train.state import Setup, Training
+from zoo.train.accelerator import make_accelerator, silence_harmless_warnings
+from zoo.train.checks import check_data, check_norms, check_size, example_images
+from zoo.train.describe import describe, describe_measuring
+from zoo.train.state import Training, steps_of
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads.
+
+    Attributes:
+        found: the weights to start from, None for random ones.
+        data: the splits.
+        preprocessing: `mean, std, interpolation, crop_pct` that images get, as timm's configuration names them.
+    """
+
+    found: Found | None
+    data: Splits
+    preprocessing: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainableModel:
+    """A model with the recipe's part of it frozen.
+
+    Attributes:
+        built: the model, its head and where its weights came from.
+        frozen: BatchNorm layers that stay in evaluation mode.
+        folded: how many of them are folded into convolutions while training.
+    """
+
+    built: BuiltModel
+    frozen: list[nn.Module]
+    folded: int
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the model runs here.
+
+    Attributes:
+        accelerator: the processes and the precision.
+        choice: precision, memory layout and micro-batches, and why.
+        resident: the training images on a GPU, uint8 [N, 3, S, S], None where they stay in the pixel store.
+    """
+
+    accelerator: Accelerator
+    choice: autotune.Choice
+    resident: Tensor | None
+
+
+@dataclass
+class Setup:
+    """A run that is ready to train: the values of all stages, and what is reported of them."""
+
+    recipe: Recipe
+    inputs: Inputs
+    model: TrainableModel
+    execution: Execution
+    training: Training
+    threads: int
+    console: Console
+    device_name: str
+    probe_seconds: float = 0.0
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model that trains, without what the accelerator wraps around it."""
+        return self.model.built.model
 
 
 def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, Any] | None = None) -> Setup:
-    """Load the data, build and prepare the model; say what came of it.
+    """Load the data, build and prepare the model, and report what came of it.
 
     Args:
         recipe: what to do.
         start: this process among its siblings.
-        console: where to say it.
-        resumed: the plain values of the checkpoint that the run goes on from.
+        console: where to report.
+        resumed: the plain values of the checkpoint that the run resumes from.
 
     Raises:
         ZooError: bad input. Nothing was written but caches.
     """
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
+    silence_harmless_warnings()
+    inputs = load_inputs(recipe, start.processes)
+    model = build_trainable(recipe, inputs, start.processes)
+    execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console))
+    training = assemble(recipe, inputs, model, execution)
+    name = device_name(execution.accelerator.device)
+    setup = Setup(recipe, inputs, model, execution, training, threads, console, name)
+    describe(setup)
+    return setup
+
+
+def load_inputs(recipe: Recipe, processes: int = 1) -> Inputs:
+    """Find the weights and load the data.
+
+    Raises:
+        ZooError: either cannot be had, or the data does not fit the recipe.
+    """
     found = recipe.backbone.weights.find(recipe.backbone.name)
     facts = data_config(recipe.backbone.name)
-    size = recipe.image_size
-    data = recipe.data.load(recipe.train.seed, size.end, facts["interpolation"])
-    check_data(recipe, data, start)
+    data = recipe.data.load(recipe.train.seed, recipe.image_size.end, facts["interpolation"])
+    check_data(recipe, data, processes)
+    return Inputs(found, data, facts | {"crop_pct": _crop(recipe, facts["crop_pct"])})
+
+
+def _crop(recipe: Recipe, native: float) -> float:
+    """Return the share of an image's side that evaluation shows."""
+    if not isinstance(recipe.eval.crop, str):
+        return recipe.eval.crop
+    # Above 1 timm shows a black border, and here there is nothing beyond the edge.
+    return min(1.0, native) if recipe.augment.crop.kind == "random_resized" else 1.0
+
+
+def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1) -> TrainableModel:
+    """Build the model with its weights, freeze what the recipe says, and speed up what a CPU is slow at.
+
+    Raises:
+        ZooError: the weights or the image size do not fit the backbone.
+    """
+    name, size = recipe.backbone.name, recipe.image_size
     torch.manual_seed(recipe.train.seed)
-    built = build_model(recipe.backbone, found, len(data.classes), size.end, grows=size.start != size.end)
+    built = build_model(recipe.backbone, inputs.found, len(inputs.data.classes), size.end, grows=size.start != size.end)
     frozen = freeze(recipe.finetune, built.model, built.head)
-    _check_norms(recipe, data, start, built.model, frozen)
+    check_norms(recipe, inputs.data, processes, built.model, frozen)
     for side in size.sizes():
-        _try_size(recipe.backbone.name, built.model, side)
+        check_size(name, built.model, side)
     if launch.on_cpu():
         use_fast_convs(built.model)
-    folded = fold_batchnorm(built.model, frozen, _example(size.end)) if frozen else 0
-    console.fact("backbone", _backbone_text(recipe, built, folded))
-    console.fact("weights", f"{built.source}: {built.report}")
-    if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and frozen:
-        console.warn("BatchNorm is frozen at random weights' mean 0 and variance 1; finetune.batch_norm=train lets it learn")
-    console.fact("data", f"{recipe.data.kind}: {data}")
-    for note in data.notes:
-        console.fact("", note)
+    folded = fold_batchnorm(built.model, frozen, example_images(size.end)) if frozen else 0
+    return TrainableModel(built, frozen, folded)
 
+
+def choose_execution(
+    recipe: Recipe,
+    inputs: Inputs,
+    model: TrainableModel,
+    start: Launch,
+    resumed: dict[str, Any] | None = None,
+    announce: Callable[[], None] = lambda: None,
+) -> Execution:
+    """Meet the other processes, choose precision, layout and micro-batches on the device, and start Accelerate.
+
+    Args:
+        recipe: what to do.
+        inputs: the first stage.
+        model: the second stage; moved to the device.
+        start: this process among its siblings.
+        resumed: the plain values of the checkpoint that the run resumes from.
+        announce: called before candidates are timed.
+
+    Raises:
+        ZooError: the processes do not find each other, or not even one image fits into memory.
+    """
     device = _device(recipe, start)
     # Before micro-batches are chosen by what memory is left.
-    resident = batches.resident(data.train.pixels, device)
-    accelerator, choice = _accelerate(recipe, built, frozen, start, device, resumed)
-    preprocessing = facts | {"crop_pct": _crop(recipe, facts)}
-    way = Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], preprocessing["crop_pct"])
-    task = _task(recipe, accelerator, built, data, way, choice, frozen, resident)
-    device_name = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "cpu"
-    console.fact(
-        "device",
-        f"{device_name}, {accelerator.num_processes} process{'es' * (accelerator.num_processes > 1)}, {threads} threads each",
+    resident = batches.resident(inputs.data.train.pixels, device)
+    bare = model.built.model.to(device)
+    # A resumed run keeps its first choice: measured anew, it could choose differently.
+    choice = _as_it_began(recipe, resumed, start) if resumed else _choose(recipe, model, start, device, announce)
+    bare.to(memory_format=torch.channels_last if choice.channels_last else torch.contiguous_format)
+    return Execution(make_accelerator(choice.precision), choice, resident)
+
+
+def _device(recipe: Recipe, start: Launch) -> torch.device:
+    """Meet the other processes, and return this one's device."""
+    state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, recipe.train.timeout))
+    if state.num_processes != start.processes:
+        what = f"asked for {start.processes} processes, running {state.num_processes}"
+        raise ZooError("launch", what, "set ACCELERATE_USE_CPU=true on CPUs")
+    return torch.device(state.device or "cpu")
+
+
+def _choose(
+    recipe: Recipe, model: TrainableModel, start: Launch, device: torch.device, announce: Callable[[], None]
+) -> autotune.Choice:
+    """Return what `auto` chooses; all processes do what the first one measured."""
+    settings, bare = recipe.train, model.built.model.train()
+    for module in model.frozen:
+        module.eval()
+    choice = autotune.choose(
+        bare,
+        recipe.image_size.end,
+        -(-settings.batch_size // start.processes),
+        device,
+        precision=settings.precision,
+        channels_last=settings.channels_last,
+        accumulate=settings.accumulate,
+        divisible=all(not norm.training for _, norm in batch_norms(bare)),
+        announce=announce,
     )
-    console.fact("precision", str(choice))
-    console.fact("schedule", _schedule_text(task))
-    return Setup(recipe, task, data, built, preprocessing, choice, threads, console, device_name)
+    return broadcast_object_list([choice])[0]
 
 
-def _example(side: int) -> Tensor:
-    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-
-
-def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> Choice:
-    """What a run began with, but for what the recipe says itself; fewer processes have more micro-batches each.
+def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> autotune.Choice:
+    """Return a run's first choice, but for what the recipe says itself; fewer processes have more micro-batches each.
 
     Raises:
         ZooError: it began with fp16 on a GPU, and there is none.
@@ -98,211 +239,77 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> Choi
     train, began = recipe.train, dict(resumed["choice"])
     began["accumulate"] = -(-began["accumulate"] * resumed["began"]["processes"] // start.processes)
     asked = {"precision": train.precision, "channels_last": train.channels_last, "accumulate": train.accumulate}
-    choice = Choice(**{**began, **{key: value for key, value in asked.items() if value != "auto"}}, why="as the run began")
+    named = {key: value for key, value in asked.items() if value != "auto"}
+    choice = autotune.Choice(**{**began, **named}, why="as the run began")
     if choice.precision == "fp16" and launch.on_cpu():
         raise ZooError("--resume", "the run began with fp16, which needs a GPU", "train.precision=fp32 --allow-change")
     return choice
 
 
-@torch.no_grad()
-def _try_size(name: str, model: torch.nn.Module, side: int) -> None:
-    """See that the backbone takes images of a size, before anything depends on it."""
-    try:
-        model.eval()(_example(side))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        what = f"{name} does not take {side} px: {str(error).splitlines()[0]}"
-        raise ZooError("image_size", what, "use its own size, or multiples of its stride (image_size.multiple)") from None
-
-
-def check_data(recipe: Recipe, data: Splits, start: Launch) -> None:
-    """See that the data fits the recipe.
-
-    Raises:
-        ZooError: too few images for the batch size or the processes, or no validation images to select by.
-    """
-    size, count = recipe.train.batch_size, len(data.train)
-    if size > count:
-        raise ZooError("train.batch_size", f"{size}, but only {count} training images", "lower it")
-    micro = _micro_batches(recipe)
-    if _smallest_step(recipe, data) < start.processes * micro:
-        raise ZooError(
-            "train.batch_size", f"{size} is too small for {start.processes} processes x {micro} micro-batches", "raise it"
-        )
-    if data.val is None and recipe.eval.select_by != "last":
-        raise ZooError(
-            "eval.select_by",
-            f"{recipe.eval.select_by} needs validation images, and there are none",
-            "set data.val_fraction, or use last",
-        )
-
-
-def _micro_batches(recipe: Recipe) -> int:
-    """Parts of a step on each process that the recipe asks for; what `auto` chooses leaves no part empty."""
-    return recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
-
-
-def _smallest_step(recipe: Recipe, data: Splits) -> int:
-    """Images of the smallest step: those of an epoch differ by one."""
-    count = len(data.train)
-    return count // -(-count // recipe.train.batch_size)
-
-
-def _check_norms(recipe: Recipe, data: Splits, start: Launch, model: torch.nn.Module, frozen: list[torch.nn.Module]) -> None:
-    """See that no part of a step has a single image where BatchNorm trains: that has no statistics.
-
-    Raises:
-        ZooError: one would.
-    """
-    still = {id(module) for module in frozen}
-    if all(id(norm) in still for _, norm in batch_norms(model)):
-        return
-    if _smallest_step(recipe, data) < 2 * start.processes * _micro_batches(recipe):
-        todo = "raise it, or set finetune.batch_norm: frozen"
-        raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", todo)
-
-
-def _device(recipe: Recipe, start: Launch) -> torch.device:
-    """Meet the other processes, and find this one's device."""
-    from accelerate import PartialState
-
-    state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, recipe.train.timeout))
-    device = torch.device(state.device or "cpu")
-    if state.num_processes != start.processes:
-        raise ZooError(
-            "launch",
-            f"asked for {start.processes} processes, running {state.num_processes}",
-            "set ACCELERATE_USE_CPU=true on CPUs",
-        )
-    return device
-
-
-def _accelerate(
-    recipe: Recipe,
-    built: BuiltModel,
-    frozen: Sequence[torch.nn.Module],
-    start: Launch,
-    device: torch.device,
-    resumed: dict[str, Any] | None,
-) -> tuple[Accelerator, Choice]:
-    """Choose precision and layout on the device, and start Accelerate with them."""
-    built.model.to(device)
-    if resumed:
-        # A resumed run goes on as it began: measured anew, it could choose differently.
-        choice = _as_it_began(recipe, resumed, start)
-    else:
-        local = -(-recipe.train.batch_size // start.processes)
-        settings = recipe.train
-        model = built.model.train()
-        for module in frozen:
-            module.eval()
-        choice = autotune.choose(
-            model,
-            recipe.image_size.end,
-            local,
-            device,
-            precision=settings.precision,
-            channels_last=settings.channels_last,
-            accumulate=settings.accumulate,
-            divisible=all(not norm.training for _, norm in batch_norms(built.model)),
-        )
-        # All processes do what the first one measured.
-        choice = broadcast_object_list([choice])[0]
-    built.model.to(memory_format=torch.channels_last if choice.channels_last else torch.contiguous_format)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        accelerator = Accelerator(
-            cpu=launch.on_cpu(),
-            mixed_precision={"fp32": "no"}.get(choice.precision, choice.precision),
-            # Micro-batches are ours: Accelerate would divide the last, partial group by the full count.
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            # Each process keeps its own BatchNorm statistics while training; they are averaged before evaluation.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-        )
-    return accelerator, choice
-
-
-def _task(
-    recipe: Recipe,
-    accelerator: Accelerator,
-    built: BuiltModel,
-    data: Splits,
-    way: Preprocessing,
-    choice: Choice,
-    frozen: list[torch.nn.Module],
-    resident: Tensor | None,
-) -> Training:
-    model = built.model
+def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: Execution) -> Training:
+    """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
+    settings, accelerator, bare = recipe.train, execution.accelerator, model.built.model
     averaged = None
-    if recipe.train.ema is not None:
+    if settings.ema is not None:
         from timm.utils import ModelEmaV3
 
-        averaged = ModelEmaV3(model, decay=recipe.train.ema, use_warmup=True)
+        averaged = ModelEmaV3(bare, decay=settings.ema, use_warmup=True)
     optimizer = build_optimizer(
         recipe.optim,
-        model,
+        bare,
         layer_decay=recipe.finetune.layer_decay,
         head_lr_scale=recipe.finetune.head_lr_scale,
-        head=built.head,
+        head=model.built.head,
     )
-    prepared, optimizer = accelerator.prepare(model, optimizer)
-    if recipe.train.compile:
-        prepared = cast("torch.nn.Module", torch.compile(prepared))
-
-    def made(split: Split | None) -> Batches | None:
-        if split is None:
-            return None
-        device, last = accelerator.device, choice.channels_last
-        there = resident if split.pixels is data.train.pixels else batches.resident(split.pixels, device)
-        return Batches(split, way, len(data.classes), device, channels_last=last, resident=there)
-
-    train = made(data.train)
-    assert train is not None
+    prepared, optimizer = accelerator.prepare(bare, optimizer)
+    if settings.compile:
+        prepared = cast("nn.Module", torch.compile(prepared))
+    data = inputs.data
+    train = _batches(data.train, inputs, execution)
+    per_epoch = steps_of(len(train), settings.batch_size)
+    steps = per_epoch * settings.epochs
     return Training(
-        recipe=recipe,
         accelerator=accelerator,
         model=prepared,
         optimizer=optimizer,
         train=train,
-        val=made(data.val),
-        test=made(data.test),
-        class_weights=_class_weights(recipe, data, accelerator.device),
+        val=_batches(data.val, inputs, execution) if data.val else None,
+        test=_batches(data.test, inputs, execution) if data.test else None,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        lr_at=lambda step: recipe.optim.lr * recipe.schedule.lr_at(step, steps, per_epoch),
+        size_at=lambda step: recipe.image_size.at(step, steps),
+        eval_size=recipe.image_size.end,
+        augment=recipe.augment,
+        label_smoothing=settings.label_smoothing,
+        class_weights=_class_weights(data, accelerator.device) if settings.class_weights == "balanced" else None,
+        clip_grad=settings.clip_grad,
+        eval_every=recipe.eval.every_epochs,
+        test_every_epoch=recipe.eval.test_every_epoch,
+        select_by=recipe.eval.select_by,
+        patience=settings.patience,
         averaged=averaged,
-        frozen=frozen,
-        micro_batches=choice.accumulate,
+        frozen=model.frozen,
+        micro_batches=execution.choice.accumulate,
     )
 
 
-def _class_weights(recipe: Recipe, data: Splits, device: torch.device) -> Tensor | None:
-    """One over the class's count, with a mean of 1 over the images."""
-    if recipe.train.class_weights == "none":
-        return None
+def _batches(split: Split, inputs: Inputs, execution: Execution) -> Batches:
+    """Make the batches of a split on the device; a store that is there already is not copied again."""
+    device, facts = execution.accelerator.device, inputs.preprocessing
+    same = split.pixels is inputs.data.train.pixels
+    return Batches(
+        split,
+        Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"]),
+        len(inputs.data.classes),
+        device,
+        channels_last=execution.choice.channels_last,
+        resident=execution.resident if same else batches.resident(split.pixels, device),
+    )
+
+
+def _class_weights(data: Splits, device: torch.device) -> Tensor:
+    """Return one over each class's count, with a mean of 1 over the images: float32 [C]."""
     counts = torch.bincount(torch.from_numpy(data.train.targets), minlength=len(data.classes)).clamp(min=1)
     return (len(data.train) / (len(data.classes) * counts)).float().to(device)
-
-
-def _crop(recipe: Recipe, facts: dict[str, Any]) -> float:
-    if not isinstance(recipe.eval.crop, str):
-        return recipe.eval.crop
-    # Above 1 timm shows a black border, and here there is nothing beyond the edge.
-    return min(1.0, facts["crop_pct"]) if recipe.augment.crop.kind == "random_resized" else 1.0
-
-
-def _backbone_text(recipe: Recipe, built: BuiltModel, folded: int) -> str:
-    parameters = list(built.model.parameters())
-    count = sum(parameter.numel() for parameter in parameters)
-    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
-    share = "all" if trained == count else f"{trained / 1e6:.2f} M"
-    text = f"{recipe.backbone.name}, {count / 1e6:.2f} M parameters, {share} trained"
-    if folded:
-        text += f", {folded} frozen BatchNorm folded into convolutions while training"
-    return text
-
-
-def _schedule_text(task: Training) -> str:
-    recipe = task.recipe
-    size = recipe.image_size
-    pixels = f"{size.end} px" if size.start == size.end else f"{size.start} to {size.end} px"
-    return (
-        f"{recipe.train.epochs} epochs of {task.steps_per_epoch} steps of {recipe.train.batch_size} images at {pixels}, "
-        f"{recipe.optim.name}, {recipe.schedule.kind}, peak lr {recipe.optim.lr:g}"
-    )

@@ -1,10 +1,10 @@
-"""What the train loop works with and how far it has come."""
+"""What the train loop works with, and how far it has come. Plain values: the recipe stays above the loop."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,30 +12,60 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zoo.data.augment import Augment
 from zoo.data.batches import Batches
-from zoo.data.splits import Splits
-from zoo.models.build import BuiltModel
-from zoo.recipe.recipe import Recipe
-from zoo.system.console import Console
-from zoo.train.autotune import Choice
 
 
 @dataclass
 class Training:
     """All that the loop works with; set up once.
 
-    model: prepared by the accelerator; averaged: its weights' moving average (not prepared), or None.
-    frozen: modules that stay in evaluation mode; micro_batches: parts of a step on each process.
+    Attributes:
+        accelerator: the processes and the precision.
+        model: prepared by the accelerator.
+        optimizer: prepared by the accelerator.
+        train: the training images.
+        val: the validation images, None where there are none.
+        test: the test images, None where there are none.
+        epochs: passes over the training images.
+        batch_size: images of a step, over all processes.
+        seed: of the order, the augmentation and dropout.
+        lr_at: the learning rate of a step, counted from 0.
+        size_at: the side in pixels of a step's images.
+        eval_size: the side in pixels at evaluation.
+        augment: what training images go through.
+        label_smoothing: share of the target spread over all classes.
+        class_weights: float32 [C], None for equal ones.
+        clip_grad: largest norm of the gradient, None for any.
+        eval_every: epochs between two evaluations.
+        test_every_epoch: whether test is scored at each evaluation; it never selects.
+        select_by: the value that chooses the epoch, such as `val.accuracy`, or `last`.
+        patience: evaluations without a better one after which to stop, None for never.
+        averaged: the moving average of the weights (timm's ModelEmaV3, not prepared), or None.
+        frozen: modules that stay in evaluation mode.
+        micro_batches: parts of a step on each process.
     """
 
-    recipe: Recipe
     accelerator: Accelerator
     model: nn.Module
     optimizer: Any
     train: Batches
     val: Batches | None
     test: Batches | None
+    epochs: int
+    batch_size: int
+    seed: int
+    lr_at: Callable[[int], float]
+    size_at: Callable[[int], int]
+    eval_size: int
+    augment: Augment
+    label_smoothing: float = 0.0
     class_weights: Tensor | None = None
+    clip_grad: float | None = None
+    eval_every: int = 1
+    test_every_epoch: bool = False
+    select_by: str = "last"
+    patience: int | None = None
     averaged: Any = None
     frozen: list[nn.Module] = field(default_factory=list)
     micro_batches: int = 1
@@ -43,36 +73,44 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch: as many as batches of at most `batch_size` images need."""
-        return -(-len(self.train) // self.recipe.train.batch_size)
+        return steps_of(len(self.train), self.batch_size)
 
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        return self.steps_per_epoch * self.recipe.train.epochs
+        return self.steps_per_epoch * self.epochs
+
+    @property
+    def eval_model(self) -> nn.Module:
+        """The model that is evaluated and saved: the averaged weights where there are some."""
+        return self.averaged.module if self.averaged is not None else self.model
+
+    @property
+    def eval_batch_size(self) -> int:
+        """Images of an evaluation batch on one process: no more than a training step holds."""
+        return max(1, self.batch_size // (self.accelerator.num_processes * self.micro_batches))
+
+    @property
+    def plain_optimizer(self) -> Optimizer:
+        """torch's own optimizer, inside what the accelerator made of it."""
+        return getattr(self.optimizer, "optimizer", self.optimizer)
 
 
-@dataclass
-class Setup:
-    """What a run is made of, besides the loop's own `Task`."""
-
-    recipe: Recipe
-    task: Training
-    data: Splits
-    built: BuiltModel
-    preprocessing: dict[str, Any]
-    choice: Choice
-    threads: int
-    console: Console
-    device_name: str
-    probe_seconds: float = 0.0
+def steps_of(images: int, batch_size: int) -> int:
+    """Return the steps of an epoch: batches of at most `batch_size` images."""
+    return -(-images // batch_size)
 
 
 @dataclass
 class Progress:
     """How far a run has come: what a checkpoint keeps beside the tensors.
 
-    best: (epoch, step, value) of the best evaluation so far; waited: evaluations since then.
-    partial: sums over the steps of an epoch that was interrupted.
+    Attributes:
+        step: steps taken.
+        history: a row for each epoch, as in `metrics.jsonl`.
+        best: (epoch, step, value) of the best evaluation so far.
+        waited: evaluations since then.
+        partial: sums over the steps of the epoch at hand.
     """
 
     step: int = 0
@@ -84,7 +122,15 @@ class Progress:
 
 @dataclass
 class EpochTotals:
-    """Sums over an epoch's steps: seconds in all and in making batches, images; loss and hits before a resume."""
+    """Sums over an epoch's steps.
+
+    Attributes:
+        seconds: in all.
+        data_seconds: of these, making batches.
+        images: images seen, over all processes.
+        loss: sum of this process's losses, up to the last resume.
+        hits: this process's right predictions, up to the last resume.
+    """
 
     seconds: float = 0.0
     data_seconds: float = 0.0
@@ -111,11 +157,6 @@ class EpochTotals:
             yield item
 
     def with_sums(self, sums: Tensor) -> dict[str, float]:
-        """All sums, with those of loss and hits from the device."""
+        """Return all sums, with those of loss and hits from the device."""
         self.loss, self.hits = sums.tolist()
         return asdict(self)
-
-
-def optimizer_of(task: Training) -> Optimizer:
-    """torch's own optimizer, inside what the accelerator made of it."""
-    return getattr(task.optimizer, "optimizer", task.optimizer)

@@ -1,0 +1,131 @@
+"""`result.json`: what a finished run reports, as a typed value. Whatever reads runs reads them through `read_result`.
+
+Numbers are fractions (0.8283), seconds, and megabytes of 10**6 bytes. A metric of `zoo.metrics.METRICS` that has no field
+here is kept under its own name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from zoo.errors import ZooError
+from zoo.results.folder import RunFolder
+
+NAME = "result.json"
+# 1: without `version` and `device_type`; `device` was "cpu" for every processor.
+VERSION = 2
+
+
+class _Values(BaseModel):
+    """Values of a file: a newer zoo's additional ones are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class ClassScores(_Values):
+    """Scores of one class; None where there is nothing to divide by."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    n: int
+
+
+class TestScores(_Values):
+    """Scores on the test set, and the 95 % interval of the accuracy (Wilson 1927)."""
+
+    accuracy: float
+    loss: float
+    top5: float
+    macro_f1: float
+    ece: float
+    n: int
+    ci95: tuple[float, float]
+    per_class: dict[str, ClassScores]
+
+
+class TrainingFigures(_Values):
+    """Training: loss and accuracy of the selected epoch, speed and memory of all epochs."""
+
+    loss: float
+    accuracy: float
+    images_per_second: float
+    data_share: float
+    seconds: float
+    peak_memory_mb: float
+
+
+class Result(_Values):
+    """A finished run.
+
+    Attributes:
+        weights: kind of the source of pretrained weights, as in the recipe.
+        weights_source: where they were found.
+        classes: names in label order.
+        params: number of parameters.
+        image_size: side in pixels at evaluation.
+        epochs: passes over the training images that were made.
+        selected_by: the value that selected the epoch.
+        val: metrics of the selected epoch on the validation images; empty where there are none.
+        test: scores on the test set; None where there is none.
+        test_scored: when test was looked at.
+        device: name of the processor or GPU.
+        device_type: cpu, cuda, …; empty in files of version 1.
+    """
+
+    version: int = 1
+    status: str
+    name: str
+    backbone: str
+    weights: str
+    weights_source: str
+    num_classes: int
+    classes: tuple[str, ...]
+    params: int
+    image_size: int
+    epochs: int
+    steps: int
+    selected_by: str
+    selected_epoch: int
+    val: dict[str, float]
+    test: TestScores | None
+    test_scored: str = ""
+    train: TrainingFigures
+    precision: str
+    channels_last: bool
+    accumulate: int = 1
+    compile: bool
+    batch_size: int
+    processes: int
+    seed: int
+    versions: dict[str, str]
+    device: str
+    device_type: str = ""
+
+
+def read_result(run: RunFolder) -> Result | None:
+    """Read a run's result, of this version or an earlier one; None where the run is not finished.
+
+    Raises:
+        ZooError: the file is damaged.
+    """
+    if not (run.path / NAME).exists():
+        return None
+    values: Any = run.read_json(NAME)
+    try:
+        return Result.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ZooError(str(run.path / NAME), f"{key}: {first['msg'].lower()}", "the run is damaged") from None
+
+
+def write_result(run: RunFolder, result: Result) -> None:
+    """Write a run's result: a run that has it is finished.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    run.write_json(NAME, result.model_dump())

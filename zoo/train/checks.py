@@ -1,0 +1,75 @@
+"""Checks of the data and the model against the recipe, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoo.data.splits import Splits
+from zoo.errors import ZooError
+from zoo.models.layers import batch_norms
+from zoo.recipe.recipe import Recipe
+from zoo.train.state import steps_of
+
+
+def check_data(recipe: Recipe, data: Splits, processes: int) -> None:
+    """Check that the data fits the recipe.
+
+    Raises:
+        ZooError: too few images for the batch size or the processes, or no validation images to select by.
+    """
+    size, count = recipe.train.batch_size, len(data.train)
+    if size > count:
+        raise ZooError("train.batch_size", f"{size}, but only {count} training images", "lower it")
+    micro = _micro_batches(recipe)
+    if _smallest_step(recipe, data) < processes * micro:
+        raise ZooError("train.batch_size", f"{size} is too small for {processes} processes x {micro} micro-batches", "raise it")
+    if data.val is None and recipe.eval.select_by != "last":
+        what = f"{recipe.eval.select_by} needs validation images, and there are none"
+        raise ZooError("eval.select_by", what, "set data.val_fraction, or use last")
+
+
+def check_norms(recipe: Recipe, data: Splits, processes: int, model: nn.Module, frozen: Sequence[nn.Module]) -> None:
+    """Check that no part of a step has a single image where BatchNorm trains: one image has no statistics.
+
+    Raises:
+        ZooError: one would.
+    """
+    fixed = {id(module) for module in frozen}
+    if all(id(norm) in fixed for _, norm in batch_norms(model)):
+        return
+    if _smallest_step(recipe, data) < 2 * processes * _micro_batches(recipe):
+        todo = "raise it, or set finetune.batch_norm: frozen"
+        raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", todo)
+
+
+@torch.no_grad()
+def check_size(name: str, model: nn.Module, side: int) -> None:
+    """Check that the backbone takes images of a size, before anything depends on it.
+
+    Raises:
+        ZooError: it does not.
+    """
+    try:
+        model.eval()(example_images(side))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        what = f"{name} does not take {side} px: {str(error).splitlines()[0]}"
+        raise ZooError("image_size", what, "use its own size, or multiples of its stride (image_size.multiple)") from None
+
+
+def example_images(side: int) -> Tensor:
+    """Return two images to try a model with: float32 [2, 3, side, side], always the same."""
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def _micro_batches(recipe: Recipe) -> int:
+    """Return the parts of a step on each process that the recipe asks for; what `auto` chooses leaves no part empty."""
+    return recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
+
+
+def _smallest_step(recipe: Recipe, data: Splits) -> int:
+    """Return the images of the smallest step: those of an epoch differ by one."""
+    count = len(data.train)
+    return count // steps_of(count, recipe.train.batch_size)

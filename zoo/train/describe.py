@@ -1,0 +1,62 @@
+"""Report what a run is made of, in the lines before its first epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zoo.system.console import Console
+
+if TYPE_CHECKING:
+    from zoo.train.setup import Setup, TrainableModel
+
+
+def describe_measuring(console: Console) -> None:
+    """Say that the start takes a while: candidates are timed, which takes longer on a busy machine."""
+    console.fact("measuring", "which precision, memory layout and micro-batches are fastest here")
+
+
+def describe(setup: Setup) -> None:
+    """Print the facts of a run that is ready to train."""
+    recipe, console, data, built = setup.recipe, setup.console, setup.inputs.data, setup.model.built
+    console.fact("backbone", _backbone(recipe.backbone.name, setup.model))
+    console.fact("weights", f"{built.source}: {built.report}")
+    if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and setup.model.frozen:
+        console.warn("BatchNorm is frozen at random weights' mean 0 and variance 1; finetune.batch_norm=train lets it learn")
+    console.fact("data", f"{recipe.data.kind}: {data}")
+    for note in data.notes:
+        console.fact("", note)
+    console.fact("device", _device(setup))
+    console.fact("precision", str(setup.execution.choice))
+    console.fact("schedule", _schedule(setup))
+
+
+def _backbone(name: str, model: TrainableModel) -> str:
+    parameters = list(model.built.model.parameters())
+    count = sum(parameter.numel() for parameter in parameters)
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    share = "all" if trained == count else f"{trained / 1e6:.2f} M"
+    text = f"{name}, {count / 1e6:.2f} M parameters, {share} trained"
+    if model.folded:
+        text += f", {model.folded} frozen BatchNorm folded into convolutions while training"
+    return text
+
+
+def _device(setup: Setup) -> str:
+    processes = setup.training.accelerator.num_processes
+    each = " each" if processes > 1 else ""
+    return f"{setup.device_name}, {_count(processes, 'process')}, {_count(setup.threads, 'thread')}{each}"
+
+
+def _schedule(setup: Setup) -> str:
+    recipe, size = setup.recipe, setup.recipe.image_size
+    pixels = f"{size.end} px" if size.start == size.end else f"{size.start} to {size.end} px"
+    steps = f"{_count(setup.training.steps_per_epoch, 'step')} of {_count(recipe.train.batch_size, 'image')}"
+    return (
+        f"{_count(recipe.train.epochs, 'epoch')} of {steps} at {pixels}, "
+        f"{recipe.optim.name}, {recipe.schedule.kind}, peak lr {recipe.optim.lr:g}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
