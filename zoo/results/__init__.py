@@ -1,4 +1,4 @@
-"""What a run leaves, and how it is read and drawn: the run folder, the rows of its epochs, its pictures. Never torch.
+"""Everything that a run leaves, and how it is read and drawn: its folder, the rows of its epochs, its pictures. Never torch.
 
 In: the path of a run, plain rows such as those of `metrics.jsonl`, counts as numpy arrays. Out: files in the run folder,
 lines for the console, SVG and PNG pictures. Each picture is a function from values to a file, so that a report can draw it

@@ -1,4 +1,4 @@
-"""How this process was launched: its rank among the processes of a run, and what happens when one of them ends."""
+"""The launch of this process: its rank among the processes of a run, and what happens when one of them ends."""
 
 from __future__ import annotations
 

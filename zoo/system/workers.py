@@ -62,7 +62,7 @@ class WorkerCall:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call ended.
+    """The end of a call.
 
     Attributes:
         status: ok, oom (no memory), failed (an exception or an exit code), killed (by a signal) or timeout.
