@@ -23,9 +23,9 @@ class Shorthand:
     """Annotation of a union of sections: what may be written instead of the whole mapping.
 
     Args:
-        expand: turns what was written into the mapping; leaves alone what it does not know.
+        expand: turns the short form into the mapping, and returns any other value as it is.
         schema: JSON schema of the short form, None where only a key may be left out.
-        expected: what an error says was expected.
+        expected: how an error describes what may be written.
     """
 
     expand: Callable[[Any], Any]
@@ -41,10 +41,11 @@ class Shorthand:
 
 
 def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
-    """Let a bare word of `short` stand for `{kind: word}`, and a mapping without a kind be `default`."""
+    """Let a bare word of `short` stand for `{kind: word}`, and a mapping without a kind be of the kind `default`."""
 
     def expand(value: Any) -> Any:
-        # Any word: a misspelt one, or a kind that needs more keys, is then told as such.
+        # Any word, not only those of `short`: for a misspelt one the error then lists the known kinds, and for a
+        # kind that needs more keys it names the missing key.
         if isinstance(value, str):
             return {"kind": value}
         if default is not None and isinstance(value, dict) and "kind" not in value:
@@ -55,7 +56,7 @@ def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
 
 
 def sections_of(annotation: Any) -> list[type[Section]]:
-    """The sections that a field may hold."""
+    """Return the sections that a field of this type may hold, in the order of the union."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return [annotation]
     return [option for part in get_args(annotation) for option in sections_of(part)]

@@ -9,12 +9,12 @@ from zoo.section import Section
 
 
 def dump_recipe(section: Section) -> str:
-    """A section as YAML that reads back to the same values."""
+    """Return a section as YAML that reads back to the same values."""
     return write(_kind_first(section.model_dump(mode="json")))
 
 
 def _kind_first(value: Any) -> Any:
-    """Inherited fields come first in pydantic's order; a reader wants to know the kind before."""
+    """Put `kind` first in every mapping: pydantic has inherited fields before it, a reader wants it first."""
     if not isinstance(value, dict):
         return value
     return {key: _kind_first(value[key]) for key in sorted(value, key=lambda key: key != "kind")}

@@ -1,4 +1,4 @@
-"""Read a recipe from a file, find the shipped ones, write the schema."""
+"""Read a recipe from a file, find the shipped ones, make the schema."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and check all of it.
 
     Raises:
-        ZooError: the file cannot be read.
-        Mistakes: with a line for every mistake.
+        ZooError: if the file cannot be read.
+        Mistakes: with a line for every mistake in it.
     """
     written = yaml.read(find_recipe(path))
     if any(override.startswith("image_size.") for override in overrides) and "image_size" in written.tree:
@@ -32,7 +32,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def find_recipe(path: Path) -> Path:
-    """The file itself, or the shipped recipe of that name."""
+    """Return the file itself, or the shipped recipe of that name."""
     if os.path.exists(path) or path.is_absolute():
         return path
     for candidate in (shipped_root() / path, shipped_root() / f"{path}.yaml"):
@@ -42,13 +42,13 @@ def find_recipe(path: Path) -> Path:
 
 
 def shipped_root() -> Path:
-    """The folder of the shipped recipes: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the shipped recipes: inside the installed package, or beside it in a checkout."""
     inside = Path(__file__).parent / "shipped"
     return inside if inside.is_dir() else Path(__file__).parent.parent.parent / "recipes"
 
 
 def shipped_recipes() -> list[tuple[str, str]]:
-    """The shipped recipes: name, and the first comment line that says what it is for."""
+    """Return the shipped recipes, each with its name and its first comment line, which says what it is for."""
     root = shipped_root()
     found = []
     for path in sorted(root.rglob("*.yaml")):
@@ -59,6 +59,6 @@ def shipped_recipes() -> list[tuple[str, str]]:
 
 
 def recipe_schema() -> str:
-    """The JSON schema of recipes, for editors."""
+    """Return the JSON schema of recipes, for editors."""
     described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
     return json.dumps(described, indent=1, ensure_ascii=False) + "\n"

@@ -1,4 +1,16 @@
-"""Strict sections: types, bounds and unknown keys checked, one line per mistake, at its place.
+"""Check a recipe against its sections, and say each mistake in one line, at its place, in our own words.
+
+pydantic reports a mistake as an error type (`float_type`), a path (`loc`) and the value that it found. Everything else in
+our lines (the known words, an example, the nearest key) comes from the fields of the sections, never from pydantic's text.
+
+The path is not yet a key of the file: in a union pydantic names the member that it tried. For the file
+
+    augment: {crop: {kind: pad_shift, pat: 1}}
+    train: {accumulate: x}
+
+it reports `("augment", "crop", "pad_shift", "pat")`, whose "pad_shift" the file does not have as a key, and two errors
+for one value, `("train", "accumulate", "int")` and `("train", "accumulate", "literal['auto']")`. `_key_of` finds the keys,
+here `augment.crop.pat` and `train.accumulate`, and `_field_at` the section and field that such a path leads to.
 
 Nothing here imports torch, so that a mistake in a recipe is answered at once.
 """
@@ -6,17 +18,32 @@ Nothing here imports torch, so that a mistake in a recipe is answered at once.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from zoo.errors import Mistakes, nearest
 from zoo.recipe.yaml import Key, Source, describe, dotted
 from zoo.section import S, Section, Shorthand, sections_of
+
+# The first word of a pydantic error type such as `int_type` or `finite_number`, and what we say was expected.
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "string": "a word",
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+}
+# pydantic error types of a bound; the error's context holds the bound under a name of its own.
+BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
 
 
 def validate(section: type[S], source: Source) -> S:
@@ -37,7 +64,7 @@ def validate(section: type[S], source: Source) -> S:
 
 
 def in_order(source: Source, mistakes: Sequence[tuple[Key, str]]) -> list[str]:
-    """The texts of mistakes in the order of the file's lines."""
+    """Return the texts of mistakes in the order of the file's lines."""
 
     def line(mistake: tuple[Key, str]) -> int:
         key = mistake[0]
@@ -47,41 +74,34 @@ def in_order(source: Source, mistakes: Sequence[tuple[Key, str]]) -> list[str]:
 
 
 def mistake_at(source: Source, key: Key, text: str) -> str:
-    """One mistake's line, at the place where the key was written."""
+    """Return the line of one mistake, which starts with the place where its key was written."""
     where = source.where(key)
     return f"{where}: {dotted(key)}: {text}" if where else f"{dotted(key)}: {text}"
 
 
-def _mistake(section: type[Section], source: Source, key: Key, details: list[ErrorDetails]) -> str:
-    """The line of one key: a value that is none of several types, or a short form of several keys, is wrong once."""
-    detail = details[0]
-    if detail["type"] == "extra_forbidden":
-        owner = _owner(section, detail["loc"])
-        close = nearest(str(key[-1]), owner.model_fields)
-        if close:
-            hint = f"did you mean '{dotted((*key[:-1], close[0]))}'?"
-        elif key == ("backbone", "num_classes"):
-            hint = "the number of classes comes from the data"
-        else:
-            hint = "known: " + ", ".join(owner.model_fields)
-        where = source.where(key)
-        return f"{where}: unknown key '{dotted(key)}' ({hint})" if where else f"{dotted(key)}: unknown key ({hint})"
-    words = next((other for other in details[1:] if other["type"] == "literal_error"), None)
-    if words is None:
-        return mistake_at(source, key, _text(section, detail))
-    known, kind = _quoted(words, "expected"), _KINDS.get(detail["type"].split("_")[0], "another value")
-    if isinstance(detail["input"], str):
-        return mistake_at(source, key, unknown_value(detail["input"], known, kind))
-    return mistake_at(source, key, f"expected {kind}, found {describe(detail['input'])} (or write {' or '.join(known)})")
+def unknown_value(value: Any, known: Sequence[str], other: str = "") -> str:
+    """Return the text for a value that is none of the known words.
+
+    Args:
+        value: what was found.
+        known: the words that are allowed.
+        other: what is allowed besides, such as "a whole number".
+    """
+    close = nearest(str(value), known, 1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown {describe(value)} ({hint}known: {', '.join([*known, *([other] if other else [])])})"
 
 
-def _quoted(detail: ErrorDetails, name: str) -> list[str]:
-    """The words that pydantic lists in quotes."""
-    return re.findall(r"'([^']*)'", detail.get("ctx", {})[name])
+# ------------------------------------------------------------------ from pydantic's path to a key and a field
 
 
 def _key_of(tree: Any, detail: ErrorDetails) -> Key:
-    """The place of a pydantic error in the file: its path without the tags of unions."""
+    """Return the key in the file that an error is about: its path without the members of unions.
+
+    The path is walked along the file's values, and a part that does not exist there is left out:
+    `("augment", "crop", "pad_shift", "pat")` becomes `("augment", "crop", "pat")`. Two mistakes are about a key that the file
+    does not have: a missing one, whose name ends the path, and a wrong or missing `kind`, which pydantic reports at its section.
+    """
     key: list[str | int] = []
     node: Any = tree
     code = detail["type"]
@@ -98,14 +118,19 @@ def _key_of(tree: Any, detail: ErrorDetails) -> Key:
     return tuple(key)
 
 
-def _fields_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[Section], Any]:
-    """The section that holds the last field on a path, and that field (None where it has none)."""
-    owner, found = section, None
+def _field_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[Section], FieldInfo | None]:
+    """Return the section that holds the last field on pydantic's path, and that field (None where no field is named).
+
+    `("augment", "crop", "pad_shift", "pat")` starts at Recipe; "augment" is a field of it and its section is Augment; "crop"
+    is a field of Augment that may hold several sections; "pad_shift" is the kind of one of them, PadShift; "pat" is no
+    field of PadShift. So the answer is (PadShift, None): a section was entered, and nothing was found in it.
+    A part such as "int" or "literal['auto']" is neither a kind nor a field, and changes nothing.
+    """
+    owner: type[Section] = section
+    found: FieldInfo | None = None
     for part in loc:
-        options = sections_of(found.annotation) if found is not None else []
-        for option in options:
-            kinds = get_args(option.model_fields["kind"].annotation) if "kind" in option.model_fields else ()
-            if part in kinds:
+        for option in _sections_in(found):
+            if part in _kinds(option):
                 owner, found = option, None
                 break
             if part in option.model_fields:
@@ -116,77 +141,122 @@ def _fields_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[S
 
 
 def _owner(section: type[Section], loc: Sequence[str | int]) -> type[Section]:
-    owner, found = _fields_at(section, loc[:-1])
-    options = sections_of(found.annotation) if found is not None else []
-    return options[0] if options else owner
+    """Return the section that should have had the last key of a path.
+
+    For `("train", "epoch")` that is Train, the section of the field before the key; for `("trian",)` it is Recipe.
+    """
+    owner, found = _field_at(section, loc[:-1])
+    return next(iter(_sections_in(found)), owner)
 
 
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "finite": "a finite number",
-    "bool": "true or false",
-    "string": "a word",
-    "path": "a path",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a mapping",
-    "model": "a mapping",
-}
-_BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
+def _sections_in(field: FieldInfo | None) -> list[type[Section]]:
+    """Return the sections that a field may hold."""
+    return [] if field is None else sections_of(field.annotation)
+
+
+def _kinds(section: type[Section]) -> tuple[str, ...]:
+    """Return the words that select a section in a union; none for a section that is no member of one."""
+    return get_args(section.model_fields["kind"].annotation) if "kind" in section.model_fields else ()
+
+
+def _words(annotation: Any) -> list[str]:
+    """Return the words that a field's type allows: `["auto"]` of `int | Literal["auto"]`."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    return [word for part in get_args(annotation) for word in _words(part)]
+
+
+# --------------------------------------------------------------------------------- the words of a mistake
+
+
+def _mistake(section: type[Section], source: Source, key: Key, details: list[ErrorDetails]) -> str:
+    """Return the one line for all errors about a key.
+
+    A value that fits no member of a union has an error for each of them. `train.accumulate: x` is an `int_type` and a
+    `literal_error`; the line says "unknown 'x' (known: auto, a whole number)".
+    """
+    detail = details[0]
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(_owner(section, detail["loc"]), source, key)
+    literal = next((other for other in details[1:] if other["type"] == "literal_error"), None)
+    if literal is None:
+        return mistake_at(source, key, _text(section, detail))
+    _, found = _field_at(section, literal["loc"])
+    known, kind = _words(found.annotation) if found else [], _kind_of(detail)
+    if isinstance(detail["input"], str):
+        return mistake_at(source, key, unknown_value(detail["input"], known, kind))
+    return mistake_at(source, key, f"expected {kind}, found {describe(detail['input'])} (or write {' or '.join(known)})")
+
+
+def _unknown_key(owner: type[Section], source: Source, key: Key) -> str:
+    """Return the line for a key that a section does not have, with the nearest one that it has."""
+    close = nearest(str(key[-1]), owner.model_fields)
+    if close:
+        hint = f"did you mean '{dotted((*key[:-1], close[0]))}'?"
+    elif key == ("backbone", "num_classes"):
+        hint = "the number of classes comes from the data"
+    else:
+        hint = "known: " + ", ".join(owner.model_fields)
+    where = source.where(key)
+    return f"{where}: unknown key '{dotted(key)}' ({hint})" if where else f"{dotted(key)}: unknown key ({hint})"
 
 
 def _text(section: type[Section], detail: ErrorDetails) -> str:
-    """Our words for a pydantic error."""
+    """Return our words for a single pydantic error.
+
+    `optim: {lr: fast}` is a `float_type` at `("optim", "lr")` with the input 'fast'; the field there is Optim.lr, whose
+    default serves as the example: "expected a number, found 'fast' (e.g. 0.0005)".
+    """
     code, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    _, found = _fields_at(section, detail["loc"])
-    example = _example(found)
-    if code in _BOUNDS:
-        bound = next(iter(context.values()))
-        return f"must be {_BOUNDS[code]} {bound:g}, found {describe(value)}{example}"
-    if code == "literal_error":
-        return unknown_value(value, _quoted(detail, "expected"))
-    if code == "union_tag_invalid":
-        return unknown_value(context["tag"], _quoted(detail, "expected_tags"))
-    if code == "value_error":
+    _, found = _field_at(section, detail["loc"])
+    if code == "value_error":  # raised by a validator of ours, in our words
         return str(context["error"])
-    return _missing_text(detail, found) or f"expected {_expected(detail, found)}, found {describe(value)}{example}"
-
-
-def _missing_text(detail: ErrorDetails, found: Any) -> str:
-    """What is said of a key, a kind or a list's values that are missing, '' where none are."""
-    code = detail["type"]
+    if code == "literal_error" and found is not None:
+        return unknown_value(value, _words(found.annotation))
+    if code == "union_tag_invalid":
+        return unknown_value(context["tag"], _known_kinds(found))
+    if code in BOUNDS:
+        bound = next(iter(context.values()))
+        return f"must be {BOUNDS[code]} {bound:g}, found {describe(value)}{_example(found)}"
     if code == "union_tag_not_found":
-        kinds = [kind for option in sections_of(found.annotation) for kind in get_args(option.model_fields["kind"].annotation)]
-        return f"kind is missing (one of: {', '.join(kinds)})"
+        return f"kind is missing (one of: {', '.join(_known_kinds(found))})"
     if code == "too_long" or (code == "missing" and isinstance(detail["loc"][-1], int)):
-        return f"expected {len(get_args(found.annotation))} values, found {len(detail['input'])}{_example(found)}"
-    return f"missing{_example(found)}" if code == "missing" else ""
+        wanted = len(get_args(found.annotation)) if found is not None else 0
+        return f"expected {wanted} values, found {len(value)}{_example(found)}"
+    if code == "missing":
+        return f"missing{_example(found)}"
+    return f"expected {_expected(detail, found)}, found {describe(value)}{_example(found)}"
 
 
-def _expected(detail: ErrorDetails, found: Any) -> str:
-    """What should stand where something of another type stands."""
-    if found is not None and found.annotation is Path:
+def _known_kinds(field: FieldInfo | None) -> list[str]:
+    """Return the kinds of the sections that a field may hold."""
+    return [kind for option in _sections_in(field) for kind in _kinds(option)]
+
+
+def _kind_of(detail: ErrorDetails) -> str:
+    """Return the kind of value that pydantic wanted: "a whole number" for `int_type`."""
+    return KINDS.get(detail["type"].split("_")[0], "another value")
+
+
+def _expected(detail: ErrorDetails, field: FieldInfo | None) -> str:
+    """Return what should stand where a value of another type stands."""
+    kind = _kind_of(detail)
+    if field is None:
+        return kind
+    if field.annotation is Path:
         return "a path"
-    kind = _KINDS.get(detail["type"].split("_")[0], "another value")
-    if kind == "a mapping" and found is not None:
-        return next((mark.expected for mark in found.metadata if isinstance(mark, Shorthand)), kind)
+    if kind == "a mapping":
+        return next((mark.expected for mark in field.metadata if isinstance(mark, Shorthand)), kind)
     return kind
 
 
-def unknown_value(value: Any, known: Sequence[str], other: str = "") -> str:
-    """The text of a word that is none of the known ones; `other` is what may stand there besides."""
-    close = nearest(str(value), known, 1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown {describe(value)} ({hint}known: {', '.join([*known, *([other] if other else [])])})"
-
-
-def _example(found: Any) -> str:
-    if found is None:
+def _example(field: FieldInfo | None) -> str:
+    """Return a field's example, or its default, as ` (e.g. 0.0005)`; '' where it has neither."""
+    if field is None:
         return ""
-    if not found.examples and (sections := sections_of(found.annotation)):
+    if not field.examples and (sections := _sections_in(field)):
         return f" (e.g. {_sample(sections[0])})"
-    for example in [*(found.examples or []), found.default]:
+    for example in [*(field.examples or []), field.default]:
         if isinstance(example, bool):
             return f" (e.g. {str(example).lower()})"
         if isinstance(example, float):
@@ -199,12 +269,9 @@ def _example(found: Any) -> str:
 
 
 def _sample(section: type[Section]) -> str:
-    """The shortest mapping that shows how a section is written: its kind, or what it needs, or its first key."""
+    """Return the shortest mapping that shows how a section is written: its kind, or a required key, or its first one."""
     fields = section.model_fields
-    key = (
-        "kind"
-        if "kind" in fields
-        else next((name for name, option in fields.items() if option.is_required()), next(iter(fields)))
-    )
+    required = (name for name, field in fields.items() if field.is_required())
+    key = "kind" if "kind" in fields else next(required, next(iter(fields)))
     example = (fields[key].examples or [fields[key].default])[0]
     return f"{{{key}: {example}}}"

@@ -18,10 +18,10 @@ from zoo.section import Section, Shorthand
 
 
 class Recipe(Section):
-    """A run, whole: `zoo recipe RECIPE` prints it."""
+    """Every option of a run: `zoo recipe RECIPE` prints them all."""
 
     name: str | None = Field(
-        default=None, examples=["my-run"], description="Name of the run folder; null: the recipe's file name."
+        default=None, examples=["my-run"], description="Name of the run folder. null: the recipe's file name."
     )
     backbone: Backbone = Field(description="The network and its weights.")
     data: Data = Field(description="The images.")
@@ -47,7 +47,7 @@ class Recipe(Section):
 
 
 def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
-    """What holds across sections: the key to blame and what is wrong with it."""
+    """Check what must hold across sections; yield the key to blame and what is wrong with it, for each broken rule."""
     train = recipe.train
     if recipe.schedule.warmup_epochs > train.epochs:
         text = f"{recipe.schedule.warmup_epochs:g} exceeds train.epochs {train.epochs} (lower it or train longer)"

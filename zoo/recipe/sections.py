@@ -14,21 +14,21 @@ from zoo.section import Section
 
 
 class ImageSize(Section):
-    """The side of training images in pixels, growing from `start` to `end` where they differ. Evaluation uses `end`."""
+    """The side of the images in pixels. Where `start` and `end` differ, training images grow; evaluation always uses `end`."""
 
-    start: int = Field(ge=8, le=2048, examples=[224], description="Side at the first step.")
-    end: int = Field(ge=8, le=2048, examples=[224], description="Side at the last step, and at evaluation.")
-    until: float = Field(default=0.6, gt=0, le=1, description="Share of the steps after which the last size is reached.")
-    multiple: int = Field(default=16, ge=1, description="Sizes in between are multiples of this.")
+    start: int = Field(ge=8, le=2048, examples=[224], description="Side in pixels at the first step.")
+    end: int = Field(ge=8, le=2048, examples=[224], description="Side in pixels at the last steps, and in evaluation.")
+    until: float = Field(default=0.6, gt=0, le=1, description="Share of all steps after which `end` is reached.")
+    multiple: int = Field(default=16, ge=1, description="The sizes between `start` and `end` are the multiples of this.")
 
     def at(self, step: int, steps: int) -> int:
-        """The side at a step (counted from 0) of a run of so many."""
+        """Return the side in pixels at a step, counted from 0, of a run of `steps` steps."""
         progress = min(1.0, step / max(1.0, self.until * steps))
         sizes = self.sizes()
         return sizes[-1] if progress >= 1 else sizes[int(progress * (len(sizes) - 1))]
 
     def sizes(self) -> list[int]:
-        """All the sides of a run, ascending: both ends, and the multiples in between."""
+        """Return all the sides of a run in pixels, ascending: both ends, and the multiples in between."""
         between = range((self.start // self.multiple + 1) * self.multiple, self.end, self.multiple)
         return sorted({self.start, *between, self.end})
 
@@ -48,39 +48,47 @@ class Train(Section):
     """The training loop."""
 
     epochs: int = Field(default=10, ge=1, le=10**6, description="Passes over the training images.")
-    batch_size: int = Field(default=128, ge=1, le=10**7, description="Images in a step, over all processes and micro-batches.")
+    batch_size: int = Field(
+        default=128, ge=1, le=10**7, description="Images per optimizer step, over all processes and micro-batches."
+    )
     accumulate: int | Literal["auto"] = Field(
         default="auto",
-        description="Micro-batches a step is split into on each process; auto: as few as fit into a GPU; on a CPU the fastest, "
-        "and one where BatchNorm trains.",
+        description="Micro-batches into which each process splits a step. auto: on a GPU, as few as fit into its memory; "
+        "on a CPU the fastest number, and 1 where BatchNorm trains.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto", description="auto: the fastest, measured at the start."
+        default="auto", description="Precision of forward and backward. auto: the fastest, measured at the start."
     )
     channels_last: bool | Literal["auto"] = Field(
-        default="auto", description="Memory layout; auto: the faster, measured at the start."
+        default="auto", description="Memory layout of images and activations. auto: the faster one, measured at the start."
     )
     compile: bool = Field(default=False, description="Compile the model (torch.compile).")
     threads: int | Literal["auto"] = Field(
-        default="auto", description="CPU threads of each process; auto: the cores divided by the processes."
+        default="auto", description="CPU threads of each process. auto: the cores divided by the processes of the machine."
     )
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of each target that is spread evenly over all classes."
+    )
     class_weights: Literal["none", "balanced"] = Field(
-        default="none", description="balanced: each class weighs as much in the loss as any other, however few its images."
+        default="none", description="balanced: weight classes inversely to their frequency."
     )
-    clip_grad: float | None = Field(default=None, gt=0, examples=[1.0], description="Largest norm of the gradient.")
+    clip_grad: float | None = Field(
+        default=None, gt=0, examples=[1.0], description="Maximum norm of the gradient; null: no clipping."
+    )
     ema: float | None = Field(
         default=None,
         gt=0,
         lt=1,
         examples=[0.99],
-        description="Decay of an average of the weights, which is then evaluated and saved.",
+        description="Decay per step of a moving average of the weights, which is then what is evaluated and saved. null: none.",
     )
     patience: int | None = Field(
-        default=None, ge=1, examples=[3], description="Stop after so many evaluations without a better one."
+        default=None, ge=1, examples=[3], description="Stop after this many evaluations in a row without a new best. null: never."
     )
-    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Of everything random.")
-    timeout: int = Field(default=600, ge=5, description="Seconds that a process waits for the others before the run is given up.")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Seed of splits, order, augmentation and dropout.")
+    timeout: int = Field(
+        default=600, ge=5, description="Seconds after which a process that gets no answer from the others gives up the run."
+    )
 
     @field_validator("accumulate", "threads")
     @classmethod
@@ -91,18 +99,20 @@ class Train(Section):
 
 
 class Eval(Section):
-    """Evaluation while training, and of the test set after it."""
+    """Evaluation: on val during training, on the test set after it."""
 
-    every_epochs: int = Field(default=1, ge=1, description="Epochs between two evaluations on val.")
+    every_epochs: int = Field(default=1, ge=1, description="Evaluate on val every this many epochs, and after the last one.")
     select_by: str = Field(
         default="val.accuracy",
-        description="Which epoch's weights are kept: a metric of val (val.accuracy, val.loss, …), or last.",
+        description="The epoch whose weights are kept: the best by a metric of val (val.accuracy, val.loss, ...), or the last.",
     )
     crop: float | Literal["auto"] = Field(
         default="auto",
-        description="Share of the image's side that is shown; auto: the backbone's own for random_resized crops, else all of it.",
+        description="Share of the side that a center crop keeps. auto: the backbone's own for random_resized crops, else 1.",
     )
-    test_every_epoch: bool = Field(default=False, description="Score the test set each epoch, as tutorials do. It never selects.")
+    test_every_epoch: bool = Field(
+        default=False, description="Score the test set after every epoch, as tutorials do. It never selects the weights."
+    )
 
     @field_validator("crop")
     @classmethod
@@ -122,18 +132,19 @@ class Eval(Section):
         return value
 
 
+# The trackers that Accelerate has.
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 
 
 class Output(Section):
     """Where a run is written."""
 
-    root: Path = Field(default=Path("runs"), validate_default=False, description="Folder of the run folders.")
-    keep_last: int = Field(default=1, ge=1, description="Newest checkpoints kept.")
-    keep_best: int = Field(default=1, ge=0, description="Best checkpoints kept besides.")
-    checkpoint_every: str = Field(default="1 epoch", description="'2 epochs' or '500 steps'.")
+    root: Path = Field(default=Path("runs"), validate_default=False, description="Folder in which run folders are made.")
+    keep_last: int = Field(default=1, ge=1, description="Number of newest checkpoints to keep.")
+    keep_best: int = Field(default=1, ge=0, description="Number of best checkpoints to keep besides.")
+    checkpoint_every: str = Field(default="1 epoch", description="How often to write a checkpoint: '2 epochs' or '500 steps'.")
     track: tuple[Tracker, ...] = Field(
-        default=(), description="Accelerate trackers to log to, each a package to install: tensorboard, wandb, …"
+        default=(), description="Experiment trackers to log to, through Accelerate. Each is a package of its own to install."
     )
 
     @field_validator("checkpoint_every")

@@ -14,9 +14,16 @@ from zoo.errors import ZooError
 
 Key = tuple[str | int, ...]
 
-# Aliases can make a small file stand for a huge tree; no recipe comes near this many values.
+# Values in a document: aliases can make a small file stand for a huge tree, and no recipe comes near this number.
 MAX_NODES = 10_000
+# Levels of a document; a recipe has four.
 MAX_DEPTH = 32
+# Digits of a whole number. Python refuses to read more than 4,300; a longer one than this is out of every range anyway.
+MAX_DIGITS = 400
+# Letters of a value that an error shows.
+SHOWN_LETTERS = 80
+# Letters of a line that is written.
+LINE_WIDTH = 110
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,7 +49,14 @@ for _tag, _pattern, _first in [
 
 @dataclass
 class Source:
-    """The plain values of a recipe and where each was written."""
+    """The plain values of a recipe and where each was written.
+
+    Attributes:
+        path: the file, as an error names it.
+        tree: the values.
+        line_of: the line of each key that the file holds, counted from 1.
+        overridden: the keys that the command line set.
+    """
 
     path: str
     tree: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +64,7 @@ class Source:
     overridden: set[Key] = field(default_factory=set)
 
     def where(self, key: Key) -> str:
-        """The place of a key: `FILE:LINE` of it or of its nearest parent, '' where the command line set it."""
+        """Return the place of a key: `FILE:LINE` of it or of its nearest parent, '' where the command line set it."""
         for length in range(len(key), -1, -1):
             if key[:length] in self.overridden:
                 return ""
@@ -58,8 +72,8 @@ class Source:
                 return f"{self.path}:{self.line_of[key[:length]]}"
         return self.path
 
-    def take_over(self, key: Key) -> None:
-        """Note that the command line set a key: what the file said of it and below it holds no more."""
+    def mark_overridden(self, key: Key) -> None:
+        """Note that the command line set a key: the lines of what the file has below it no longer count."""
         self.overridden.add(key)
         for other in [other for other in self.line_of if len(other) > len(key) and other[: len(key)] == key]:
             del self.line_of[other]
@@ -69,7 +83,7 @@ def read(path: Path) -> Source:
     """Read a recipe file.
 
     Raises:
-        ZooError: the file is missing or is no YAML mapping of plain values.
+        ZooError: if the file is missing or is no YAML mapping of plain values.
     """
     name = str(path)
     if path.is_dir():
@@ -96,11 +110,11 @@ def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
 
     Args:
         text: the document.
-        name: what an error names as its place.
-        line_of: gets the line of every key; without it (an override is a single line) errors name no line.
+        name: the place that an error names.
+        line_of: is filled with the line of every key; without it (an override is a single line) errors name no line.
 
     Raises:
-        ZooError: not YAML, more than one document, a tag, a duplicate key, or too many values.
+        ZooError: if the text is not YAML, or has more than one document, a tag, a duplicate key or too many values.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -120,6 +134,8 @@ def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
 
 @dataclass
 class _Builder:
+    """Builds plain values from PyYAML's nodes, and notes the line of each key."""
+
     name: str
     line_of: dict[Key, int]
     lines: bool
@@ -129,7 +145,7 @@ class _Builder:
         return f"{self.name}:{node.start_mark.line + 1}" if self.lines else self.name
 
     def build(self, node: yaml.Node, key: Key) -> Any:
-        """Turn a node into plain values."""
+        """Return the plain values of a node, which stands at `key`."""
         self.count += 1
         place = self._place(node)
         if self.count > MAX_NODES or len(key) > MAX_DEPTH:
@@ -150,6 +166,7 @@ class _Builder:
         return _scalar(short, node.value)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        """Return the mapping of a node; PyYAML itself would let the last of two equal keys win."""
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -164,13 +181,14 @@ class _Builder:
 
 
 def _scalar(kind: str, text: str) -> Any:
+    """Return the value of a scalar whose text fits its kind."""
     if kind == "null":
         return None
     if kind == "bool":
         return text.lower() == "true"
     if kind == "int":
-        # Python refuses to read more than 4,300 digits; such a number is out of every range anyway.
-        return int(text, 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10) if len(text) < 400 else float("inf")
+        base = 8 if text.startswith("0o") else 16 if text.startswith("0x") else 10
+        return int(text, base) if len(text) < MAX_DIGITS else float("inf")
     if kind == "float":
         return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
     return text
@@ -182,7 +200,7 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
     Changing the `kind` of a section starts that section anew: the file's keys belong to the other kind.
 
     Raises:
-        ZooError: an override is no `section.key=value`.
+        ZooError: if an override is not of the form `section.key=value`.
     """
     for override in overrides:
         name, equals, text = override.partition("=")
@@ -202,18 +220,18 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
         if key[-1] == "kind" and parent.get("kind", value) != value:
             for other in [other for other in parent if (*key[:-1], other) not in source.overridden]:
                 del parent[other]
-            source.take_over(key[:-1])
+            source.mark_overridden(key[:-1])
         parent[str(key[-1])] = value
-        source.take_over(key)
+        source.mark_overridden(key)
 
 
 def dotted(key: Key) -> str:
-    """A key as it is written in an override."""
+    """Return a key as an override writes it: `optim.lr`."""
     return ".".join(str(part) for part in key)
 
 
 def describe(value: Any) -> str:
-    """A value as an error shows it, short."""
+    """Return a value as an error shows it, short."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
@@ -223,16 +241,16 @@ def describe(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    return text if len(text) <= SHOWN_LETTERS else text[: SHOWN_LETTERS - 3] + "…"
 
 
 def write(values: Any) -> str:
-    """Plain values as YAML that reads back to the same."""
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    """Return plain values as YAML that reads back to the same values."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=LINE_WIDTH, default_flow_style=None)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes only what the YAML 1.2 loader would not read back as the same word."""
+    """PyYAML's writer; it quotes only what the YAML 1.2 loader would not read back as the same word."""
 
 
 _Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
@@ -243,5 +261,6 @@ _Dumper.add_representer(
 
 
 def _float_text(value: float) -> str:
+    """Return a number with a point: Python writes `1e-05`, which some YAML readers take for a word."""
     text = repr(value)
     return text if "." in text or "e" not in text else text.replace("e", ".0e")

@@ -1,4 +1,4 @@
-"""What the pictures share: one style, figures and panels in inches, text that is measured, files written whole.
+"""The common ground of all pictures: one style, figures and panels in inches, text that is measured, files written whole.
 
 matplotlib's objects draw, never pyplot: no window, no global state, and the same values give the same bytes.
 matplotlib is imported where it is used: importing this module is cheap.
@@ -23,15 +23,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Points of text and of a line of it; inches of a figure: 9.375 are 900 CSS pixels, where 9 points are 12.
-SIZE, LINE, WIDTH = 9.0, 12.5, 9.375
-INK, MUTED, FAINT, BAR = "#222222", "#5f6368", "#e4e6ea", "#9ecae1"
+# Points of text; as an SVG in a page they are 12 CSS pixels.
+SIZE = 9.0
+# Points from one line of text to the next.
+LINE = 12.5
+# Inches of a figure's width: 900 CSS pixels.
+WIDTH = 9.375
+# Inches of space at the left of a figure's lines of text.
+MARGIN = 0.2
+# Points of a figure's title.
+TITLE_SIZE = 12.0
+# Points by which a title is measured: its bold letters are wider than those of the font that measures.
+TITLE_MEASURED = 13.5
+# Color of text that is read first.
+INK = "#222222"
+# Color of labels and remarks.
+MUTED = "#5f6368"
+# Color of grid lines.
+FAINT = "#e4e6ea"
+# Color of bars.
+BAR = "#9ecae1"
+# Dots per inch of an SVG: four pixels to a point, so that its coordinates are fine enough.
+SVG_DPI = 288
+# Dots per inch of a PNG: two to a point, as sharp screens have.
+PNG_DPI = 144
+# matplotlib's settings, on top of its own defaults.
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "zoo",
     # A class may be called `$x$`.
     "text.parse_math": False,
-    # The fonts after the first are about as wide: what was measured here fits there.
+    # The fonts after the first are about as wide, so that text which was measured here fits there too.
     "font.sans-serif": ["DejaVu Sans", "Bitstream Vera Sans", "Verdana", "Arial", "sans-serif"],
     "font.size": SIZE,
     "text.color": INK,
@@ -51,12 +73,12 @@ STYLE: dict[Any, Any] = {
 
 
 def printable(text: str) -> str:
-    """A text that XML can hold: folder names may have any character."""
+    """Return a text that XML can hold: class names come from folders and may have any character."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def width(text: str, size: float = SIZE) -> float:
-    """The width of a text in points; the letters of East Asia are a dash of one em, as the font here lacks them."""
+    """Return the width of a text in points. East Asian letters count as a dash of one em, as the font here lacks them."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -65,7 +87,7 @@ def width(text: str, size: float = SIZE) -> float:
 
 
 def ellipsize(text: str, limit: float, size: float = SIZE) -> str:
-    """A text no wider than so many points: names often differ at their ends, so the middle goes."""
+    """Return a text at most `limit` points wide. What is left out is its middle: names often differ at their ends."""
     if width(text, size) <= limit:
         return text
 
@@ -80,60 +102,59 @@ def ellipsize(text: str, limit: float, size: float = SIZE) -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Within it matplotlib draws as `STYLE` says, whatever the reader's own matplotlibrc says."""
+    """Draw in the settings of `STYLE`, whatever the user's own matplotlibrc says."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        # The viewer has the glyphs that the font here lacks: text stays text.
+        # Text stays text in an SVG, and a viewer has the glyphs that the font here lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
 def figure(title: str, height: float) -> Figure:
-    """A figure under its title, `height` inches high."""
+    """Return an empty figure with a title, `height` inches high."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     figure = Figure((WIDTH, height), dpi=72, facecolor="white")
     FigureCanvasSVG(figure)
-    # The bold letters are wider than those that are measured.
-    line(figure, ellipsize(printable(title), (WIDTH - 0.5) * 72, 13.5), 0.3, fontsize=12, fontweight="bold")
+    shown = ellipsize(printable(title), (WIDTH - 0.5) * 72, TITLE_MEASURED)
+    line(figure, shown, 0.3, fontsize=TITLE_SIZE, fontweight="bold")
     return figure
 
 
 def panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
-    """Axes at left, bottom, width, height in inches."""
+    """Add axes to a figure; `box` is left, bottom, width and height in inches."""
     width, height = figure.get_size_inches()
     return figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
 
 
 def line(figure: Figure, text: str, down: float, **style: Any) -> None:
-    """A line of text at the left, `down` inches under the upper edge."""
+    """Write a line of text at the left, `down` inches under the upper edge; `style` is matplotlib's."""
     width, height = figure.get_size_inches()
-    figure.text(0.2 / width, 1 - down / height, text, **style)
+    figure.text(MARGIN / width, 1 - down / height, text, **style)
 
 
 def write(figure: Figure, path: Path, title: str, kind: str = "svg") -> None:
-    """Write an SVG or PNG: the file is the old one or the whole new one, at any moment.
+    """Write an SVG or PNG whole: at any moment the file is the old one or the new one.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: if the file cannot be written.
     """
     buffer = io.BytesIO()
-    # The dots per inch are those of an SVG's pixels, four to a point, or a PNG's own.
     metadata: dict[str, Any] = {"Title": printable(title)}
     metadata |= {"Date": None, "Creator": "zoo"} if kind == "svg" else {"Software": "zoo"}
-    figure.canvas.print_figure(buffer, format=kind, dpi=288 if kind == "svg" else 144, metadata=metadata)
+    figure.canvas.print_figure(buffer, format=kind, dpi=SVG_DPI if kind == "svg" else PNG_DPI, metadata=metadata)
     write_file(path, buffer.getvalue())
 
 
 def store(figure: Figure, path: Path, title: str) -> None:
-    """Write the SVG into the run folder.
+    """Write an SVG into a run folder.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: if it cannot be written.
     """
     try:
         write(figure, path, title)

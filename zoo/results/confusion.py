@@ -1,4 +1,4 @@
-"""The confusion matrix of a test, as SVG.
+"""Draw the confusion matrix of a test as SVG.
 
 matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
 """
@@ -14,24 +14,45 @@ import numpy as np
 
 from zoo.results import canvas
 from zoo.results.canvas import BAR, INK, LINE, MUTED, SIZE, WIDTH
+from zoo.system.console import plural
+from zoo.system.table import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Color of a class without images.
+# Color of the row of a class without images.
 EMPTY = "#e0e0e0"
-
-# Classes: with more there are no counts in the cells, or not a label at each.
-WRITTEN, LABELLED = 20, 40
-# Inches: the widest class name, the recall's bars and numbers, a cell of a small matrix, and the largest matrix.
-NAME, RECALL, CELL, SIDE = 1.7, 1.45, 1.1, 6.2
+# Classes up to which the cells have their counts written in them: more do not fit.
+WRITTEN = 20
+# Classes up to which each has its label and its recall written.
+LABELLED = 40
+# Inches of the widest class name; longer ones are shortened.
+NAME = 1.7
+# Inches of the bars and numbers of the recall.
+RECALL = 1.45
+# Inches of a cell of a small matrix, which would otherwise fill the figure.
+CELL = 1.1
+# Inches of the largest matrix.
+SIDE = 6.2
+# Points of the widest bar of recall.
+BAR_POINTS = 16
+# Points of a cell from which on counts have thousands separators.
+WIDE_CELL = 40
+# Luminance of a color below which white text is read better than black (WCAG).
+DARK = 0.18
 
 
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path, title: str) -> None:
-    """Draw counts [C, C] of true classes (rows) and predicted ones (columns), and each class's recall.
+    """Draw a confusion matrix, and the recall of each class.
+
+    Args:
+        matrix: counts int64 [C, C]; a row is a true class, a column a predicted one.
+        classes: the names of the C classes.
+        path: the SVG.
+        title: its title.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     with canvas.style():
         names = [canvas.ellipsize(canvas.printable(name), NAME * 72) for name in classes]
@@ -58,26 +79,23 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path, title
         canvas.store(figure, path, title)
 
 
-# ---------------------------------------------------------------------------------- confusion
-
-
 def _shares(matrix: np.ndarray) -> np.ndarray:
-    """Rows [C, C] of counts as shares of their sum; NaN in the row of a class without images."""
-    totals = matrix.sum(1, keepdims=True)
+    """Return counts [C, C] as shares float64 [C, C] of their row; NaN in the row of a class without images."""
+    totals = matrix.sum(1, keepdims=True)  # [C, 1]
     return np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
 
 
 def _colors(shares: np.ndarray) -> np.ndarray:
-    """Colors uint8 [..., 4] of shares, gray for NaN. By the square root: one mistake of a hundred is visible."""
+    """Return colors uint8 [..., 4] of shares [...], gray for NaN. Their square root decides: one mistake of 100 is visible."""
     import matplotlib
 
     return matplotlib.colormaps["Blues"].with_extremes(bad=EMPTY)(np.ma.masked_invalid(np.sqrt(shares)), bytes=True)
 
 
 def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
-    """The matrix: a colored cell of `cell` points for each count, the counts in them while there are few."""
+    """Draw a colored cell of `cell` points for each count, with the count in it while there are few."""
     count = len(matrix)
-    colors = _colors(_shares(matrix))
+    colors = _colors(_shares(matrix))  # [C, C, 4]
     axes.imshow(colors, aspect="auto", interpolation="nearest", extent=(-0.5, count - 0.5, count - 0.5, -0.5))
     axes.spines[["top", "right"]].set_visible(True)
     if count <= LABELLED:
@@ -87,7 +105,7 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
         axes.grid(which="minor")
     if count > WRITTEN:
         return
-    texts = [[f"{value:,}" if cell > 40 else str(value) for value in row] for row in matrix.tolist()]
+    texts = [[f"{value:,}" if cell > WIDE_CELL else str(value) for value in row] for row in matrix.tolist()]
     size = min(SIZE, SIZE * (cell - 3) / max(canvas.width(text) for row in texts for text in row))
     for (row, column), value in np.ndenumerate(matrix):
         ink = _contrast(colors[row, column]) if value else MUTED
@@ -95,15 +113,15 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
 
 
 def _contrast(color: np.ndarray) -> str:
-    """White or black, whichever is read better on a color uint8 [4] (WCAG's relative luminance)."""
-    linear = ((color[:3] / 255 + 0.055) / 1.055) ** 2.4
-    return "#ffffff" if linear @ (0.2126, 0.7152, 0.0722) < 0.18 else "#000000"
+    """Return white or black, whichever is read better on a color uint8 [4] (WCAG's relative luminance)."""
+    linear = ((color[:3] / 255 + 0.055) / 1.055) ** 2.4  # [3]
+    return "#ffffff" if linear @ (0.2126, 0.7152, 0.0722) < DARK else "#000000"
 
 
 def _recall(axes: Axes, matrix: np.ndarray, cell: float) -> None:
-    """A bar for each class's recall, level with its row, its value beside it while the rows are high enough."""
+    """Draw a bar for the recall of each class, level with its row; its value stands beside it while the rows are high enough."""
     count = len(matrix)
-    recalls = np.diagonal(_shares(matrix))
+    recalls = np.diagonal(_shares(matrix))  # [C]
     edges = np.arange(count + 1) - 0.5
     axes.set_xlim(0, 1)
     axes.set_ylim(count - 0.5, -0.5)
@@ -114,14 +132,14 @@ def _recall(axes: Axes, matrix: np.ndarray, cell: float) -> None:
     if count > LABELLED:
         axes.stairs(np.nan_to_num(recalls), edges, orientation="horizontal", fill=True, color=BAR)
         return
-    axes.barh(range(count), np.nan_to_num(recalls), height=min(0.8, 16 / cell), color=BAR)
+    axes.barh(range(count), np.nan_to_num(recalls), height=min(0.8, BAR_POINTS / cell), color=BAR)
     for position, recall in enumerate(recalls.tolist()):
-        text = "no images" if math.isnan(recall) else f"{recall:.1%}".replace("%", " %")
+        text = "no images" if math.isnan(recall) else percent(recall, 1)
         axes.text(1.06, position, text, va="center", color=MUTED if math.isnan(recall) else INK)
 
 
 def _key(axes: Axes) -> None:
-    """What the colors mean."""
+    """Draw the legend of the colors."""
     axes.imshow(_colors(np.linspace(0, 1, 256)[None] ** 2), aspect="auto", extent=(0, 1, 0, 1))
     marks = (0, 0.01, 0.1, 0.25, 0.5, 1)
     axes.set_xticks(np.sqrt(marks), [f"{mark:.0%}".replace("%", " %" if mark == 1 else "") for mark in marks])
@@ -130,14 +148,14 @@ def _key(axes: Axes) -> None:
 
 
 def _summary(matrix: np.ndarray) -> str:
-    """How many images there are, and how many of them are on the diagonal."""
+    """Return the line under the title: the number of images, and the share on the diagonal."""
     total = int(matrix.sum())
-    share = f"{int(matrix.trace()) / total:.2%}".replace("%", " %") if total else "none"
-    return f"{share} of {total:,} images in their own class"
+    share = percent(int(matrix.trace()) / total, 2) if total else "none"
+    return f"{share} of {plural(total, 'image')} in their own class"
 
 
 def _angle(widest: float, room: float) -> int:
-    """Degrees at which labels `widest` points wide do not touch, `room` points from one to the next."""
+    """Return the angle in degrees at which labels `widest` points wide, `room` points apart, do not touch."""
     if widest + 6 <= room:
         return 0
     return 45 if room * math.sin(math.radians(45)) >= LINE else 90

@@ -1,4 +1,4 @@
-"""Learning curves of a run, as SVG.
+"""Draw the learning curves of a run as SVG.
 
 matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
 """
@@ -21,24 +21,36 @@ if TYPE_CHECKING:
 LOOKS = {"train": ("#6b6b6b", "-", "o"), "val": ("#0072b2", "-", "s"), "test": ("#b85000", "--", "D")}
 # The split whose value is written at the selected epoch: the first that has one there.
 JUDGES = ("val", "test", "train")
-# A line of more points has no markers but its last.
+# Points of a line up to which each has a marker; a longer line has one at its end only.
 MARKED = 12
+# Inches from the figure's left edge, or its middle, to the axes: the labels of the y axis.
+LEFT = 0.5
+# Inches at the right of the axes, for the last values of the lines.
+RIGHT = 1.15
+# Ticks on the axis of the epochs, at most.
+TICKS = 10
 
 
 def draw_curves(
     history: Sequence[Mapping[str, float | None]], path: Path, title: str, *, selected_epoch: int | None = None
 ) -> None:
-    """Draw loss, accuracy and learning rate over the epochs of `metrics.jsonl`.
+    """Draw loss, accuracy and learning rate over the epochs.
+
+    Args:
+        history: the rows of `metrics.jsonl`, one for each epoch.
+        path: the SVG.
+        title: its title.
+        selected_epoch: the epoch whose weights were kept; it is marked.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: if the file cannot be written.
     """
     with canvas.style():
         figure = canvas.figure(title, 4.75)
-        width = WIDTH / 2 - 0.5 - 1.15
-        loss = canvas.panel(figure, (0.5, 1.5, width, 2.3))
-        accuracy = canvas.panel(figure, (WIDTH / 2 + 0.5, 1.5, width, 2.3))
-        rate = canvas.panel(figure, (0.5, 0.5, WIDTH - 0.5 - 1.15, 0.4))
+        width = WIDTH / 2 - LEFT - RIGHT
+        loss = canvas.panel(figure, (LEFT, 1.5, width, 2.3))
+        accuracy = canvas.panel(figure, (WIDTH / 2 + LEFT, 1.5, width, 2.3))
+        rate = canvas.panel(figure, (LEFT, 0.5, WIDTH - LEFT - RIGHT, 0.4))
         for axes in (loss, accuracy, rate):
             _epochs(axes, [int(row["epoch"] or 0) for row in history])
         _series(loss, history, "loss", "{:.4g}", selected_epoch)
@@ -48,11 +60,8 @@ def draw_curves(
         canvas.store(figure, path, title)
 
 
-# ------------------------------------------------------------------------------------- curves
-
-
 def _series(axes: Axes, history: Sequence[Mapping[str, float | None]], metric: str, form: str, selected: int | None) -> None:
-    """The splits' lines of a metric, each with its last value at its end, and what was selected."""
+    """Draw a metric's lines, one for each split with its last value at the end, and mark the selected epoch."""
     scale = 100 if metric == "accuracy" else 1
     series = {split: [(epoch, scale * value) for epoch, value in _points(history, f"{split}.{metric}")] for split in LOOKS}
     series = {split: points for split, points in series.items() if points}
@@ -77,25 +86,25 @@ def _series(axes: Axes, history: Sequence[Mapping[str, float | None]], metric: s
 
 
 def _points(history: Sequence[Mapping[str, float | None]], key: str) -> list[tuple[int, float]]:
-    """(epoch, value) where the epoch has a finite value."""
+    """Return (epoch, value) for each epoch that has a finite value."""
     pairs = [(int(row["epoch"] or 0), row.get(key)) for row in history]
     return [(epoch, value) for epoch, value in pairs if value is not None and math.isfinite(value)]
 
 
 def _top(values: Sequence[float]) -> float:
-    """The upper limit of an axis that starts at 0."""
+    """Return the upper limit of an axis that starts at 0."""
     return 1.06 * max(values, default=0.0) or 1.0
 
 
 def _percent_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Limits within 0 and 100 that show the values large, but not noise of less than a point."""
+    """Return limits within 0 and 100 that show the values large, but do not magnify noise of less than a point."""
     low, high = min(values, default=0.0), max(values, default=100.0)
     margin = max(0.07 * (high - low), 2.0)
     return max(0.0, low - margin), min(100.0, high + margin)
 
 
 def _ends(axes: Axes, last: Mapping[str, float], form: str) -> None:
-    """Name the lines at their ends, moved apart where they would cover each other."""
+    """Write each line's name and last value at its end, moved apart where they would cover each other."""
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height
     ranked = sorted(last, key=lambda split: last[split])
@@ -113,11 +122,11 @@ def _ends(axes: Axes, last: Mapping[str, float], form: str) -> None:
 
 
 def _apart(wanted: Sequence[float], gap: float, top: float) -> list[float]:
-    """Ascending places at least `gap` apart within 0 and `top`, near the wanted ones."""
+    """Return ascending places at least `gap` apart, between 0 and `top`, near the wanted ones (all in points)."""
     places: list[float] = []
     for at in wanted:
         places.append(max(at, places[-1] + gap) if places else at)
-    # What was pushed past the top comes down again, and moves what is under it.
+    # Places that were pushed past the top come down again, and push those below them.
     ceiling = top
     for index in reversed(range(len(places))):
         places[index] = min(places[index], ceiling)
@@ -126,7 +135,7 @@ def _apart(wanted: Sequence[float], gap: float, top: float) -> list[float]:
 
 
 def _selected(axes: Axes, epoch: int, text: str = "") -> None:
-    """A thin line at the selected epoch, and a text above it that stays within the panel's sides."""
+    """Draw a thin line at the selected epoch, and above it a text that stays within the panel's sides."""
     axes.axvline(epoch, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     low, high = axes.get_xlim()
     wanted, last = (epoch - low) / (high - low), 1 - canvas.width(text) / axes.get_window_extent().width
@@ -135,7 +144,7 @@ def _selected(axes: Axes, epoch: int, text: str = "") -> None:
 
 
 def _rate(axes: Axes, history: Sequence[Mapping[str, float | None]], selected: int | None) -> None:
-    """The learning rate at the end of each epoch, as a thin strip."""
+    """Draw the learning rate at the end of each epoch, as a thin strip."""
     points = _points(history, "lr")
     top = max((value for _, value in points), default=0.0)
     axes.set_ylim(0, _top([top]))
@@ -148,11 +157,11 @@ def _rate(axes: Axes, history: Sequence[Mapping[str, float | None]], selected: i
 
 
 def _epochs(axes: Axes, epochs: Sequence[int]) -> None:
-    """Whole epochs along the x axis, at most ten of them, the first one always."""
+    """Set ticks at whole epochs along the x axis, at most `TICKS` and the first one always."""
     first, last = min(epochs, default=1), max(epochs, default=1)
     span = last - first
     steps = (base * 10**power for power in range(9) for base in (1, 2, 5))
-    step = next(step for step in steps if span / step <= 10)
+    step = next(step for step in steps if span / step <= TICKS)
     ticks = [tick for tick in range(first, last + 1) if tick == first or (tick % step == 0 and tick - first >= step / 2)]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     margin = 0.02 * span or 0.5

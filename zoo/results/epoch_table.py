@@ -1,41 +1,46 @@
-"""The rows of an epoch: they read the same in a terminal and in a log."""
+"""The rows of the epochs: they read the same in a terminal and in a log."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# A column of the epoch rows: its heading, its key in metrics.jsonl, how it is written, how wide.
-COLUMNS = (
-    ("epoch", "epoch", "{:d}", 5),
-    ("step", "step", "{:d}", 7),
-    ("lr", "lr", "{:.2e}", 9),
-    ("train loss", "train.loss", "{:.4f}", 11),
-    ("train acc", "train.accuracy", "{:.2%}", 10),
-    ("val loss", "val.loss", "{:.4f}", 9),
-    ("val acc", "val.accuracy", "{:.2%}", 8),
-    ("test loss", "test.loss", "{:.4f}", 10),
-    ("test acc", "test.accuracy", "{:.2%}", 9),
-    ("images/s", "images_per_second", "{:,.0f}", 9),
-    ("data", "data_share", "{:.1%}", 6),
-    ("time", "seconds", "{:.0f} s", 8),
+from zoo.system import table
+from zoo.system.table import Column, percent
+
+# Each column shows a key of metrics.jsonl, and has room for the longest value that a run may have there.
+PROGRESS = (
+    Column("epoch", lambda row: f"{row['epoch']:d}", 5),
+    Column("step", lambda row: f"{row['step']:d}", 7),
+    Column("lr", lambda row: f"{row['lr']:.2e}", 9),
 )
+SPEED = (
+    Column("images/s", lambda row: f"{row['images_per_second']:,.0f}", 9),
+    Column("data", lambda row: percent(row["data_share"], 1), 6),
+    Column("time", lambda row: f"{row['seconds']:.0f} s", 8),
+)
+# The splits in the order of their columns; a run has those for which it has images.
+SPLITS = ("train", "val", "test")
 
 
 def heading(splits: Sequence[str]) -> str:
-    """The headings of the epoch rows."""
-    return " ".join(f"{title:>{width}}" for title, _, _, width in _columns(splits))
+    """Return the line of headings; `splits` are those evaluated, besides train."""
+    return table.heading(_columns(splits))
 
 
 def row(values: Mapping[str, Any], splits: Sequence[str]) -> str:
-    """One epoch's row."""
-    cells = []
-    for _, key, form, width in _columns(splits):
-        value = values.get(key)
-        text = "-" if value is None else form.format(value).replace("%", " %")
-        cells.append(f"{text:>{width}}")
-    return " ".join(cells)
+    """Return the line of one epoch, a dash where it has no value; `values` is a row of metrics.jsonl."""
+    return table.line(values, _columns(splits))
 
 
-def _columns(splits: Sequence[str]) -> list[tuple[str, str, str, int]]:
-    return [column for column in COLUMNS if "." not in column[1] or column[1].split(".")[0] in ("train", *splits)]
+def _columns(splits: Sequence[str]) -> list[Column]:
+    scores = [column for split in SPLITS if split in ("train", *splits) for column in _scores(split)]
+    return [*PROGRESS, *scores, *SPEED]
+
+
+def _scores(split: str) -> list[Column]:
+    """Return the columns of a split's loss and accuracy."""
+    return [
+        Column(f"{split} loss", lambda row: f"{row[f'{split}.loss']:.4f}", len(f"{split} loss") + 1),
+        Column(f"{split} acc", lambda row: percent(row[f"{split}.accuracy"], 2), len(f"{split} acc") + 1),
+    ]

@@ -1,4 +1,4 @@
-"""The run folder. No torch in here: reports and leaderboards read run folders without it."""
+"""The run folder: made, written, read and found. No torch in here: reports and leaderboards read run folders without it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from zoo.errors import ZooError
 from zoo.system.files import existing, storing, write_file
 from zoo.system.locks import held
 
+# Folders of one name in a root, at most.
+MOST_RUNS = 10_000
+
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder."""
+    """A run folder: recipe.yaml, environment.json, metrics.jsonl, result.json, checkpoints/, model/, pictures."""
 
     path: Path
 
@@ -28,10 +33,10 @@ class RunFolder:
         """Make a folder of that name, or `NAME-2`, `NAME-3`, … where it is taken.
 
         Raises:
-            ZooError: the root cannot be written.
+            ZooError: if the root cannot be written.
         """
         root = root.expanduser()
-        for number in range(1, 10_000):
+        for number in range(1, MOST_RUNS):
             path = root / (name if number == 1 else f"{name}-{number}")
             try:
                 path.mkdir(parents=True, exist_ok=False)
@@ -45,36 +50,36 @@ class RunFolder:
         raise ZooError("output.root", f"{root} holds too many runs named {name}", "choose another name")
 
     @staticmethod
-    def check(root: Path) -> None:
-        """See that a run folder could be made, without making one.
+    def check(root: Path, where: str = "output.root") -> None:
+        """Check that a run folder can be made, without making one; `where` is the key or flag that an error names.
 
         Raises:
-            ZooError: the root cannot be written.
+            ZooError: if the root cannot be written.
         """
         there = existing(root)
         if not there.is_dir():
-            raise ZooError("output.root", f"not a directory: {there}", "choose another")
+            raise ZooError(where, f"not a directory: {there}", "choose another")
         try:
-            # Asking for permission is not enough: /proc says yes, and lets nothing be made.
+            # The permission bits are not enough: those of /proc allow writing, and no file can be made there.
             tempfile.TemporaryFile(dir=there).close()
         except OSError as error:
-            raise ZooError("output.root", f"not writable: {there}: {error.strerror}", "choose another") from None
+            raise ZooError(where, f"not writable: {there}: {error.strerror}", "choose another") from None
 
     @contextlib.contextmanager
     def held(self, where: str = "--resume") -> Iterator[None]:
-        """Keep other processes from working in this folder; `where` is the option that an error names.
+        """Keep other processes from working in this folder; `where` is the flag that an error names.
 
         Raises:
-            ZooError: another one does, or the folder cannot be written.
+            ZooError: if another process works in it, or the folder cannot be written.
         """
         with held(self.path / ".lock", where):
             yield
 
     def write(self, name: str, text: str) -> None:
-        """Write a file whole: it has the old content or the new one, at any moment.
+        """Write a file whole: at any moment it has the old content or the new one.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: if it cannot be written.
         """
         path = self.path / name
         with storing(path, len(text)):
@@ -88,7 +93,7 @@ class RunFolder:
         """Read a JSON file of the run.
 
         Raises:
-            ZooError: it is missing or damaged.
+            ZooError: if it is missing or damaged.
         """
         path = self.path / name
         try:
@@ -99,26 +104,33 @@ class RunFolder:
             raise ZooError(str(path), f"cannot be read: {error}", "the run is damaged") from None
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Write `metrics.jsonl`: a line for each epoch, the whole file each time, so that none is twice or half in it."""
+        """Write `metrics.jsonl`, a line for each epoch. The whole file is written each time: no line can be half or doubled."""
         self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
 
 
 def newest_unfinished(root: Path, name: str) -> Path | None:
-    """The newest run folder of a name that has a checkpoint and no result; None where there is none."""
+    """Return the newest run folder of a name that has a checkpoint and no result; None where there is none."""
     pattern = re.compile(re.escape(name) + r"(-\d+)?")
     runs = [path for path in root.expanduser().glob(f"{glob.escape(name)}*") if pattern.fullmatch(path.name)]
     open_runs = [
         path
         for path in runs
-        if any(path.glob("checkpoints/step-*")) and not (path / "result.json").exists() and _is_named(path, name)
+        # `net-50` may be a run of that name, or the fiftieth of `net`. A damaged run counts: resuming it says what is wrong.
+        if checkpoint_steps(path) and not (path / "result.json").exists() and recipe_name(path) in (name, None)
     ]
     return max(open_runs, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _is_named(run: Path, name: str) -> bool:
-    """Whether a run's recipe has a name: `net-50` may be a run of that name, or the fiftieth of `net`."""
+def checkpoint_steps(run: Path) -> list[int]:
+    """Return the steps of which a run has a checkpoint, ascending."""
+    return sorted(int(path.name[5:]) for path in run.glob("checkpoints/step-*") if path.name[5:].isdigit())
+
+
+def recipe_name(run: Path) -> str | None:
+    """Return the name in a run's recipe; None where the recipe is missing, damaged or has no name."""
     try:
-        first = re.search(r"^name: (.*)$", (run / "recipe.yaml").read_text(encoding="utf-8"), re.MULTILINE)
-    except (OSError, UnicodeDecodeError):
-        return True  # the run is damaged, and that is said when it is gone on with
-    return first is None or first[1].strip("'\"") == name
+        # Every scalar is a text to this loader; others read a name such as 2026-01-02 as a date.
+        recipe = yaml.load((run / "recipe.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return recipe.get("name") if isinstance(recipe, dict) else None

@@ -5,23 +5,35 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+# Letters of the first column of the lines that describe a run.
+NAME_WIDTH = 10
+
 
 @dataclass(frozen=True)
 class Console:
-    """Lines on standard output, from the main process only."""
+    """Lines on standard output, and warnings on standard error.
+
+    Attributes:
+        quiet: print nothing; all processes of a run but the main one are quiet.
+    """
 
     quiet: bool = False
 
     def fact(self, name: str, text: str) -> None:
-        """One of the first lines: what the run is made of."""
-        self.line(f"{name:<10} {text}")
+        """Print one of the first lines of a run, which describe what it is made of."""
+        self.line(f"{name:<{NAME_WIDTH}} {text}")
 
     def line(self, text: str = "") -> None:
-        """A line."""
+        """Print a line on standard output."""
         if not self.quiet:
             print(text, flush=True)  # noqa: T201
 
     def warn(self, text: str) -> None:
-        """A line on standard error."""
+        """Print a warning on standard error."""
         if not self.quiet:
             print(f"warning: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return a count with its noun: `1 epoch`, `2,000 images`; `nouns` is the plural where it is not the noun and an s."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

@@ -1,4 +1,4 @@
-"""The device that torch computes on: its name, its memory, its dtypes."""
+"""The device that torch computes on: its name, memory, dtypes and memory formats."""
 
 from __future__ import annotations
 
@@ -9,18 +9,44 @@ from pathlib import Path
 
 import torch
 
-from zoo.system.hardware import cpu_name
+from zoo.system.hardware import cpu_flags, cpu_name
 
+# The precisions of a recipe, and the dtype that each one computes in.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Names of bfloat16 instructions: torch's for x86 (first two) and ARM, then Linux's for ARM.
+# /proc/cpuinfo names those of x86 as torch does.
+BF16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16", "svebf16"})
+# Written to /proc/self/clear_refs, it sets the peak of resident memory back to what is used now (proc(5)).
+RESET_PEAK = "5"
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the processor's."""
+    """Return the GPU's name, or the processor's."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
 
 
+def memory_format(channels_last: bool) -> torch.memory_format:
+    """Return torch's memory format of images [B, C, S, S]: the channels of a pixel side by side, or a plane per channel."""
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Return whether a device has instructions for bfloat16; a CPU without them converts each value one by one.
+
+    Where nothing is known of a CPU, the answer is True: a caller that measures finds out.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
+    # Older versions of torch have no public function for this; Linux has a list of its own.
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    names = {name for name, value in ask().items() if value} if ask is not None else cpu_flags()
+    return not names or bool(BF16_INSTRUCTIONS & names)
+
+
 def synchronize(device: torch.device) -> None:
-    """Wait for what a GPU still has to do."""
+    """Wait until a GPU has done its queued work; return at once on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -31,14 +57,18 @@ def reset_peak_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            Path("/proc/self/clear_refs").write_text(RESET_PEAK, encoding="ascii")
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory at one time, in 10**6 bytes: a GPU's allocator's, or this process's resident memory, libraries included."""
+    """Return the peak of memory in MB (10**6 bytes).
+
+    On a GPU it is what torch's allocator held; on a CPU the resident memory of this process, libraries included.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
     with contextlib.suppress(OSError, ValueError, IndexError):
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    # Bytes on macOS, KiB elsewhere (getrusage(2)).
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6

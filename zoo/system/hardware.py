@@ -10,17 +10,20 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+# The packages whose versions decide the outcome of a run.
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "safetensors")
+# What Linux says about the processor; missing on other systems.
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that decide what a run does."""
+    """Return the versions of Python, zoo and the packages that decide the outcome of a run."""
     found = {"python": platform.python_version(), "zoo": metadata_version("zoo-trainer")}
     return found | {name: metadata_version(name) for name in PACKAGES}
 
 
 def metadata_version(name: str) -> str:
-    """An installed package's version, '' where it is not installed."""
+    """Return the version of an installed package, '' where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -28,7 +31,7 @@ def metadata_version(name: str) -> str:
 
 
 def environment(**more: Any) -> dict[str, Any]:
-    """What a run ran on: `environment.json`."""
+    """Return the content of a run's `environment.json`: when, by which command and on which machine it ran."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
@@ -41,15 +44,26 @@ def environment(**more: Any) -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """The processor's name."""
+    """Return the processor's name."""
+    return next(iter(_cpu_info("model name")), platform.processor())
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return Linux's names of the processor's instruction sets; none where the system does not tell."""
+    # x86 calls them flags, ARM features.
+    lines = [*_cpu_info("flags"), *_cpu_info("Features")]
+    return frozenset(lines[0].split()) if lines else frozenset()
+
+
+def _cpu_info(field: str) -> list[str]:
+    """Return a field of each core that /proc/cpuinfo lists."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field]
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Count the CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

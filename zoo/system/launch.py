@@ -1,4 +1,4 @@
-"""How a process was launched: its rank among its siblings, and how they live and die together."""
+"""The launch of this process: its rank among the processes of a run, and what happens when one of them ends."""
 
 from __future__ import annotations
 
@@ -17,16 +17,30 @@ from typing import Any
 from zoo.errors import LostProcess, ZooError
 from zoo.system.files import cache_root
 
-# Programs and modules that start a run's processes.
+# Names of the programs and modules that start the processes of a run.
 LAUNCHERS = (
     *(b"accelerate", b"accelerate-launch", b"accelerate.commands.launch", b"accelerate.commands.accelerate_cli"),
     *(b"torchrun", b"torch.distributed.run", b"torch.distributed.launch"),
 )
+# What gloo says where another process of the run is gone, or silent for too long, and NCCL and torch's store in older versions
+# of torch: plain RuntimeErrors, known only by their text. tests/system/test_lost_processes.py provokes the real texts.
+LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
+# prctl.h: the signal that this process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
+# Seconds after which the record of a launch's error output is removed: a day, longer than a launch takes to fail.
+RECORD_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class Launch:
-    """This process among its siblings, as the launcher's environment variables say."""
+    """This process among those of a run, as the launcher's environment variables say.
+
+    Attributes:
+        rank: its number among all processes, from 0.
+        local_rank: its number among the processes of this machine, from 0.
+        processes: the number of all processes.
+        local_processes: the number of processes on this machine.
+    """
 
     rank: int
     local_rank: int
@@ -35,15 +49,15 @@ class Launch:
 
     @property
     def main(self) -> bool:
-        """Whether this is the process that writes and prints."""
+        """Return whether this is the process that writes and prints."""
         return self.rank == 0
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Launch:
-    """Read what torchrun or `accelerate launch` set.
+    """Read the environment variables that torchrun or `accelerate launch` set.
 
     Raises:
-        ZooError: several processes were asked for, and would not know of each other.
+        ZooError: if several processes were asked for, but each would believe to be the only one.
     """
     processes = int(environment.get("WORLD_SIZE", 1))
     launch = Launch(
@@ -59,10 +73,10 @@ def read(environment: Mapping[str, str] = os.environ) -> Launch:
 
 
 def on_cpu() -> bool:
-    """Whether to train on CPUs: there is nothing else, or `ACCELERATE_USE_CPU` asks for it.
+    """Return whether to train on CPUs: there is nothing else, or `ACCELERATE_USE_CPU` asks for it.
 
-    Accelerate is told explicitly: left alone it would start several processes of a machine without a GPU so
-    that each believes to be the only one.
+    Accelerate must be told. On a machine without a GPU it would otherwise let each of several processes believe to be the
+    only one.
     """
     import torch
 
@@ -72,36 +86,40 @@ def on_cpu() -> bool:
     return asked or device is None or device.type == "mps"
 
 
-# What gloo, NCCL and torch's store say when another process is gone, or silent for too long.
-LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
-PR_SET_PDEATHSIG = 1
-
-
 def process_group_kwargs(launch: Launch, seconds: int) -> dict[str, Any]:
-    """How long a process group waits for a process: torch's own default would be half an hour."""
+    """Return the arguments of a process group that waits `seconds` for a process; torch's default is half an hour."""
     return {"timeout": timedelta(seconds=seconds)} if launch.processes > 1 else {}
 
 
 @contextlib.contextmanager
 def lost_processes(launch: Launch, seconds: int) -> Iterator[None]:
-    """Turn what torch raises when another process is gone into one line.
+    """Turn the errors that torch raises when another process is gone into one line.
 
     Raises:
-        LostProcess: another process ended, or did not answer in time.
+        LostProcess: if another process ended, or did not answer within `seconds`.
     """
     try:
         yield
     except RuntimeError as error:
-        if launch.processes == 1 or not LOST.search(str(error)):
+        if launch.processes == 1 or not means_lost_process(error):
             raise
         what = f"another of the {launch.processes} processes ended, or did not answer for {seconds} s"
-        raise LostProcess("launch", f"process {launch.rank}: {what}", "see above for its error; go on with --resume") from None
+        raise LostProcess("launch", f"process {launch.rank}: {what}", "see its error above, then --resume") from None
+
+
+def means_lost_process(error: RuntimeError) -> bool:
+    """Return whether an error says that another process of the run is gone, or does not answer."""
+    from torch import distributed
+
+    # torch's store and NCCL have types of their own; a torch that was built without `distributed` has none of them.
+    known = getattr(distributed, "DistError", ())
+    return isinstance(error, known) or LOST.search(str(error)) is not None
 
 
 def follow_launcher() -> None:
-    """Get SIGTERM when the launcher ends: `accelerate launch` does not pass signals on, and would leave us behind.
+    """Ask for SIGTERM when the launcher ends: `accelerate launch` does not pass signals on, and would leave us running.
 
-    A shell that ends is no reason to stop (`nohup zoo train … &`), so that only a launcher counts.
+    Only a launcher counts. A run continues when the shell that started it ends (`nohup zoo train ... &`).
     """
     parent = os.getppid()
     if sys.platform != "linux" or not _is_launcher(parent):
@@ -114,11 +132,13 @@ def follow_launcher() -> None:
 
 
 def _is_launcher(pid: int) -> bool:
+    """Return whether a process is one of `LAUNCHERS`."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    # The program, the script that Python runs, or the module after -m: not any script that has the name in its own.
+    # Look at the program, the script that Python runs and the module after -m, but not at other arguments: a recipe may
+    # be called torchrun.
     words = [word for word in command.split(b"\0") if word]
     plain = [word for number, word in enumerate(words) if not word.startswith(b"-") and words[number - 1] not in (b"-X", b"-W")]
     inside = any(part in word for word in plain[:2] for part in (b"accelerate/commands/", b"torch/distributed/"))
@@ -126,19 +146,21 @@ def _is_launcher(pid: int) -> bool:
 
 
 def claims_error_output() -> bool:
-    """Whether this process may tell of an error: of the processes of one launch on a machine, the first that asks.
+    """Elect one process per launch and machine to print an error: the first to ask. Return whether it is this one.
 
-    All of them may meet the same mistake, or one alone, and the others its absence.
+    Often all processes fail with the same error, and it should be printed once. But any of them may be the only one that
+    failed, so that rank 0 alone would not do.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return True
     parent = os.getppid()
     try:
+        # The launcher's start time, besides its pid: pids are used again.
         started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
         folder = cache_root() / "launches"
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
-            if time.time() - old.stat().st_mtime > 86_400:
+            if time.time() - old.stat().st_mtime > RECORD_SECONDS:
                 old.unlink(missing_ok=True)
         name = f"{parent}-{started}-{os.environ.get('MASTER_PORT', '')}"
         os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL))

@@ -1,6 +1,6 @@
-"""SIGTERM and SIGINT: a run that trains finishes its step and saves; before that there is nothing to save.
+"""SIGTERM and SIGINT: while a run trains it finishes its step and saves; before that there is nothing to save.
 
-Schedulers send SIGTERM before they take a machine away, a user presses Ctrl-C. A second SIGINT ends the process at once.
+Schedulers send SIGTERM before they take a machine away; a user presses Ctrl-C. A second SIGINT ends the process at once.
 """
 
 from __future__ import annotations
@@ -14,15 +14,25 @@ from types import FrameType
 
 from zoo.errors import Stopped
 
+# The signals that ask a run to stop.
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Launchers pass a terminal's SIGINT on to processes that have got it already: so soon, it is the same one.
+# Seconds within which two SIGINTs count as one: a terminal sends it to all processes, and launchers pass it on once more.
 SAME_SECONDS = 1.0
-# Launchers kill what has not ended after 30 seconds.
+# Seconds after which a process that is still being set up ends; launchers kill what has not ended after 30.
 GRACE_SECONDS = 10.0
+# Exit code of a process that a second Ctrl-C ends: 128 plus the number of SIGINT, as shells have it.
+INTERRUPTED = 130
 
 
 class _State:
-    """What this process has received; there is one, as there is one set of signal handlers."""
+    """The signals of this process. There is one state, as there is one set of signal handlers.
+
+    Attributes:
+        name: the first signal received, '' before one is.
+        received_at: when, in seconds of the monotonic clock.
+        deferred: note signals only, raise nothing.
+        training: the first step is near or done; whoever trains asks `requested`.
+    """
 
     name = ""
     received_at = 0.0
@@ -34,25 +44,22 @@ _state = _State()
 
 
 def install() -> None:
-    """Answer SIGTERM and SIGINT from now on: with `Stopped`, raised at once, until `defer` is called.
-
-    Call it in the main thread.
-    """
+    """Raise `Stopped` at a SIGTERM or SIGINT from now on, until `defer` is called. Call it in the main thread."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     _state.name, _state.deferred, _state.training = "", False, False
     for number in SIGNALS:
         signal.signal(number, _handle)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    # The main thread may be inside a long product, where no handler of Python's runs: a thread sees signals at once.
+    # While the main thread is inside C code (a long matrix product), Python runs no handler; a thread sees signals at once.
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
 
 
 def defer() -> None:
-    """From now on a signal is only noted; whoever trains asks `requested` after each step.
+    """Only note signals from now on; whoever trains asks `requested` after each step.
 
     Raises:
-        Stopped: one came just before.
+        Stopped: if a signal came just before.
     """
     _state.deferred = _state.training = True
     if _state.name:
@@ -60,27 +67,31 @@ def defer() -> None:
 
 
 def requested() -> str:
-    """The name of the signal that asks this process to stop, '' where none does."""
+    """Return the name of the signal that asks this process to stop, '' if there was none."""
     return _state.name
 
 
 def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Handle a signal in the main thread."""
     _note(number)
     if not _state.deferred:
-        _state.deferred = True  # what is raised now must be able to clean up
+        _state.deferred = True  # a second signal must not interrupt the cleaning up after this one
         raise _early()
 
 
 def _early() -> Stopped:
+    """Return the error of a run that is stopped before its first step."""
     return Stopped(_state.name, "before training began", "nothing was trained: start it again")
 
 
 def _note(number: int) -> None:
+    """Remember the first signal and its time."""
     if not _state.name:
         _state.name, _state.received_at = signal.Signals(number).name, time.monotonic()
 
 
 def _watch(reader: int) -> None:
+    """Read the numbers of signals from a pipe, in a thread: end the process at a second Ctrl-C, or after the grace."""
     first = True
     while received := os.read(reader, 1):
         number = received[0]
@@ -88,7 +99,7 @@ def _watch(reader: int) -> None:
             continue
         again = _state.name and time.monotonic() - _state.received_at > SAME_SECONDS
         if number == signal.SIGINT and again:
-            os._exit(130)
+            os._exit(INTERRUPTED)
         if first:
             threading.Thread(target=_leave, daemon=True).start()
         first = False
@@ -96,7 +107,7 @@ def _watch(reader: int) -> None:
 
 
 def _leave() -> None:
-    """End a process that is still being set up after the grace: it waits in C code for others, which are gone already."""
+    """End this process after the grace if it is still being set up: it waits in C code for others, which are gone already."""
     time.sleep(GRACE_SECONDS)
     if not _state.training:
         if not _state.deferred and os.environ.get("RANK", "0") == "0":

@@ -1,7 +1,8 @@
-"""Work in processes of its own: what becomes of it (a crash, no memory, no end) becomes of nothing else.
+"""Run a function in worker processes, so that a crash, an out-of-memory kill or a hang affects nothing else.
 
-Where it is safe, the processes are forked from a server that has imported the libraries and started no thread,
-which saves each of them the seconds of importing. Nothing here imports torch.
+`run` starts the processes and receives what the first of them sends; the second half of the file runs inside a worker.
+Where it is safe, workers are forked from a server that has imported the libraries and started no thread, which saves each
+of them the seconds of importing. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -21,15 +22,38 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-# What a launcher or the user's shell says about siblings and precision; the work is told its own.
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_MIXED_PRECISION")
-# How allocators say that there is no memory: torch's for CPUs and GPUs, C++, oneDNN.
-NO_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "not enough memory", "failed to allocate", "cannot allocate")
+from zoo.errors import ZooError
+
+# Variables of a launcher, and of the user's shell, that must not reach a worker: it gets its own.
+LAUNCH_VARIABLES = (
+    *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    "ACCELERATE_MIXED_PRECISION",
+)
+# Parts of the RuntimeErrors by which allocators report that there is no memory: torch's for CPUs and GPUs, C++, oneDNN.
+# tests/system/test_workers.py provokes the real text of the first.
+NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "not enough memory", "failed to allocate", "cannot allocate")
+# Paths that exist where a GPU has a driver: NVIDIA's, AMD's, Windows' own under WSL.
+GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+# Seconds that a worker which has reported success gets to leave by itself, before it is killed.
+LEAVE_SECONDS = 2.0
+# Seconds to wait for the exit code of a worker whose link has closed.
+EXIT_SECONDS = 5.0
+# Seconds to wait for the exit code of a worker that may have been killed, while another one reports an error.
+PEEK_SECONDS = 0.2
+# Letters of a process's name that Linux keeps (proc(5)).
+TITLE_LETTERS = 15
 
 
 @dataclass(frozen=True)
 class WorkerCall:
-    """What to do: `target` is `module:function`, called with `arguments` and a function that takes what it finds out."""
+    """A function to call in a worker process.
+
+    Attributes:
+        target: `module:function`; the function is called as `function(arguments, send)`. `send` takes a dictionary of results
+            and hands it to the `receive` of `run` at once, so that it is kept even if the worker fails later.
+        arguments: its arguments, which must be picklable.
+        title: the name of the process, as `top` shows it.
+    """
 
     target: str
     arguments: Mapping[str, Any]
@@ -38,24 +62,29 @@ class WorkerCall:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended: `status` is ok, oom, failed, killed or timeout; `error` says more in one line."""
+    """The end of a call.
+
+    Attributes:
+        status: ok, oom (no memory), failed (an exception or an exit code), killed (by a signal) or timeout.
+        error: the reason in one line, '' where it is ok.
+    """
 
     status: str
     error: str = ""
 
 
-def run(work: WorkerCall, heard: Callable[[dict[str, Any]], None], *, processes: int = 1, timeout: float = 600.0) -> Outcome:
-    """Do some work in one process, or in several that know of each other as torch's launchers would have them.
+def run(work: WorkerCall, receive: Callable[[dict[str, Any]], None], *, processes: int = 1, timeout: float = 600.0) -> Outcome:
+    """Call a function in one process, or in several that know of each other as torch's launchers would have them.
 
     Args:
-        work: what to do.
-        heard: gets what the first process has found out so far, each time it says something.
-        processes: how many there are.
+        work: the function and its arguments.
+        receive: is called with each dictionary that the first process sends.
+        processes: the number of processes.
         timeout: seconds until they are killed.
     """
     context = _context(work.target.partition(":")[0])
     links: dict[Connection, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="zoo-worker-") as folder:
         log = Path(folder) / "output"
         try:
             port = _free_port() if processes > 1 else 0
@@ -67,7 +96,7 @@ def run(work: WorkerCall, heard: Callable[[dict[str, Any]], None], *, processes:
                 worker.start()
                 theirs.close()
                 links[ours] = worker
-            return _listen(links, heard, time.monotonic() + timeout, timeout, log)
+            return _listen(links, receive, time.monotonic() + timeout, timeout, log)
         finally:
             for link, worker in links.items():
                 _end(worker)
@@ -75,26 +104,26 @@ def run(work: WorkerCall, heard: Callable[[dict[str, Any]], None], *, processes:
 
 
 def _context(module: str) -> Any:
-    """How processes are started: forked from a server where that is safe, else from nothing.
+    """Return the way in which processes are started: forked from a server where that is safe, else each from nothing.
 
-    A GPU's driver must not be forked once it was asked for anything, so there every process imports for itself.
+    A GPU's driver must not be forked once it was used, so there every process imports for itself.
     """
     import multiprocessing
 
-    gpu = any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+    gpu = any(Path(path).exists() for path in GPU_DRIVERS)
     if sys.platform != "linux" or gpu:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     # numpy's own BLAS would start threads as it is imported. Nothing that is measured uses it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # A process that is killed leaves locks behind; Python's own tracker removes them, and need not speak of it.
+    # A process that is killed leaves locks behind; Python's own tracker removes them, and would print a warning.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context.set_forkserver_preload([module])
     return context
 
 
 def _variables(rank: int, processes: int, port: int) -> dict[str, str]:
-    """The environment of one process of several; empty for one alone."""
+    """Return the environment of one process of several; empty for one alone."""
     if processes == 1:
         return {}
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
@@ -102,15 +131,16 @@ def _variables(rank: int, processes: int, port: int) -> dict[str, str]:
 
 
 def _free_port() -> int:
+    """Return a TCP port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def _listen(
-    links: dict[Connection, Any], heard: Callable[[dict[str, Any]], None], deadline: float, timeout: float, log: Path
+    links: dict[Connection, Any], receive: Callable[[dict[str, Any]], None], deadline: float, timeout: float, log: Path
 ) -> Outcome:
-    """Hear what the processes say until the first one is done, any one fails, or time is up."""
+    """Receive messages of the workers until the first one is done, any one fails, or time is up."""
     first, done = next(iter(links)), set()
     while first not in done:
         waiting = [link for link in links if link not in done]
@@ -123,39 +153,39 @@ def _listen(
                 kind, value = link.recv()
             except (EOFError, OSError):
                 return _exit_outcome(links[link], log)
-            if kind == "found":
-                heard(value)
+            if kind == "result":
+                receive(value)
             elif value.status != "ok":
                 return _root_cause(value, links)
             else:
-                links[link].join(2)
+                links[link].join(LEAVE_SECONDS)
                 done.add(link)
     return Outcome("ok")
 
 
 def _root_cause(outcome: Outcome, links: Mapping[Connection, Any]) -> Outcome:
-    """What really happened: where one of several processes was killed, the others only say that it is gone."""
+    """Return the outcome behind a reported one: where a worker was killed, the others only report that it is gone."""
     for worker in links.values() if len(links) > 1 else ():
-        worker.join(0.2)
+        worker.join(PEEK_SECONDS)
         if (worker.exitcode or 0) < 0:
             return _exit_outcome(worker, None)
     return outcome
 
 
 def _exit_outcome(worker: Any, log: Path | None) -> Outcome:
-    """What to say of a process that ended without a word."""
-    worker.join(5)
+    """Return the outcome of a process that ended without reporting one: its signal, or its exit code and last line."""
+    worker.join(EXIT_SECONDS)
     code = worker.exitcode or 0
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return Outcome("killed", f"killed by {name}" + (" (not enough memory?)" if name == "SIGKILL" else ""))
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log and log.exists() else []
-    said = [line.strip() for line in lines if line.strip()]
-    return Outcome("failed", f"exit code {code}" + (f": {said[-1]}" if said else ""))
+    printed = [line.strip() for line in lines if line.strip()]
+    return Outcome("failed", f"exit code {code}" + (f": {printed[-1]}" if printed else ""))
 
 
 def _end(worker: Any) -> None:
-    """End a process and what it has started."""
+    """Kill a process and all that it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, AttributeError):
@@ -167,22 +197,22 @@ def _end(worker: Any) -> None:
 
 
 def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log: str) -> None:
-    """Do the work and say how it ended."""
+    """Call the function, and report its results and its outcome through the link."""
     os.setsid()
     threading.Thread(target=_end_with, args=(link,), daemon=True).start()
-    # What libraries print is kept for the case that the process ends without a word.
+    # Keep what libraries print, for the case that the process ends without reporting an outcome.
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    for name in [name for name in os.environ if name in LAUNCHER or name.startswith("TORCHELASTIC_")]:
+    for name in [name for name in os.environ if name in LAUNCH_VARIABLES or name.startswith("TORCHELASTIC_")]:
         del os.environ[name]
     os.environ.update(variables)
     _set_process_title(work.title)
-    speaks = variables.get("RANK", "0") == "0"
+    reports = variables.get("RANK", "0") == "0"
     try:
         module, _, function = work.target.partition(":")
         target = getattr(importlib.import_module(module), function)
-        target(dict(work.arguments), lambda found: link.send(("found", found)) if speaks else None)
+        target(dict(work.arguments), lambda results: link.send(("result", results)) if reports else None)
     except BaseException as error:
         link.send(("end", outcome_of(error)))
     else:
@@ -190,34 +220,36 @@ def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log
 
 
 def _end_with(link: Connection) -> None:
-    """Wait for the other end of the link to close, which it does when that process ends, and end too."""
+    """Wait until the other end of the link closes, as it does when the parent ends; then end too."""
     with contextlib.suppress(OSError, EOFError):
         link.poll(None)
     os.killpg(0, signal.SIGKILL)
 
 
 def _set_process_title(title: str) -> None:
-    """Show in `top` what is being measured."""
+    """Name this process, as `top` shows it."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text(title[:15], encoding="utf-8")
+        Path("/proc/self/comm").write_text(title[:TITLE_LETTERS], encoding="utf-8")
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """What an exception says in one line, and whether there was no memory."""
+    """Return an exception as an outcome: oom if memory was missing, else failed, with one line of its text."""
     cause: BaseException | None = error
     while cause is not None:
-        # Where building a model fails for want of memory, what is raised says that it fails, and not why.
-        if _lacks_memory(cause):
+        # Look at the causes too: the error of a model that could not be built does not say why.
+        if lacks_memory(cause):
             return Outcome("oom", _first_line(cause) or "out of memory")
         cause = cause.__context__
     text, kind = _first_line(error), type(error).__name__
-    return Outcome("failed", text if kind == "ZooError" else f"{kind}: {text}" if text else kind)
+    return Outcome("failed", text if isinstance(error, ZooError) else f"{kind}: {text}" if text else kind)
 
 
-def _lacks_memory(error: BaseException) -> bool:
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an exception says that an allocation failed: by its type, or by one of the texts of `NO_MEMORY`."""
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return known or (isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY))
 
 
 def _first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text that is not empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")

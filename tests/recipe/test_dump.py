@@ -1,0 +1,33 @@
+"""A recipe that is written out reads back the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from helpers.recipes import GOOD, load
+
+from zoo.recipe import yaml
+from zoo.recipe.dump import dump_recipe
+from zoo.recipe.load import load_recipe, recipe_schema, shipped_recipes
+
+
+@pytest.mark.parametrize("name", ["no", "1:30", "0o10", "3e-4", "true", "~x", "2026-01-02", "a b: c #d", "'q'", "ünï"])
+def test_words_survive_being_written_out(tmp_path: Path, name: str) -> None:
+    found = load(tmp_path, GOOD).model_copy(update={"name": name})
+    assert load(tmp_path, dump_recipe(found)) == found
+
+
+@pytest.mark.parametrize("value", [1e-5, 3e22, 0.1, 1 / 3, 1e-300])
+def test_numbers_survive_being_written_out(tmp_path: Path, value: float) -> None:
+    assert load(tmp_path, dump_recipe(load(tmp_path, GOOD, f"optim.lr={value!r}"))).optim.lr == value
+
+
+@pytest.mark.parametrize("name", [name for name, _ in shipped_recipes()])
+def test_a_resolved_recipe_reads_back_the_same_and_fits_the_schema(tmp_path: Path, name: str) -> None:
+    found = load_recipe(Path(name))
+    text = dump_recipe(found)
+    assert load(tmp_path, text) == found
+    jsonschema.validate(yaml.parse(text, "x"), json.loads(recipe_schema()))

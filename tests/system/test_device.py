@@ -1,0 +1,59 @@
+"""The device: precision, memory formats, peak memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from zoo.system import device, hardware
+
+CPU = torch.device("cpu")
+
+
+def test_memory_formats_are_the_ones_that_torch_knows():
+    images = torch.zeros(2, 3, 4, 4)
+    assert images.to(memory_format=device.memory_format(True)).stride(1) == 1
+    assert images.to(memory_format=device.memory_format(False)).stride(1) == 16
+
+
+@pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="this torch cannot tell")
+def test_torch_and_linux_agree_on_native_bf16():
+    """The second source is used with an older torch: this one shows that both name the instructions as expected."""
+    named = {name for name, value in torch.cpu.get_capabilities().items() if value} & device.BF16_INSTRUCTIONS
+    if flags := hardware.cpu_flags():
+        assert bool(named) == bool(flags & device.BF16_INSTRUCTIONS)
+    assert device.native_bf16(CPU) == bool(named)
+
+
+@pytest.mark.parametrize(
+    ("text", "native"),
+    [
+        ("flags\t\t: fpu sse2 avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu amx_bf16\n", True),
+        ("Features\t: fp asimd bf16\n", True),
+        ("flags\t\t: fpu sse2 avx2\nflags\t\t: fpu sse2 avx2\n", False),
+        ("model name\t: unknown\n", True),
+    ],
+)
+def test_an_older_torch_without_capabilities_is_answered_by_linux(monkeypatch, tmp_path, text, native):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(text)
+    assert device.native_bf16(CPU) is native
+
+
+def test_other_devices_than_cpus_and_nvidias_have_no_bf16():
+    assert not device.native_bf16(torch.device("mps"))
+
+
+def test_the_device_name_of_a_cpu_is_the_processors():
+    assert device.device_name(CPU) == hardware.cpu_name()
+
+
+def test_peak_memory_sees_a_large_block_and_forgets_it():
+    device.reset_peak_memory(CPU)
+    before = device.peak_memory_mb(CPU)
+    np.ones(50_000_000, dtype=np.uint8)
+    assert device.peak_memory_mb(CPU) >= before + 40
+    device.reset_peak_memory(CPU)
+    device.synchronize(CPU)
+    assert device.peak_memory_mb(CPU) < before + 40
