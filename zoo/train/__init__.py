@@ -1,1 +1,18 @@
-"""train."""
+"""One run: from a recipe to a finished run folder, on one process or many.
+
+In goes a `Recipe`; out come weights, scores and pictures in the run folder. Read the files in this order:
+
+1. `run.py`: the whole story on one screen: check, set up, resume, train, finish.
+2. `preflight.py`: what the recipe needs of this machine and its launcher, before anything heavy is imported.
+3. `setup.py`: four stages, each a plain value: `Inputs` (weights, data), `TrainableModel` (built, frozen, folded),
+   `Execution` (accelerator, precision, layout) and the loop's own `Training`. `checks.py` refuses what does not fit,
+   `autotune.py` measures what `auto` leaves open, `accelerator.py` starts Accelerate, `describe.py` reports it all.
+4. `state.py`: what the loop works with (`Training`) and how far it has come (`Progress`).
+5. `loop.py`: `fit`, the only loop; `step.py`: `train_step`, the only step (benchmarks time the same one);
+   `evaluate.py`: scores of a split over all processes; `progress.py`: the bar within an epoch.
+6. `saver.py`: rows and checkpoints as the run goes; `checkpoint.py`: one checkpoint on disk, verified;
+   `resume.py`: back from one.
+7. `linear_probe.py`: an optional start of the head; `result.py`: the end of a run and its `result.json`.
+
+The recipe stays in `run.py`, `setup.py`, `saver.py` and `result.py`: below them the loop gets plain values.
+"""

@@ -1,4 +1,4 @@
-"""Precision, memory layout and micro-batches chosen by measuring the real model.
+"""Choose precision, memory layout and micro-batches by measuring the real model.
 
 What is fastest differs between machines and models: on one CPU bf16 doubled ResNet-18's speed, on another it
 was slower than fp32, on a third without native bf16 it was sixteen times slower. So a few steps are timed.
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from zoo.errors import ZooError
-from zoo.system.device import DTYPES, synchronize
+from zoo.system.device import DTYPES, memory_format, native_bf16, synchronize
 
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -112,14 +112,14 @@ def choose(
 
 
 def candidates(device: torch.device, precision: str, channels_last: bool | str) -> list[Candidate]:
-    """What may be chosen from: (precision, whether channels_last); `auto` leaves it open."""
+    """Return what may be chosen from, as (precision, whether channels_last); `auto` leaves it open."""
     precisions = _precisions(device) if precision == "auto" else [precision]
     layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
     return list(itertools.product(precisions, layouts))
 
 
 def fastest(speeds: dict[T, float], clearly: float = CLEARLY) -> T:
-    """The first candidate that no later one beats clearly."""
+    """Return the first candidate that no later one beats clearly."""
     best = next(iter(speeds))
     for candidate, speed in speeds.items():
         if speed > speeds[best] * clearly:
@@ -128,13 +128,13 @@ def fastest(speeds: dict[T, float], clearly: float = CLEARLY) -> T:
 
 
 def listed(speeds: dict[Candidate, float]) -> str:
-    """Candidates and their speeds, the fastest first."""
+    """Return candidates and their speeds as text, the fastest first."""
     ranked = sorted(speeds.items(), key=lambda item: -item[1])
     return ", ".join(f"{name}{' channels_last' if last else ''} {speed:.0f}" for (name, last), speed in ranked)
 
 
 def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> dict[int, float]:
-    """Images per second by the number of micro-batches a step is divided into, most first."""
+    """Measure images per second by the number of micro-batches that a step is divided into, most first."""
     most = MOST_KEPT_BYTES / _kept_bytes(model, size, device, candidate[0])
     numbers = sorted(
         {-(-batch // part) for part in MICRO_BATCHES if min(part, batch) <= max(most, MICRO_BATCHES[0])}, reverse=True
@@ -147,7 +147,7 @@ def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, c
 
 
 def _kept_bytes(model: nn.Module, size: int, device: torch.device, precision: str) -> float:
-    """Bytes that a forward pass keeps for the backward one for each image more."""
+    """Measure the bytes that a forward pass keeps for the backward one, for each additional image."""
 
     def kept(images: int) -> int:
         found: dict[int, int] = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
@@ -170,10 +170,9 @@ def _kept_bytes(model: nn.Module, size: int, device: torch.device, precision: st
 
 
 def _precisions(device: torch.device) -> list[str]:
+    """Return the precisions worth timing: on a CPU without native bf16 each value is converted one by one."""
     if device.type == "cpu":
-        # Without native support each value is converted one by one.
-        native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)()
-        return ["fp32", "bf16"] if native else ["fp32"]
+        return ["fp32", "bf16"] if native_bf16(device) else ["fp32"]
     return ["bf16", "fp16", "fp32"] if device.type == "cuda" and torch.cuda.is_bf16_supported() else ["fp32"]
 
 
@@ -186,7 +185,7 @@ def time_candidates(
     *,
     backward: bool = True,
 ) -> dict[Candidate, float]:
-    """Images per second of each candidate; those that are hopeless on a few images have that figure.
+    """Measure images per second of each candidate; a hopeless one keeps the figure of its first few images.
 
     Args:
         model, size, batch, device: what is timed.
@@ -242,12 +241,12 @@ def _rounds(timed: Callable[[Candidate], float], alive: list[Candidate]) -> dict
 def _stepper(
     model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate, *, backward: bool = True
 ) -> Callable[[], float]:
-    """A forward pass in one precision and layout, and the backward one, that returns its seconds.
+    """Make a function that runs a forward pass in one precision and layout, and the backward one, and returns its seconds.
 
     Infinite where the loss is not finite.
     """
     precision, channels_last = candidate
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layout = memory_format(channels_last)
     model.to(memory_format=layout)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch, 3, size, size, generator=generator).to(device, memory_format=layout)
@@ -268,7 +267,7 @@ def _stepper(
 
 
 def _guarded(model: nn.Module, *arguments: Any, **options: Any) -> Callable[[], float]:
-    """A `_stepper` whose steps take for ever where a GPU has no room for them."""
+    """Make a `_stepper` whose steps take for ever where a GPU has no room for them."""
     try:
         step = _stepper(model, *arguments, **options)
     except torch.OutOfMemoryError:
@@ -303,7 +302,7 @@ def _room_for_optimizer(model: nn.Module, device: torch.device) -> Iterator[None
 
 
 def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> int:
-    """The fewest micro-batches that fit into a GPU's memory, by doubling."""
+    """Find the fewest micro-batches that fit into a GPU's memory, by doubling."""
     micro = 1
     while device.type != "cpu":
         try:

@@ -34,12 +34,12 @@ class Checkpoint:
 
 
 def folder_of(root: Path, step: int) -> Path:
-    """The folder of a step's checkpoint."""
+    """Return the folder of a step's checkpoint."""
     return root / f"step-{step:08d}"
 
 
 def steps(root: Path) -> list[int]:
-    """The steps that have a checkpoint, ascending."""
+    """Return the steps that have a checkpoint, ascending."""
     return sorted(int(path.name[5:]) for path in root.glob("step-*") if path.name[5:].isdigit())
 
 
@@ -77,7 +77,7 @@ def sweep(root: Path) -> None:
 
 
 def size_of(tensors: Mapping[str, Tensors]) -> int:
-    """Bytes of groups of tensors."""
+    """Count the bytes of groups of tensors."""
     return sum(tensor.numel() * tensor.element_size() for group in tensors.values() for tensor in group.values())
 
 
@@ -105,7 +105,7 @@ def load(folder: Path) -> Checkpoint:
 
 
 def newest(root: Path) -> tuple[Path, Checkpoint, list[str]]:
-    """The newest whole checkpoint, and a text for each damaged one that was passed over.
+    """Return the newest whole checkpoint with its folder, and a text for each damaged one that was passed over.
 
     Raises:
         ZooError: there is none.

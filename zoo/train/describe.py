@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zoo.system.console import Console
+from zoo.system.console import Console, plural
 
 if TYPE_CHECKING:
     from zoo.train.setup import Setup, TrainableModel
@@ -44,19 +44,14 @@ def _backbone(name: str, model: TrainableModel) -> str:
 def _device(setup: Setup) -> str:
     processes = setup.training.accelerator.num_processes
     each = " each" if processes > 1 else ""
-    return f"{setup.device_name}, {_count(processes, 'process')}, {_count(setup.threads, 'thread')}{each}"
+    return f"{setup.device_name}, {plural(processes, 'process', 'processes')}, {plural(setup.threads, 'thread')}{each}"
 
 
 def _schedule(setup: Setup) -> str:
     recipe, size = setup.recipe, setup.recipe.image_size
     pixels = f"{size.end} px" if size.start == size.end else f"{size.start} to {size.end} px"
-    steps = f"{_count(setup.training.steps_per_epoch, 'step')} of {_count(recipe.train.batch_size, 'image')}"
+    steps = f"{plural(setup.training.steps_per_epoch, 'step')} of {plural(recipe.train.batch_size, 'image')}"
     return (
-        f"{_count(recipe.train.epochs, 'epoch')} of {steps} at {pixels}, "
+        f"{plural(recipe.train.epochs, 'epoch')} of {steps} at {pixels}, "
         f"{recipe.optim.name}, {recipe.schedule.kind}, peak lr {recipe.optim.lr:g}"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {noun if number == 1 else plural}"

@@ -16,7 +16,7 @@ from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
 from zoo.results.result import VERSION, ClassScores, Result, TestScores, TrainingFigures, write_result
-from zoo.system.console import Console
+from zoo.system.console import Console, plural
 from zoo.system.device import peak_memory_mb
 from zoo.system.files import staged, storing
 from zoo.system.hardware import versions
@@ -153,8 +153,7 @@ def describe_result(console: Console, run: RunFolder, result: Result) -> None:
     if result.test:
         test = result.test
         low, high = (percent(bound, 2) for bound in test.ci95)
-        images = f"{test.n:,} image" + ("s" if test.n > 1 else "")
-        text = f"accuracy {percent(test.accuracy, 2)} (95 % interval {low} to {high}) on {images}, {epoch}"
+        text = f"accuracy {percent(test.accuracy, 2)} (95 % interval {low} to {high}) on {plural(test.n, 'image')}, {epoch}"
         console.fact("test", text)
     elif result.val:
         console.fact("val", f"accuracy {percent(result.val['accuracy'], 2)}, {epoch}; the data has no test set")

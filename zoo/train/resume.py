@@ -19,12 +19,12 @@ from zoo.train.saver import FORMAT, environment_facts
 from zoo.train.setup import Setup
 from zoo.train.state import Progress, Training
 
-# What a step is and what is trained on what: with another one, nothing of a checkpoint would mean the same.
+# Options that may not change: with another value, nothing of a checkpoint would mean the same.
 FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")
 
 
 def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
-    """The options that differ from what a run was started with, as `optim.lr 0.1 -> 0.2`.
+    """Return the options that differ from what a run was started with, as `optim.lr 0.1 -> 0.2`.
 
     Args:
         recipe: what is asked for now.
@@ -164,7 +164,7 @@ def load_model(setup: Setup, saved: Checkpoint) -> None:
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options with dotted names: some trackers take no other."""
+    """Return nested options as one level of dotted names: some trackers take no other."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}

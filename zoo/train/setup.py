@@ -29,7 +29,7 @@ from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
 from zoo.system import launch
 from zoo.system.console import Console
-from zoo.system.device import device_name
+from zoo.system.device import device_name, memory_format
 from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.train import autotune
@@ -196,7 +196,7 @@ def choose_execution(
     bare = model.built.model.to(device)
     # A resumed run keeps its first choice: measured anew, it could choose differently.
     choice = _as_it_began(recipe, resumed, start) if resumed else _choose(recipe, model, start, device, announce)
-    bare.to(memory_format=torch.channels_last if choice.channels_last else torch.contiguous_format)
+    bare.to(memory_format=memory_format(choice.channels_last))
     return Execution(make_accelerator(choice.precision), choice, resident)
 
 

@@ -68,7 +68,7 @@ def train_step(
 
 
 def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) -> Tensor:
-    """The norm of the whole gradient, the same on all processes, still on the device; clips it."""
+    """Return the norm of the whole gradient, the same on all processes, still on the device; clips it."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if clip is not None:
         return cast("Tensor", accelerator.clip_grad_norm_(parameters, clip))
@@ -76,7 +76,7 @@ def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) 
 
 
 def losses(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
-    """Cross-entropy of each image: logits [B, C]; targets int64 [B] or float [B, C]; weights [C]; returns [B].
+    """Return the cross-entropy of each image: logits [B, C]; targets int64 [B] or float [B, C]; weights [C]; returns [B].
 
     Images are weighed. torch would weigh each class's term: smoothing would then teach rare classes on every image.
     """
