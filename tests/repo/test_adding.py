@@ -41,7 +41,11 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(place: Path, *words: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(place), "ZOO_CACHE": str(place / "cache"), "TORCH_HOME": str(place / "downloads")}
+    environment = os.environ | {
+        "PYTHONPATH": str(place),
+        "ZOO_CACHE": str(place / "cache"),
+        "TORCH_HOME": str(place / "downloads"),
+    }
     done = subprocess.run([sys.executable, "-m", "zoo", *words], cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -6,7 +6,6 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,7 +173,7 @@ def probabilities(run: Path, photo: Path) -> torch.Tensor:
     for shown, real in (('"local-dir:runs/my-photos/model"', f"local-dir:{run / 'model'}"), ('"chair.jpg"', str(photo))):
         assert shown in example
         example = example.replace(shown, repr(real))
-    space: dict[str, object] = {"print": SimpleNamespace}
+    space: dict[str, object] = {}
     exec(example.replace("print(", "named = ("), space)
     scores, named = space["scores"], space["named"]
     assert isinstance(scores, torch.Tensor)
