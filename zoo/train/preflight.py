@@ -22,7 +22,7 @@ TRACKERS = {name: (name,) for name in ("aim", "clearml", "comet_ml", "dvclive", 
 
 
 def check_environment(recipe: Recipe) -> None:
-    """See that what the recipe asks for is to be had here.
+    """Check that what the recipe asks for can be had here.
 
     Raises:
         ZooError: fp16 without a GPU, or another precision asked of the launcher.
