@@ -91,12 +91,14 @@ def _did_you_mean(word: str, words: Sequence[str], options: argparse.Namespace) 
         return f", did you mean {flags[close[0]][0]}?" if close else ""
     following = [*words, ""][words.index(word) + 1]
     value = value or ("…" if not following or following.startswith("-") or "=" in following else following)
-    known: dict[str, list[str]] = {}
+    by_section: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for option in recipe_options():
-        # By its last word; and by its section, which stands for the first option in it (`--optim` for `optim.name`).
-        known.setdefault(option.rpartition(".")[2], []).append(f"{option}={value}")
-        known.setdefault(option.partition(".")[0], [f"{option}={value}"])
-    near = {name: [f"{option}={value}"] for name, option in USUAL_NAMES.items()} | known | flags
+        # A section stands for its first option: `--optim` for `optim.name`.
+        by_section.setdefault(option.partition(".")[0], [f"{option}={value}"])
+        by_name.setdefault(option.rpartition(".")[2], []).append(f"{option}={value}")
+    usual = {name: [f"{option}={value}"] for name, option in USUAL_NAMES.items()}
+    near = usual | by_section | by_name | flags
     close = [name] if name in near else nearest(name, near, 1)
     return f", did you mean {' or '.join(near[close[0]])}?" if close else ""
 
