@@ -1,15 +1,14 @@
-"""Hold `zoo bench` against what it should agree with, on this machine.
+"""Compare `zoo bench` with what it should agree with, on this machine.
 
     python benchmarks/bench.py timm                    images/s beside the timed loops of timm's benchmark.py
-    python benchmarks/bench.py auto                    what `auto` chose beside every precision and layout in full
-    python benchmarks/bench.py repeat --rounds 21      how many repeats' medians lie in the first one's spread, beside
-                                                            the same of plain matrix products
+    python benchmarks/bench.py auto                    what `auto` chooses beside every precision and layout
+    python benchmarks/bench.py repeat --rounds 21      how many repeats' medians lie within the first one's percentiles,
+                                                       beside the same of plain matrix products
     python benchmarks/bench.py order                   models measured first, last and alone
 
-Everything is fp32 with the default layout but for `auto`. The contenders take turns, each in a process of its own, but for
-`timm`: its steps and ours take turns in one process, as the speed of a shared machine changes from one second to the next.
-timm's loops are written here after its `benchmark.py` (InferenceBenchmarkRunner, TrainBenchmarkRunner), which its package
-does not hold.
+All but `auto` measure fp32 in the default layout. The contenders take turns, each in a process of its own; the steps of
+`timm` and zoo take turns in one process, since the speed of a shared machine changes within seconds. timm's package does
+not hold its `benchmark.py`, so its loops (InferenceBenchmarkRunner, TrainBenchmarkRunner) are written here after it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,13 @@ from pathlib import Path
 from typing import Any
 
 MODES = ("infer", "train")
+# Steps of each contender before those that count.
+WARM_UP = 3
+# Steps of each contender that count, per round.
+STEPS = 10
+# Seconds that the matrix products are timed before each round of `repeat`: about as long as a mode of zoo bench.
+CONTROL_SECONDS = 5.0
+# The flags of all but `auto`.
 DEFAULT = ["--precision", "fp32", "--channels-last", "off"]
 
 
@@ -34,9 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["timm", "auto", "repeat", "order"])
     parser.add_argument("--models", nargs="+", default=["tf_efficientnet_lite0", "resnet18", "deit_tiny_patch16_224"])
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=224, help="side of the images in pixels (224)")
+    parser.add_argument("--batch-size", type=int, default=16, help="images of a step (16)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each contender is measured (3)")
+    parser.add_argument("--steps", help="timed steps of each zoo bench (its own choice)")
     parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.mode:
@@ -46,9 +53,10 @@ def main() -> None:
 
 
 def bench(options: argparse.Namespace, models: list[str], *flags: str) -> dict[str, dict[str, Any]]:
-    """The rows of one benchmark."""
+    """Run zoo bench; return its rows by model."""
     with tempfile.TemporaryDirectory() as folder:
         settings = ["--image-size", str(options.size), "--batch-size", str(options.batch_size), "--out", folder]
+        settings += ["--steps", options.steps] if options.steps else []
         command = [sys.executable, "-m", "zoo", "bench", *models, *settings, *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -57,7 +65,7 @@ def bench(options: argparse.Namespace, models: list[str], *flags: str) -> dict[s
 
 
 def compare_timm(options: argparse.Namespace) -> None:
-    """Median images/s of timm's steps and of ours, which take turns."""
+    """Print the median images/s of timm's steps and of zoo's, which take turns."""
     print(f"{'model':<24} {'mode':<6} {'timm':>8} {'zoo':>8} {'zoo/timm':>9}   steps of each")
     for model in options.models:
         for mode in MODES:
@@ -73,7 +81,7 @@ def compare_timm(options: argparse.Namespace) -> None:
 
 
 def pair(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of timm's steps and of ours in turn, each on a model and a batch of its own."""
+    """Return the seconds of timm's steps and of zoo's, taken in turn, each on its own model and batch."""
     import torch
 
     from zoo.system import launch
@@ -83,11 +91,11 @@ def pair(options: argparse.Namespace) -> dict[str, list[float]]:
     torch.manual_seed(0)
     steps = {"timm": _timm_step(options), "zoo": _zoo_step(options)}
     seconds: dict[str, list[float]] = {who: [] for who in steps}
-    for number in range(3 + 10 * options.rounds):
-        # Neither is always the one after the other.
+    for number in range(WARM_UP + STEPS * options.rounds):
+        # Each is the first of the two in half of the steps.
         for who in sorted(steps, reverse=bool(number % 2)):
             took = steps[who]()
-            if number >= 3:
+            if number >= WARM_UP:
                 seconds[who].append(took)
     return seconds
 
@@ -95,19 +103,18 @@ def pair(options: argparse.Namespace) -> dict[str, list[float]]:
 def _zoo_step(options: argparse.Namespace) -> Callable[[], float]:
     import torch
 
-    from zoo.bench import steps as subjects
+    from zoo.bench import steps
+    from zoo.bench.settings import Request, Settings
     from zoo.models.build import build_model
-    from zoo.models.options import Backbone
-    from zoo.models.options import RandomWeights as RandomWeights
+    from zoo.models.options import Backbone, RandomWeights
 
-    asked = {"modes": [options.mode], "precision": "fp32", "channels_last": False, "compile": False}
-    asked |= {"optimizer": "sgd", "classes": 1000, "batch_size": options.batch_size}
+    settings = Settings(modes=(options.mode,), batch_size=options.batch_size, precision="fp32", channels_last=False)
     backbone = Backbone(name=options.models[0], weights=RandomWeights())
-    model = build_model(backbone, None, 1000, options.size).model
-    subject = subjects.prepare(asked, model, options.size, torch.device("cpu"))
-    subject.batch = options.batch_size
-    step = subjects.step_alone(subject, options.mode)
-    return lambda: subjects.seconds_of(step, subject)
+    model = build_model(backbone, None, settings.classes, options.size).model
+    prepared = steps.prepare(Request(options.models[0], settings), model, options.size, torch.device("cpu"))
+    steps.choose_batch(prepared)
+    step = steps.step_alone(prepared, options.mode)
+    return lambda: steps.seconds_of(step, prepared)
 
 
 def _timm_step(options: argparse.Namespace) -> Callable[[], float]:
@@ -140,7 +147,7 @@ def _timm_step(options: argparse.Namespace) -> Callable[[], float]:
 
 
 def compare_auto(options: argparse.Namespace) -> None:
-    """The training speed of what `auto` chooses as a share of the best candidate's, all in full."""
+    """Print the training speed of what `auto` chooses as a share of the fastest candidate's."""
     import torch
 
     native = torch.cpu._is_avx512_bf16_supported()
@@ -155,17 +162,17 @@ def compare_auto(options: argparse.Namespace) -> None:
             row = bench(options, [model], "--mode", "train")[model]
             chosen.append((row["precision"], "on" if row["channels_last"] else "off"))
         medians = {candidate: statistics.median(values) for candidate, values in speeds.items()}
-        # What was chosen, at the speed it has when measured in full.
+        # The speed of each choice is that of the same candidate in the comparison.
         shares = [medians[candidate] / max(medians.values()) for candidate in chosen]
         shown = ", ".join(f"{precision}/{layout} {speed:.1f}" for (precision, layout), speed in medians.items())
         print(f"{model:<24} chosen {chosen}, share of the best {[round(share, 3) for share in shares]} ({shown})", flush=True)
 
 
 def compare_repeat(options: argparse.Namespace) -> None:
-    """How many of the later rounds' medians lie between the first one's percentiles, beside a control that is not ours.
+    """Print how many later medians lie between the first round's percentiles, beside a control without zoo.
 
-    The control, plain matrix products timed before each round and summed up in the same way, says how far the machine itself
-    keeps its speed from one round to the next.
+    The control are plain matrix products, timed before each round and summed up in the same way: they show how far the
+    machine itself keeps its speed from one round to the next.
     """
     for model in options.models:
         rows, controls = [], []
@@ -174,12 +181,12 @@ def compare_repeat(options: argparse.Namespace) -> None:
             rows.append(bench(options, [model], *DEFAULT)[model])
         for mode in MODES:
             column = f"{mode}_samples_per_sec"
-            _say_repeats(model, mode, [(row[f"{column}_p10"], row[column], row[f"{column}_p90"]) for row in rows])
-        _say_repeats("matrix products", "", controls)
+            _print_repeats(model, mode, [(row[f"{column}_p10"], row[column], row[f"{column}_p90"]) for row in rows])
+        _print_repeats("matrix products", "", controls)
 
 
-def _control(seconds: float = 5.0) -> tuple[float, float, float]:
-    """GFLOP/s of plain matrix products in a process of their own: 10th percentile, median, 90th."""
+def _control(seconds: float = CONTROL_SECONDS) -> tuple[float, float, float]:
+    """Return the GFLOP/s of plain matrix products in a process of their own: 10th percentile, median, 90th."""
     code = (
         "import json, time, torch\n"
         "side, found, started = 1024, [], time.perf_counter()\n"
@@ -195,7 +202,7 @@ def _control(seconds: float = 5.0) -> tuple[float, float, float]:
     return tenths[0], tenths[4], tenths[8]
 
 
-def _say_repeats(name: str, mode: str, rounds: list[tuple[float, float, float]]) -> None:
+def _print_repeats(name: str, mode: str, rounds: list[tuple[float, float, float]]) -> None:
     low, _, high = rounds[0]
     medians = [median for _, median, _ in rounds[1:]]
     inside = sum(low <= median <= high for median in medians)
@@ -204,10 +211,10 @@ def _say_repeats(name: str, mode: str, rounds: list[tuple[float, float, float]])
 
 
 def compare_order(options: argparse.Namespace) -> None:
-    """Each model's speed in the order given, turned round, and alone."""
+    """Print each model's speed when measured in the order given, in reverse, and alone."""
     runs = [bench(options, options.models, *DEFAULT), bench(options, options.models[::-1], *DEFAULT)]
     runs.append({model: bench(options, [model], *DEFAULT)[model] for model in options.models})
-    print(f"{'model':<24} {'mode':<6} {'in order':>9} {'turned':>9} {'alone':>9}")
+    print(f"{'model':<24} {'mode':<6} {'in order':>9} {'reverse':>9} {'alone':>9}")
     for model in options.models:
         for mode in MODES:
             speeds = "".join(f"{run[model][f'{mode}_samples_per_sec']:>10.1f}" for run in runs)

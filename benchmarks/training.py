@@ -1,19 +1,20 @@
-"""Measure zoo beside what it replaces, on this machine, and print a table of medians.
+"""Compare the speed of zoo with what it replaces, on this machine, and print tables of medians.
 
     python benchmarks/training.py training --data FOLDER     images/s of training steps, end to end on real images
-    python benchmarks/training.py batches --data FOLDER      images/s of making 224 px batches alone
-    python benchmarks/training.py checkpoints --data FOLDER  seconds of a checkpoint, and what one an epoch takes of training
-    python benchmarks/training.py gradients                  ms of the depthwise layers whose gradients zoo computes its own way
+    python benchmarks/training.py batches --data FOLDER      images/s of making batches alone, at 224 px
+    python benchmarks/training.py checkpoints --data FOLDER  seconds of a checkpoint, and the speed left with one per epoch
+    python benchmarks/training.py gradients                  ms of the depthwise layers whose gradients zoo computes itself
 
 FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
-The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the
-fastest of fp32 and, where the CPU has it, bf16, each contiguous and channels_last); the plain loop is Accelerate's
+The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the fastest of
+fp32 and, if the CPU has it, bf16, each contiguous and channels_last); the plain loop is Accelerate's
 `examples/cv_example.py` with a torchvision DataLoader and two workers.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -22,24 +23,50 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Step = Callable[[], Any]
+
+
+class Defaults(NamedTuple):
+    """What a comparison measures unless flags say otherwise."""
+
+    size: int
+    batch_size: int
+    steps: int
+
+
+# By comparison: images of 96 px make training steps of about a second on two cores; batches are compared at the usual
+# size of ImageNet, in more steps, because two workers hand over two batches at a time.
+DEFAULTS = {
+    "training": Defaults(size=96, batch_size=64, steps=8),
+    "batches": Defaults(size=224, batch_size=128, steps=40),
+    "checkpoints": Defaults(size=96, batch_size=64, steps=8),
+    "gradients": Defaults(size=96, batch_size=16, steps=10),
+}
+# Images of an epoch that a checkpoint's seconds are compared with: a tenth of CIFAR-10's training set or so.
+EPOCH_IMAGES = 6_400
+# ImageNet's mean and standard deviation by channel, which all contenders normalize with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
 
 
 def main() -> None:
     """Run the contenders in turn, or be one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["training", "batches", "checkpoints", "gradients"])
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("what", choices=DEFAULTS)
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="images, as FOLDER/train/CLASS/IMAGE")
     parser.add_argument("--models", nargs="+", default=["tf_efficientnet_lite0", "resnet18"])
-    parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--contenders", nargs="+", help="some of bare, zoo, zoo_folded, plain_loop")
+    parser.add_argument("--size", type=int, help="side of the images in pixels (96; batches: 224)")
+    parser.add_argument("--batch-size", type=int, help="images of a step (64; batches: 128; gradients: 16)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each contender is measured (3)")
+    parser.add_argument("--steps", type=int, help="timed steps of each round (8; batches: 40; gradients: 10)")
+    parser.add_argument("--contenders", nargs="+", help="of training: some of bare, zoo, zoo_folded, plain_loop")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    for name, value in DEFAULTS[options.what]._asdict().items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     if options.contender:
         print(json.dumps(globals()[f"run_{options.contender}"](options)))
     elif options.what == "gradients":
@@ -49,7 +76,7 @@ def main() -> None:
     elif options.what == "checkpoints":
         checkpoints(options)
     elif options.what == "batches":
-        table(options, "batches of 224 px", ["torchvision_batches", "zoo_batches"], [])
+        table(options, f"batches of {options.batch_size} images of {options.size} px", ["torchvision_batches", "zoo_batches"], [])
     else:
         for model in options.models:
             contenders = options.contenders or ["bare", "zoo", "zoo_folded", "plain_loop"]
@@ -57,7 +84,7 @@ def main() -> None:
 
 
 def table(options: argparse.Namespace, title: str, contenders: list[str], extra: list[str]) -> None:
-    """Measure each contender once a round and print medians, beside the first one's."""
+    """Measure each contender once per round; print its median, and that as a share of the first contender's."""
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(options.rounds):
         for name in contenders:
@@ -75,11 +102,8 @@ def table(options: argparse.Namespace, title: str, contenders: list[str], extra:
         print(f"{name:<22}{median:>10,.0f}{median / first:>14.2f}   {', '.join(f'{value:,.0f}' for value in values)}", flush=True)
 
 
-EPOCH_IMAGES = 6_400
-
-
 def checkpoints(options: argparse.Namespace) -> None:
-    """Time steps and saves of one run in turn; print what a save at the end of each epoch leaves of the images/s."""
+    """Time steps and checkpoints of one run in turn; print the share of images/s that a checkpoint per epoch leaves."""
     from zoo.results.folder import RunFolder
     from zoo.train.saver import Saver
 
@@ -103,7 +127,7 @@ def checkpoints(options: argparse.Namespace) -> None:
 
 
 def gradients(options: argparse.Namespace) -> None:
-    """Time each kind of depthwise layer forward and backward, as PyTorch does it and as zoo does."""
+    """Print the milliseconds of each kind of depthwise layer, forward and backward, by PyTorch and by zoo."""
     import torch
 
     from zoo.models import fast_conv
@@ -113,19 +137,25 @@ def gradients(options: argparse.Namespace) -> None:
     set_threads("auto", launch.read())
     keep_freed_memory()
     for name in options.models:
-        print(f"\n{name}, {options.size} px, 16 images: ms forward and backward\n{'':<45}{'PyTorch':>9}{'zoo':>9}")
+        print(
+            f"\n{name}, {options.size} px, {options.batch_size} images: ms forward and backward\n{'':<45}{'PyTorch':>9}{'zoo':>9}"
+        )
         for (channels, high, wide), layer in _depthwise(name, options.size):
-            images = torch.randn(16, channels, high, wide).contiguous(memory_format=torch.channels_last).requires_grad_()
+            images = (
+                torch.randn(options.batch_size, channels, high, wide)
+                .contiguous(memory_format=torch.channels_last)
+                .requires_grad_()
+            )
             seconds = []
             for kind in ({quick: plain for plain, quick in fast_conv.FAST.items()}[type(layer)], type(layer)):
                 layer.__class__ = kind
-                seconds.append(_fastest(lambda layer=layer, images=images: layer(images).sum().backward()))
+                seconds.append(_fastest(lambda layer=layer, images=images: layer(images).sum().backward(), options.steps))
             text = f"{channels} channels of {high} x {wide}, kernel {layer.kernel_size[0]}, stride {layer.stride[0]}"
             print(f"{text:<45}{seconds[0] * 1e3:>9.2f}{seconds[1] * 1e3:>9.2f}", flush=True)
 
 
 def _depthwise(name: str, size: int) -> list[tuple[Any, Any]]:
-    """A backbone's depthwise layers, one of each kind, with the shapes of what they get."""
+    """Return a backbone's depthwise layers, one of each kind, with the shapes (channels, height, width) of their inputs."""
     import timm
     import torch
 
@@ -146,31 +176,28 @@ def _depthwise(name: str, size: int) -> list[tuple[Any, Any]]:
     return list(kinds.values())
 
 
-def _fastest(act: Step, times: int = 10) -> float:
+def _fastest(act: Step, times: int) -> float:
+    """Return the least of several seconds of an action, after one that does not count."""
     act()
     return min(_seconds(act) for _ in range(times))
 
 
 def _seconds(act: Step) -> float:
+    """Return the seconds of an action."""
     started = time.perf_counter()
     act()
     return time.perf_counter() - started
 
 
 def timed(step: Step, images: int, steps: int, warm_up: int = 3) -> float:
-    """Images per second by the median step."""
+    """Return the images per second of the median step."""
     for _ in range(warm_up):
         step()
-    seconds = []
-    for _ in range(steps):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    return images / statistics.median(seconds)
+    return images / statistics.median(_seconds(step) for _ in range(steps))
 
 
 def sustained(step: Step, images: int, steps: int, warm_up: int = 8) -> float:
-    """Images per second over all steps: workers hand over two batches at a time, so that a median step says nothing."""
+    """Return the images per second over all steps; two workers hand over two batches at a time, so a median is of no use."""
     for _ in range(warm_up):
         step()
     started = time.perf_counter()
@@ -180,7 +207,7 @@ def sustained(step: Step, images: int, steps: int, warm_up: int = 8) -> float:
 
 
 def run_bare(options: argparse.Namespace) -> float:
-    """Forward, backward and fused AdamW on one batch in memory; the fastest precision and layout."""
+    """Measure forward, backward and fused AdamW on one batch in memory, in the fastest precision and layout."""
     import timm
     import torch
 
@@ -206,7 +233,7 @@ def run_bare(options: argparse.Namespace) -> float:
 
 
 def run_plain_loop(options: argparse.Namespace) -> float:
-    """A user's own loop with Accelerate: PIL transforms in two DataLoader workers, AdamW, fp32 as PyTorch comes."""
+    """Measure a user's own loop with Accelerate: PIL transforms in two DataLoader workers, AdamW, fp32."""
     import timm
     import torch
     from accelerate import Accelerator
@@ -231,12 +258,12 @@ def run_plain_loop(options: argparse.Namespace) -> float:
 
 
 def run_zoo(options: argparse.Namespace) -> float:
-    """zoo's own step on real images, BatchNorm training."""
+    """Measure zoo's own step on real images, with BatchNorm training."""
     return _zoo(options, "train")
 
 
 def run_zoo_folded(options: argparse.Namespace) -> float:
-    """zoo's own step on real images, BatchNorm frozen and folded."""
+    """Measure zoo's own step on real images, with BatchNorm frozen and folded."""
     return _zoo(options, "frozen")
 
 
@@ -245,7 +272,7 @@ def _zoo(options: argparse.Namespace, norm: str) -> float:
 
 
 def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
-    """A job, its progress, and what takes it one training step further on real images."""
+    """Return a setup, its progress, and a function that takes the next training step on real images."""
     from zoo.data.rng import epoch_order
     from zoo.system import launch
     from zoo.system.console import Console
@@ -284,13 +311,15 @@ def _recipe(options: argparse.Namespace, norm: str) -> Any:
 
 
 def run_torchvision_batches(options: argparse.Namespace) -> float:
-    """RandomResizedCrop 224, flip, normalize by PIL in two DataLoader workers."""
-    batches = iter(_pil_loader(options.data, 224, 128))
-    return sustained(lambda: next(batches), 128, 40)
+    """Measure RandomResizedCrop, flip and normalization by PIL in two DataLoader workers."""
+    loader = _pil_loader(options.data, options.size, options.batch_size)
+    batches = (batch for _ in itertools.count() for batch in loader)
+    return sustained(lambda: next(batches), options.batch_size, options.steps)
 
 
 def run_zoo_batches(options: argparse.Namespace) -> float:
-    """The same by zoo, in the training process."""
+    """Measure the same batches made by zoo, in the training process."""
+    import numpy as np
     import torch
 
     from zoo.data.augment import Augment, RandomResized
@@ -302,20 +331,19 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
 
     set_threads("auto", launch.read())
     keep_freed_memory()
-    split = Folder(root=options.data, val_fraction=0).load(0, 224, "bicubic").train
-    way = Preprocessing(Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "bicubic", 0.875)
-    batches = Batches(split, way, 10, torch.device("cpu"))
+    data = Folder(root=options.data, val_fraction=0).load(0, options.size, "bicubic")
+    preprocessing = Preprocessing(Normalize(MEAN, STD), "bicubic", 0.875)
+    batches = Batches(data.train, preprocessing, len(data.classes), torch.device("cpu"))
     augment = Augment(crop=RandomResized(scale=(0.08, 1.0)))
-    import numpy as np
-
-    order = np.random.default_rng(0).permutation(len(split))
-    number = iter(range(10**6))
+    order = np.random.default_rng(0).permutation(len(data.train))
+    number = itertools.count()
 
     def step() -> None:
         index = next(number)
-        batches.training(order[index * 128 : (index + 1) * 128], slice(None), 224, augment, 0, index)
+        positions = order[np.arange(index * options.batch_size, (index + 1) * options.batch_size) % len(order)]
+        batches.training(positions, slice(None), options.size, augment, 0, index)
 
-    return sustained(step, 128, 40)
+    return sustained(step, options.batch_size, options.steps)
 
 
 def _pil_loader(root: Path, size: int, batch_size: int) -> Any:
@@ -327,7 +355,7 @@ def _pil_loader(root: Path, size: int, batch_size: int) -> Any:
             transforms.RandomResizedCrop(size, interpolation=transforms.InterpolationMode.BICUBIC),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            transforms.Normalize(MEAN, STD),
         ]
     )
     data = datasets.ImageFolder(str(root / "train"), transform)

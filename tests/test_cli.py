@@ -8,14 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli import build_parser, main
-from zoo.commands.train import recipe_and_overrides
-from zoo.errors import ZooError
-from zoo.recipe.load import load_recipe
-from zoo.results.folder import RunFolder, newest_unfinished
-from zoo.system.console import Console
-from zoo.system.launch import Launch, _is_launcher, read
-from zoo.train.preflight import check_environment
+from zoo.cli import USUAL_NAMES, build_parser, main, recipe_options
 
 
 def test_the_surface_is_what_it_is() -> None:
@@ -90,19 +83,9 @@ def test_a_wrong_command_line_is_one_line(capsys: pytest.CaptureFixture[str], ar
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("overrides", [[], ["train.epochs=7"], ["train.epochs=7", "optim.lr=1e-3"]])
-def test_a_run_that_is_gone_on_with_has_a_recipe_of_its_own(tmp_path: Path, overrides: list[str]) -> None:
-    run = tmp_path / "runs" / "mine"
-    run.mkdir(parents=True)
-    (run / "recipe.yaml").write_text("")
-    for order in ([*overrides, "--resume", str(run)], ["--resume", str(run), *overrides]):
-        options = build_parser().parse_args(["train", *order])
-        assert recipe_and_overrides(options, run) == (run / "recipe.yaml", overrides)
-    options = build_parser().parse_args(["train", "quickstart", *overrides, "--resume", str(run)])
-    assert recipe_and_overrides(options, run) == (Path("quickstart"), overrides)
-
-
-def test_of_several_processes_the_first_tells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_several_processes_the_first_prints_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("MASTER_PORT", str(time.time_ns()))
     monkeypatch.setenv("RANK", "1")
@@ -127,95 +110,39 @@ def test_the_other_ways_in(command: list[str]) -> None:
     assert done.stderr == "error: command line: 'x': expected section.key=value (e.g. optim.lr=5.0e-4)\n"
 
 
-def test_launches_that_would_not_work_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read({}) == Launch(0, 0, 1, 1)
-    assert read({"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}).main is False
-    with pytest.raises(ZooError, match="launch: asked for several processes, running 1"):
-        read({"MASTER_ADDR": "127.0.0.1"})
-    loaded = load_recipe(Path("quickstart"), ["train.precision=fp32"])
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    with pytest.raises(ZooError, match=r"launch: --mixed_precision bf16, but train.precision is fp32"):
-        check_environment(loaded)
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    # As Accelerate writes them where nothing was asked for.
-    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
-    check_environment(loaded)
-    for name, value in (("USE_FSDP", "true"), ("USE_DEEPSPEED", "true"), ("DYNAMO_BACKEND", "INDUCTOR")):
-        with (
-            monkeypatch.context() as patch,
-            pytest.raises(ZooError, match=rf"launch: ACCELERATE_{name}={value} is not supported"),
-        ):
-            patch.setenv(f"ACCELERATE_{name}", value)
-            check_environment(loaded)
-    with pytest.raises(ZooError, match=r"output.track: comet_ml is not installed \(pip install comet_ml\)"):
-        check_environment(load_recipe(Path("quickstart"), ["output.track=[comet_ml]"]))
-
-
-def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Path) -> None:
-    runs = [RunFolder.create(tmp_path, "a") for _ in range(3)]
-    assert [run.path.name for run in runs] == ["a", "a-2", "a-3"]
-    RunFolder.create(tmp_path, "a-b")
-    assert newest_unfinished(tmp_path, "a") is None
-    for run in runs[:2]:
-        (run.path / "checkpoints" / "step-00000001").mkdir(parents=True)
-    runs[1].write_json("result.json", {})
-    assert newest_unfinished(tmp_path, "a") == tmp_path / "a"
-
-
-def test_auto_takes_no_run_of_another_name(tmp_path: Path) -> None:
-    for folder, name in (("net", "net"), ("net-2", "net"), ("net-50", "net-50")):
-        (tmp_path / folder / "checkpoints/step-00000001").mkdir(parents=True)
-        (tmp_path / folder / "recipe.yaml").write_text(f"name: {name}\n")
-        os.utime(tmp_path / folder)
-    assert newest_unfinished(tmp_path, "net") == tmp_path / "net-2"
-    assert newest_unfinished(tmp_path, "net-50") == tmp_path / "net-50"
-
-
 @pytest.mark.parametrize(
-    ("command", "launcher"),
+    ("arguments", "meant"),
     [
-        ("python\0/usr/bin/accelerate\0launch", True),
-        ("python\0-m\0torch.distributed.run\0x.py", True),
-        ("python\0/x/site-packages/accelerate/commands/launch.py", True),
-        ("python\0/venv/bin/accelerate-launch\0scripts/train.py", True),
-        ("python\0-u\0-X\0dev\0-m\0torch.distributed.run\0x.py", True),
-        ("bash\0run_accelerate.sh", False),
-        ("bash\0torchrun_all.sh", False),
-        ("python\0/home/accelerate-fan/start.py", False),
+        ("train quickstart --epochs 3", "--epochs, did you mean train.epochs=3?"),
+        ("train quickstart --epoch=3", "--epoch, did you mean train.epochs=3?"),
+        ("train quickstart --batch-size", "--batch-size, did you mean train.batch_size=…?"),
+        ("train quickstart --lr optim.name=sgd", "--lr, did you mean optim.lr=…?"),
+        ("train quickstart --image-size 64", "--image-size, did you mean image_size=64?"),
+        ("train quickstart --crop none", "--crop, did you mean augment.crop=none or eval.crop=none?"),
+        ("train quickstart --optim sgd", "--optim, did you mean optim.name=sgd?"),
+        ("train quickstart --learning-rate 1", "--learning-rate, did you mean optim.lr=1?"),
+        ("train quickstart --alow-change", "--alow-change, did you mean --allow-change?"),
+        ("recipe quickstart --qqqqqq", "--qqqqqq"),
+        ("list --max-parms 12M", "--max-parms, did you mean --max-params?"),
+        ("bench resnet18 --qqqqqq", "--qqqqqq"),
+        ("--qqqqqq train", "--qqqqqq"),
     ],
 )
-def test_only_a_launcher_takes_its_processes_along(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, launcher: bool
-) -> None:
-    monkeypatch.setattr("zoo.system.launch.Path", lambda _: tmp_path / "cmdline")
-    (tmp_path / "cmdline").write_text(command)
-    assert _is_launcher(1) == launcher
+def test_an_unknown_flag_suggests_what_was_meant(capsys: pytest.CaptureFixture[str], arguments: str, meant: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments.split())
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: command line: unknown flag {meant} ('zoo ")
+    assert error.count("\n") == 1
 
 
-def test_an_output_root_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ZooError, match=r"output\.root: not a directory"):
-            RunFolder.check(path)
-
-
-def test_rows_are_as_wide_as_their_heading(capsys: pytest.CaptureFixture[str]) -> None:
-    from zoo.results.epoch_table import heading, row
-
-    values = {
-        "epoch": 3,
-        "step": 1200,
-        "lr": 5e-4,
-        "train.loss": 1.25,
-        "train.accuracy": 0.5,
-        "val.loss": None,
-        "val.accuracy": 1.0,
-    }
-    values |= {"images_per_second": 12345.6, "data_share": 0.01, "seconds": 60.0}
-    assert len(heading(["val"])) == len(row(values, ["val"]))
-    Console(quiet=True).line("silence")
-    assert capsys.readouterr().out == ""
+def test_every_option_that_is_suggested_is_one_of_a_recipe() -> None:
+    options = list(recipe_options())
+    assert {"train.epochs", "optim.lr", "image_size", "image_size.start", "schedule", "data.root"} <= set(options)
+    assert len(options) == len(set(options))
+    assert set(USUAL_NAMES.values()) <= set(options)
+    assert not [option for option in options if option.endswith("kind")]
 
 
 def test_help_is_quick_and_light() -> None:

@@ -1,7 +1,7 @@
-"""The command line: parse, run a command, turn errors into lines and exit codes.
+"""The command line: parse it, run a command, turn errors into lines and exit codes.
 
-Each file in `zoo/commands` is a command: its docstring's first line is its help, `add_arguments` its flags, `run` its
-handler. Only the command that is called is imported, so that `zoo --help` answers at once.
+Each file in `zoo/commands` is a command: its docstring's first line is its help, `add_arguments` adds its flags, and `run`
+is its handler. Only the command that is called is imported, so that `zoo --help` answers at once.
 """
 
 from __future__ import annotations
@@ -9,22 +9,27 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoo import __version__
-from zoo.errors import Stopped, ZooError
+from zoo.errors import Stopped, ZooError, nearest
 
+# The folder with a file for each command.
 COMMANDS = Path(__file__).parent / "commands"
-# What a shell reports for a process that Ctrl-C or a closed pipe ended: 128 plus the signal's number.
+# Options by what other programs call them, where no spelling of ours is near.
+USUAL_NAMES = {"learning_rate": "optim.lr", "model": "backbone.name", "arch": "backbone.name", "workers": "train.threads"}
+# Exit code of a process that Ctrl-C ended, as shells report it: 128 plus the number of the signal SIGINT.
 EXIT_INTERRUPTED = 130
+# The same for a closed pipe and SIGPIPE.
 EXIT_BROKEN_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
+    """Run a command; return the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(words or ["--help"])
     try:
@@ -45,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has left (`zoo list | head`); nothing more can be said.
+        # The reader of our output has ended (`zoo list | head`), so that nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
 
@@ -56,18 +61,67 @@ def console() -> None:
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line; overrides may follow an option too, which argparse alone does not take."""
+    """Parse the command line; overrides may also follow a flag, which argparse alone does not take."""
     parser = build_parser(words[:1])
-    options, rest = parser.parse_known_args(words)
-    if any(word.startswith("-") for word in rest) or (rest and not hasattr(options, "overrides")):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    # A flag before the command leaves the command's own flags out, and is never known.
+    options, rest = parser.parse_known_args(words, argparse.Namespace(parser=parser))
+    for word in rest:
+        if word.startswith("-"):
+            options.parser.error(f"unknown flag {word.partition('=')[0]}{_did_you_mean(word, words, options)}")
+    if rest and not hasattr(options, "overrides"):
+        options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.overrides = [*options.overrides, *rest]
     return options
 
 
+def _did_you_mean(word: str, words: Sequence[str], options: argparse.Namespace) -> str:
+    """Return a question with what an unknown flag was probably meant to be; '' where nothing is near.
+
+    Args:
+        word: the flag, perhaps with `=` and its value.
+        words: the whole command line.
+        options: what was parsed: the command's parser, and `overrides` where it takes options of a recipe.
+    """
+    flag, _, value = word.partition("=")
+    name = flag.lstrip("-").replace("-", "_")
+    flags = {known[2:].replace("-", "_"): [known] for known in re.findall(r"--[a-z-]+", options.parser.format_usage())}
+    close = nearest(name, flags, 1)
+    if not hasattr(options, "overrides"):
+        return f", did you mean {flags[close[0]][0]}?" if close else ""
+    following = [*words, ""][words.index(word) + 1]
+    value = value or ("…" if not following or following.startswith("-") or "=" in following else following)
+    by_section: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
+    for option in recipe_options():
+        # A section stands for its first option: `--optim` for `optim.name`.
+        by_section.setdefault(option.partition(".")[0], [f"{option}={value}"])
+        by_name.setdefault(option.rpartition(".")[2], []).append(f"{option}={value}")
+    usual = {name: [f"{option}={value}"] for name, option in USUAL_NAMES.items()}
+    near = usual | by_section | by_name | flags
+    close = [name] if name in near else nearest(name, near, 1)
+    return f", did you mean {' or '.join(near[close[0]])}?" if close else ""
+
+
+def recipe_options() -> Iterator[str]:
+    """Return the dotted name of every option of a recipe once, such as `train.epochs`, in the order of a recipe."""
+    from zoo.recipe.recipe import Recipe
+    from zoo.section import Section, Shorthand, sections_of
+
+    def below(section: type[Section], above: str) -> Iterator[str]:
+        for name, field in section.model_fields.items():
+            sections = sections_of(field.annotation)
+            for option in sections:
+                yield from below(option, f"{above}{name}.")
+            # A section with a short form takes a plain value too, such as `image_size=224`.
+            if name != "kind" and (not sections or any(isinstance(mark, Shorthand) for mark in field.metadata)):
+                yield f"{above}{name}"
+
+    return iter(dict.fromkeys(below(Recipe, "")))
+
+
 def build_parser(called: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Build the parser of all commands, with the flags of those in `called` only (None: of all)."""
+    """Build the parser of all commands, with the flags of only those in `called` (None: of all)."""
     parser = _Parser(prog="zoo", description="Fine-tune any timm backbone by name, from a YAML recipe.")
     parser.add_argument("--version", action="version", version=f"zoo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -77,7 +131,7 @@ def build_parser(called: Sequence[str] | None = None) -> argparse.ArgumentParser
             module = importlib.import_module(f"zoo.commands.{name}")
             module.add_arguments(command)
             command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, parser=command)
     return parser
 
 

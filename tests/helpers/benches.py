@@ -1,4 +1,4 @@
-"""What a benchmark wrote."""
+"""Read and make the rows of benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for what measures a model: what becomes of it depends on its name."""
+"""A stand-in for `zoo.bench.measure`: what happens to a model depends on its name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from zoo.bench.rows import BUSY, MODEL_BOUND
+from zoo.bench.settings import Request
 from zoo.errors import ZooError
 
 Say = Callable[[dict[str, Any]], None]
@@ -24,15 +26,16 @@ FIGURES = {
 }
 
 
-def stamp(asked: Mapping[str, Any], say: Say) -> None:
+def stamp(arguments: Mapping[str, Any], say: Say) -> None:
     say({"device": os.environ.get("FAKE_DEVICE", "a CPU"), "device_type": "cpu"})
 
 
-def measure(asked: Mapping[str, Any], say: Say) -> None:
-    """What becomes of a model depends on its name."""
+def measure(arguments: Mapping[str, Any], say: Say) -> None:
+    """Report figures that are made up, or fail in the way that belongs to the model's name."""
+    request: Request = arguments["request"]
     print("a library says something")
     say({"param_count": 1.5, "gmacs": 0.5, "threads": 1, "precision": "fp32", "channels_last": False})
-    name = asked["model"]
+    name = request.model
     say({f"infer_{column}": value for column, value in FIGURES.items()})
     if name == "resnet26":
         raise MemoryError
@@ -52,6 +55,9 @@ def measure(asked: Mapping[str, Any], say: Say) -> None:
     if name == "resnet14t":
         os._exit(9)
     rank = int(os.environ.get("RANK", "0"))
-    say({f"train_{column}": value for column, value in FIGURES.items()} | {"data_share": 0.1, "verdict": "model-bound"})
+    say(
+        {f"train_{column}": value for column, value in FIGURES.items()}
+        | {"data_share": 0.1, "verdict": BUSY if name == "resnet18d" else MODEL_BOUND}
+    )
     say({"timed_seconds": 0.1, "warmup_seconds": 0.1, "rank": rank, "world": os.environ.get("WORLD_SIZE", "1")})
-    say({"choice": asked.get("precision")})
+    say({"choice": request.settings.precision})

@@ -1,4 +1,4 @@
-"""`zoo bench`: throughput across models, each measured in a process of its own, each row written the moment it is known."""
+"""Run a benchmark: measure each model in worker processes of its own, and write each row as soon as it is known."""
 
 from __future__ import annotations
 
@@ -13,32 +13,25 @@ from typing import Any
 
 from zoo.bench import rows
 from zoo.bench.rows import Row
+from zoo.bench.settings import Request, Settings
 from zoo.errors import ZooError
 from zoo.models import names
 from zoo.results.folder import RunFolder
-from zoo.system import workers
+from zoo.system import table, workers
 from zoo.system.console import Console
 from zoo.system.hardware import cores, cpu_name, versions
 
+# The file in a benchmark's folder that holds its settings, its hardware and whether it is finished.
 STATE = "benchmark.json"
+# Packages whose versions are recorded with each row.
 PACKAGES = ("torch", "timm", "zoo", "python")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How models are measured: rows of other settings are other rows. None leaves it to the machine or the model."""
-
-    modes: tuple[str, ...] = ("infer", "train")
-    image_size: int | None = None
-    batch_size: int | None = None
-    precision: str = "auto"
-    channels_last: bool | str = "auto"
-    compile: bool = False
-    steps: int | None = None
-    threads: int | None = None
-    classes: int = 1000
-    optimizer: str = "sgd"
-    data: str | None = None
+# Where folders are made if `--out` names none, and what they are called.
+ROOT = Path("runs")
+NAME = "bench"
+# Seconds for the first worker to import torch and report the device: minutes on a cold disk.
+STAMP_TIMEOUT = 300.0
+# A model and a number of processes.
+Task = tuple[str, int]
 
 
 # ----------------------------------------------------------------------------------------- run
@@ -56,9 +49,9 @@ def run_benchmark(
     """Measure models, and write `results.csv`, `results.json` and `throughput.svg`.
 
     Args:
-        models: names; unknown ones become rows.
+        models: names; each unknown one becomes a row that names the nearest.
         chosen: how they are measured.
-        out: the folder; None goes on with an unfinished benchmark of the same settings, or makes a new folder.
+        out: the folder; None resumes an unfinished benchmark of the same settings, or makes a new folder.
         timeout: seconds that a model may take.
         processes: each model is measured on each of these numbers of processes.
         target: the module that measures.
@@ -68,19 +61,17 @@ def run_benchmark(
 
     Raises:
         ZooError: bad input, before anything is measured.
+        StorageError: the results can no longer be written.
     """
     from zoo.bench import images
 
-    if chosen.data:
-        try:
-            files = images.listed(Path(chosen.data))
-        except ZooError as error:
-            raise ZooError("--data", str(error).removeprefix("data.root: ").replace("data.root", "--data")) from None
-    else:
-        files = []
-    _check(out or Path("runs"))
+    try:
+        files = tuple(images.list_images(Path(chosen.data))) if chosen.data else ()
+    except ZooError as error:
+        raise error.at("--data") from None
+    _check_writable(out or ROOT)
     if len(processes) > 1 and chosen.threads is None:
-        # A process is to have the same means whatever their number, or their effect could not be told from it.
+        # Each process gets the same threads whatever their number, or the effect of the two could not be told apart.
         chosen = replace(chosen, threads=max(1, cores() // max(processes)))
     hardware = _hardware(chosen, target)
     asked = {"models": list(models), "processes": list(processes)}
@@ -96,19 +87,26 @@ def run_benchmark(
 
 
 def _hardware(chosen: Settings, target: str) -> dict[str, Any]:
-    """What rows depend on besides the settings: device, processor, threads, versions."""
+    """Return what rows depend on besides the settings: device, processor, cores and versions.
+
+    Raises:
+        ZooError: no worker process can be started, or the precision needs a GPU and there is none.
+    """
     heard: dict[str, Any] = {}
-    outcome = workers.run(workers.WorkerCall(f"{target}:stamp", {}, "zoo bench"), heard.update, timeout=300)
+    outcome = workers.run(workers.WorkerCall(f"{target}:stamp", {}, "zoo bench"), heard.update, timeout=STAMP_TIMEOUT)
     if outcome.status != "ok":
-        raise ZooError("zoo bench", f"no process can be started: {outcome.error}", "is torch installed as it should be?")
+        raise ZooError("zoo bench", f"no worker process can be started: {outcome.error}", "check that 'import torch' works")
     if chosen.precision == "fp16" and heard["device_type"] == "cpu":
         raise ZooError("--precision", "fp16 needs a GPU", "use auto, bf16 or fp32")
     found = versions()
     return {"device": heard["device"], "cpu": cpu_name(), "cores": cores()} | {name: found[name] for name in PACKAGES}
 
 
-def _check(out: Path) -> None:
-    """See that a folder could be written, without making it.
+# -------------------------------------------------------------------------------------- folder
+
+
+def _check_writable(out: Path) -> None:
+    """Check that a folder could be written, without making it.
 
     Raises:
         ZooError: it cannot.
@@ -116,35 +114,39 @@ def _check(out: Path) -> None:
     try:
         RunFolder.check(out)
     except ZooError as error:
-        what = str(error).removeprefix("output.root: ").removesuffix(" (choose another)")
-        raise ZooError("--out", what, "choose another") from None
+        raise error.at("--out") from None
 
 
 def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
-    """The folder to write to.
+    """Return the folder to write to; it exists.
 
     Raises:
         ZooError: it cannot be written, or holds rows of other settings or hardware.
     """
-    root = Path("runs")
     if out is None:
-        for path in sorted(root.glob("bench*")):
-            known = _state(path)
-            if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
-                # One that is being measured at this moment is not gone on with.
-                with contextlib.suppress(ZooError), RunFolder(path).held():
-                    return path
-        return RunFolder.create(root, "bench").path
+        return _unfinished(state) or RunFolder.create(ROOT, NAME).path
     folder = out.expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f".{STATE}.tmp").write_text("", encoding="utf-8")
     except OSError as error:
         raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
+    # The folder may have been there, and not be writable.
+    _check_writable(folder)
     different = _differences(_state(folder), state)
     if different:
         raise ZooError("--out", f"{folder} holds rows of another kind: {', '.join(different)}", "choose another folder")
     return folder
+
+
+def _unfinished(state: Mapping[str, Any]) -> Path | None:
+    """Return the folder of an unfinished benchmark of the same models, settings and hardware; None where there is none."""
+    for path in sorted(ROOT.glob(f"{NAME}*")):
+        known = _state(path)
+        if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
+            # A benchmark that is running at this moment holds its folder: it is not resumed.
+            with contextlib.suppress(ZooError), RunFolder(path).held():
+                return path
+    return None
 
 
 def _state(folder: Path) -> dict[str, Any]:
@@ -152,13 +154,16 @@ def _state(folder: Path) -> dict[str, Any]:
 
 
 def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """In what a folder's rows are not comparable to those of now."""
+    """Return the settings and hardware in which a folder's rows are not comparable to new ones."""
     return [
         f"{name} {value} -> {now[part].get(name)}"
         for part in ("hardware", "settings")
         for name, value in known.get(part, {}).items()
         if value != now[part].get(name)
     ]
+
+
+# ----------------------------------------------------------------------------------- benchmark
 
 
 @dataclass
@@ -168,7 +173,7 @@ class Benchmark:
     folder: Path
     chosen: Settings
     hardware: Mapping[str, Any]
-    files: Sequence[str]
+    files: tuple[str, ...]
     timeout: float
     target: str
 
@@ -176,11 +181,24 @@ class Benchmark:
         self.rows = {rows.key(row): row for row in rows.read_json(self.folder)}
         self.console = Console()
 
-    def run(self, tasks: Sequence[tuple[str, int]]) -> None:
-        """Measure what is not yet known, and print every row."""
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Measure every task that has no row yet or whose row failed, and print the rows of all."""
         known = [task for task in tasks if self.rows.get(task, {}).get("status") == "ok"]
-        width = max(len(model) for model, _ in tasks)
-        shown = rows.columns(self.chosen.modes, any(number > 1 for _, number in tasks))
+        columns = rows.columns(self.chosen, [model for model, _ in tasks], any(number > 1 for _, number in tasks))
+        self._describe(tasks, known)
+        self.console.line()
+        self.console.line(table.heading(columns))
+        for position, task in enumerate(tasks, start=1):
+            if task not in known:
+                _progress(f"{position}/{len(tasks)} {task[0]}")
+                self.rows[task] = self._measured(*task)
+                self._add_efficiency(task)
+                rows.write(self.folder, self._ordered(tasks))
+                _progress("")
+            self.console.line(rows.line(self.rows[task], columns))
+
+    def _describe(self, tasks: Sequence[Task], known: Sequence[Task]) -> None:
+        """Print the machine, the data, the folder and how many rows are there already."""
         data = self.chosen.data or "made-up photographs"
         machine = f"{self.hardware['device']}, {self.hardware['cores']} cores"
         self.console.fact("device", f"{machine}, torch {self.hardware['torch']}, timm {self.hardware['timm']}")
@@ -189,20 +207,10 @@ class Benchmark:
         if known:
             when = min(str(self.rows[task]["date"]) for task in known)
             note = "" if len(known) < len(tasks) else "; to measure again, give another --out"
-            self.console.fact("going on", f"{len(known)} of {len(tasks)} rows were measured before, from {when}{note}")
-        self.console.line()
-        self.console.line(rows.heading(shown, width))
-        for position, task in enumerate(tasks, start=1):
-            if task not in known:
-                _progress(f"{position}/{len(tasks)} {task[0]}")
-                self.rows[task] = self._measured(*task)
-                self._efficiency(task)
-                rows.write(self.folder, self._ordered(tasks))
-                _progress("")
-            self.console.line(rows.line(self.rows[task], shown, width))
+            self.console.fact("resumed", f"{len(known)} of {len(tasks)} rows were measured before, from {when}{note}")
 
     def _measured(self, model: str, processes: int) -> Row:
-        """Measure a model in processes of its own; whatever becomes of them is a row."""
+        """Measure a model in worker processes; whatever happens to them, the result is a row."""
         row: Row = {"model": model, "status": "unknown", "error": "", "processes": processes, **self.hardware}
         row |= {"compile": self.chosen.compile, "optimizer": self.chosen.optimizer, "classes": self.chosen.classes}
         row["date"] = datetime.now(UTC).isoformat(timespec="seconds")
@@ -210,11 +218,11 @@ class Benchmark:
             names.check_backbone(model)
         except ValueError as error:
             return row | {"error": str(error)}
-        before = self._before(model, processes)
-        asked = {**asdict(self.chosen), **before, "model": model, "files": list(self.files)}
+        before = self._chosen_before(model, processes)
+        request = Request(model, self.chosen, self.files).fixed(before)
         started = time.perf_counter()
         outcome = workers.run(
-            workers.WorkerCall(f"{self.target}:measure", asked, f"zoo {model}"),
+            workers.WorkerCall(f"{self.target}:measure", {"request": request}, f"zoo {model}"),
             row.update,
             processes=processes,
             timeout=self.timeout,
@@ -226,46 +234,51 @@ class Benchmark:
             row["overhead_seconds"] = round(row["seconds"] - row["timed_seconds"] - row["warmup_seconds"], 2)
         return row
 
-    def _before(self, model: str, processes: int) -> dict[str, Any]:
-        """What `auto` chose for a model on fewer processes: chosen anew, it would be part of the efficiency."""
-        rows = [row for (name, number), row in self.rows.items() if name == model and number < processes]
-        row = next((row for row in rows if row["status"] == "ok"), None)
+    def _chosen_before(self, model: str, processes: int) -> dict[str, Any]:
+        """Return the settings that `auto` chose for a model on fewer processes.
+
+        Chosen anew on more processes, they would change the efficiency.
+        """
+        measured = [row for (name, number), row in self.rows.items() if name == model and number < processes]
+        row = next((row for row in measured if row["status"] == "ok"), None)
         if row is None:
             return {}
         found = {"precision": row["precision"], "channels_last": row["channels_last"]}
-        # The largest batch of a GPU would leave no room for the gradients that are on their way.
+        # The largest batch that fits into a GPU would leave no room for the gradients of other processes.
         on_cpu = self.hardware["device"] == self.hardware["cpu"]
         return found | ({"batch_size": row[f"{self.chosen.modes[0]}_batch_size"]} if on_cpu else {})
 
-    def _efficiency(self, task: tuple[str, int]) -> None:
-        """How much of n times one process's speed n processes have."""
+    def _add_efficiency(self, task: Task) -> None:
+        """Set the speed of n processes as a share of n times the speed of one."""
         row, one = self.rows[task], self.rows.get((task[0], 1), {})
-        column = f"{'train' if 'train' in self.chosen.modes else 'infer'}_samples_per_sec"
+        column = f"{self.chosen.main_mode}_samples_per_sec"
         if column in row and one.get(column):
             row["efficiency"] = round(row[column] / task[1] / one[column], 4)
 
-    def _ordered(self, tasks: Sequence[tuple[str, int]]) -> list[Row]:
-        """The rows asked for, and after them those of other models that were there."""
+    def _ordered(self, tasks: Sequence[Task]) -> list[Row]:
+        """Return the rows of the tasks, and after them those that were in the folder before."""
         return [self.rows[task] for task in dict.fromkeys([*tasks, *self.rows]) if task in self.rows]
 
-    def finish(self, tasks: Sequence[tuple[str, int]]) -> int:
-        """Draw the picture, say how it went, and return the exit code."""
+    def finish(self, tasks: Sequence[Task]) -> int:
+        """Draw the picture, print notes on the rows, and return the exit code."""
         from zoo.bench import plot
 
-        rows = [self.rows[task] for task in tasks]
-        fine = [row for row in rows if row["status"] == "ok"]
+        found = [self.rows[task] for task in tasks]
+        fine = [row for row in found if row["status"] == "ok"]
         written = ["results.csv", "results.json"]
         if fine:
             plot.draw_throughput(fine, self.folder / "throughput.svg", self.hardware["device"])
             written.append("throughput.svg")
         self.console.line()
-        if len(fine) < len(rows):
-            self.console.fact("failed", f"{len(rows) - len(fine)} of {len(rows)} rows: the table says why")
+        if note := rows.busy_note(fine):
+            self.console.fact("busy", note)
+        if len(fine) < len(found):
+            self.console.fact("failed", f"{len(found) - len(fine)} of {len(found)} rows: the table says why")
         self.console.fact("results", f"{self.folder} ({', '.join(written)})")
-        return 0 if len(fine) == len(rows) else 1
+        return 0 if len(fine) == len(found) else 1
 
 
 def _progress(text: str) -> None:
-    """What is being measured now, on a terminal, until its row is printed."""
+    """Show on a terminal what is being measured, until its row is printed."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""`zoo bench --compare OLD.csv NEW.csv`: what became faster or slower, and whether it is more than noise."""
+"""Compare two `results.csv`: what became faster or slower, and whether by more than noise."""
 
 from __future__ import annotations
 
@@ -8,18 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from zoo.bench.rows import MODES, Row, key, number, read_csv
+from zoo.system.table import Column, align
 
-# What two rows must share for a difference to be one of speed alone.
+# The name of a model and the number of processes.
+Key = tuple[str, int]
+
+# Columns that must be equal for a difference to be one of software.
 HARDWARE = ("device", "cpu", "cores", "threads")
-SETTINGS = ("batch_size", "img_size")
+# Columns of a mode that must be equal for speeds to be comparable; a difference is noted in the row.
+MODE_SETTINGS = ("batch_size", "img_size")
+# The same for columns of the whole row.
+ROW_SETTINGS = ("precision", "channels_last", "compile")
+# Columns whose difference is reported above the table.
 VERSIONS = ("torch", "timm", "zoo", "python")
-# What is said of a row whose spread is not known (timm's tables have none): less than this is taken for noise.
+# Share of the median that stands for the spread of a row without percentiles, such as those of timm's tables.
 UNKNOWN_SPREAD = 0.05
+# The verdicts, in the order of the summary.
+VERDICTS = ("faster", "slower", "within noise")
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """New over old speed: of the medians, and between the unlucky and the lucky ends of both spreads."""
+    """New over old speed of one model in one mode.
+
+    Args:
+        model: its name, with the number of processes if there are several.
+        mode: `train` or `infer`.
+        old: median images/s.
+        new: the same.
+        low: the new tenth percentile over the old ninetieth: the least ratio that both spreads allow.
+        high: the new ninetieth percentile over the old tenth: the largest.
+        notes: settings in which the two differ.
+    """
 
     model: str
     mode: str
@@ -31,61 +51,78 @@ class Ratio:
 
     @property
     def value(self) -> float:
-        """The ratio of the medians."""
+        """Return the ratio of the medians."""
         return self.new / self.old
 
     @property
     def verdict(self) -> str:
-        """Faster or slower where the spreads do not meet."""
+        """Return `faster` or `slower` if the two spreads do not overlap."""
         return "faster" if self.low > 1 else "slower" if self.high < 1 else "within noise"
 
 
 def lines(old: Path, new: Path) -> list[str]:
-    """The comparison of two `results.csv`, as lines of text.
+    """Compare two `results.csv`; return lines of text.
 
     Raises:
         ZooError: one of them cannot be read.
     """
     before, after = ({key(row): row for row in read_csv(path)} for path in (old, new))
     shared = [name for name in before if name in after]
-    said = [f"old  {_stamp(list(before.values()))}", f"new  {_stamp(list(after.values()))}"]
-    unlike = sorted({name for one in shared for name in _unlike(before[one], after[one], HARDWARE)})
-    if unlike:
-        said.append(f"different hardware ({', '.join(unlike)}): the ratios are between machines and not between versions")
-    elif any("device" not in before[one] for one in shared):
-        said.append("neither table says on what hardware it was measured")
-    versions = sorted({name for one in shared for name in _unlike(before[one], after[one], VERSIONS)})
-    if versions:
-        said.append(f"different versions of {', '.join(versions)}")
-    ratios = [ratio for one in shared for mode in MODES if (ratio := compare(before[one], after[one], mode))]
-    said += ["", *_table(ratios)]
-    count = {verdict: sum(ratio.verdict == verdict for ratio in ratios) for verdict in ("faster", "slower", "within noise")}
-    said += ["", ", ".join(f"{many} {verdict}" for verdict, many in count.items()) + _where(bool(unlike))]
-    for title, rows, others in (("only in old", before, after), ("only in new", after, before)):
-        alone = [_named(*one) for one in rows if one not in others]
-        said += [f"{title}: {', '.join(alone)}"] if alone else []
-    failed = [
-        f"{_named(*one)} ({_status(before[one])}, {_status(after[one])})" for one in shared if _broken(before[one], after[one])
+    pairs = [(before[name], after[name]) for name in shared]
+    unlike = sorted({name for one, other in pairs for name in _unlike(one, other, HARDWARE)})
+    ratios = [ratio for one, other in pairs for mode in MODES if (ratio := compare(one, other, mode))]
+    verdicts = [ratio.verdict for ratio in ratios]
+    summary = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in VERDICTS)
+    return [
+        f"old  {_stamp(list(before.values()))}",
+        f"new  {_stamp(list(after.values()))}",
+        *_warnings(pairs, unlike),
+        "",
+        *align(ratios, TABLE, gap="  "),
+        "",
+        summary + (", on different hardware" if unlike else ""),
+        *_left_out(before, after, shared),
     ]
-    return said + ([f"not measured in both: {', '.join(failed)}"] if failed else [])
+
+
+def _warnings(pairs: Sequence[tuple[Row, Row]], unlike: Sequence[str]) -> list[str]:
+    """Return a line for each reason why speeds may differ besides the code; `unlike`: hardware columns that differ."""
+    found = []
+    if unlike:
+        found.append(f"different hardware ({', '.join(unlike)}): the ratios are between machines and not between versions")
+    elif any("device" not in old for old, _ in pairs):
+        found.append("neither table names the hardware it was measured on")
+    versions = sorted({name for old, new in pairs for name in _unlike(old, new, VERSIONS)})
+    return found + ([f"different versions of {', '.join(versions)}"] if versions else [])
+
+
+def _left_out(before: Mapping[Key, Row], after: Mapping[Key, Row], shared: Sequence[Key]) -> list[str]:
+    """Return a line each for rows that only one table has, and for those that failed in one of them."""
+    found = []
+    for title, rows, others in (("only in old", before, after), ("only in new", after, before)):
+        if alone := [_named(*one) for one in rows if one not in others]:
+            found.append(f"{title}: {', '.join(alone)}")
+    failed = [
+        f"{_named(*one)} ({_status(before[one])}, {_status(after[one])})"
+        for one in shared
+        if {_status(before[one]), _status(after[one])} != {"ok"}
+    ]
+    return found + ([f"not measured in both: {', '.join(failed)}"] if failed else [])
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], mode: str) -> Ratio | None:
-    """The ratio of one model in one mode; None where one of them has no speed."""
+    """Return the ratio of one model in one mode; None if one of the rows has no speed."""
     column = f"{mode}_samples_per_sec"
     if not old.get(column) or not new.get(column):
         return None
     (old_low, old_high), (new_low, new_high) = (_spread(row, column) for row in (old, new))
-    notes = [
-        f"{name} {old[f'{mode}_{name}']} -> {new[f'{mode}_{name}']}" for name in SETTINGS if _differ(old, new, f"{mode}_{name}")
-    ]
-    notes += [
-        f"{name} {old[name]} -> {new[name]}" for name in ("precision", "channels_last", "compile") if _differ(old, new, name)
-    ]
+    settings = [(name, f"{mode}_{name}") for name in MODE_SETTINGS] + [(name, name) for name in ROW_SETTINGS]
+    notes = [f"{name} {old[place]} -> {new[place]}" for name, place in settings if _differ(old, new, place)]
     return Ratio(_named(*key(new)), mode, old[column], new[column], new_low / old_high, new_high / old_low, tuple(notes))
 
 
 def _spread(row: Mapping[str, Any], column: str) -> tuple[float, float]:
+    """Return the tenth and the ninetieth percentile of a row's images/s."""
     middle = row[column]
     half = UNKNOWN_SPREAD / 2
     return row.get(f"{column}_p10", middle * (1 - half)), row.get(f"{column}_p90", middle * (1 + half))
@@ -96,12 +133,12 @@ def _differ(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
 
 
 def _unlike(old: Mapping[str, Any], new: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    """The columns in which rows differ; one that says nothing of its hardware may be from anywhere."""
+    """Return the columns in which rows differ; a row without such a column may be from anywhere, and differs."""
     return [name for name in columns if old.get(name) != new.get(name)]
 
 
 def _stamp(rows: Sequence[Row]) -> str:
-    """Where rows were measured, and when."""
+    """Return where rows were measured, and when."""
     parts = {
         f"{row.get('device', 'unknown device')}, {row.get('threads', '?')} threads, torch {row.get('torch', '?')}" for row in rows
     }
@@ -117,22 +154,12 @@ def _status(row: Mapping[str, Any]) -> str:
     return str(row.get("status", "ok"))
 
 
-def _broken(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return _status(old) != "ok" or _status(new) != "ok"
-
-
-def _where(unlike: bool) -> str:
-    return ", on different hardware" if unlike else ""
-
-
-def _table(ratios: Sequence[Ratio]) -> list[str]:
-    width = max([len("model"), *(len(ratio.model) for ratio in ratios)])
-    said = [f"{'model':<{width}} {'mode':<5} {'old/s':>9} {'new/s':>9} {'ratio':>6} {'spread':>11}  verdict"]
-    for ratio in ratios:
-        spread = f"{ratio.low:.2f}-{ratio.high:.2f}"
-        notes = f" ({', '.join(ratio.notes)})" if ratio.notes else ""
-        said.append(
-            f"{ratio.model:<{width}} {ratio.mode:<5} {number(ratio.old):>9} {number(ratio.new):>9} "
-            f"{ratio.value:>6.2f} {spread:>11}  {ratio.verdict}{notes}"
-        )
-    return said
+TABLE = [
+    Column("model", lambda ratio: ratio.model, left=True),
+    Column("mode", lambda ratio: ratio.mode, left=True),
+    Column("old/s", lambda ratio: number(ratio.old)),
+    Column("new/s", lambda ratio: number(ratio.new)),
+    Column("ratio", lambda ratio: f"{ratio.value:.2f}"),
+    Column("spread", lambda ratio: f"{ratio.low:.2f}-{ratio.high:.2f}"),
+    Column("verdict", lambda ratio: ratio.verdict + (f" ({', '.join(ratio.notes)})" if ratio.notes else ""), left=True),
+]

@@ -1,4 +1,4 @@
-"""The fastest matrix product of this machine."""
+"""Measure the fastest matrix product of this machine, which a model's speed is compared to."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from zoo.system.device import DTYPES, synchronize
 
 # Sides of the square matrices: the fastest is the peak. On a CPU the larger ones take seconds and are no faster.
 SIDES = {"cpu": (768, 1536), "cuda": (4096, 8192)}
-REPEATS, LONGEST = 6, 0.25
+# Products of each size: the fastest of a few is steady.
+REPEATS = 6
+# Seconds for one size: on a slow CPU a single product may take as long.
+LONGEST = 0.25
 
 
 def matrix_peak(device: torch.device, precision: str) -> float:
-    """TFLOP/s of the fastest product of two square matrices, in this process's threads."""
+    """Return the TFLOP/s of the fastest product of two square matrices, on the threads of this process."""
     peak = 0.0
     for side in SIDES.get(device.type, SIDES["cpu"]):
         left = torch.ones(side, side, device=device, dtype=DTYPES[precision])

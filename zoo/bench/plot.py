@@ -1,4 +1,4 @@
-"""`throughput.svg`: images/s of each model as bars with their spread, and against parameters and top-1, the fronts named."""
+"""Draw `throughput.svg`: images/s of each model as bars with their spread, and against parameters and top-1."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ from zoo.bench.rows import number
 from zoo.errors import StorageError
 from zoo.models import catalog
 from zoo.results import canvas
+from zoo.results.pareto import pareto_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
 
-# Color and marker of a mode: apart for color-blind readers too.
+# Color and marker of a mode: apart also for color-blind readers.
 LOOKS = {"train": ("#0072b2", "s"), "infer": ("#b85000", "o")}
 VERBS = {"train": "training", "infer": "inference"}
-# Inches: a model's bars, the widest name, the height of the picture of the front.
-BAR, NAME, FRONT = 0.2, 2.6, 2.9
-# Points between a mark and its name, and around a name.
-NEAR, MARGIN = 6.0, 1.5
+# Height of a model's bar, in inches.
+BAR = 0.2
+# Room for the names of the models beside the bars, in inches.
+NAME = 2.6
+# Height of a panel with a Pareto front, in inches.
+FRONT = 2.9
+# Distance between a mark and its name, in points.
+NEAR = 6.0
+# Room around a name, in points.
+MARGIN = 1.5
 Row = Mapping[str, Any]
 Box = tuple[float, float, float, float]
 Spot = tuple[float, float]
@@ -33,7 +40,15 @@ Spot = tuple[float, float]
 
 @dataclass(frozen=True)
 class Against:
-    """What images/s are drawn against: of each row a value, or None; the larger, the better."""
+    """A quantity that images/s are drawn against.
+
+    Args:
+        what: its name.
+        label: of the axis.
+        better: word for a model that has more of it.
+        value: returns a row's value, or None; the larger, the better.
+        log: whether the axis is logarithmic.
+    """
 
     what: str
     label: str
@@ -43,13 +58,12 @@ class Against:
 
 
 def top1(row: Row) -> float | None:
-    """ImageNet-1k top-1 in percent of the pretrained weights that timm takes for the name, where it publishes one."""
+    """Return the ImageNet-1k top-1 in percent that timm publishes for the name's pretrained weights; None if it does not."""
     entry = catalog.named(str(row["model"]))
     return entry.top1 if entry else None
 
 
-# The front runs along the largest models at each speed: parameters cost memory, but they are what accuracy usually
-# grows with, and the smallest model is often the fastest one too.
+# More parameters count as better: accuracy usually grows with them, and the smallest model is often the fastest too.
 PARAMETERS = Against("parameters", "parameters, millions", "larger", lambda row: row.get("param_count"), log=True)
 ACCURACY = Against(
     "top-1", "ImageNet-1k top-1 of the pretrained weights, %, at the size timm publishes it for", "more accurate", top1, log=False
@@ -100,7 +114,7 @@ def _named(row: Row) -> str:
 
 
 def _settings(rows: Sequence[Row]) -> str:
-    """What the rows share, or range over."""
+    """Return the settings that the rows share, or their ranges."""
     mode = "train" if "train_img_size" in rows[0] else "infer"
     parts = []
     for column, form in ((f"{mode}_img_size", "{} px"), (f"{mode}_batch_size", "batch {}"), ("threads", "{} threads")):
@@ -113,7 +127,7 @@ def _settings(rows: Sequence[Row]) -> str:
 
 
 def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence[str]) -> None:
-    """A bar for each model and mode, from the fastest in training to the slowest."""
+    """Draw a bar for each model and mode, from the fastest in training to the slowest."""
     from matplotlib.patches import Patch
 
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -142,17 +156,8 @@ def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence
     )
 
 
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """The points that no other beats: those with no smaller cost at no lower speed; positions by rising cost."""
-    kept: list[int] = []
-    for position in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1])):
-        if not kept or points[position][1] > points[kept[-1]][1]:
-            kept.append(position)
-    return kept
-
-
 def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None:
-    """Images per second of a mode, logarithmic, against what else one wants much of."""
+    """Draw the images per second of a mode, on a logarithmic axis, against another quantity; name the front's models."""
     column, (color, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
     axes.set_xscale("log" if against.log else "linear")
     axes.set_yscale("log")
@@ -164,8 +169,8 @@ def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None
     spots = [(float(value), float(row[column])) for value, row in measured]
     if not spots:
         return
-    # Turned round, what there is much of is a small cost.
-    best = front([(-value, speed) for value, speed in spots])
+    # The larger value is the better one: as a cost it is negative.
+    best = pareto_front([(-value, speed) for value, speed in spots])
     line = [spots[one] for one in best]
     look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "", "markersize": 5}
     axes.plot(*zip(*spots, strict=True), markerfacecolor="white", **look)
@@ -180,7 +185,7 @@ def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None
 
 
 def _limits(axis: Axis, limit: Callable[..., Any], values: Sequence[float]) -> None:
-    """Room around the values of a logarithmic axis, and plain numbers at the ticks."""
+    """Leave room around the values of a logarithmic axis, and write plain numbers at its ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator
 
     room = max(1.4, (max(values) / min(values)) ** 0.16)
@@ -192,7 +197,7 @@ def _limits(axis: Axis, limit: Callable[..., Any], values: Sequence[float]) -> N
 
 
 def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Sequence[tuple[float, float, str]]) -> None:
-    """Write names beside their marks where nothing is yet; a name that finds no place is left out."""
+    """Write names beside their marks where there is room; a name that finds none is left out."""
     window = axes.get_window_extent()
     # A name may reach into the margins at the sides.
     inside = (window.x0, window.y0, window.x1 + 20, window.y1)
@@ -217,7 +222,7 @@ def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Seque
 
 
 def _around(x: float, y: float, wide: float, high: float) -> list[Box]:
-    """Places for a name around a mark, the best first; farther ones after the near ones."""
+    """Return places for a name around a mark, the best first, near ones before farther ones."""
     found: list[Box] = []
     for far in (NEAR, NEAR + 8, NEAR + 16, NEAR + 24):
         corners = [(x + far, y - high / 2), (x - far - wide, y - high / 2)]

@@ -6,19 +6,31 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.bench.settings import INFER, TRAIN, Settings
 from zoo.errors import StorageError, ZooError
 from zoo.results.folder import RunFolder
+from zoo.system import table
+from zoo.system.table import Column, percent
 
 Row = dict[str, Any]
-MODES = ("train", "infer")
+MODES = (TRAIN, INFER)
+
+# The ninetieth percentile of images/s over the tenth, above which other work must share the machine: steps of the same
+# work spread by 1.05 to 1.4 on a machine that is otherwise idle, and a second busy process takes a third to half of it.
+BUSY_SPREAD = 1.5
+# The verdict of a row that was measured on a busy machine.
+BUSY = "busy machine"
+# The verdict of a row whose batches take more than half of a training step.
+DATA_BOUND = "data-bound"
+# The verdict of every other row.
+MODEL_BOUND = "model-bound"
 
 
 def _of_mode(mode: str) -> list[str]:
-    """The columns of one mode. The first four, and GMACs, are those of timm's benchmark, in its units."""
+    """Return the columns of one mode. The first four, and GMACs, are those of timm's benchmark, in its units."""
     own = ["samples_per_sec", "step_time", "batch_size", "img_size"]
     spread = ["samples_per_sec_p10", "samples_per_sec_p90", "step_time_p10", "step_time_p90", "steps", "warmup_steps"]
     cost = ["first_step_time", "peak_memory_mb", "tflops", "peak_share"]
@@ -29,16 +41,43 @@ def _of_mode(mode: str) -> list[str]:
 # Samples per second, step times in milliseconds, parameters and activations in millions, memory in MB of 10**6 bytes.
 COLUMNS = [
     *("model", "status", "error", "param_count", "gmacs", "infer_gmacs", "infer_macts"),
-    *_of_mode("infer"),
-    *_of_mode("train"),
+    *_of_mode(INFER),
+    *_of_mode(TRAIN),
     *("data_share", "verdict", "precision", "channels_last", "compile", "choice", "optimizer", "classes"),
     *("processes", "efficiency", "threads", "matrix_tflops", "device", "cpu", "cores", "torch", "timm", "zoo", "python", "date"),
     *("seconds", "timed_seconds", "warmup_seconds", "overhead_seconds"),
 ]
 
 
+def verdict(data_share: float, slow: float, fast: float) -> str:
+    """Return what limits the speed of a model.
+
+    Args:
+        data_share: share of a step, end to end, that goes to making its batch. A batch is made where the model runs, so
+            what takes longer than the model is what a step waits for.
+        slow: images/s at the tenth percentile of the steps.
+        fast: images/s at the ninetieth percentile.
+    """
+    if fast > BUSY_SPREAD * slow:
+        return BUSY
+    return DATA_BOUND if data_share > 0.5 else MODEL_BOUND
+
+
+def busy_note(rows: Sequence[Row]) -> str:
+    """Return a line on the rows that were measured on a busy machine; '' where there are none."""
+    busy = [str(row["model"]) for row in rows if row.get("verdict") == BUSY]
+    if not busy:
+        return ""
+    many = f"{len(busy)} of {len(rows)} rows ({', '.join(busy[:3])}{', …' if len(busy) > 3 else ''})"
+    what = f"have no verdict: p90 is more than {BUSY_SPREAD:g} times p10, as where other work shares the machine"
+    return f"{many} {what}; measure again with another --out"
+
+
+# --------------------------------------------------------------------------------------- files
+
+
 def key(row: Mapping[str, Any]) -> tuple[str, int]:
-    """What makes a row another one: the model and the number of processes."""
+    """Return what tells rows apart: the model and the number of processes."""
     return str(row["model"]), int(row.get("processes") or 1)
 
 
@@ -50,20 +89,24 @@ def write(folder: Path, rows: Sequence[Row]) -> None:
     """
     ordered = [{name: row.get(name) for name in COLUMNS} for row in rows]
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows([{name: "" if value is None else value for name, value in row.items()} for row in ordered])
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([{name: "" if value is None else value for name, value in row.items()} for row in ordered])
     run = RunFolder(folder)
     try:
         run.write_json("results.json", ordered)
         run.write("results.csv", text.getvalue())
     except StorageError as error:
-        what = str(error).partition(" (")[0].removeprefix(f"{folder}/")
-        raise StorageError("--out", f"{folder}: {what}", "free some space, then give the same command again") from None
+        what = f"{error.where}: {error.what}"
+        raise StorageError("--out", what, "free some space, then give the same command again") from None
 
 
 def read_json(folder: Path) -> list[Row]:
-    """The rows of a folder; none where it has none."""
+    """Read the rows of a folder; none where it holds no benchmark yet.
+
+    Raises:
+        ZooError: its `results.json` is damaged, or holds something else.
+    """
     path = folder / "results.json"
     if not path.exists():
         return []
@@ -74,10 +117,10 @@ def read_json(folder: Path) -> list[Row]:
 
 
 def read_csv(path: Path) -> list[Row]:
-    """The rows of a `results.csv`, of this project or of timm's benchmark; numbers as numbers, empty cells left out.
+    """Read a `results.csv` of zoo or of timm's benchmark: numbers as numbers, empty cells left out.
 
     Raises:
-        ZooError: it cannot be read, or is no table of models.
+        ZooError: it cannot be read, or has no column `model`.
     """
     try:
         with open(path, newline="", encoding="utf-8") as handle:
@@ -98,75 +141,55 @@ def _value(text: str) -> Any:
     return value if isinstance(value, int | float) else text
 
 
-# ---------------------------------------------------------------------------------------- table
+# --------------------------------------------------------------------------------------- table
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table: its heading, how wide it is, and what a row shows there."""
+def number(value: float) -> str:
+    """Return a speed in three or more digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
-    title: str
-    width: int
-    show: Any
 
-    def cell(self, row: Mapping[str, Any]) -> str:
-        """A row's text, right-aligned; a dash where it has no value."""
-        try:
-            text = self.show(row)
-        except (KeyError, TypeError):
-            text = "-"
-        return f"{text:>{self.width}}"
+def columns(chosen: Settings, models: Sequence[str], scaling: bool) -> list[Column]:
+    """Return the columns of the printed table.
+
+    Args:
+        chosen: the settings of the benchmark.
+        models: all names of the table, which is printed while its rows become known.
+        scaling: whether models are measured on several numbers of processes.
+    """
+    main = chosen.main_mode
+    shown = [
+        Column("params", lambda row: f"{row['param_count']:.2f} M", 8),
+        Column("GMACs", lambda row: f"{row['gmacs']:.2f}", 6),
+        Column("px", lambda row: row[f"{main}_img_size"], 4),
+        Column("batch", lambda row: row[f"{main}_batch_size"], 5),
+        Column("precision", lambda row: row["precision"] + ("/cl" if row["channels_last"] else ""), 9),
+        *[_images(mode) for mode in MODES if mode in chosen.modes],
+        Column("memory", lambda row: f"{row[f'{main}_peak_memory_mb']:,.0f} MB", 8),
+        Column("of peak", lambda row: percent(row[f"{main}_peak_share"]), 7),
+        Column("data", lambda row: percent(row["data_share"]), 5),
+        Column("verdict", lambda row: row["verdict"], len(BUSY)),
+    ]
+    if scaling:
+        shown[:0] = [Column("procs", lambda row: row["processes"], 5)]
+        shown.append(Column("efficiency", lambda row: percent(row["efficiency"]), 10))
+    width = max(len(model) for model in models)
+    return [Column("model", lambda row: row["model"], width, left=True), *shown]
 
 
 def _images(mode: str) -> Column:
-    """Images per second, and after it the tenth and ninetieth percentile."""
+    """Return the column of images per second, and after it the tenth and ninetieth percentile."""
 
     def show(row: Mapping[str, Any]) -> str:
         low, high = row[f"{mode}_samples_per_sec_p10"], row[f"{mode}_samples_per_sec_p90"]
         return f"{number(row[f'{mode}_samples_per_sec']):>7} {f'{number(low)}-{number(high)}':>13}"
 
-    return Column(f"{mode}/s {'p10-p90':>13}", 21, show)
+    return Column(f"{mode}/s {'p10-p90':>13}", show, 21)
 
 
-def number(value: float) -> str:
-    """A speed in three or more digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def percent(value: float) -> str:
-    """A share in percent."""
-    return f"{value:.0%}".replace("%", " %")
-
-
-def columns(modes: Sequence[str], scaling: bool) -> list[Column]:
-    """The columns that a benchmark's table shows, after the model's name."""
-    main = "train" if "train" in modes else "infer"
-    shown = [
-        Column("params", 8, lambda row: f"{row['param_count']:.2f} M"),
-        Column("GMACs", 6, lambda row: f"{row['gmacs']:.2f}"),
-        Column("px", 4, lambda row: row[f"{main}_img_size"]),
-        Column("batch", 5, lambda row: row[f"{main}_batch_size"]),
-        Column("precision", 9, lambda row: row["precision"] + ("/cl" if row["channels_last"] else "")),
-        *[_images(mode) for mode in MODES if mode in modes],
-        Column("memory", 8, lambda row: f"{row[f'{main}_peak_memory_mb']:,.0f} MB"),
-        Column("of peak", 7, lambda row: percent(row[f"{main}_peak_share"])),
-        Column("data", 5, lambda row: percent(row["data_share"])),
-        Column("verdict", 11, lambda row: row["verdict"]),
-    ]
-    if scaling:
-        shown[:0] = [Column("procs", 5, lambda row: row["processes"])]
-        shown.append(Column("efficiency", 10, lambda row: percent(row["efficiency"])))
-    return shown
-
-
-def heading(shown: Sequence[Column], names: int) -> str:
-    """The line of headings; `names` is the width of the models' column."""
-    return f"{'model':<{names}} " + " ".join(f"{column.title:>{column.width}}" for column in shown)
-
-
-def line(row: Mapping[str, Any], shown: Sequence[Column], names: int) -> str:
-    """One row's line; for one that failed, its status and why."""
-    if row["status"] != "ok":
-        processes = f" ({row['processes']} processes)" if (row.get("processes") or 1) > 1 else ""
-        return f"{row['model']:<{names}} {row['status']}{processes}: {row['error']}"
-    return f"{row['model']:<{names}} " + " ".join(column.cell(row) for column in shown)
+def line(row: Mapping[str, Any], columns: Sequence[Column]) -> str:
+    """Return one row's line; for a model that could not be measured, its status and why."""
+    if row["status"] == "ok":
+        return table.line(row, columns)
+    processes = f" ({row['processes']} processes)" if (row.get("processes") or 1) > 1 else ""
+    return f"{columns[0].pad(columns[0].cell(row))} {row['status']}{processes}: {row['error']}"

@@ -1,14 +1,14 @@
-"""A model as `zoo bench` measures it: prepared as for a run, at a precision, a layout and a batch size, and its steps.
+"""Prepare a model as a training run does, at a precision, a layout and a batch size, and make the steps that are timed.
 
-The learning rate is 0: however many steps are timed, each does the same work as the one before it.
+The learning rate is 0: each step does the same work as the one before it, however many are timed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from torch import Tensor, nn
 
+from zoo.bench.settings import INFER, TRAIN, Request, Settings
 from zoo.data.batches import Batches
 from zoo.optim.build import build_optimizer
 from zoo.optim.options import Optim
@@ -30,19 +31,39 @@ from zoo.train.step import losses, train_step
 
 Step = Callable[[], Any]
 
-# Batch sizes to choose from on a CPU; one whose step would take longer than this many seconds is not tried.
-SIZES, TOO_LONG = (8, 16, 32, 64, 128), 1.5
-# The largest batch that is tried on a GPU, and what larger ones than that are multiples of.
-LARGEST, MULTIPLE = 4096, 8
-# Images that precision and layout are chosen on where the batch size is still open.
-OPEN = 16
+# Images of a batch to choose from on a CPU, smallest first.
+CPU_BATCHES = (8, 16, 32, 64, 128)
+# Seconds: a batch whose step would take longer is not tried, or choosing would take longer than measuring.
+LONGEST_STEP = 1.5
+# Images of the largest batch that is tried on a GPU: larger ones are no faster.
+LARGEST_BATCH = 4096
+# The bisection between a batch that fits and one that does not ends at multiples of this, which GPUs like.
+BATCH_MULTIPLE = 8
+# Images that precision and layout are chosen on where the batch size is not yet chosen.
+TRIAL_BATCH = 16
 
 
 @dataclass
 class PreparedModel:
-    """What is measured: the model prepared as for a run, and what is asked of it."""
+    """A model that is ready to be measured.
 
-    asked: Mapping[str, Any]
+    Args:
+        request: what was asked for.
+        model: the model, wrapped by Accelerate and compiled where asked.
+        accelerator: its processes, device and precision.
+        optimizer: the optimizer, wrapped by Accelerate; None where training is not measured.
+        size: side of the images in pixels.
+        precision: as chosen.
+        channels_last: the memory layout, as chosen.
+        why: how precision and layout were chosen.
+        gmacs: billions of multiply-adds of an image.
+        peak: TFLOP/s of the fastest matrix product.
+        batch: images of a step on one process.
+        timed: seconds of the steps that count, so far.
+        warm_up: seconds of everything before and between them, so far.
+    """
+
+    request: Request
     model: nn.Module
     accelerator: Accelerator
     optimizer: Any
@@ -55,23 +76,24 @@ class PreparedModel:
     batch: int = 1
     timed: float = 0.0
     warm_up: float = 0.0
-    classes: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.classes = self.asked["classes"]
+    @property
+    def settings(self) -> Settings:
+        """Return how the model is measured."""
+        return self.request.settings
 
     @property
     def total(self) -> int:
-        """Images of a step over all processes."""
+        """Return the images of a step over all processes."""
         return self.batch * self.accelerator.num_processes
 
     def agreed(self, value: Any) -> Any:
-        """What the first process found: all do the same number of steps."""
+        """Return the first process's value on all of them, so that all take the same number of steps."""
         return broadcast_object_list([value])[0] if self.accelerator.num_processes > 1 else value
 
     @contextlib.contextmanager
     def warming(self) -> Iterator[None]:
-        """Time what comes before the steps that count."""
+        """Count the seconds of the block as warm-up."""
         started = time.perf_counter()
         yield
         self.warm_up += time.perf_counter() - started
@@ -81,22 +103,31 @@ class PreparedModel:
 
 
 def native_size(name: str) -> int:
-    """The side of the images that a backbone was made for."""
+    """Return the side in pixels of the images that a backbone was made for."""
     config = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return config.input_size[-1] if config else 224
 
 
-def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch.device) -> PreparedModel:
-    """Choose precision and layout where they are open, and prepare the model as a run does (`prepare.set_up`)."""
-    training = "train" in asked["modes"]
-    candidates = autotune.candidates(device, asked["precision"], asked["channels_last"])
+def prepare(request: Request, model: nn.Module, size: int, device: torch.device) -> PreparedModel:
+    """Choose precision and layout where they are `auto`, and prepare the model as a training run does.
+
+    Args:
+        request: what was asked for.
+        model: on its device; its parameters and buffers keep their values.
+        size: side of the images in pixels.
+        device: where the model is.
+    """
+    settings = request.settings
+    training = TRAIN in settings.modes
+    candidates = autotune.candidates(device, settings.precision, settings.channels_last)
     (precision, channels_last), why, started = candidates[0], "as asked", time.perf_counter()
     if len(candidates) > 1:
         model.train(training)
         with autotune.preserved_buffers(model):
-            speeds = autotune.time_candidates(model, size, asked["batch_size"] or OPEN, device, candidates, backward=training)
+            trial = settings.batch_size or TRIAL_BATCH
+            speeds = autotune.time_candidates(model, size, trial, device, candidates, backward=training)
         why = f"measured, images/s: {autotune.listed(speeds)}"
-        # All processes do what the first one measured.
+        # All processes take what the first one measured.
         precision, channels_last = broadcast_object_list([autotune.fastest(speeds)])[0]
     spent = time.perf_counter() - started
     model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
@@ -106,126 +137,132 @@ def prepare(asked: Mapping[str, Any], model: nn.Module, size: int, device: torch
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
-    optimizer = build_optimizer(Optim(name=asked["optimizer"]), model) if training else None
-    prepared = accelerator.prepare_model(model)
+    optimizer = build_optimizer(Optim(name=settings.optimizer), model) if training else None
+    wrapped = accelerator.prepare_model(model)
     optimizer = accelerator.prepare_optimizer(optimizer) if optimizer else None
-    if asked["compile"]:
-        prepared = cast("nn.Module", torch.compile(prepared))
-    return PreparedModel(asked, prepared, accelerator, optimizer, size, precision, channels_last, why, warm_up=spent)
+    if settings.compile:
+        wrapped = cast("nn.Module", torch.compile(wrapped))
+    return PreparedModel(request, wrapped, accelerator, optimizer, size, precision, channels_last, why, warm_up=spent)
 
 
-def choose_batch(subject: PreparedModel) -> None:
-    """Set the images of a step: as asked, the largest that fits into a GPU, or the fastest of a few on a CPU."""
-    if subject.asked["batch_size"]:
-        subject.batch = subject.asked["batch_size"]
+def choose_batch(prepared: PreparedModel) -> None:
+    """Set the images of a step: the number asked for, the most that fit into a GPU, or the fastest of a few on a CPU.
+
+    Raises:
+        torch.OutOfMemoryError: not even one image fits into a GPU.
+    """
+    if prepared.settings.batch_size:
+        prepared.batch = prepared.settings.batch_size
         return
-    with subject.warming():
-        on_cpu = subject.accelerator.device.type == "cpu"
-        subject.batch = _fastest_batch(subject) if on_cpu else _largest_batch(subject)
+    with prepared.warming():
+        on_cpu = prepared.accelerator.device.type == "cpu"
+        prepared.batch = _fastest_batch(prepared) if on_cpu else _largest_batch(prepared)
 
 
-def _fastest_batch(subject: PreparedModel) -> int:
+def _fastest_batch(prepared: PreparedModel) -> int:
+    """Return the batch with the most images/s; larger ones are tried until they are slow or hopeless."""
     speeds: dict[int, float] = {}
-    for size in SIZES:
-        subject.batch = size
-        step = step_alone(subject, main_mode(subject))
+    for size in CPU_BATCHES:
+        prepared.batch = size
+        step = step_alone(prepared, prepared.settings.main_mode)
         step()
-        seconds = subject.agreed(min(seconds_of(step, subject), seconds_of(step, subject)))
+        seconds = prepared.agreed(min(seconds_of(step, prepared), seconds_of(step, prepared)))
         speeds[size] = size / seconds
-        if 2 * seconds > TOO_LONG or speeds[size] < max(speeds.values()) / autotune.HOPELESS:
+        if 2 * seconds > LONGEST_STEP or speeds[size] < max(speeds.values()) / autotune.HOPELESS:
             break
     return autotune.fastest(speeds)
 
 
-def _largest_batch(subject: PreparedModel) -> int:
-    """By doubling, then bisection."""
+def _largest_batch(prepared: PreparedModel) -> int:
+    """Return the largest batch that fits into the GPU, found by doubling, then by bisection."""
 
     def fits(size: int) -> bool:
-        subject.batch = size
+        prepared.batch = size
         try:
-            step = step_alone(subject, main_mode(subject))
-            # End to end, the batch that is measured alone stays while others are made.
-            _other = step_alone(subject, main_mode(subject))
+            step = step_alone(prepared, prepared.settings.main_mode)
+            # End to end, the batch of the model alone stays in memory while others are made.
+            _other = step_alone(prepared, prepared.settings.main_mode)
             step()
             step()
         except torch.OutOfMemoryError:
             fine = False
         else:
             fine = True
-        if subject.optimizer is not None:
-            subject.optimizer.zero_grad()
+        if prepared.optimizer is not None:
+            prepared.optimizer.zero_grad()
         torch.cuda.empty_cache()
         # A size that is too large for one process is too large for all.
-        counts = torch.tensor([float(not fine)], device=subject.accelerator.device)
-        return not cast("Tensor", subject.accelerator.reduce(counts, "sum")).item()
+        counts = torch.tensor([float(not fine)], device=prepared.accelerator.device)
+        return not cast("Tensor", prepared.accelerator.reduce(counts, "sum")).item()
 
     fitting = 0
-    while fitting < LARGEST and fits(2 * fitting or 1):
+    while fitting < LARGEST_BATCH and fits(2 * fitting or 1):
         fitting = 2 * fitting or 1
     if not fitting:
         raise torch.OutOfMemoryError("not even one image fits into memory")
     failing = 2 * fitting
-    while fitting < LARGEST and failing - fitting > max(MULTIPLE, fitting // 16):
-        middle = (fitting + failing) // 2 // MULTIPLE * MULTIPLE
+    while fitting < LARGEST_BATCH and failing - fitting > max(BATCH_MULTIPLE, fitting // 16):
+        middle = (fitting + failing) // 2 // BATCH_MULTIPLE * BATCH_MULTIPLE
         fitting, failing = (middle, failing) if fits(middle) else (fitting, middle)
     return fitting
-
-
-def main_mode(subject: PreparedModel) -> str:
-    """The mode that batch size, precision and layout are chosen for, and that the verdict is of."""
-    return "train" if "train" in subject.asked["modes"] else "infer"
 
 
 # --------------------------------------------------------------------------------------- steps
 
 
-def seconds_of(step: Step, subject: PreparedModel) -> float:
-    """How long a step takes."""
+def seconds_of(step: Step, prepared: PreparedModel) -> float:
+    """Take a step; return its seconds, the work of a GPU included."""
     started = time.perf_counter()
     step()
-    synchronize(subject.accelerator.device)
+    synchronize(prepared.accelerator.device)
     return time.perf_counter() - started
 
 
-class _Turn:
-    """One evaluation batch as `evaluate` wants it: what `make` makes."""
+class OneBatch:
+    """A single evaluation batch, which `make` makes anew each time, as `evaluate` takes them (`EvalBatches`).
 
-    def __init__(self, total: int, make: Callable[[], tuple[Tensor, Tensor]]) -> None:
-        self.total, self.make = total, make
-        self.split = SimpleNamespace(targets=np.zeros(total, np.int64))
+    Attributes:
+        targets: int64 [N], all 0: nothing is scored.
+    """
+
+    def __init__(self, count: int, make: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        self.make = make
+        self.targets = np.zeros(count, np.int64)
+        self.split = SimpleNamespace(targets=self.targets)
 
     def __len__(self) -> int:
-        return self.total
+        """Return the images of a step over all processes."""
+        return len(self.targets)
 
     def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-        """The batch."""
+        """Return this process's images float32 [B, 3, S, S] and targets int64 [B]; the positions do not matter."""
         return self.make()
 
 
-def step_on(subject: PreparedModel, mode: str, make: Callable[[], tuple[Tensor, Tensor]]) -> Step:
-    """A step of training or evaluation on what `make` makes."""
-    accelerator, model = subject.accelerator, subject.model
-    if mode == "infer":
-        turn = cast("Batches", _Turn(subject.total, make))
-        return lambda: evaluate(accelerator, model, turn, subject.size, subject.batch)
+def step_on(prepared: PreparedModel, mode: str, make: Callable[[], tuple[Tensor, Tensor]]) -> Step:
+    """Return a step of training or evaluation on the images and targets that `make` returns."""
+    accelerator, model = prepared.accelerator, prepared.model
+    if mode == INFER:
+        batches = cast("Batches", OneBatch(prepared.total, make))
+        return lambda: evaluate(accelerator, model, batches, prepared.size, prepared.batch)
     model.train()
     return lambda: train_step(
         accelerator,
         model,
         (make() for _ in range(1)),
-        subject.optimizer,
+        prepared.optimizer,
         parts=1,
-        total=subject.total,
+        total=prepared.total,
         lr=0.0,
         loss_fn=lambda logits, targets: losses(logits, targets, 0.0, None),
     )
 
 
-def step_alone(subject: PreparedModel, mode: str) -> Step:
-    """A step on one batch that stays in memory."""
+def step_alone(prepared: PreparedModel, mode: str) -> Step:
+    """Return a step on one batch that stays in memory: images float32 [B, 3, S, S]."""
     generator = torch.Generator().manual_seed(0)
-    layout = torch.channels_last if subject.channels_last else torch.contiguous_format
-    images = torch.randn(subject.batch, 3, subject.size, subject.size, generator=generator)
-    images = images.to(subject.accelerator.device, memory_format=layout)
-    targets = torch.randint(subject.classes, (subject.batch,), generator=generator).to(images.device)
-    return step_on(subject, mode, lambda: (images, targets))
+    layout = torch.channels_last if prepared.channels_last else torch.contiguous_format
+    images = torch.randn(prepared.batch, 3, prepared.size, prepared.size, generator=generator)
+    images = images.to(prepared.accelerator.device, memory_format=layout)
+    targets = torch.randint(prepared.settings.classes, (prepared.batch,), generator=generator).to(images.device)
+    return step_on(prepared, mode, lambda: (images, targets))

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.bench.benchmark import Settings, run_benchmark
-from zoo.errors import ZooError, nearest
+from zoo.bench.benchmark import run_benchmark
+from zoo.bench.settings import INFER, TRAIN, Settings
+from zoo.errors import Mistakes, ZooError, nearest
 from zoo.models import catalog, names
 from zoo.system import launch
 from zoo.system.console import Console
@@ -18,32 +19,39 @@ from zoo.system.console import Console
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo bench`."""
     parser.add_argument("models", metavar="MODEL", nargs="*", help="timm names, or patterns such as 'resnet*'")
-    parser.add_argument("--mode", default="both", metavar="train|infer|both", help="what is timed (both)")
-    parser.add_argument("--image-size", metavar="N", help="side of the images in pixels (the model's own)")
-    parser.add_argument("--batch-size", default="auto", metavar="N|auto", help="images of a step on one process (auto)")
-    parser.add_argument("--precision", default="auto", metavar="fp32|bf16|fp16|auto", help="auto: the fastest here")
-    parser.add_argument("--channels-last", default="auto", metavar="on|off|auto", help="memory layout; auto: the fastest here")
-    parser.add_argument("--compile", default="off", metavar="on|off", help="torch.compile (off)")
-    parser.add_argument("--steps", metavar="N", help="steps that are timed (at least 10, for at least 5 s)")
-    parser.add_argument("--timeout", default="600", metavar="S", help="seconds that a model may take (600)")
-    parser.add_argument("--data", metavar="FOLDER", help="images to make batches of (photographs made up in the run)")
-    parser.add_argument("--processes", metavar="N,N", help="numbers of processes to measure on, e.g. 1,2 (1)")
-    parser.add_argument("--threads", metavar="N", help="CPU threads of a process (cores divided by processes)")
-    parser.add_argument("--classes", default="1000", metavar="N", help="outputs of the head (1000)")
-    parser.add_argument("--optimizer", default="sgd", metavar="NAME", help="timm's name of the optimizer (sgd)")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the results (runs/bench, runs/bench-2, …)")
-    parser.add_argument("--compare", metavar="CSV", type=Path, nargs=2, help="compare two results.csv, the old one first")
+    parser.add_argument("--mode", default="both", metavar="train|infer|both", help="what to time (default both)")
+    parser.add_argument("--image-size", metavar="N", help="side of the images in pixels (default: the model's own)")
+    about = "images per step and process (default auto: on a CPU the fastest of a few, on a GPU the most that fit)"
+    parser.add_argument("--batch-size", default="auto", metavar="N|auto", help=about)
+    about = "number format (default auto: the fastest here)"
+    parser.add_argument("--precision", default="auto", metavar="fp32|bf16|fp16|auto", help=about)
+    about = "channels_last memory layout (default auto: the faster one here)"
+    parser.add_argument("--channels-last", default="auto", metavar="on|off|auto", help=about)
+    parser.add_argument("--compile", default="off", metavar="on|off", help="use torch.compile (default off)")
+    parser.add_argument("--steps", metavar="N", help="number of timed steps (default: at least 10, and at least 5 seconds)")
+    parser.add_argument("--timeout", default="600", metavar="S", help="seconds until a model is given up (default 600)")
+    parser.add_argument("--data", metavar="FOLDER", help="image folder to make batches of (default: made-up photographs)")
+    about = "numbers of processes, each measured in turn, e.g. 1,2 (default 1)"
+    parser.add_argument("--processes", metavar="N,N", help=about)
+    parser.add_argument("--threads", metavar="N", help="CPU threads per process (default: cores divided by processes)")
+    parser.add_argument("--classes", default="1000", metavar="N", help="number of classes of the head (default 1000)")
+    parser.add_argument("--optimizer", default="sgd", metavar="NAME", help="timm's name of an optimizer (default sgd)")
+    about = "folder of the results (default: resume an unfinished one of the same settings, else a new runs/bench-N)"
+    parser.add_argument("--out", metavar="DIR", type=Path, help=about)
+    about = "compare two results.csv, the old one first, and measure nothing"
+    parser.add_argument("--compare", metavar="CSV", type=Path, nargs=2, help=about)
 
 
 def run(namespace: argparse.Namespace) -> int:
-    """Measure, or compare two results; returns the exit code.
+    """Measure models, or compare two results; return the exit code.
 
     Raises:
         ZooError: bad input.
     """
     options = vars(namespace)
     if options["compare"] and options["models"]:
-        raise ZooError("--compare", f"measures nothing, so {options['models'][0]} is not for it", "give two results.csv alone")
+        what = f"it measures nothing, so it takes no model such as {options['models'][0]}"
+        raise ZooError("--compare", what, "give two results.csv alone")
     if options["compare"]:
         from zoo.bench import compare
 
@@ -55,20 +63,21 @@ def run(namespace: argparse.Namespace) -> int:
     chosen = settings(options)
     start = launch.read()
     if start.processes > start.local_processes:
-        raise ZooError("launch", "several machines were asked for", "measure each of them by itself")
+        raise ZooError("launch", "zoo bench measures one machine, and was launched on several", "start it on each of them")
     processes = counts("--processes", options["processes"] or str(start.processes))
     models, timeout = expand(options["models"]), seconds("--timeout", options["timeout"])
+    check_any_known(models)
     if not start.main:
-        # The first process starts those that measure; a launcher's others have nothing to do.
+        # The first process starts the workers that measure; the launcher's other processes have nothing to do.
         return 0
     return run_benchmark(models, chosen, out=options["out"], timeout=timeout, processes=processes)
 
 
 def settings(options: Mapping[str, Any]) -> Settings:
-    """Check the command line's options.
+    """Return the settings that the flags ask for.
 
     Raises:
-        ZooError: naming the flag and what it takes.
+        ZooError: a flag has a wrong value.
     """
     mode = _one_of("--mode", options["mode"], ("train", "infer", "both"))
     layout = _one_of("--channels-last", options["channels_last"], ("on", "off", "auto"))
@@ -78,7 +87,7 @@ def settings(options: Mapping[str, Any]) -> Settings:
         raise ZooError("--optimizer", str(error)) from None
     data = options["data"]
     return Settings(
-        modes=("infer", "train") if mode == "both" else (mode,),
+        modes=(INFER, TRAIN) if mode == "both" else (mode,),
         image_size=_count("--image-size", options["image_size"]),
         batch_size=None if options["batch_size"] == "auto" else _count("--batch-size", options["batch_size"], " or auto"),
         precision=_one_of("--precision", options["precision"], ("fp32", "bf16", "fp16", "auto")),
@@ -93,12 +102,22 @@ def settings(options: Mapping[str, Any]) -> Settings:
 
 
 def _one_of(flag: str, value: str, allowed: Sequence[str]) -> str:
+    """Return a flag's word.
+
+    Raises:
+        ZooError: the flag does not take it.
+    """
     if value not in allowed:
         raise ZooError(flag, f"unknown '{value}'", f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
     return value
 
 
 def _count(flag: str, value: str | None, more: str = "") -> int | None:
+    """Return a flag's whole number; None where the flag is not given. `more` is what it takes besides.
+
+    Raises:
+        ZooError: the text is not a whole number above 0.
+    """
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and int(value)):
@@ -107,10 +126,10 @@ def _count(flag: str, value: str | None, more: str = "") -> int | None:
 
 
 def seconds(flag: str, value: str) -> float:
-    """A positive number of seconds.
+    """Return a flag's number of seconds.
 
     Raises:
-        ZooError: it is none.
+        ZooError: the text is not a number above 0.
     """
     try:
         number = float(value)
@@ -122,18 +141,18 @@ def seconds(flag: str, value: str) -> float:
 
 
 def counts(flag: str, value: str) -> list[int]:
-    """Numbers of processes, ascending.
+    """Return a flag's comma-separated numbers, each once, in ascending order.
 
     Raises:
-        ZooError: one is none.
+        ZooError: one of them is not a whole number above 0.
     """
     return sorted({_count(flag, part.strip()) or 1 for part in value.split(",")})
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Model names in the order they were given, each once; a pattern stands for the architectures it matches.
+    """Return model names in the order they were given, each once; a pattern stands for the architectures it matches.
 
-    A plain name is taken as it is: an unknown one becomes a row that says so.
+    A plain name is returned as it is: beside known ones, an unknown one becomes a row that names the nearest.
 
     Raises:
         ZooError: a pattern matches nothing.
@@ -144,7 +163,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
         if not any(mark in pattern for mark in "*?["):
             found[pattern] = None
             continue
-        # A tag changes the weights and not the work, so only a pattern with a dot asks for tags.
+        # A tag changes the weights and not the speed, so only a pattern with a dot asks for tags.
         tagged = (entry.name for entry in catalog.entries() if entry.tag)
         matches = fnmatch.filter(tagged if "." in pattern else models, pattern)
         if not matches:
@@ -152,3 +171,20 @@ def expand(patterns: Iterable[str]) -> list[str]:
             raise ZooError(f"MODEL {pattern}", "matches no model", f"closest: {close}" if close else "try a shorter one")
         found |= dict.fromkeys(matches)
     return list(found)
+
+
+def check_any_known(models: Sequence[str]) -> None:
+    """Check that timm has at least one of the models; with none, a benchmark would hold nothing but errors.
+
+    Raises:
+        Mistakes: it has none of them; a line for each, with the nearest names.
+    """
+    mistakes = []
+    for model in models:
+        try:
+            names.check_backbone(model)
+        except ValueError as error:
+            mistakes.append(str(ZooError("MODEL", str(error))))
+        else:
+            return
+    raise Mistakes(mistakes)

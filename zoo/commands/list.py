@@ -14,27 +14,29 @@ from zoo.models.catalog import Entry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `zoo list`; their values are checked by the catalog, which names the flag."""
-    parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="names, with or without a tag; * and ? are wildcards")
-    parser.add_argument("--max-params", metavar="N", help="maximum number of parameters: 30M, 1.2e7")
-    parser.add_argument("--max-gmacs", metavar="N", help="maximum cost of an image, in billions of multiply-adds")
-    parser.add_argument("--image-size", metavar="N", help="made for images of this many pixels a side")
-    about = "a license's name, or permissive: one that allows commercial use"
+    """Add the flags of `zoo list`; the catalog checks their values, and names the flag in an error."""
+    parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="names with or without a tag; * and ? are wildcards")
+    parser.add_argument("--max-params", metavar="N", help="maximum number of parameters, e.g. 30M or 1.2e7")
+    parser.add_argument("--max-gmacs", metavar="N", help="maximum cost of one image, in billions of multiply-adds")
+    parser.add_argument("--image-size", metavar="N", help="made for images of N pixels a side")
+    about = "license of the weights: its name, or permissive for those that allow commercial use"
     parser.add_argument("--license", "--licence", metavar="NAME", help=about)
-    parser.add_argument("--pretrained", action="store_true", help="with pretrained weights")
-    parser.add_argument("--cached", action="store_true", help="with weights on this machine: in the hub's cache or a package")
-    parser.add_argument("--sort", metavar="KEY", default="name", help="name, params, gmacs or top1")
+    parser.add_argument("--pretrained", action="store_true", help="only those with pretrained weights")
+    about = "only those whose weights are on this machine, in the hub's cache or in an installed package"
+    parser.add_argument("--cached", action="store_true", help=about)
+    parser.add_argument("--sort", metavar="KEY", default="name", help="order by name, params, gmacs or top1 (default name)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print CSV")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw cost against top-1 as .svg or .png, the best ones named")
+    about = "draw cost against top-1 accuracy as .svg or .png, with the best backbones named"
+    parser.add_argument("--plot", metavar="FILE", type=Path, help=about)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the backbones that fit.
+    """Print the backbones that fit the patterns and filters; return the exit code.
 
     Raises:
-        ZooError: a filter that cannot be read, a pattern that fits nothing, or a picture that cannot be drawn.
+        ZooError: a filter has a wrong value, a pattern fits nothing, or the picture cannot be drawn.
     """
     query = catalog.Query(**{field.name: getattr(options, field.name) for field in fields(catalog.Query)})
     found = catalog.choose(query)
@@ -52,10 +54,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def draw(found: Sequence[Entry], path: Path) -> str:
-    """Draw parameters and GMACs against top-1; returns what was drawn, in a line.
+    """Draw parameters and GMACs against top-1; return a line on what was drawn.
 
     Raises:
-        ZooError: no entry has a top-1, or the file cannot be written.
+        ZooError: no entry has a published top-1, or the file cannot be written.
     """
     from zoo.results.pareto import Axis, Dot, check, draw_pareto
 

@@ -19,15 +19,15 @@ from zoo.models.names import check_backbone
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo show`."""
-    parser.add_argument("name", metavar="NAME", help="a backbone, with or without its tag")
+    parser.add_argument("name", metavar="NAME", help="a backbone, with or without a tag")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a backbone's card.
+    """Print a backbone's card; return the exit code.
 
     Raises:
-        ZooError: no such backbone.
+        ZooError: there is no such backbone.
     """
     entry = find(options.name)
     note = listing.other_timm()
@@ -38,10 +38,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def find(name: str) -> Entry:
-    """The entry of a name; of an architecture the tag that timm takes.
+    """Return the entry of a name; an architecture without a tag is the tag that timm takes.
 
     Raises:
-        ZooError: no such backbone, with the nearest ones or the successor.
+        ZooError: there is no such backbone; names the nearest ones or the successor.
     """
     try:
         check_backbone(name)
@@ -54,7 +54,7 @@ def find(name: str) -> Entry:
 
 
 def weights(entry: Entry) -> str:
-    """Where `backbone.weights: auto` would find an entry's weights now; nobody is asked."""
+    """Return where `backbone.weights: auto` would find an entry's weights now, without using the network."""
     machine = LocalWeights()
     if not entry.tag:
         return "none: timm has no pretrained weights"
@@ -71,7 +71,7 @@ def weights(entry: Entry) -> str:
 
 
 def recipes(architecture: str) -> list[tuple[str, str]]:
-    """The shipped recipes of an architecture, each with the name its backbone has there."""
+    """Return the shipped recipes of an architecture, each with the name of its backbone."""
     from zoo.recipe.load import load_recipe, shipped_recipes, shipped_root
 
     names = [name for name, _ in shipped_recipes()]
@@ -80,16 +80,16 @@ def recipes(architecture: str) -> list[tuple[str, str]]:
 
 
 def command(entry: Entry) -> str:
-    """A command that trains an entry on a folder of images."""
+    """Return a command that trains an entry on a folder of images."""
     overrides = [f"backbone.name={entry.name}", f"image_size={entry.image_size or 224}"]
     if not entry.hub and not LocalWeights().package(entry.architecture, entry.tag):
-        # The example keeps pretrained statistics and starts from a head of zeros; here there are none to keep.
+        # The recipe keeps pretrained BatchNorm statistics and starts the head at zero: neither helps random weights.
         overrides += ["backbone.weights=random", "backbone.head_init=default", "finetune.batch_norm=train"]
     return shlex.join(["zoo", "train", "folder/example", "data.root=photos", *overrides])
 
 
 def card_json(entry: Entry) -> str:
-    """One object: the entry's values, where its weights are, recipes, a command, and all tags of its architecture."""
+    """Return one JSON object: the entry, where its weights are, recipes, a command, and all tags of its architecture."""
     more = {
         "weights": weights(entry),
         "recipes": [name for name, _ in recipes(entry.architecture)],
@@ -100,7 +100,7 @@ def card_json(entry: Entry) -> str:
 
 
 def card(entry: Entry) -> str:
-    """Everything known of an entry, its architecture's tags side by side, and how to train it."""
+    """Return everything known of an entry, the tags of its architecture side by side, and how to train it."""
     width = shutil.get_terminal_size((WIDE, 24)).columns
     used = [name if backbone == entry.name else f"{name} ({backbone})" for name, backbone in recipes(entry.architecture)]
     facts = {
@@ -121,13 +121,13 @@ def card(entry: Entry) -> str:
     entries = catalog.architectures()[entry.architecture]
     if entry.tag:
         about = f"Tags of {entry.architecture}; the first is the one timm takes where none is named:"
-        # The default stands first whatever is shown.
+        # The default stands first whichever tag the card is of.
         lines += ["", textwrap.fill(about, width), *aligned(cells(entries, tags=True), width)]
     return "\n".join(lines)
 
 
 def _fact(key: str, value: str, width: int) -> str:
-    # A command is to be copied whole.
+    # A command is one line, so that it can be copied.
     if key == "train it":
         return f"{key:<10} {value}"
     return textwrap.fill(value, max(width, 40), initial_indent=f"{key:<10} ", subsequent_indent=" " * 11, break_on_hyphens=False)

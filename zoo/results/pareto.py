@@ -1,7 +1,8 @@
-"""A picture of what backbones cost and how good they are, the Pareto front named.
+"""The Pareto front, and a picture of backbones' cost and score with the front named.
 
-The front's names stand above and to the left of its points, where by its nature no other point is: what lies further left
-is lower. Going up the front, each name is moved above the one before it. So no two names can overlap, nor a name and a point.
+A name stands above and to the left of its point, where no other point can be: a cheaper point is a lower one, or the named
+point were not on the front. Each name is also moved above the one before it, so that names overlap neither each other nor
+a point.
 """
 
 from __future__ import annotations
@@ -19,16 +20,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# Picture formats by the ending of the file's name.
 KINDS = {".svg": "svg", ".png": "png"}
-POINT, FRONT = "#9ecae1", "#b85000"
-# Points of a name, and inches at least of a panel.
-SIZE, HEIGHT = 8.0, 3.6
-# Room in points between a point and its name, and at the edges of a panel.
-GAP, EDGE = 3.0, 8.0
+# Color of a point: pale, since there are a thousand of them.
+POINT = "#9ecae1"
+# Color of the front and its points: apart from the other also for color-blind readers.
+FRONT = "#b85000"
+# Font size of a name, in points.
+SIZE = 8.0
+# Least height of a panel, in inches.
+HEIGHT = 3.6
+# Room between a point and its name, in points.
+GAP = 3.0
+# Room at the edges of a panel, in points.
+EDGE = 8.0
+# Room above each panel for its title and below it for its labels, in inches.
+AROUND = 0.75
 
 
 class Dot(NamedTuple):
-    """A backbone: its name, what it costs, and how good it is."""
+    """A backbone: its name, its cost (in the axis' unit) and its score (higher is better)."""
 
     name: str
     cost: float
@@ -36,26 +47,35 @@ class Dot(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """What is drawn along the bottom of a panel."""
+    """A panel: the label of its horizontal axis, and its dots, placed by cost."""
 
     label: str
     dots: Sequence[Dot]
 
 
-def pareto_front(dots: Sequence[Dot]) -> list[Dot]:
-    """The dots that no other one beats in both cost and score, from the cheapest up."""
-    best: list[Dot] = []
-    for dot in sorted(dots, key=lambda dot: (dot.cost, -dot.score, dot.name)):
-        if not best or dot.score > best[-1].score:
-            best.append(dot)
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Return the positions of the (cost, value) pairs that no other pair beats, from the cheapest up.
+
+    A pair is beaten by one that costs no more and has at least the same value. Of equal pairs the first is kept.
+    """
+    best: list[int] = []
+    for position in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1])):
+        if not best or points[position][1] > points[best[-1]][1]:
+            best.append(position)
     return best
 
 
+def front_of(dots: Sequence[Dot]) -> list[Dot]:
+    """Return the dots that no other one beats in both cost and score, from the cheapest up; of equal ones the first name."""
+    ordered = sorted(dots, key=lambda dot: dot.name)
+    return [ordered[position] for position in pareto_front([(dot.cost, dot.score) for dot in ordered])]
+
+
 def check(path: Path) -> str:
-    """The kind of picture that a path asks for.
+    """Return the format of a picture by the ending of its path.
 
     Raises:
-        ZooError: another kind, or there is no folder for it.
+        ZooError: another ending, the path is a folder, or its own folder is missing.
     """
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
@@ -68,22 +88,28 @@ def check(path: Path) -> str:
 
 
 def draw_pareto(axes: Sequence[Axis], score: str, path: Path, title: str) -> None:
-    """Draw a panel for each axis, one above the other.
+    """Draw a panel for each axis, one above the other, and write the picture.
+
+    Args:
+        axes: the panels.
+        score: label of the vertical axes.
+        path: of the picture; its ending says the format.
+        title: of the picture.
 
     Raises:
         ZooError: the file cannot be written.
     """
     kind = check(path)
     with canvas.style():
-        fronts = [pareto_front(axis.dots) for axis in axes]
+        fronts = [front_of(axis.dots) for axis in axes]
         heights = [max(HEIGHT, 1.35 * len(best) * LINE / 72) for best in fronts]
-        figure = canvas.figure(title, 0.75 + sum(heights) + 0.75 * len(axes))
-        top = figure.get_size_inches()[1] - 0.75
+        figure = canvas.figure(title, AROUND + sum(heights) + AROUND * len(axes))
+        top = figure.get_size_inches()[1] - AROUND
         for axis, best, height in zip(axes, fronts, heights, strict=True):
             top -= height
             panel = canvas.panel(figure, (0.75, top, WIDTH - 1.05, height))
             _scatter(panel, axis, best, score)
-            top -= 0.75
+            top -= AROUND
         try:
             canvas.write(figure, path, title, kind)
         except OSError as error:
@@ -91,7 +117,7 @@ def draw_pareto(axes: Sequence[Axis], score: str, path: Path, title: str) -> Non
 
 
 def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
-    """All dots, and over them the front as steps, its dots named."""
+    """Draw all dots, and over them the front as steps, its dots named."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xscale("log")
@@ -109,7 +135,7 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
     above = _room(
         [1 - share for share in up], [LINE * (len(best) - index) + GAP for index in range(len(best))], box.height - EDGE
     )
-    # The axes' limits, moved out by the room for names.
+    # Move the limits of the axes out by the room for names.
     axes.set_xlim(
         low * (low / high) ** (left / (box.width - left - EDGE)), high * (high / low) ** (EDGE / (box.width - left - EDGE))
     )
@@ -133,7 +159,7 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Powers of ten from low to high, and what is between them where they are few."""
+    """Return powers of ten from low to high, with 3 or 2 and 5 times them, or all multiples, if there are fewer than four."""
     for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [step * 10.0**power for power in powers for step in steps]
@@ -144,7 +170,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _limits(values: Sequence[float], *, log: bool = False) -> tuple[float, float]:
-    """The least and the largest, apart where they are one."""
+    """Return the least and the largest value; if they are equal, limits below and above them."""
     low, high = min(values), max(values)
     if low < high:
         return low, high
@@ -152,19 +178,25 @@ def _limits(values: Sequence[float], *, log: bool = False) -> tuple[float, float
 
 
 def _place(value: float, low: float, high: float, *, log: bool = False) -> float:
-    """A value's share of the way from low to high."""
+    """Return a value's share of the way from low to high."""
     return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
 
 
 def _room(shares: Sequence[float], wanted: Sequence[float], length: float) -> float:
-    """How much of a length must stay free at its start, so that before each share of the rest there is as much as wanted."""
-    # Each of them needs room + share * (length - room) >= wanted.
+    """Return the part of a length to keep free at its start, so that each place along the rest has the room it wants before it.
+
+    Args:
+        shares: places, as shares of the rest.
+        wanted: room in points before each place.
+        length: in points.
+    """
+    # Each place needs room + share * (length - room) >= wanted.
     needed = [(want - share * length) / (1 - share) for share, want in zip(shares, wanted, strict=True) if share < 1]
     return min(max([EDGE, *needed]), 0.8 * length)
 
 
 def _name(axes: Axes, best: Sequence[Dot], names: Sequence[str], unit: float) -> None:
-    """The front's names, each above the one before; a thin line leads down to its dot."""
+    """Write the front's names, each above the one before; a thin line leads down to a dot that is further away."""
     floor = float("-inf")
     style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": SIZE, "color": INK}
     for dot, name in zip(best, names, strict=True):

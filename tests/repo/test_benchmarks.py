@@ -1,0 +1,48 @@
+"""Each comparison in benchmarks/ runs, on a tiny model and a step or two."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = ["--size", "32", "--batch-size", "4", "--steps", "1", "--rounds", "1"]
+
+
+def printed(script: str, *arguments: str) -> str:
+    """What a comparison prints."""
+    command = [sys.executable, f"benchmarks/{script}.py", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", ["bench", "training"])
+def test_the_help_shows_commands_of_this_script(script: str) -> None:
+    assert f"python benchmarks/{script}.py " in printed(script, "--help")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [("training", "plain_loop "), ("batches", "zoo_batches "), ("checkpoints", "a checkpoint: median ")],
+)
+def test_a_comparison_of_training_runs(what: str, line: str, image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"train/cat": 8, "train/dog": 8})
+    assert f"\n{line}" in printed("training", what, "--data", str(root), "--models", "test_resnet", *TINY)
+
+
+@pytest.mark.slow
+def test_the_comparison_of_gradients_runs() -> None:
+    assert "PyTorch" in printed("training", "gradients", "--models", "test_efficientnet", *TINY)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["timm", "auto", "repeat", "order"])
+def test_a_comparison_of_benchmarks_runs(what: str) -> None:
+    rounds = ["--rounds", "2"] if what == "repeat" else []
+    assert "\ntest_resnet " in f"\n{printed('bench', what, '--models', 'test_resnet', *TINY, *rounds)}"
