@@ -9,23 +9,21 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import timm
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from zoo.bench.settings import INFER, TRAIN, Request, Settings
-from zoo.data.batches import Batches
 from zoo.optim.build import build_optimizer
 from zoo.optim.options import Optim
-from zoo.system import launch
-from zoo.system.device import synchronize
+from zoo.system.device import memory_format, synchronize
 from zoo.train import autotune
+from zoo.train.accelerator import make_accelerator
 from zoo.train.evaluate import evaluate
 from zoo.train.step import losses, train_step
 
@@ -130,13 +128,8 @@ def prepare(request: Request, model: nn.Module, size: int, device: torch.device)
         # All processes take what the first one measured.
         precision, channels_last = broadcast_object_list([autotune.fastest(speeds)])[0]
     spent = time.perf_counter() - started
-    model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-    accelerator = Accelerator(
-        cpu=launch.on_cpu(),
-        mixed_precision={"fp32": "no"}.get(precision, precision),
-        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
+    model.to(memory_format=memory_format(channels_last))
+    accelerator = make_accelerator(precision)
     optimizer = build_optimizer(Optim(name=settings.optimizer), model) if training else None
     wrapped = accelerator.prepare_model(model)
     optimizer = accelerator.prepare_optimizer(optimizer) if optimizer else None
@@ -227,8 +220,7 @@ class OneBatch:
 
     def __init__(self, count: int, make: Callable[[], tuple[Tensor, Tensor]]) -> None:
         self.make = make
-        self.targets = np.zeros(count, np.int64)
-        self.split = SimpleNamespace(targets=self.targets)
+        self.targets = torch.zeros(count, dtype=torch.int64)
 
     def __len__(self) -> int:
         """Return the images of a step over all processes."""
@@ -243,7 +235,7 @@ def step_on(prepared: PreparedModel, mode: str, make: Callable[[], tuple[Tensor,
     """Return a step of training or evaluation on the images and targets that `make` returns."""
     accelerator, model = prepared.accelerator, prepared.model
     if mode == INFER:
-        batches = cast("Batches", OneBatch(prepared.total, make))
+        batches = OneBatch(prepared.total, make)
         return lambda: evaluate(accelerator, model, batches, prepared.size, prepared.batch)
     model.train()
     return lambda: train_step(
@@ -261,7 +253,7 @@ def step_on(prepared: PreparedModel, mode: str, make: Callable[[], tuple[Tensor,
 def step_alone(prepared: PreparedModel, mode: str) -> Step:
     """Return a step on one batch that stays in memory: images float32 [B, 3, S, S]."""
     generator = torch.Generator().manual_seed(0)
-    layout = torch.channels_last if prepared.channels_last else torch.contiguous_format
+    layout = memory_format(prepared.channels_last)
     images = torch.randn(prepared.batch, 3, prepared.size, prepared.size, generator=generator)
     images = images.to(prepared.accelerator.device, memory_format=layout)
     targets = torch.randint(prepared.settings.classes, (prepared.batch,), generator=generator).to(images.device)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo.system.device import memory_format
+
 # Half width of each kernel, in source pixels.
 SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
@@ -112,7 +114,7 @@ def resample(
     Returns:
         float32 [B, C, size, size], normalized; no pixel is outside what 0 to 255 become.
     """
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layout = memory_format(channels_last)
     if images.device.type == "cpu" and images.shape[-1] > NATIVE_ABOVE and kernel != "lanczos":
         return normalize.apply(_native(images, boxes, size, kernel, exact)).contiguous(memory_format=layout)
     out = torch.empty(*images.shape[:2], size, size, device=images.device, memory_format=layout)
