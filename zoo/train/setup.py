@@ -61,7 +61,7 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
         use_fast_convs(built.model)
     folded = fold_batchnorm(built.model, frozen, _example(size.end)) if frozen else 0
     console.fact("backbone", _backbone_text(recipe, built, folded))
-    console.fact("weights", f"{built.source}: {built.report}")
+    console.fact("weights", f"{built.source}: {built.load_summary}")
     if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and frozen:
         console.warn("BatchNorm is frozen at random weights' mean 0 and variance 1; finetune.batch_norm=train lets it learn")
     console.fact("data", f"{recipe.data.kind}: {data}")
