@@ -9,6 +9,7 @@ from zoo.errors import ZooError
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
+from zoo.recipe.upgrade import upgraded
 from zoo.results.folder import RunFolder
 from zoo.train.checkpoint import Checkpoint
 from zoo.train.saver import environment_facts, restore
@@ -30,7 +31,7 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
         ZooError: naming the options that must not differ.
     """
     now = flatten(recipe.model_dump(mode="json"))
-    then = flatten(load_recipe(run / "recipe.yaml").model_dump(mode="json"))
+    then = flatten(upgraded(load_recipe(run / "recipe.yaml"), run).model_dump(mode="json"))
     differ = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     fixed = [key for key in differ if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
     refused = fixed if allowed else differ

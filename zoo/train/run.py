@@ -14,6 +14,7 @@ from zoo.errors import StorageError, ZooError
 from zoo.models.features import last_layer
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.recipe import Recipe
+from zoo.recipe.upgrade import VERSION, upgraded
 from zoo.results.epoch_table import heading
 from zoo.results.folder import RunFolder
 from zoo.system import launch, signals
@@ -56,6 +57,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         changed: list[str] = []
         saved = None
         if resume is not None:
+            recipe = upgraded(recipe, resume)
             changed = recipe_changes(recipe, resume, allowed=allow_change)
             if start.main:
                 held.enter_context(RunFolder(resume).held())
@@ -134,6 +136,7 @@ def _open_run(job: Setup, resume: Path | None) -> RunFolder:
                 threads=job.threads,
                 choice=str(job.choice),
                 weights=job.built.source,
+                recipe_version=VERSION,
             ),
         )
     if recipe.output.track:
