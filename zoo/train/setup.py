@@ -21,6 +21,7 @@ from zoo.models.fast_conv import use_fast_convs
 from zoo.models.finetune import freeze
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
+from zoo.models.sizes import check_sizes, example_images
 from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
 from zoo.system import launch
@@ -55,11 +56,10 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     built = build_model(recipe.backbone, found, len(data.classes), size.end, grows=size.start != size.end)
     frozen = freeze(recipe.finetune, built.model, built.head)
     _check_norms(recipe, data, start, built.model, frozen)
-    for side in size.sizes():
-        _try_size(recipe.backbone.name, built.model, side)
+    check_sizes(recipe.backbone.name, built.model, size.sizes(), trim=resumed is not None)
     if launch.on_cpu():
         use_fast_convs(built.model)
-    folded = fold_batchnorm(built.model, frozen, _example(size.end)) if frozen else 0
+    folded = fold_batchnorm(built.model, frozen, example_images(size.end)) if frozen else 0
     console.fact("backbone", _backbone_text(recipe, built, folded))
     console.fact("weights", f"{built.source}: {built.load_summary}")
     if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and frozen:
@@ -85,10 +85,6 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     return Setup(recipe, task, data, built, preprocessing, choice, threads, console, device_name)
 
 
-def _example(side: int) -> Tensor:
-    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-
-
 def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> Choice:
     """What a run began with, but for what the recipe says itself; fewer processes have more micro-batches each.
 
@@ -102,16 +98,6 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> Choi
     if choice.precision == "fp16" and launch.on_cpu():
         raise ZooError("--resume", "the run began with fp16, which needs a GPU", "train.precision=fp32 --allow-change")
     return choice
-
-
-@torch.no_grad()
-def _try_size(name: str, model: torch.nn.Module, side: int) -> None:
-    """See that the backbone takes images of a size, before anything depends on it."""
-    try:
-        model.eval()(_example(side))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        what = f"{name} does not take {side} px: {str(error).splitlines()[0]}"
-        raise ZooError("image_size", what, "use its own size, or multiples of its stride (image_size.multiple)") from None
 
 
 def check_data(recipe: Recipe, data: Splits, start: Launch) -> None:
