@@ -26,17 +26,21 @@ READABLE = (".safetensors", ".bin", ".pth", ARCHIVE)
 
 def hub_cache() -> Path:
     """Return the hub's cache folder, by the same variables as huggingface_hub; its import would take too long."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or os.path.join(base, "huggingface")
-    place = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
-    return Path(os.path.expandvars(os.path.expanduser(os.path.expandvars(place))))
+    variables = os.environ
+    home = variables.get("HF_HOME", os.path.join(variables.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"))
+    default = os.path.join(_expanded(home), "hub")
+    return Path(_expanded(variables.get("HF_HUB_CACHE", variables.get("HUGGINGFACE_HUB_CACHE", default))))
 
 
 def offline() -> bool:
     """Return whether the environment forbids asking the hub, by the same variables as huggingface_hub."""
-    return any(
-        os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    )
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _expanded(path: str) -> str:
+    """Return a path with `~` and variables replaced."""
+    return os.path.expandvars(os.path.expanduser(path))
 
 
 class LocalWeights:
