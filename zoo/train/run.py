@@ -65,7 +65,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
             saved = checkpoint.newest(resume / "checkpoints")
         job = set_up(recipe, start, console, saved[1].state if saved else None)
         if saved is None and recipe.finetune.probe_first:
-            last_layer(job.built.model)
+            last_layer(job.built.model, "finetune.probe_first")
         run = _open_run(job, resume)
         if start.main and resume is None:
             held.enter_context(run.held())
