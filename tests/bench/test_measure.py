@@ -17,7 +17,9 @@ from zoo.bench.measure import Series
 def subject(monkeypatch: pytest.MonkeyPatch) -> Any:
     # A step says how long it took.
     monkeypatch.setattr(measure, "seconds_of", lambda step, _: step())
-    return SimpleNamespace(asked={"steps": None}, warming=contextlib.nullcontext, agreed=lambda value: value, timed=0.0)
+    return SimpleNamespace(
+        settings=SimpleNamespace(steps=None), warming=contextlib.nullcontext, agreed=lambda value: value, timed=0.0
+    )
 
 
 def taken(subject: Any, seconds: Iterator[float], **options: Any) -> tuple[Series, int]:

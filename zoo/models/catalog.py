@@ -1,6 +1,6 @@
-"""Every timm backbone and what it costs, from a shipped table: reading it, choosing from it, the nearest names.
+"""Read the shipped table of every timm backbone and its costs, choose from it, find the nearest names.
 
-`catalog.csv` is made by `scripts/build_catalog.py`. Reading it takes 30 ms, where importing timm takes over a second.
+`catalog.csv` is written by `scripts/build_catalog.py`. Reading it takes 30 ms, importing timm over a second.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from zoo.errors import Mistakes, ZooError, nearest
 from zoo.models.availability import LocalWeights
 
 PATH = Path(__file__).parent / "catalog.csv"
-# Licenses that forbid commercial use; "other" and "unknown" are no license that one could read.
+# Licenses that forbid commercial use.
 NON_COMMERCIAL = re.compile(r"cc-by-nc|noncommercial|apple-amlr|seer-license")
+# Values that name no license whose terms one could read.
 UNNAMED = ("", "other", "unknown")
+# Factors of the units in filters. A cost is in billions already, so a G after it changes nothing.
 UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1.0, "px": 1.0}
+# Keys of `--sort`.
 SORTS = ("name", "params", "gmacs", "top1")
 
 
 class Entry(NamedTuple):
-    """A pretrained tag of an architecture, or an architecture that has none. Columns of the table, in their order."""
+    """A pretrained tag of an architecture, or an architecture that has none. The fields are the table's columns, in order."""
 
     name: str
     architecture: str
@@ -61,27 +64,52 @@ class Entry(NamedTuple):
     error: str
 
 
+def _whole(text: str) -> int | None:
+    """Return a cell's whole number; None where it is empty."""
+    return int(text) if text else None
+
+
+def _number(text: str) -> float | None:
+    """Return a cell's number; None where it is empty."""
+    return float(text) if text else None
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Return a cell's numbers, separated by spaces."""
+    return tuple(map(float, text.split()))
+
+
+# The parser of each column that is not text.
 PARSERS: dict[str, Callable[[str], Any]] = {
-    "str": str,
-    "bool": lambda text: text == "1",
-    "int | None": lambda text: int(text) if text else None,
-    "float | None": lambda text: float(text) if text else None,
-    "tuple[int, ...]": lambda text: tuple(map(int, text.split())),
-    "tuple[float, ...]": lambda text: tuple(map(float, text.split())),
-    "tuple[str, ...]": lambda text: tuple(text.split()),
+    "params": _whole,
+    "gmacs": _number,
+    "macts": _number,
+    "image_size": _whole,
+    "input_size": lambda text: tuple(map(int, text.split())),
+    "fixed_size": lambda text: text == "1",
+    "classes": _whole,
+    "mean": _numbers,
+    "std": _numbers,
+    "crop_pct": _number,
+    "pretraining_data": lambda text: tuple(text.split()),
+    "top1": _number,
+    "top1_size": _whole,
 }
 
 
 def has(architecture: str, tag: str) -> bool:
-    """Whether the table has a backbone ('' for no tag): a search of its text, a tenth of the time that reading it takes."""
+    """Return whether the table has a backbone ('' for no tag).
+
+    The text is searched, which takes a tenth of the time of reading the table.
+    """
     pattern = rf"^[^,]*,{re.escape(architecture)},{re.escape(tag)}," if tag else rf"^[^,]*,{re.escape(architecture)},"
     return re.search(pattern, PATH.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """The whole table, by architecture; the first tag of an architecture is the one timm takes if none is named."""
-    parsers = [PARSERS[kind.__forward_arg__] for kind in Entry.__annotations__.values()]
+    """Return the whole table by architecture; the first tag of an architecture is timm's default."""
+    parsers = [PARSERS.get(column, str) for column in Entry._fields]
     with open(PATH, newline="", encoding="utf-8") as handle:
         rows = csv.reader(handle)
         if next(rows) != list(Entry._fields):
@@ -91,7 +119,7 @@ def entries() -> tuple[Entry, ...]:
 
 @cache
 def architectures() -> dict[str, list[Entry]]:
-    """The entries of each architecture."""
+    """Return the entries of each architecture."""
     found: dict[str, list[Entry]] = {}
     for entry in entries():
         found.setdefault(entry.architecture, []).append(entry)
@@ -99,18 +127,18 @@ def architectures() -> dict[str, list[Entry]]:
 
 
 def named(name: str) -> Entry | None:
-    """The entry of a name; of an architecture the tag that timm takes; None where there is none."""
+    """Return the entry of a name, for a bare architecture that of its default tag; None for an unknown name."""
     tagged = architectures().get(name.partition(".")[0], [])
     return next((entry for entry in tagged if name in (entry.name, entry.architecture)), None)
 
 
 def version() -> str:
-    """The timm that the catalog is of."""
+    """Return the version of timm that the catalog was made from."""
     return entries()[0].timm
 
 
 def other_timm() -> str:
-    """The version of the installed timm where it is not the catalog's, else ''."""
+    """Return the version of the installed timm if it differs from the catalog's, else ''."""
     from importlib import metadata
 
     try:
@@ -121,7 +149,7 @@ def other_timm() -> str:
 
 
 def local(entry: Entry, machine: LocalWeights) -> str:
-    """Where on this machine an entry's weights are: 'cache', a package with its version, or ''."""
+    """Return where an entry's weights are on this machine: 'cache', a package with its version, or ''."""
     if machine.cached(entry.hub, entry.hub_file):
         return "cache"
     return machine.package(entry.architecture, entry.tag)
@@ -132,7 +160,7 @@ def local(entry: Entry, machine: LocalWeights) -> str:
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked for, as it was written on the command line."""
+    """A question to the catalog, with filters as they were written on the command line."""
 
     patterns: Sequence[str] = ()
     max_params: str | None = None
@@ -145,16 +173,16 @@ class Query:
 
 
 def choose(query: Query) -> list[Entry]:
-    """The entries that a query asks for, in its order.
+    """Return the entries that a query asks for, in its order.
 
     Raises:
-        ZooError: a filter that cannot be read, or a pattern that fits nothing.
+        ZooError: a filter that cannot be read, a pattern that fits nothing, or a number of parameters without its unit.
     """
     params = quantity("--max-params", query.max_params, "12M, 1.2e7 or 12000000", ("", "K", "M", "B"))
     gmacs = quantity("--max-gmacs", query.max_gmacs, "5 or 0.5, in billions of multiply-adds of an image", ("", "G"))
     size = quantity("--image-size", query.image_size, "224, in pixels", ("", "px"))
-    found = licensed(ordered(matching(query.patterns), query.sort), query.license)
-    found = cheaper(cheaper(found, "params", params), "gmacs", gmacs)
+    found = licensed(ordered(matching(query.patterns, "zoo list"), query.sort), query.license)
+    found = cheaper(found, "gmacs", gmacs)
     if size is not None:
         found = [entry for entry in found if entry.image_size == size]
     if query.pretrained:
@@ -162,35 +190,52 @@ def choose(query: Query) -> list[Entry]:
     if query.cached:
         machine = LocalWeights()
         found = [entry for entry in found if local(entry, machine)]
-    return found
+    fitting = cheaper(found, "params", params)
+    if query.max_params and params and not fitting:
+        _check_unit(query.max_params.strip(), params, found)
+    return fitting
 
 
-def matching(patterns: Sequence[str]) -> list[Entry]:
-    """The entries whose name, or name without its tag, fits one of the patterns; all of them where there are none.
+def _check_unit(text: str, params: float, found: Sequence[Entry]) -> None:
+    """Refuse a maximum number of parameters that was meant in millions.
 
     Raises:
-        ZooError: a pattern that fits nothing; a line for each, with the nearest names.
+        ZooError: it has no unit, and in millions it would leave some of the entries.
+    """
+    if not text[-1].isalpha() and cheaper(found, "params", params * UNITS["M"]):
+        raise ZooError("--max-params", f"{params:g} parameters fit no backbone", f"did you mean {text}M?")
+
+
+def matching(patterns: Sequence[str], where: str) -> list[Entry]:
+    """Return the entries whose name, or name without its tag, fits one of the patterns; all entries without patterns.
+
+    Args:
+        patterns: names, in which * and ? are wildcards.
+        where: the command or flag that an error names.
+
+    Raises:
+        Mistakes: a line for each pattern that fits nothing, with the nearest names.
     """
     if not patterns:
         return list(entries())
     fits = [re.compile(translate(pattern)).match for pattern in patterns]
     found = {fit: [entry for entry in entries() if fit(entry.name) or fit(entry.architecture)] for fit in fits}
-    mistakes = [_unmatched(pattern) for pattern, fit in zip(patterns, fits, strict=True) if not found[fit]]
+    mistakes = [unmatched(pattern, where) for pattern, fit in zip(patterns, fits, strict=True) if not found[fit]]
     if mistakes:
         raise Mistakes(mistakes)
     chosen = {entry.name for some in found.values() for entry in some}
     return [entry for entry in entries() if entry.name in chosen]
 
 
-def _unmatched(pattern: str) -> str:
-    """What is said of a pattern that fits nothing."""
+def unmatched(pattern: str, where: str) -> str:
+    """Return the error line for a name or pattern that fits nothing, with the nearest names."""
     close = closest(pattern)
     hint = f"closest: {', '.join(close)}" if close else "'zoo list' shows all"
-    return f"zoo list: no backbone fits '{pattern}' ({hint})"
+    return f"{where}: no backbone fits '{pattern}' ({hint})"
 
 
 def closest(text: str) -> list[str]:
-    """The names nearest to a misspelt name or pattern: tags of its architecture where that is known, else architectures."""
+    """Return the names nearest to a misspelt name or pattern: tags of a known architecture, else architectures."""
     plain = re.sub(r"\[.*?\]|[*?]", "", text.lower())
     architecture, _, tag = plain.partition(".")
     tags = [entry.tag for entry in architectures().get(architecture, ()) if entry.tag]
@@ -201,7 +246,7 @@ def closest(text: str) -> list[str]:
 
 
 def cheaper(found: Iterable[Entry], column: str, limit: float | None) -> list[Entry]:
-    """The entries that cost at most so much; what they cost must be known."""
+    """Return the entries whose cost is known and at most the limit; all of them for a limit of None."""
     if limit is None:
         return list(found)
     costs = ((entry, getattr(entry, column)) for entry in found)
@@ -209,12 +254,12 @@ def cheaper(found: Iterable[Entry], column: str, limit: float | None) -> list[En
 
 
 def permissive(license: str) -> bool:
-    """Whether a license is named and does not forbid commercial use."""
+    """Return whether a license is named and does not forbid commercial use."""
     return license not in UNNAMED and not NON_COMMERCIAL.search(license)
 
 
 def licensed(found: Iterable[Entry], wanted: str | None) -> list[Entry]:
-    """The entries with a license of a name, or with a permissive one.
+    """Return the entries with a license of this name, or with a permissive one; all of them for None.
 
     Raises:
         ZooError: no entry has such a license.
@@ -230,10 +275,10 @@ def licensed(found: Iterable[Entry], wanted: str | None) -> list[Entry]:
 
 
 def ordered(found: Iterable[Entry], by: str) -> list[Entry]:
-    """By name as timm sorts them, from the cheapest, or from the best top-1; the unknown last.
+    """Return entries sorted by name as timm does, from the cheapest, or from the best top-1; unknown values come last.
 
     Raises:
-        ZooError: no such order.
+        ZooError: an unknown key.
     """
     if by not in SORTS:
         close = nearest(by, SORTS, 1)
@@ -251,10 +296,10 @@ def ordered(found: Iterable[Entry], by: str) -> list[Entry]:
 
 
 def quantity(flag: str, text: str | None, example: str, units: Sequence[str]) -> float | None:
-    """A positive number, with one of the units after it or none.
+    """Return the value of a positive number with or without one of the units; None for None.
 
     Raises:
-        ZooError: it is none.
+        ZooError: the text is not a positive number with such a unit.
     """
     if text is None:
         return None

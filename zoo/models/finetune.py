@@ -1,4 +1,4 @@
-"""Which part of a backbone learns, and what its BatchNorm does meanwhile."""
+"""Choose the parts of a backbone that are trained, and whether BatchNorm trains."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ if TYPE_CHECKING:
 
 
 class Finetune(Section):
-    """How much of the backbone is trained, and how fast."""
+    """The parts of the backbone that are trained, and their learning rates."""
 
     freeze: int | Literal["none", "backbone"] = Field(
         default="none",
-        description="none: all is trained; backbone: the head only; N: all but the first N stages (the stem is one).",
+        description="none: train everything; backbone: train the head only; N: keep the first N stages fixed (the stem is one).",
     )
     batch_norm: Literal["train", "frozen"] = Field(
         default="train",
-        description="frozen: the pretrained statistics are used and kept; better for short runs; folded into the convolutions.",
+        description="frozen: use the pretrained statistics and keep them; better for short runs, and faster on a CPU.",
     )
     layer_decay: float = Field(
-        default=1.0, gt=0, le=1, description="Factor of the learning rate from one layer to the one before."
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Factor of the learning rate from each layer to the one before it; 1: the same for all.",
     )
     head_lr_scale: float = Field(default=1.0, gt=0, description="Factor of the head's learning rate.")
-    probe_first: bool = Field(default=False, description="Start the head from a fit on the frozen backbone's features.")
+    probe_first: bool = Field(
+        default=False, description="Start the head from a linear probe: a fit on features of the frozen backbone."
+    )
 
     @field_validator("freeze")
     @classmethod
@@ -40,13 +45,13 @@ class Finetune(Section):
 
 
 def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[nn.Module]:
-    """Take the frozen parameters out of training.
+    """Stop the gradients of the frozen parameters.
 
     Returns:
         The modules that must stay in evaluation mode: frozen BatchNorm (its statistics drift otherwise).
 
     Raises:
-        ZooError: more stages are to be frozen than there are.
+        ZooError: the backbone has fewer stages than are to be frozen.
     """
     if finetune.freeze == "backbone":
         frozen = {name for name, _ in model.named_parameters() if name not in head}

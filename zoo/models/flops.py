@@ -1,4 +1,4 @@
-"""What a forward pass costs: multiply-adds and activations, counted as fvcore does, which timm's published costs came from."""
+"""Count multiply-adds and activations of a forward pass as fvcore does, which timm's published costs came from."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 aten = torch.ops.aten
-# Activations are the outputs of these.
+# Operators whose output values count as activations.
 COUNTED = (aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm)
 
 
 def _normalization(operations: int) -> Callable[..., int]:
-    """A formula for torch's counter, which knows none for these: so many multiply-adds for each value."""
+    """Return a formula for torch's counter, which knows none for these: `operations` multiply-adds for each value."""
 
     def count(shape: Any, *_rest: Any, **_more: Any) -> int:
         return 2 * operations * math.prod(shape)
@@ -27,7 +27,7 @@ def _normalization(operations: int) -> Callable[..., int]:
 
 
 FORMULAS = {
-    # What a batch norm is taken apart into: with fixed statistics (of any device, and of a CPU), and with those of the values.
+    # BatchNorm with fixed statistics (on any device, and on a CPU), and with those of the batch.
     aten._native_batch_norm_legit_no_training: _normalization(2),
     aten.native_batch_norm: _normalization(2),
     aten._native_batch_norm_legit: _normalization(5),
@@ -37,7 +37,7 @@ FORMULAS = {
 
 
 class _Activations(TorchDispatchMode):
-    """Counts the values that convolutions and matrix products give."""
+    """Count the values that convolutions and matrix products return."""
 
     total = 0
 
@@ -49,9 +49,9 @@ class _Activations(TorchDispatchMode):
 
 
 def count_costs(model: nn.Module, image: Tensor) -> tuple[float, float]:
-    """Multiply-adds of one image's forward pass in 10**9, and activations in 10**6.
+    """Return the multiply-adds of one image's forward pass in billions, and its activations in millions.
 
-    Attention is counted as the matrix products it is made of: torch's fused kernel for CPUs is not known to its counter.
+    Attention is counted as the matrix products it is made of: torch's fused kernel for CPUs is unknown to its counter.
 
     Args:
         model: in evaluation mode, and without gradients on the meta device, where the counter's hooks fail.

@@ -1,11 +1,11 @@
-"""Frozen BatchNorm folded into the convolution before it, for as long as a model trains.
+"""Fold frozen BatchNorm into the convolution before it while a model trains.
 
 With its statistics frozen, BatchNorm is an affine map of each channel: y = scale * x + shift. A convolution with the
 weights scale * W and the bias shift does both at once (as for inference in Jacob et al. 2018, section 3.2), which saves
-a pass over the activations in each direction. The product is made in each forward pass, from the parameters as they
-are: the gradients are those of the separate layers, and so are the learning rates that suit them. No tensor is
-renamed or changed: a checkpoint or an exported model has timm's own. Where a convolution has more weights than
-activations, as the last ones of a ResNet, the product would cost more than the pass it saves: those are left alone.
+a pass over the activations in each direction. Each forward pass computes the product from the current parameters, so
+that gradients, and the learning rates that suit them, are those of the separate layers. No tensor is renamed or changed:
+checkpoints and exported models have timm's own. Where a convolution has more weights than activations, as the last ones
+of a ResNet, the product would cost more than the pass it saves: those are not folded.
 """
 
 from __future__ import annotations
@@ -20,51 +20,52 @@ from torch.nn.modules.conv import _ConvNd
 
 from zoo.models.fast_conv import FastConv2d, FastConv2dSame, replaceable
 
-# Features may differ by so much of the largest before a fold is taken to be wrong.
+# Largest difference of features, as a share of the largest feature, that is taken for rounding.
 TOLERANCE = 1e-2
-# Images of a micro-batch, by which weights and activations are compared.
+# Images of a micro-batch: a convolution is folded if it has fewer weights than activations for these.
 MICRO_BATCH = 16
 
 
 class FoldedConv2d(FastConv2d):
-    """A convolution that does the work of the frozen BatchNorm after it too. Made by `fold`, never constructed."""
+    """A convolution and the frozen BatchNorm after it. `fold_batchnorm` turns layers into it; it is never constructed."""
 
-    # In a list, so that the layer is not registered as a part of the convolution; a deep copy follows it all the same.
+    # In a list, so that the layer is not registered as a part of the convolution; a deep copy still copies it.
     norm: list[Any]
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve and normalize: float [B, C, H, W] to [B, K, H', W']."""
         norm = self.norm[0]
-        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        start = -norm.running_mean if self.bias is None else self.bias - norm.running_mean
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # [K]
+        start = -norm.running_mean if self.bias is None else self.bias - norm.running_mean  # [K]
+        # [K, C / groups, h, w] * [K, 1, 1, 1], and the shift [K]
         return self.convolve(input, self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale))
 
 
 class FoldedConv2dSame(FoldedConv2d, FastConv2dSame):
-    """The same for timm's convolution with TensorFlow's padding."""
+    """A `FoldedConv2d` of timm's convolution with TensorFlow's padding."""
 
 
 class FoldedNorm(nn.Module):
-    """What is left of a folded BatchNorm: timm's has a dropout and an activation in it. Made by `fold`."""
+    """The rest of a folded BatchNorm: timm's has a dropout and an activation in it. `fold_batchnorm` turns layers into it."""
 
     act: Any
     drop: Any
 
     def forward(self, images: Tensor) -> Tensor:
-        """Apply what follows the norm, if anything does."""
+        """Apply the dropout and activation of timm's norm, if it has them: float [B, K, H, W] to the same shape."""
         return self.act(self.drop(images)) if hasattr(self, "act") else images
 
 
 def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
-    """Fold frozen BatchNorm layers into the convolutions whose output they alone read.
+    """Fold frozen BatchNorm layers into the convolutions before them, where nothing else reads the convolution's output.
 
     Args:
-        model: changed in place, its parameters and buffers are not.
+        model: changed in place, but for its parameters and buffers.
         norms: the layers whose statistics are frozen.
-        example: float [B, 3, H, W]; the model's features of it are compared before and after.
+        example: float32 [B, 3, H, W]; the model's features of it are compared before and after.
 
     Returns:
-        How many were folded; 0 too where folding would change the features.
+        The number of folded layers; 0 if folding would change the features.
     """
     was_training = model.training
     model.eval()
@@ -90,7 +91,7 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
 
 
 def _features(model: nn.Module, example: Tensor) -> Tensor:
-    """What the last layer gets, flat. Not the logits: a head that starts at zero gives the same ones whatever it gets."""
+    """Return the input of the last layer as float [N]. The logits would not do: a head of zeros gives zeros for any input."""
     heads = getattr(model, "get_classifier", tuple)()
     seen: list[Tensor] = []
     handles = [
@@ -107,18 +108,20 @@ def _features(model: nn.Module, example: Tensor) -> Tensor:
 
 
 def _pairs(model: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:
-    """Plain convolutions worth folding and the BatchNorm that gets the very tensor they return, each used once."""
-    made: dict[int, tuple[_ConvNd, Tensor]] = {}  # the tensor is kept, so that its id is not given to another
+    """Return the plain convolutions worth folding, each with the BatchNorm that reads its output; both are used once."""
+    # The tensor is kept, so that no other gets its id.
+    made: dict[int, tuple[_ConvNd, Tensor]] = {}
     calls: dict[nn.Module, int] = {}
     pairs: list[tuple[Any, Any]] = []
 
     def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Note a convolution's output, or pair a BatchNorm with the convolution that made its input."""
         calls[module] = calls.get(module, 0) + 1
         if isinstance(module, _ConvNd):
             made[id(output)] = (module, output)
         elif id(inputs[0]) in made:
             conv = made[id(inputs[0])][0]
-            if conv.weight.numel() < inputs[0][0].numel() * MICRO_BATCH:
+            if conv.weight.numel() < inputs[0][0].numel() * MICRO_BATCH:  # one image's activations [K, H, W]
                 pairs.append((conv, module))
 
     watched = [module for module in model.modules() if isinstance(module, _ConvNd | _BatchNorm)]

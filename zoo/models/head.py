@@ -1,4 +1,4 @@
-"""The head of a backbone: its classifiers, their parameters, and how a new one starts."""
+"""Find the head of a backbone (its classifiers and their parameters), and initialize a new one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def classifier_names(name: str) -> tuple[str, ...]:
 
 
 def head_parameters(model: nn.Module) -> tuple[str, ...]:
-    """The names of the last layer's parameters (of each last layer, where there are several).
+    """Return the names of the last layer's parameters (of each last layer, where there are several).
 
     Raises:
         ZooError: the architecture has no classifier.
@@ -31,21 +31,28 @@ def head_parameters(model: nn.Module) -> tuple[str, ...]:
 
 
 def classifiers(model: nn.Module) -> list[nn.Module]:
-    """What timm calls the classifiers: one or two modules, of one layer or of several (a norm, a hidden layer)."""
+    """Return timm's classifiers: one or two modules, each of one layer or of several (a norm, a hidden layer)."""
     classifier = getattr(model, "get_classifier", None)
     heads = classifier() if callable(classifier) else None
     return [head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)]
 
 
 def output_layers(model: nn.Module) -> list[nn.Module]:
-    """The layers of the classifiers that give logits: linear ones or convolutions, with an output for each class."""
+    """Return the layers of the classifiers that give logits: linear or convolutional, with an output for each class."""
     layers = [module for head in classifiers(model) for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return [layer for layer in layers if len(layer.weight) == model.num_classes]
 
 
 @torch.no_grad()
 def init_head(model: nn.Module, init: str) -> nn.Module:
-    """Start the layers that give the logits, and no norm or hidden layer before them: with those at zero nothing learns."""
+    """Initialize the layers that give logits, in place.
+
+    A norm or hidden layer before them keeps timm's values: at zero, nothing would learn.
+
+    Args:
+        model: the backbone with its head.
+        init: `default` (timm's), `xavier` or `zero`.
+    """
     for layer in output_layers(model) if init != "default" else ():
         for parameter in layer.parameters():
             if init == "xavier" and parameter.ndim > 1:

@@ -1,4 +1,4 @@
-"""The layers of a backbone by kind and by depth."""
+"""Find the layers of a backbone by kind and by depth."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ if TYPE_CHECKING:
 
 
 def batch_norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Every layer that keeps running statistics, by name."""
+    """Return every BatchNorm layer with its name: those that keep running statistics."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     return [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
 
 
 def layer_depths(model: nn.Module, *, coarse: bool = False) -> dict[str, int]:
-    """The layer group of each parameter, 0 for the stem, by timm's `group_matcher`.
+    """Return the layer group of each parameter by name, 0 for the stem, as timm's `group_matcher` has them.
+
+    Args:
+        model: the backbone.
+        coarse: whole stages as groups, instead of blocks.
 
     Raises:
         ZooError: the architecture has no `group_matcher`.

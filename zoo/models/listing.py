@@ -1,4 +1,4 @@
-"""Entries of the catalog as an aligned table, JSON or CSV."""
+"""Write entries of the catalog as an aligned table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ from zoo.models import catalog
 from zoo.models.availability import LocalWeights
 from zoo.models.catalog import Entry, Query
 
-# The columns after the name. Where the terminal is narrow, the first go before a name is cut, the others after that.
+# Columns after the name that are aligned to the right.
 NUMBERS = ("M params", "GMACs", "MActs", "px", "top-1")
+# Columns after those, aligned to the left.
 TEXTS = ("trained on", "license", "local")
+# Columns left out in a narrow terminal before names are shortened, in this order.
 DROPPED = ("MActs", "license", "trained on")
+# Columns left out after that.
 DROPPED_LAST = ("px", "GMACs", "local", "top-1", "M params")
-# Columns of text where nothing says how wide the terminal is: output into a file or a pipe.
+# Width of a table, in letters, that goes into a file or a pipe.
 WIDE = 160
-# Names are not cut to less.
+# Names are shortened to this many letters at least.
 NARROW = 16
 
 
 def records(found: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The entries as JSON's values: what is unknown is null."""
+    """Return the entries as values for JSON; an unknown one is None."""
     machine = LocalWeights()
     rows = []
     for entry in found:
         place = catalog.local(entry, machine)
         values = {key: None if value == "" else value for key, value in entry._asdict().items() if key != "timm"}
-        # `licence` is what scripts of earlier versions read.
+        # Scripts of earlier versions read `licence`.
         rows.append(values | {"licence": values["license"], "cached": bool(place), "local": place or None})
     return rows
 
 
 def as_json(found: Sequence[Entry]) -> str:
-    """A list of objects."""
+    """Return the entries as a JSON list of objects."""
     return json.dumps(records(found), indent=1, ensure_ascii=False)
 
 
 def as_csv(found: Sequence[Entry]) -> str:
-    """The same values as in JSON, under a line of their names; lists are separated by spaces, what is unknown is empty."""
+    """Return the values of `as_json` as CSV with a header; a list is separated by spaces, an unknown value is empty."""
     text = io.StringIO()
     keys = [key for key in (*Entry._fields, "licence", "cached", "local") if key != "timm"]
     writer = csv.DictWriter(text, keys, lineterminator="\n")
@@ -54,11 +57,12 @@ def as_csv(found: Sequence[Entry]) -> str:
 
 
 def as_table(found: Sequence[Entry], query: Query) -> str:
-    """A line each, as wide as the terminal at most, and how many of how many they are."""
+    """Return a line for each entry, no wider than the terminal, and a line that counts them."""
     width = shutil.get_terminal_size((WIDE, 24)).columns
     total = len(catalog.entries())
     if not found:
-        fitting = f"; {len(catalog.matching(query.patterns)):,} have such a name" if query.patterns else ""
+        names = len(catalog.matching(query.patterns, "zoo list"))
+        fitting = f"; {names:,} have such a name" if query.patterns else ""
         return textwrap.fill(f"0 of {total:,}{fitting} (timm {catalog.version()})", width)
     # The source of the one fact that is not in timm's code.
     source = "; top-1: percent on ImageNet-1k, from its results-imagenet.csv" if any(entry.top1 for entry in found) else ""
@@ -67,7 +71,7 @@ def as_table(found: Sequence[Entry], query: Query) -> str:
 
 
 def other_timm() -> str:
-    """One line where the catalog is of another timm than the installed one, else ''."""
+    """Return a note if the catalog was made from another timm than the installed one, else ''."""
     installed = catalog.other_timm()
     if not installed:
         return ""
@@ -78,7 +82,12 @@ def other_timm() -> str:
 
 
 def cells(found: Sequence[Entry], *, tags: bool = False) -> list[dict[str, str]]:
-    """The texts of each row, the heading first; by tag where all are of one architecture."""
+    """Return the texts of each row by column, the heading first.
+
+    Args:
+        found: the entries.
+        tags: show the tag in place of the name, for entries of one architecture.
+    """
     machine = LocalWeights()
     name = "tag" if tags else "name"
     rows = [{column: column for column in (name, *NUMBERS, *TEXTS)}]
@@ -106,9 +115,9 @@ def short(value: float | None) -> str:
 
 
 def aligned(rows: list[dict[str, str]], width: int) -> list[str]:
-    """Rows as lines: numbers to the right, texts to the left, columns left out and names cut until they fit."""
+    """Return rows as lines: numbers to the right, texts to the left, columns left out and names cut until they fit."""
     first, *others = rows[0]
-    # A column in which nothing stands says nothing.
+    # An empty column is left out.
     kept = [column for column in others if any(row[column] for row in rows[1:])]
     widths = {column: max(len(row[column]) for row in rows) for column in (first, *kept)}
     for column in (*DROPPED, *DROPPED_LAST):
@@ -128,5 +137,5 @@ def aligned(rows: list[dict[str, str]], width: int) -> list[str]:
 
 
 def _cut(text: str, limit: int) -> str:
-    """A text of at most so many letters: names differ at both ends, so the middle goes."""
+    """Return a text of at most `limit` letters; its middle is cut, as names differ at both ends."""
     return text if len(text) <= limit else f"{text[: limit - limit // 2 - 1]}…{text[len(text) - limit // 2 :]}"

@@ -1,4 +1,4 @@
-"""The names timm knows, from tables made by `scripts/build_catalog.py`, so that nothing has to import timm to check one."""
+"""Check names of backbones and optimizers without importing timm, by tables that `scripts/build_catalog.py` writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from zoo.models import catalog
 
 @cache
 def table() -> dict[str, Any]:
-    """The names that are not backbones: `timm` (its version), `optimizers`, `deprecated` (old: new, or null where removed)."""
+    """Return the table of names that are not backbones.
+
+    Returns:
+        A dict: `timm`, its version; `optimizers`, a list of names; `deprecated`, old names of backbones with their
+        successors (None for a removed one).
+    """
     return json.loads((Path(__file__).parent / "timm_names.json").read_text(encoding="utf-8"))
 
 
@@ -61,6 +66,7 @@ def check_optimizer(name: str) -> str:
 
 
 def _timm_knows(name: str) -> bool:
+    """Return whether the installed timm has a backbone of this name."""
     import timm
 
     return timm.is_model(name) and ("." not in name or timm.models.is_model_pretrained(name))

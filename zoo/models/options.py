@@ -1,4 +1,7 @@
-"""A timm model by name, and where its weights come from. A new weight source is one class here."""
+"""The options of a backbone: its name, its weights, its head.
+
+A new weight source is one class here, with a `find` that returns the tensors, and its name in the union `Weights`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class AutoWeights(Section):
     kind: Literal["auto"] = "auto"
 
     def find(self, backbone: str) -> Found | None:
-        """Look in each place in turn."""
+        """Look in the cache, then for a package, then ask the hub."""
         from zoo.models import weight_sources
 
         return (
@@ -48,12 +51,12 @@ class RandomWeights(Section):
     kind: Literal["random"] = "random"
 
     def find(self, backbone: str) -> Found | None:
-        """Nothing to load."""
+        """Return None: there is nothing to load."""
         return None
 
 
 class FileWeights(Section):
-    """A state dict in a file: .safetensors, or .pth read without running any code in it."""
+    """A state dict in a file: .safetensors, .pth (read without running any code in it), or .npz where timm has a reader."""
 
     kind: Literal["file"] = "file"
     path: Path = Field(examples=["resnet18.safetensors"], description="The weights file.")
@@ -85,7 +88,7 @@ class TorchvisionWeights(Section):
     name: str = Field(examples=["ResNet18_Weights.IMAGENET1K_V1"], description="A member of a torchvision weights enum.")
 
     def find(self, backbone: str) -> Found | None:
-        """Read torch's download cache, or download."""
+        """Read the file in torch's download cache, downloading it first if needed."""
         from zoo.models import weight_sources
 
         return weight_sources.from_torchvision(self.name)
@@ -112,7 +115,7 @@ Weights = Annotated[
 
 
 class Backbone(Section):
-    """Which timm model, with which weights."""
+    """The timm model and its weights."""
 
     name: str = Field(examples=["resnet18.tv_in1k"], description="A timm name; with its tag it names the weights too.")
     weights: Weights = Field(default=AutoWeights(), description="Where pretrained weights come from.")
@@ -128,6 +131,6 @@ class Backbone(Section):
         return check_backbone(name)
 
     def kwargs(self) -> dict[str, Any]:
-        """What `timm.create_model` takes of it; zero rates are left out, as not every architecture takes them."""
+        """Return arguments of `timm.create_model`; zero rates are left out, as not every architecture takes them."""
         rates = {"drop_rate": self.drop_rate, "drop_path_rate": self.drop_path_rate}
         return {name: rate for name, rate in rates.items() if rate}

@@ -1,4 +1,4 @@
-"""Write a model as timm reads it."""
+"""Save a model as a folder that timm reads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import nn
 
 
 def save_model(model: nn.Module, folder: Path, classes: tuple[str, ...], image_size: int, data: dict[str, Any]) -> None:
-    """Write a model as timm reads it: `timm.create_model("local-dir:FOLDER", pretrained=True)`.
+    """Save a model for `timm.create_model("local-dir:FOLDER", pretrained=True)`.
 
     Args:
-        model: any memory format; nothing folded.
-        folder: gets `config.json` and `model.safetensors`.
+        model: in any memory format, which becomes contiguous; no BatchNorm folded.
+        folder: an existing or new folder, for `config.json` and `model.safetensors`.
         classes: class names, in label order.
-        image_size: the size it is evaluated at.
-        data: `mean, std, interpolation, crop_pct` that it was trained with.
+        image_size: side at evaluation, in pixels.
+        data: the preprocessing it was trained with: `mean, std, interpolation, crop_pct`.
     """
     from timm.models import save_for_hf
 

@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: files, packages, torchvision, earlier runs, the hub and its cache.
+"""Read pretrained weights: from files, packages, torchvision, earlier runs, the hub and its cache.
 
 Nothing here runs code from a file.
 """
@@ -12,7 +12,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,34 +22,46 @@ import torch
 from torch import Tensor
 
 from zoo.errors import StorageError, ZooError, nearest
-from zoo.models.availability import FILES, PACKAGES, READABLE
+from zoo.models.availability import ARCHIVE, FILES, PACKAGES, READABLE
 from zoo.system.files import cache_root
 from zoo.system.locks import exclusive
 
+# The key that errors name.
 WHERE = "backbone.weights"
 Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Found:
-    """Weights that were found: the tensors (None: timm fetches them from the hub) and a text of where.
+    """Weights that were found.
 
-    by_order: their names are another library's, their order is timm's.
+    Attributes:
+        tensors: by name; None for an archive of JAX, which only timm can read.
+        source: a text for the console: the kind of place, and its name.
+        by_order: their names are another library's, their order is timm's.
+        own: they are timm's own weights of this backbone, from the hub.
+        archive: the file of an archive of JAX.
     """
 
     tensors: Tensors | None
     source: str
     by_order: bool = False
+    own: bool = False
+    archive: Path | None = None
 
 
 def from_file(path: Path, source: str | None = None) -> Found:
     """Read a state dict from a .safetensors file, or from a torch file without running code in it.
+
+    A .npz archive of JAX is left to `zoo.models.loading`: only the built model knows how to read it.
 
     Raises:
         ZooError: missing, not a file of tensors, or holding code.
     """
     if not path.is_file():
         raise ZooError(WHERE, f"no such file: {path}", "check backbone.weights.path")
+    if path.suffix == ARCHIVE:
+        return Found(None, source or f"file {path}", archive=path)
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -63,9 +75,9 @@ def from_file(path: Path, source: str | None = None) -> Found:
             warnings.simplefilter("ignore")
             value = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        names = re.findall(r"(?:GLOBAL|global|Unsupported class) ['\"]?([\w.]+)", str(error))
-        if names:
-            raise ZooError(WHERE, f"{path} holds code: {names[0]}", "save a plain state dict, best as .safetensors") from None
+        code = refused_code(error)
+        if code:
+            raise ZooError(WHERE, f"{path} holds code: {code}", "save a plain state dict, best as .safetensors") from None
         raise ZooError(WHERE, f"{path} is no file of weights", "give a .safetensors or .pth file of a state dict") from None
     except Exception as error:  # whatever its readers raise on damaged files
         reason = next(iter(str(error).splitlines()), "") or "empty or cut off"
@@ -73,8 +85,18 @@ def from_file(path: Path, source: str | None = None) -> Found:
     return Found(_tensors(value, path), source or f"file {path}")
 
 
+def refused_code(error: pickle.UnpicklingError) -> str:
+    """Return the class or function that torch refused to load; '' where its text names none. A test provokes the text."""
+    names = re.findall(r"(?:GLOBAL|global|Unsupported class) ['\"]?([\w.]+)", str(error))
+    return names[0] if names else ""
+
+
 def _tensors(value: Any, path: Path) -> Tensors:
-    """The state dict within a checkpoint, without the prefixes that wrappers leave."""
+    """Return the state dict within a checkpoint.
+
+    Raises:
+        ZooError: there is none.
+    """
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             value = value[key]
@@ -147,7 +169,10 @@ def from_run(path: Path) -> Found:
 
 
 def _hub_file(backbone: str) -> tuple[str, Sequence[str], str | None]:
-    """The hub repository of a backbone's weights, what its file may be called, and the file in the local cache, if there."""
+    """Return the hub repository of a backbone's weights, the names its file may have, and the file in the local cache.
+
+    The repository is '' where there are no weights, the file None where it is not cached.
+    """
     from huggingface_hub import try_to_load_from_cache
 
     config = timm.get_pretrained_cfg(backbone)
@@ -165,18 +190,18 @@ def _hub_file(backbone: str) -> tuple[str, Sequence[str], str | None]:
 
 
 def from_cache(backbone: str) -> Found | None:
-    """Read what the hub's local cache holds, without asking the hub; None where it holds nothing."""
+    """Read weights from the hub's local cache, without asking the hub; None where they are not there."""
     repository, _, cached = _hub_file(backbone)
     if cached is None or not cached.endswith(READABLE):
         return None
-    return from_file(Path(cached), f"hub cache {repository}")
+    return replace(from_file(Path(cached), f"hub cache {repository}"), own=True)
 
 
 def from_hub(backbone: str) -> Found:
-    """Download weights from the hub into its cache, once it has answered at all.
+    """Download weights from the hub into its cache.
 
     Raises:
-        ZooError: there are no pretrained weights, or they are neither cached nor within reach.
+        ZooError: there are no pretrained weights, they are neither cached nor within reach, or no file that is read.
         StorageError: the cache has no room for them.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -197,7 +222,7 @@ def from_hub(backbone: str) -> Found:
                 path = hf_hub_download(repository, name)
         except ZooError:
             raise
-        except LocalEntryNotFoundError as error:  # how the hub's library calls a connection that was lost
+        except LocalEntryNotFoundError as error:  # the hub's library raises it for a lost connection
             reason = type(error.__cause__ or error).__name__
             raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({reason})", todo) from None
         except EntryNotFoundError:
@@ -210,5 +235,7 @@ def from_hub(backbone: str) -> Found:
                 ) from None
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({reason})", todo) from None
-        return from_file(Path(path), f"hub {repository}") if path.endswith(READABLE) else Found(None, f"hub {repository}")
+        if not path.endswith(READABLE):
+            raise ZooError(WHERE, f"{repository} on the hub holds {name}", f"convert it to one of {', '.join(READABLE)}")
+        return replace(from_file(Path(path), f"hub {repository}"), own=True)
     raise ZooError(WHERE, f"{repository} on the hub holds none of {', '.join(names)}", todo)

@@ -35,14 +35,13 @@ def build_optimizer(
     import torch
 
     groups = parameter_groups(model, optim.weight_decay, layer_decay, head_lr_scale, set(head))
-    extra: dict[str, Any] = {}
+    # timm's own momentum is 0.9, for every optimizer that takes one.
+    extra: dict[str, Any] = {} if optim.momentum is None else {"momentum": optim.momentum}
     if optim.name in ("adam", "adamw", "nesterov", "sgd", "momentum"):
         # One kernel over all tensors; torch.optim has it for these, on CPU and CUDA.
         extra["fused"] = True
     try:
-        optimizer = timm.optim.create_optimizer_v2(
-            groups, opt=optim.name, lr=optim.lr, weight_decay=optim.weight_decay, momentum=optim.momentum, **extra
-        )
+        optimizer = timm.optim.create_optimizer_v2(groups, opt=optim.name, lr=optim.lr, weight_decay=optim.weight_decay, **extra)
     except (TypeError, ValueError, AssertionError, ImportError, RuntimeError, NameError) as error:
         raise ZooError("optim.name", f"{optim.name} cannot be created: {error}", "use adamw or sgd") from None
     if getattr(optimizer, "is_second_order", False):
@@ -54,13 +53,17 @@ def build_optimizer(
 
 
 def _set_betas(optim: Optim, optimizer: Optimizer) -> None:
-    """Give an optimizer the recipe's betas, where they are not the defaults: its own may be others."""
+    """Set the betas that a recipe gives; the optimizer keeps its own otherwise.
+
+    Raises:
+        ZooError: a second beta is given to an optimizer that has none.
+    """
     own = optimizer.defaults.get("betas")
     if optim.beta2 is not None and own is None:
         raise ZooError("optim.beta2", f"{optim.name} has no second beta", "leave it out")
     if own is None:
         return
-    first = own[0] if optim.momentum == Optim.model_fields["momentum"].default else optim.momentum
+    first = own[0] if optim.momentum is None else optim.momentum
     second = own[1] if optim.beta2 is None else optim.beta2
     for group in optimizer.param_groups:
         group["betas"] = (first, second, *own[2:])
@@ -69,10 +72,16 @@ def _set_betas(optim: Optim, optimizer: Optimizer) -> None:
 def parameter_groups(
     model: nn.Module, weight_decay: float, layer_decay: float, head_lr_scale: float, head: set[str]
 ) -> list[dict[str, Any]]:
-    """Group the trained parameters by learning rate and weight decay, each group with its `lr_scale`.
+    """Group the trained parameters by learning rate and weight decay.
 
-    Biases, norms and what the model names itself have no weight decay. With a layer decay d the layer
+    Biases, norms and the parameters that the model itself lists have no weight decay. With a layer decay d the layer
     groups of timm's `group_matcher` learn with d, d squared, … towards the stem (ELECTRA, Clark et al. 2020).
+
+    Returns:
+        Groups for an optimizer, each with the keys `params`, `lr_scale` and `weight_decay`.
+
+    Raises:
+        ZooError: a layer decay for an architecture that does not name its layers.
     """
     own: Any = getattr(model, "no_weight_decay", set)
     skip = own()
@@ -90,6 +99,6 @@ def parameter_groups(
 
 
 def set_lr(optimizer: Any, lr: float) -> None:
-    """Give every group its share of a learning rate."""
+    """Set the learning rate of every group: the given one times the group's `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]

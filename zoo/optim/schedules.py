@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from zoo.section import Section, kind_or_mapping
 
-if TYPE_CHECKING:
-    pass
-
 
 class _Schedule(Section):
+    """The warm-up, and the share of the peak after it. A new schedule is a subclass and its name in `Schedule`."""
+
     warmup_epochs: float = Field(default=1.0, ge=0, description="Linear warm-up from near zero, in epochs (0.5 is half of one).")
 
     def lr_at(self, step: int, steps: int, steps_per_epoch: float) -> float:
-        """The learning rate of a step (counted from 0) as a share of the peak."""
+        """Return the learning rate of a step as a share of the peak.
+
+        Args:
+            step: number of the step, from 0.
+            steps: steps of the whole run.
+            steps_per_epoch: steps of an epoch.
+        """
         warmup = min(round(self.warmup_epochs * steps_per_epoch), steps)
         if step < warmup:
             return (step + 1) / (warmup + 1)
@@ -25,11 +30,18 @@ class _Schedule(Section):
         return self.ratio((step - warmup + 0.5) / max(1, steps - warmup), (step + 0.5) / steps_per_epoch)
 
     def ratio(self, progress: float, epoch: float) -> float:
-        """The share of the peak after warm-up, where `progress` goes from 0 to 1."""
+        """Return the share of the peak after warm-up.
+
+        Args:
+            progress: share of the steps after warm-up that are done, from 0 to 1.
+            epoch: epochs since the start of the run.
+        """
         raise NotImplementedError
 
 
 class _Decaying(_Schedule):
+    """A schedule that ends at a given share of the peak."""
+
     final_lr_ratio: float = Field(default=0.01, ge=0, le=1, description="Last learning rate as a share of the peak.")
 
 
@@ -39,7 +51,7 @@ class Cosine(_Decaying):
     kind: Literal["cosine"] = "cosine"
 
     def ratio(self, progress: float, epoch: float) -> float:
-        """Falls slowly, then fast, then slowly."""
+        """Fall slowly, then fast, then slowly."""
         return self.final_lr_ratio + (1 - self.final_lr_ratio) * (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -49,7 +61,7 @@ class Linear(_Decaying):
     kind: Literal["linear"] = "linear"
 
     def ratio(self, progress: float, epoch: float) -> float:
-        """Falls evenly."""
+        """Fall evenly."""
         return self.final_lr_ratio + (1 - self.final_lr_ratio) * (1 - progress)
 
 
@@ -57,12 +69,12 @@ class OneCycle(_Decaying):
     """Up along a cosine, then down along one (Smith and Topin 2018, as in torch's OneCycleLR)."""
 
     kind: Literal["one_cycle"] = "one_cycle"
-    warmup_epochs: float = Field(default=0.0, ge=0, description="Not needed: the cycle starts low.")
+    warmup_epochs: float = Field(default=0.0, ge=0, description="Linear warm-up in epochs; not needed, as the cycle starts low.")
     peak_at: float = Field(default=0.3, gt=0, lt=1, description="Share of the steps at which the peak is reached.")
     start_lr_ratio: float = Field(default=0.04, ge=0, le=1, description="First learning rate as a share of the peak.")
 
     def ratio(self, progress: float, epoch: float) -> float:
-        """Rises to the peak, then falls."""
+        """Rise to the peak, then fall."""
         if progress < self.peak_at:
             low, phase = self.start_lr_ratio, 1 - progress / self.peak_at
         else:
@@ -78,17 +90,17 @@ class Step(_Schedule):
     gamma: float = Field(default=0.1, gt=0, lt=1, description="Factor of each drop.")
 
     def ratio(self, progress: float, epoch: float) -> float:
-        """Falls in steps."""
+        """Fall in steps."""
         return self.gamma ** int(epoch / self.every_epochs)
 
 
 class Constant(_Schedule):
-    """Always the peak, after warm-up."""
+    """The peak at every step after warm-up."""
 
     kind: Literal["constant"] = "constant"
 
     def ratio(self, progress: float, epoch: float) -> float:
-        """Does not fall."""
+        """Stay at the peak."""
         return 1.0
 
 

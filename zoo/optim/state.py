@@ -1,6 +1,7 @@
-"""An optimizer's state as tensors and plain values, by the names of the parameters.
+"""Pack an optimizer's state as tensors and plain values by the names of the parameters, and unpack it.
 
-torch numbers parameters by their place in the groups, and options such as weight decay decide which group is theirs.
+torch numbers parameters by their place in the groups. Options such as weight decay decide which group a parameter is in,
+so a number could mean another parameter after a change of options; a name does not.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from torch.optim import Optimizer
 
 from zoo.errors import ZooError
 
-# What a recipe says of a group; the rest is the optimizer's own and part of its state (a step, in some).
+# Keys of a group that come from the recipe; the rest is the optimizer's own and part of its state (a step, in some).
 OPTIONS = ("params", "lr", "lr_scale", "weight_decay", "betas", "momentum")
 
 
 def pack_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All of an optimizer's state but its options.
+    """Return an optimizer's state without its options.
 
     Returns:
-        Tensors, and values that JSON can hold; where a tensor belongs stands its name.
+        Tensors, and values that JSON can hold. A tensor stands there as `{"tensor": NAME}`: the moments of a weight
+        float [K, C, H, W] are `NAME|exp_avg` and so on, of the same shape, and its step count is a float [].
 
     Raises:
-        ZooError: it holds something else.
+        ZooError: the state holds an object that is neither a tensor nor a plain value.
     """
-    whole, names, tensors = optimizer.state_dict(), _names(optimizer, model), dict[str, Tensor]()
+    whole = optimizer.state_dict()
+    names = _names(optimizer, model)
+    tensors: dict[str, Tensor] = {}
     plain = {
         "state": {names[index]: _encoded(state, names[index], tensors) for index, state in whole["state"].items()},
         "groups": [
@@ -40,9 +44,15 @@ def pack_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor
 
 
 def unpack_state(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-    """Give an optimizer back the state that `pack` took, whatever groups its parameters are in now.
+    """Load the state that `pack_state` returned, whatever groups the parameters are in now.
 
     A moment gets the memory layout of its parameter: fused kernels walk through both side by side.
+
+    Args:
+        optimizer: a new one, over the parameters of `model`.
+        model: the model.
+        tensors: by name, in any layout.
+        plain: the plain values.
     """
     groups = optimizer.state_dict()["param_groups"]
     for number, group in enumerate(groups):
@@ -57,12 +67,17 @@ def unpack_state(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, T
 
 
 def _names(optimizer: Optimizer, model: nn.Module) -> list[str]:
-    """The parameters' names in the optimizer's order."""
+    """Return the parameters' names in the optimizer's order."""
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
     return [name_of[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _encoded(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Return a value as JSON can hold it, each kind of container under its own key; put its tensors into `tensors`.
+
+    Raises:
+        ZooError: an object that is neither a tensor nor a plain value.
+    """
     if isinstance(value, Tensor):
         tensors[name] = value
         return {"tensor": name}
@@ -79,11 +94,12 @@ def _encoded(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _decoded(value: Any, tensors: Mapping[str, Tensor], parameter: Tensor | None = None) -> Any:
+    """Return the value that `_encoded` took; tensors of the parameter's shape get its memory layout."""
     if not isinstance(value, dict):
         return value
     ((kind, held),) = value.items()
     if kind == "tensor":
-        found = tensors[held]
+        found = tensors[held]  # a moment has the parameter's shape [K, C, H, W]; a step count is []
         if parameter is None or found.shape != parameter.shape:
             return found
         return torch.empty_like(parameter, dtype=found.dtype, requires_grad=False).copy_(found)

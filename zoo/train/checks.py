@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.data.splits import Splits
 from zoo.errors import ZooError
@@ -43,25 +42,6 @@ def check_norms(recipe: Recipe, data: Splits, processes: int, model: nn.Module, 
     if _smallest_step(recipe, data) < 2 * processes * _micro_batches(recipe):
         todo = "raise it, or set finetune.batch_norm: frozen"
         raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", todo)
-
-
-@torch.no_grad()
-def check_size(name: str, model: nn.Module, side: int) -> None:
-    """Check that the backbone takes images of a size, before anything depends on it.
-
-    Raises:
-        ZooError: it does not.
-    """
-    try:
-        model.eval()(example_images(side))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        what = f"{name} does not take {side} px: {str(error).splitlines()[0]}"
-        raise ZooError("image_size", what, "use its own size, or multiples of its stride (image_size.multiple)") from None
-
-
-def example_images(side: int) -> Tensor:
-    """Return two images to try a model with: float32 [2, 3, side, side], always the same."""
-    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
 def _micro_batches(recipe: Recipe) -> int:

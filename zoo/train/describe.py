@@ -19,7 +19,7 @@ def describe(setup: Setup) -> None:
     """Print the facts of a run that is ready to train."""
     recipe, console, data, built = setup.recipe, setup.console, setup.inputs.data, setup.model.built
     console.fact("backbone", _backbone(recipe.backbone.name, setup.model))
-    console.fact("weights", f"{built.source}: {built.report}")
+    console.fact("weights", f"{built.source}: {built.load_summary}")
     if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and setup.model.frozen:
         console.warn("BatchNorm is frozen at random weights' mean 0 and variance 1; finetune.batch_norm=train lets it learn")
     console.fact("data", f"{recipe.data.kind}: {data}")

@@ -28,7 +28,7 @@ def fit_head(accelerator: Accelerator, model: nn.Module, batches: Batches, size:
     Raises:
         ZooError: the last layer is not a single linear one.
     """
-    head = last_layer(model)
+    head = last_layer(model, "finetune.probe_first")
     features, targets = evaluate(accelerator, FeatureExtractor(model), batches, size, batch_size)
     weight, bias = logistic_regression(features, targets, head.out_features)
     with torch.no_grad():

@@ -11,6 +11,7 @@ from zoo.optim.state import unpack_state
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
+from zoo.recipe.upgrade import upgraded
 from zoo.results.folder import RunFolder
 from zoo.results.result import read_result
 from zoo.train.checkpoint import Checkpoint
@@ -35,7 +36,7 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
         ZooError: naming the options that must not differ.
     """
     now = flatten(recipe.model_dump(mode="json"))
-    then = flatten(load_recipe(run / "recipe.yaml").model_dump(mode="json"))
+    then = flatten(upgraded(load_recipe(run / "recipe.yaml"), run).model_dump(mode="json"))
     differ = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     fixed = [key for key in differ if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
     refused = fixed if allowed else differ

@@ -15,6 +15,7 @@ from zoo.errors import StorageError, ZooError
 from zoo.models.features import last_layer
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.recipe import Recipe
+from zoo.recipe.upgrade import VERSION, upgraded
 from zoo.results.epoch_table import heading
 from zoo.results.folder import RunFolder
 from zoo.system import launch, signals
@@ -56,6 +57,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
     if resume is None:
         RunFolder.check(recipe.output.root)
     with contextlib.ExitStack() as stack, launch.lost_processes(start, recipe.train.timeout):
+        recipe = upgraded(recipe, resume) if resume else recipe
         saved = _open_checkpoint(recipe, resume, start, stack, allow_change=allow_change) if resume else None
         if saved and is_done(recipe, RunFolder(saved.run), saved.checkpoint.state):
             console.fact(
@@ -65,7 +67,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None)
         probe_first = saved is None and recipe.finetune.probe_first
         if probe_first:
-            last_layer(setup.bare_model)
+            last_layer(setup.bare_model, "finetune.probe_first")
         run = _open_run(setup, resume)
         if start.main and resume is None:
             stack.enter_context(run.held())
@@ -157,6 +159,7 @@ def _open_run(setup: Setup, resume: Path | None) -> RunFolder:
                 threads=setup.threads,
                 choice=str(setup.execution.choice),
                 weights=setup.model.built.source,
+                recipe_version=VERSION,
             ),
         )
     if recipe.output.track:

@@ -24,6 +24,7 @@ from zoo.models.fast_conv import use_fast_convs
 from zoo.models.finetune import freeze
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
+from zoo.models.sizes import check_sizes, example_images
 from zoo.models.weight_sources import Found
 from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
@@ -34,7 +35,7 @@ from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.train import autotune
 from zoo.train.accelerator import make_accelerator, silence_harmless_warnings
-from zoo.train.checks import check_data, check_norms, check_size, example_images
+from zoo.train.checks import check_data, check_norms
 from zoo.train.describe import describe, describe_measuring
 from zoo.train.state import Training, steps_of
 
@@ -120,7 +121,7 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     keep_freed_memory()
     silence_harmless_warnings()
     inputs = load_inputs(recipe, start.processes)
-    model = build_trainable(recipe, inputs, start.processes)
+    model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console))
     training = assemble(recipe, inputs, model, execution)
     name = device_name(execution.accelerator.device)
@@ -150,8 +151,14 @@ def _crop(recipe: Recipe, native: float) -> float:
     return min(1.0, native) if recipe.augment.crop.kind == "random_resized" else 1.0
 
 
-def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1) -> TrainableModel:
+def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim: bool = False) -> TrainableModel:
     """Build the model with its weights, freeze what the recipe says, and speed up what a CPU is slow at.
+
+    Args:
+        recipe: what to do.
+        inputs: the first stage.
+        processes: how many train together.
+        trim: allow image sizes that the backbone trims, as in runs that began before this was checked.
 
     Raises:
         ZooError: the weights or the image size do not fit the backbone.
@@ -161,8 +168,7 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1) -> Train
     built = build_model(recipe.backbone, inputs.found, len(inputs.data.classes), size.end, grows=size.start != size.end)
     frozen = freeze(recipe.finetune, built.model, built.head)
     check_norms(recipe, inputs.data, processes, built.model, frozen)
-    for side in size.sizes():
-        check_size(name, built.model, side)
+    check_sizes(name, built.model, size.sizes(), trim=trim)
     if launch.on_cpu():
         use_fast_convs(built.model)
     folded = fold_batchnorm(built.model, frozen, example_images(size.end)) if frozen else 0

@@ -1,0 +1,74 @@
+"""Check that a backbone takes images of a size, and takes them whole.
+
+A network that cuts the image into patches drops the pixels beyond the last whole patch without a word: of 33 px at a
+patch of 16 it sees 32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ZooError
+
+# The key that errors name.
+WHERE = "image_size"
+
+
+def check_sizes(name: str, model: nn.Module, sizes: Sequence[int], *, trim: bool = False) -> None:
+    """Check every image size of a run by a forward pass of two images.
+
+    Args:
+        name: the backbone's name, for errors.
+        model: on the CPU; it is in evaluation mode afterwards.
+        sizes: sides in pixels, ascending.
+        trim: allow sizes that are no multiple of the patch, as in runs that began before this was checked.
+
+    Raises:
+        ZooError: the backbone does not take a size, or would trim it. The nearest sizes that fit are named.
+    """
+    for side in sizes:
+        # Sizes between the first and the last are not written in the recipe: their step is.
+        _check_size(name, model, side, between=side not in (sizes[0], sizes[-1]), trim=trim)
+
+
+@torch.no_grad()
+def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: bool) -> None:
+    patch = patch_layer(model)
+    seen: list[int] = []
+    handle = patch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1])) if patch else None
+    step = patch.stride[0] if patch else 1
+    try:
+        model.eval()(example_images(side))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        what = f"{name} does not take {side} px: {str(error).splitlines()[0].rstrip('.')}"
+        todo = "use its own size, or multiples of its stride (image_size.multiple)"
+        raise ZooError(WHERE, what, _fitting(side, step, between=between) if side % step else todo) from None
+    finally:
+        if handle:
+            handle.remove()
+    # An architecture that pads or scales the image first gives the layer another size.
+    if side in seen and side % step and not trim:
+        what = f"{name} cuts images into patches of {step} px and would see {side // step * step} of {side} px"
+        raise ZooError(WHERE, what, _fitting(side, step, between=between))
+
+
+def example_images(side: int) -> Tensor:
+    """Return two images of noise, the same at every call: float32 [2, 3, side, side]."""
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def patch_layer(model: nn.Module) -> nn.Conv2d | None:
+    """Return the convolution that cuts an RGB image into patches side by side; None where there is none."""
+    convolutions = (layer for layer in model.modules() if isinstance(layer, nn.Conv2d) and layer.in_channels == 3)
+    return next((layer for layer in convolutions if layer.kernel_size == layer.stride and layer.stride[0] > 1), None)
+
+
+def _fitting(side: int, step: int, *, between: bool) -> str:
+    """Return what to write instead of a size: the nearest multiples of the patch."""
+    if between:
+        return f"set image_size.multiple to {step} or a multiple of it"
+    below = side // step * step
+    return f"use {below} or {below + step}" if below else f"use {step}"
