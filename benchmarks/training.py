@@ -331,7 +331,7 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
 
     set_threads("auto", launch.read())
     keep_freed_memory()
-    data = Folder(root=options.data, val_fraction=0).load(0, options.size, "bicubic")
+    data = Folder(root=options.data, val_fraction=0).load(0, options.size)
     preprocessing = Preprocessing(Normalize(MEAN, STD), "bicubic", 0.875)
     batches = Batches(data.train, preprocessing, len(data.classes), torch.device("cpu"))
     augment = Augment(crop=RandomResized(scale=(0.08, 1.0)))

@@ -164,7 +164,7 @@ def test_processes_know_of_each_other(tmp_path: Path) -> None:
         (["resnet18", "--timeout", "nan"], "--timeout: expected seconds above 0"),
         (["resnet18", "--processes", "1,two"], "--processes: expected"),
         (["resnet18", "--optimizer", "sdg"], "--optimizer: unknown 'sdg' (did you mean 'sgd'?"),
-        (["resnet18", "--data", "/nowhere/at/all"], "--data: no such directory: /nowhere/at/all"),
+        (["resnet18", "--data", "/nowhere/at/all"], "--data: no such folder: /nowhere/at/all"),
         (["resnet18", "--out", "/dev/null"], "--out: not a directory: /dev/null"),
         (["resmet*"], "MODEL resmet*: matches no model (closest: resnet"),
         (["--compare", "/nowhere.csv", "/nowhere.csv"], "--compare: /nowhere.csv cannot be read"),

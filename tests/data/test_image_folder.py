@@ -1,5 +1,3 @@
-"""Image folders as users have them: splits by other names, trains as a class, things that systems leave."""
-
 from __future__ import annotations
 
 import os
@@ -9,13 +7,66 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.folders import load, refused
-from PIL import Image
 
-from zoo.data.store_size import store_size
+from zoo.data import splits
 
 Draw = Callable[..., Path]
 
+
 pytestmark = pytest.mark.usefixtures("cache")
+
+
+def counts(split: splits.Split | None) -> list[int]:
+    assert split is not None
+    return np.bincount(split.targets).tolist()
+
+
+def files_of(split: splits.Split | None) -> set[int]:
+    assert split is not None
+    return set(split.index.tolist())
+
+
+@pytest.mark.parametrize(
+    ("layout", "line"),
+    [
+        ({"train/a": 1, "train/b": 1, "val/dog": 1}, "data.root: class 'dog' is in val but not in train (add it to train or remove it)"),
+        ({"train/a": 1, "train/b": 0}, "data.root: class 'b' has no images in ROOT/train/b (add some or remove the folder)"),
+        ({"train/a": 1}, "data.root: a single class, 'a', in ROOT/train (add a folder for each other class)"),
+        ({"train/.ipynb_checkpoints": 1}, "data.root: no class folders in ROOT/train (expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE)"),
+        ({"test/a": 1, "val/a": 1}, "data.root: no folder train in ROOT, but test, val (expected ROOT/train/CLASS/IMAGE)"),
+        ({"train/a": 1, "val/a": 1, "valid/a": 1}, "data.root: ROOT/val and ROOT/valid are the same split (keep one)"),
+        ({"train/a": 1, "train/b\n": 1}, "data.root: the class name 'b\\n' cannot be written as text (rename the folder)"),
+        ({"train/a": 1, "train/b\udcff": 1}, "data.root: the class name 'b\\udcff' cannot be written as text (rename the folder)"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_not_as_it_should_be(image_folder: Draw, layout: dict[str, int], line: str) -> None:
+    assert refused(image_folder(layout)) == line
+
+
+@pytest.mark.parametrize("target", ["..", ".", "../../../outside", "../../../outside/x.png", "nowhere", "../../train/b"])
+def test_links_that_lead_astray(image_folder: Draw, tmp_path: Path, target: str) -> None:
+    root = image_folder({"train/a": 2, "train/b": 2})
+    image_folder({"outside": 1}, root=".")
+    (tmp_path / "outside/000.png").rename(tmp_path / "outside/x.png")
+    (root / "train/a/link.png").symlink_to(target)
+    what = "ROOT/train/a/link.png links outside the root, to a folder or to nothing"
+    assert refused(root) == f"data.root: {what} (put the files in its place)"
+
+
+def test_links_within_the_root_and_to_the_root_are_followed(image_folder: Draw, tmp_path: Path) -> None:
+    root = image_folder({"train/a": 2, "train/b": 2})
+    (root / "train/b/link.png").symlink_to("../b/000.png")
+    (tmp_path / "alias").symlink_to(root)
+    assert len(load(tmp_path / "alias", val_fraction=0.0).train) == 5
+
+
+def test_other_files_are_left_out_with_a_note(image_folder: Draw) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    for name in ("Thumbs.db", "notes.txt", ".DS_Store"):
+        (root / "a" / name).write_text("x")
+    assert f"ignored 2 files that are no images, first: {root}/a/Thumbs.db" in load(root).notes
+
+
 PAIR = {"a": 3, "b": 3}
 
 
@@ -91,54 +142,3 @@ def test_a_folder_that_cannot_be_read_is_one_line(image_folder: Draw, monkeypatc
 
     monkeypatch.setattr(os, "scandir", denied)
     assert refused(root) == "data.root: ROOT/b cannot be read: Permission denied (check its permissions)"
-
-
-def test_classes_that_a_cut_leaves_out_are_named(image_folder: Draw) -> None:
-    notes = load(image_folder({"a": 20, "b": 1, "c": 2})).notes
-    assert "val has no images of: b, c" in notes
-    assert "test has no images of: b" in notes
-
-
-def test_the_store_is_as_large_as_images_of_all_classes_ask_for(image_folder: Draw) -> None:
-    # Many small ones, by name before fewer large ones.
-    root = image_folder({"a": 300}, size=(20, 20))
-    image_folder({"b": 211}, size=(90, 90))
-    assert store_size(sorted(root.rglob("*.png")), 64) == 90
-
-
-def test_a_run_that_goes_on_sees_other_files(image_folder: Draw) -> None:
-    root = image_folder({"a": 10, "b": 10})
-    before = load(root).mark()
-    os.utime(root / "a/000.png")
-    assert load(root).mark() == before
-    (root / "a/003.png").rename(root / "a/999.png")
-    assert load(root).mark() != before
-
-
-def test_pixels_survive_damaged_exif_and_hidden_colors_do_not_show(tmp_path: Path) -> None:
-    from zoo.data.decode import open_rgb
-
-    upright = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    # No EXIF at all behind the name.
-    for name, exif in (("bad.png", b"Exif\0\0nonsense"), ("none.png", b"II*\0\x08\0\0\0\xff\xff")):
-        upright.save(tmp_path / name, exif=exif)
-        assert np.array_equal(np.asarray(open_rgb(tmp_path / name)), np.asarray(upright))
-    clear = Image.new("RGB", (4, 4), (255, 0, 0))
-    clear.save(tmp_path / "clear.png", transparency=(255, 0, 0))
-    assert np.asarray(open_rgb(tmp_path / "clear.png")).min() == 255
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_tiff_is_turned_once(tmp_path: Path, orientation: int) -> None:
-    from PIL import ImageOps
-
-    from zoo.data.decode import open_rgb
-
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    for name in ("x.tif", "x.png"):
-        image.save(tmp_path / name, exif=exif)
-        with Image.open(tmp_path / name) as opened:
-            expected = np.asarray(ImageOps.exif_transpose(opened))
-        assert np.array_equal(np.asarray(open_rgb(tmp_path / name)), expected)

@@ -71,7 +71,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], tup
         picture.save(root / name / file, quality=95)
 
     def load(size: int, kernel: str) -> tuple[Splits, list[Image.Image]]:
-        found = options.Folder(root=Path(root), val_fraction=0.0, test_fraction=0.0).load(0, size, kernel)
+        found = options.Folder(root=Path(root), val_fraction=0.0, test_fraction=0.0).load(0, size)
         opened = [Image.open(root / name / file).convert("RGB") for name, file in sorted(pictures)]
         return found, opened
 

@@ -12,7 +12,7 @@ from zoo.errors import ZooError
 
 
 def load(root: Path, seed: int = 0, size: int = 32, **options: object) -> splits.Splits:
-    return Folder(root=root, **options).load(seed, size, "bicubic")  # type: ignore[arg-type]
+    return Folder(root=root, **options).load(seed, size)  # type: ignore[arg-type]
 
 
 def refused(root: Path, **options: object) -> str:

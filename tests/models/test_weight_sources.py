@@ -42,7 +42,7 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
         (tmp_path / photo).mkdir()
         Image.fromarray(getattr(skimage.data, photo)()).save(tmp_path / photo / "1.png")
     facts = data_config(name)
-    split = options.Folder(root=tmp_path, val_fraction=0.0, test_fraction=0.0).load(0, size, facts["interpolation"]).train
+    split = options.Folder(root=tmp_path, val_fraction=0.0, test_fraction=0.0).load(0, size).train
     way = batches.Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
     images, _ = batches.Batches(split, way, 2, torch.device("cpu")).evaluation(np.arange(2), size)
     found = AutoWeights().find(name)

@@ -76,7 +76,7 @@ def test_the_model_folder_is_timm_s_own(tiny: Path) -> None:
     config = json.loads((folder / "model" / "config.json").read_text())
     assert config["label_names"] == [f"class{n}" for n in range(4)]
     assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
-    data = load_recipe(folder / "recipe.yaml").data.load(0, 32, "bicubic")
+    data = load_recipe(folder / "recipe.yaml").data.load(0, 32)
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
     from PIL import Image
 
@@ -318,7 +318,7 @@ def test_the_probe_starts_from_a_head_that_fits(tiny: Path, capsys: pytest.Captu
     ("overrides", "text"),
     [
         (["train.batch_size=4096"], "train.batch_size: 4096, but only 144 training images (lower it)"),
-        (["data.val_fraction=0", "data.kind=folder", "data.root=/nowhere"], "data.root: no such directory: /nowhere"),
+        (["data.val_fraction=0", "data.kind=folder", "data.root=/nowhere"], "data.root: no such folder: /nowhere"),
         (["train.precision=fp16"], "train.precision: fp16 needs a GPU (use auto, bf16 or fp32)"),
         (["finetune.freeze=99"], "finetune.freeze: 99 of "),
         (["backbone.weights={kind: file, path: none.pth}"], "backbone.weights: no such file: none.pth"),

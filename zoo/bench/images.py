@@ -29,7 +29,7 @@ def list_images(root: Path) -> list[str]:
     Raises:
         ZooError: the folder is missing, or is not an image folder.
     """
-    tree = image_folder.scan(root.absolute())
+    tree = image_folder.scan(root.absolute(), "--data")
     files = [path for path, _ in next(iter(tree.parts.values()))]
     return [str(files[position]) for position in np.linspace(0, len(files) - 1, min(TAKEN, len(files))).astype(int)]
 

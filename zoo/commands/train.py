@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
     folder = run_folder(options.resume)
     recipe = load_recipe(*recipe_and_overrides(options, folder))
+    recipe.data.check()
     start = launch.read()
     if options.resume == "auto":
         folder = newest_unfinished(recipe.output.root, str(recipe.name))

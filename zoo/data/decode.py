@@ -1,4 +1,4 @@
-"""One image file to RGB pixels, by one documented policy for every kind of file.
+"""Decode one image file to RGB pixels, by one documented policy for every kind of file.
 
 * Turned upright as its EXIF orientation says.
 * 16-bit gray is scaled to 8 bits (Pillow alone would clip it to white).
@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -123,17 +124,20 @@ def decode_resized(path: str | Path, size: int | tuple[int, int], interpolation:
 
     Returns:
         The pixels, uint8 [3, size, size], and the upright image's width and height.
+
+    Raises:
+        Unreadable: the file is no whole image.
     """
     image = open_rgb(path)
     width, height = image.size
     target = (size, size) if isinstance(size, int) else size
     if image.size != target:
         image = image.resize(target, FILTERS[interpolation])
-    return np.asarray(image).transpose(2, 0, 1), width, height
+    return np.asarray(image).transpose(2, 0, 1), width, height  # [3, H, W]
 
 
 def header_size(path: str) -> tuple[int, int]:
-    """Width and height as the file's header says, (0, 0) where it cannot be read."""
+    """Return width and height as the file's header says, (0, 0) where it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -149,26 +153,41 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def decode_range(job: tuple[str, tuple[int, ...], str, int, list[str], str]) -> tuple[int, np.ndarray, list[tuple[str, str]]]:
-    """Decode a slice of the files straight into the pixel file; what a worker process runs.
+@dataclass(frozen=True)
+class DecodeJob:
+    """A slice of the files, for a worker process.
 
-    Args:
-        job: the pixel file, its shape, `uint8`, the first index, the paths, the interpolation.
+    Attributes:
+        target: the pixel file, of its full size already.
+        shape: of all its pixels, uint8 [N, 3, S, S].
+        first: where the slice begins.
+        paths: the files of the slice.
+        interpolation: bicubic, bilinear or lanczos.
+    """
+
+    target: str
+    shape: tuple[int, ...]
+    first: int
+    paths: list[str]
+    interpolation: str
+
+
+def decode_range(job: DecodeJob) -> tuple[int, np.ndarray, list[tuple[str, str]]]:
+    """Decode a slice of the files straight into the pixel file.
 
     Returns:
-        The first index, width over height of each image (float32), and (path, reason) of what cannot be read.
+        The first index, width over height of each image (float32 [n]), and (path, reason) of what cannot be read.
     """
-    target, shape, dtype, first, paths, interpolation = job
-    pixels = np.memmap(target, dtype=dtype, mode="r+", shape=shape)
-    aspects = np.ones(len(paths), np.float32)
+    pixels = np.memmap(job.target, dtype=np.uint8, mode="r+", shape=job.shape)  # [N, 3, S, S]
+    aspects = np.ones(len(job.paths), np.float32)
     bad = []
     with warnings.catch_warnings():
         # Of EXIF entries and palettes, while the pixels are whole.
         warnings.simplefilter("ignore")
-        for offset, path in enumerate(paths):
+        for offset, path in enumerate(job.paths):
             try:
-                pixels[first + offset], width, height = decode_resized(path, shape[-1], interpolation)
+                pixels[job.first + offset], width, height = decode_resized(path, job.shape[-1], job.interpolation)
                 aspects[offset] = width / height
             except Unreadable as error:
                 bad.append((path, str(error)))
-    return first, aspects, bad
+    return job.first, aspects, bad

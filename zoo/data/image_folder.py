@@ -1,4 +1,4 @@
-"""What a folder of images holds: classes, splits, and what is wrong with it, before any image is decoded."""
+"""List what a folder of images holds: classes, splits, and what is wrong with it, before any image is decoded."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.data.decode import EXTENSIONS, UNREAD
+from zoo.data.root_check import EXPECTED, LEFT_BY_SYSTEMS, SPLITS, check_root, split_name
 from zoo.errors import ZooError
 
-SPLITS = ("train", "val", "test")
-# Other usual names of the same split, where there is a train folder; upper case or lower.
-ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 # Names of parts of a data set.
 PART = re.compile(r"(part|fold|split|set|batch|chunk|source|site)[-_ ]?\w{1,3}", re.IGNORECASE)
-# What systems leave among images; hidden files and folders are left out too.
-LEFT_BY_SYSTEMS = ("@eaDir", "__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN")
 
 
 @dataclass
@@ -30,22 +26,38 @@ class Tree:
     parts: dict[str, list[tuple[Path, int]]]
     notes: list[str] = field(default_factory=list)
 
+    def files(self) -> list[Path]:
+        """Return the files of all splits, in the order of the pixel store."""
+        return [path for part in self.parts.values() for path, _ in part]
 
-def scan(root: Path) -> Tree:
+
+class _Flaw(Exception):
+    """What is wrong with a folder and what to do about it; `scan` adds the place."""
+
+    def __init__(self, what: str, todo: str) -> None:
+        super().__init__(what)
+        self.what, self.todo = what, todo
+
+
+def scan(root: Path, where: str = "data.root") -> Tree:
     """List the images below a root.
+
+    Args:
+        root: an absolute path.
+        where: the key or flag that an error names.
 
     Raises:
         ZooError: the root is missing or cannot be read, has no class folders, one class only, an empty class, a class
             that train lacks, images of a kind that is not read, or links that leave it.
     """
+    check_root(root, where)
     try:
-        if not root.is_dir():
-            raise ZooError("data.root", f"no such directory: {root}", "point data.root at your image folder")
         return _scan(root)
+    except _Flaw as flaw:
+        raise ZooError(where, flaw.what, flaw.todo) from None
     except OSError as error:
-        raise ZooError(
-            "data.root", f"{error.filename or root} cannot be read: {error.strerror}", "check its permissions"
-        ) from None
+        what = f"{error.filename or root} cannot be read: {error.strerror}"
+        raise ZooError(where, what, "check its permissions") from None
 
 
 def _scan(root: Path) -> Tree:
@@ -58,7 +70,7 @@ def _scan(root: Path) -> Tree:
     notes = [f"not used: {', '.join(map(shown, unused))}, beside train"] if unused else []
     for split in found:
         for extra in sorted(set(names[split]) - set(classes)):
-            raise ZooError("data.root", f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
+            raise _Flaw(f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
     parts = {
         split: [
             (image, label)
@@ -77,44 +89,44 @@ def _scan(root: Path) -> Tree:
 
 
 def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """The folder of each split, train first, and the names of other folders beside them; the root itself as `all` where it
-    has no train folder, or that is a class itself (trains, buses).
+    """Return the folder of each split, train first, and the names of other folders beside them.
+
+    The root itself is `all` where it has no train folder, or where that is a class itself (trains, buses).
     """
     top: dict[str, list[Path]] = {}
     folders = _folders(root, root)
     for path in folders:
-        name = path.name.casefold()
-        top.setdefault(ALIASES.get(name, name), []).append(path)
+        top.setdefault(split_name(path.name), []).append(path)
     found = {name: top[name][0] for name in SPLITS if name in top}
     unused = [path.name for name, paths in top.items() if name not in SPLITS for path in paths]
     if "train" in found and not (unused and _is_class(found["train"], root)):
         for first, *others in (top[name] for name in found):
             if others:
-                raise ZooError("data.root", f"{first} and {others[0]} are the same split", "keep one")
+                raise _Flaw(f"{first} and {others[0]} are the same split", "keep one")
         return found, unused
     if "train" not in found and ({path.name for path in folders} & {*SPLITS} or (folders and not unused)):
-        listed = ", ".join(sorted(path.name for path in folders))
-        raise ZooError("data.root", f"no folder train in {root}, but {listed}", "expected ROOT/train/CLASS/IMAGE")
+        names = ", ".join(sorted(path.name for path in folders))
+        raise _Flaw(f"no folder train in {root}, but {names}", "expected ROOT/train/CLASS/IMAGE")
     return {"all": root}, []
 
 
 def _is_class(folder: Path, root: Path) -> bool:
-    """Whether a folder holds images and no folders."""
+    """Return whether a folder holds images and no folders."""
     entries = _entries(str(folder), str(root))
     return any(entry.name.lower().endswith(EXTENSIONS) for entry in entries) and not any(entry.is_dir() for entry in entries)
 
 
 def _check_kinds(ignored: list[str]) -> None:
-    """See that no photographs are among the files that are left out."""
+    """Check that no photographs are among the files that are left out."""
     unread = [path for path in ignored if path.lower().endswith(UNREAD)]
     if unread:
         count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
         todo = "pip install pillow-heif" if unread[0].lower().endswith((".heic", ".heif")) else "convert to JPEG or PNG"
-        raise ZooError("data.root", f"{count}, first: {shown(unread[0])}", f"{todo}, or remove them")
+        raise _Flaw(f"{count}, first: {shown(unread[0])}", f"{todo}, or remove them")
 
 
 def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path) -> None:
-    """See that what is taken for classes are not parts of a data set, each of which holds the real classes."""
+    """Check that the folders are classes and not parts of a data set, each of which holds the real classes."""
     if not all(PART.fullmatch(name) for name in classes):
         return
     below: list[set[str]] = [set() for _ in classes]
@@ -124,30 +136,27 @@ def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path
     if len(below[0]) > 1 and "" not in below[0] and all(names == below[0] for names in below):
         what = f"{classes[0]} and {classes[1]} hold folders of the same names ({', '.join(sorted(below[0])[:3])})"
         todo = f"name them train, val and test, or if they are classes, move them to {root / 'train'}"
-        raise ZooError("data.root", what, todo)
+        raise _Flaw(what, todo)
 
 
 def _check_classes(classes: list[str], folder: Path) -> None:
+    """Check that there are two classes at least, with names that can be written."""
     if not classes:
-        raise ZooError("data.root", f"no class folders in {folder}", "expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE")
+        raise _Flaw(f"no class folders in {folder}", EXPECTED)
     for name in classes:
         if any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name):
-            raise ZooError("data.root", f"the class name {name!a} cannot be written as text", "rename the folder")
+            raise _Flaw(f"the class name {name!a} cannot be written as text", "rename the folder")
     if len(classes) == 1:
-        raise ZooError("data.root", f"a single class, '{classes[0]}', in {folder}", "add a folder for each other class")
+        raise _Flaw(f"a single class, '{classes[0]}', in {folder}", "add a folder for each other class")
 
 
 def shown(path: str) -> str:
-    """A path as any console can print it: file names may hold bytes that are no text."""
+    """Return a path as any console can print it: file names may hold bytes that are no text."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _entries(folder: str, root: str) -> list[os.DirEntry[str]]:
-    """What a folder holds, sorted by name, hidden things left out.
-
-    Raises:
-        ZooError: a link that leads to a folder, out of the root, or nowhere.
-    """
+    """Return what a folder holds, sorted by name, hidden things left out; refuse links to a folder, outside or nowhere."""
     with os.scandir(folder) as listing:
         shown_entries = (entry for entry in listing if not entry.name.startswith(".") and entry.name not in LEFT_BY_SYSTEMS)
         entries = sorted(shown_entries, key=lambda entry: entry.name)
@@ -155,8 +164,7 @@ def _entries(folder: str, root: str) -> list[os.DirEntry[str]]:
         if entry.is_symlink():
             real, inside = os.path.realpath(entry.path), os.path.realpath(root)
             if not os.path.isfile(real) or os.path.commonpath([real, inside]) != inside:
-                what = f"{entry.path} links outside the root, to a folder or to nothing"
-                raise ZooError("data.root", what, "put the files in its place")
+                raise _Flaw(f"{entry.path} links outside the root, to a folder or to nothing", "put the files in its place")
     return entries
 
 
@@ -165,7 +173,7 @@ def _folders(path: Path, root: Path) -> list[Path]:
 
 
 def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
-    """The image files of a class, at any depth, sorted by name."""
+    """Return the image files of a class, at any depth, sorted by name."""
     images: list[Path] = []
     pending = [str(folder)]
     while pending:
@@ -174,11 +182,11 @@ def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
                 pending.append(entry.path)
             elif entry.name.lower().endswith(EXTENSIONS):
                 if not entry.is_file():  # a pipe would be waited for
-                    raise ZooError("data.root", f"{entry.path} is no plain file", "remove it")
+                    raise _Flaw(f"{entry.path} is no plain file", "remove it")
                 images.append(Path(entry.path))
             else:
                 ignored.append(entry.path)
     if not images:
         _check_kinds(ignored)
-        raise ZooError("data.root", f"class '{folder.name}' has no images in {folder}", "add some or remove the folder")
+        raise _Flaw(f"class '{folder.name}' has no images in {folder}", "add some or remove the folder")
     return sorted(images)

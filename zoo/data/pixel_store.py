@@ -23,39 +23,54 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from zoo.data.decode import decode_range, ignore_signals
+from zoo.data import store_cache
+from zoo.data.decode import DecodeJob, decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
 from zoo.system.console import Console
 from zoo.system.files import cache_root, free_bytes, remove, staged
 from zoo.system.hardware import cores
-from zoo.system.locks import exclusive
+from zoo.system.locks import Share, exclusive
 
 # Changes when the same files would give other pixels.
 FORMAT = 3
+# Files that a worker process decodes at a time.
 CHUNK = 128
-# A store is verified in blocks of so many bytes, which are read in pieces.
-BLOCK, PIECE = 64 << 20, 4 << 20
+# A store is verified in blocks of this many bytes, which are hashed side by side.
+BLOCK = 64 << 20
+# Bytes of a block that are read at a time: what verifying keeps in memory for each core.
+PIECE = 4 << 20
 
 
 @dataclass(frozen=True)
 class PixelStore:
-    """Decoded images: `images` uint8 [N, 3, S, S] and `aspects` float32 [N], width over height.
+    """Decoded images.
 
-    `mapped` is the file behind the images, where they are in one, and `folder` where that is.
+    Attributes:
+        images: uint8 [N, 3, S, S].
+        aspects: float32 [N], width over height of each image as it was.
+        mapped: the file behind the images, None where they are in memory.
+        folder: where that file is.
+        use: tells other processes that the store is in use, while it lives.
     """
 
     images: np.ndarray
     aspects: np.ndarray
     mapped: mmap.mmap | None = None
     folder: Path | None = None
+    use: Share | None = None
 
     @classmethod
     def square(cls, images: np.ndarray) -> PixelStore:
-        """Images that are square as they are."""
+        """Return a store in memory of images uint8 [N, 3, S, S] that were square as they came."""
         return cls(np.ascontiguousarray(images), np.ones(len(images), np.float32))
 
+    @classmethod
+    def empty(cls) -> PixelStore:
+        """Return a store of no images, for splits that are planned before anything is decoded."""
+        return cls.square(np.zeros((0, 3, 0, 0), np.uint8))
+
     def take(self, index: np.ndarray) -> np.ndarray:
-        """Some of the images, copied: index int64 [n] to uint8 [n, 3, S, S].
+        """Copy some of the images: index int64 [n] to uint8 [n, 3, S, S].
 
         What was read of a file stays in the system's cache and leaves this process: a data set of any size
         takes no memory of its own.
@@ -65,7 +80,7 @@ class PixelStore:
         """
         if self.mapped is not None and self.mapped.size() < len(self.mapped):
             what = f"the pixel store shrank to {self.mapped.size():,} of {len(self.mapped):,} bytes while in use"
-            raise DataError(str(self.folder), what, "see what else writes to the cache folder, then go on with --resume")
+            raise DataError(str(self.folder), what, "see what else writes to the cache folder, then --resume")
         taken = self.images[index]
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
@@ -81,17 +96,22 @@ def stored(key: str, build: Callable[[Path], None]) -> tuple[PixelStore, bool]:
 
     Returns:
         The store and whether it had to be built.
+
+    Raises:
+        ZooError: the cache cannot be written, or ZOO_CACHE_LIMIT is not a size.
     """
     folder = cache_root() / "pixels" / key
-    made = False
+    limit = store_cache.limit()
     with exclusive(folder.parent / f"{key}.lock"):
         damage = _damage(folder)
         if damage:
             if folder.exists():
                 Console().warn(f"{folder}: the pixel store is damaged ({damage}), decoding again")
             _build(folder, build)
-            made = True
-    return _open(folder), made
+        store = _open(folder)
+    if damage and (text := store_cache.make_room(folder, limit)):
+        Console().warn(text)
+    return store, bool(damage)
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
@@ -110,7 +130,7 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def _damage(folder: Path) -> str:
-    """What is wrong with a store, '' if nothing is: every byte of it is compared with what was written."""
+    """Return what is wrong with a store, '' if nothing is: every byte of it is compared with what was written."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         for name, digests in manifest.items():
@@ -124,7 +144,7 @@ def _damage(folder: Path) -> str:
 
 
 def _digests(path: Path) -> list[str]:
-    """SHA-256 of each block of a file; the blocks are read side by side."""
+    """Return the SHA-256 of each block of a file; the blocks are read side by side."""
     blocks = range(0, max(1, path.stat().st_size), BLOCK)
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(lambda start: _digest(path, start), blocks))
@@ -140,27 +160,30 @@ def _digest(path: Path, start: int) -> str:
 
 
 def _open(folder: Path) -> PixelStore:
+    """Map a store into memory, mark it as in use, and note that it was used now."""
+    use = store_cache.use(folder)
     shape = tuple(json.loads((folder / "store.json").read_text())["shape"])
     with open(folder / "pixels.bin", "rb") as handle:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     images = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
-    return PixelStore(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped, folder)
+    return PixelStore(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped, folder, use)
 
 
-def write(folder: Path, pixels: PixelStore) -> None:
-    """Write a store that is in memory."""
+def write(folder: Path, pixels: PixelStore, source: str) -> None:
+    """Write a store that is in memory; `source` says what it was made of, for `zoo cache`."""
     with open(folder / "pixels.bin", "wb") as handle:
         np.ascontiguousarray(pixels.images).tofile(handle)
-    _seal(folder, pixels.images.shape, pixels.aspects)
+    _seal(folder, pixels.images.shape, pixels.aspects, source)
 
 
-def _seal(folder: Path, shape: tuple[int, ...], aspects: np.ndarray) -> None:
+def _seal(folder: Path, shape: tuple[int, ...], aspects: np.ndarray, source: str) -> None:
+    """Write the files beside the pixels: the aspects, and what the store is."""
     np.save(folder / "aspects.npy", aspects, allow_pickle=False)
-    (folder / "store.json").write_text(json.dumps({"format": FORMAT, "shape": list(shape)}))
+    (folder / "store.json").write_text(json.dumps({"format": FORMAT, "shape": list(shape), "source": source}))
 
 
 def stats(files: Sequence[Path], where: str) -> Iterator[tuple[Path, os.stat_result]]:
-    """Each file with what the system knows of it.
+    """Yield each file with what the system knows of it.
 
     Raises:
         ZooError: one is gone since it was listed; `where` is the key that it names.
@@ -174,7 +197,7 @@ def stats(files: Sequence[Path], where: str) -> Iterator[tuple[Path, os.stat_res
 
 
 def fingerprint(files: Sequence[Path], size: int, interpolation: str, where: str) -> str:
-    """A key that changes with any file's path, size or time, and with how it is decoded."""
+    """Return a key that changes with any file's path, size or time, and with how it is decoded."""
     digest = hashlib.sha256(f"{FORMAT} {size} {interpolation}".encode())
     for path, stat in stats(files, where):
         digest.update(b"\0".join([os.fsencode(path), str(stat.st_size).encode(), str(stat.st_mtime_ns).encode(), b""]))
@@ -188,7 +211,7 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
         files: absolute paths, in the order of the store.
         size: S, in pixels.
         interpolation: bicubic, bilinear or lanczos.
-        where: the recipe key that an error names.
+        where: the key or flag that an error names.
         quiet: show no progress bar.
 
     Raises:
@@ -200,7 +223,7 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
         target = folder / "pixels.bin"
         _allocate(target, int(np.prod(shape)))
         jobs = [
-            (str(target), shape, "uint8", first, [str(path) for path in files[first : first + CHUNK]], interpolation)
+            DecodeJob(str(target), shape, first, [str(path) for path in files[first : first + CHUNK]], interpolation)
             for first in range(0, len(files), CHUNK)
         ]
         aspects, bad = np.ones(len(files), np.float32), []
@@ -217,7 +240,7 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
             count = f"{len(bad)} unreadable image" + ("s" if len(bad) > 1 else "")
             todo = "replace or remove " + ("them" if len(bad) > 1 else "it")
             raise ZooError(where, f"{count}, first: {bad[0][0]}: {bad[0][1]}", todo)
-        _seal(folder, shape, aspects)
+        _seal(folder, shape, aspects, os.path.commonpath([path.parent for path in files]))
 
     return stored(fingerprint(files, size, interpolation, where), build)
 
@@ -238,7 +261,8 @@ def _allocate(path: Path, size: int) -> None:
             handle.truncate(size)
 
 
-def _map(jobs: list, where: str) -> Generator[tuple[int, np.ndarray, list]]:
+def _map(jobs: list[DecodeJob], where: str) -> Generator[tuple[int, np.ndarray, list[tuple[str, str]]]]:
+    """Yield what `decode_range` returns for each job, in order; in worker processes where there are several."""
     workers = min(cores(), len(jobs))
     if workers <= 1 or len(jobs) <= 2:
         yield from map(decode_range, jobs)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,11 +28,11 @@ class Split:
 
     @classmethod
     def of(cls, pixels: PixelStore, targets: np.ndarray) -> Split:
-        """All images of a store."""
+        """Return all images of a store; targets int64 [N]."""
         return cls(pixels, np.arange(len(targets)), targets)
 
     def take(self, positions: np.ndarray) -> Split:
-        """Some of its images; `positions` int64 count within the split."""
+        """Return some of its images; `positions` int64 [n] count within the split."""
         return Split(self.pixels, self.index[positions], self.targets[positions])
 
 
@@ -39,7 +40,12 @@ class Split:
 class Splits:
     """A data set ready for training.
 
-    `test` and `val` are None where the data has none. `files` tells one list of files from another, '' where there is none.
+    Attributes:
+        classes: their names, in the order of the labels.
+        train, val, test: the images; `val` and `test` are None where the data has none.
+        notes: lines for the console.
+        listing: the files that the images were decoded from, as `changes.describe_files` gives them; empty where they are
+            not the user's own files.
     """
 
     classes: tuple[str, ...]
@@ -47,19 +53,32 @@ class Splits:
     val: Split | None
     test: Split | None
     notes: list[str] = field(default_factory=list)
-    files: str = ""
+    listing: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         sizes = [("train", self.train), ("val", self.val), ("test", self.test)]
         counts = " / ".join(f"{len(split):,} {name}" for name, split in sizes if split is not None)
         return f"{counts} images, {len(self.classes)} classes, stored at {self.train.pixels.images.shape[-1]} px"
 
-    def mark(self) -> str:
-        """What a run that goes on must find as it was: classes, files, and the images and labels of each split."""
-        digest = hashlib.sha256("\0".join([*self.classes, *([self.files] if self.files else [])]).encode())
-        for split in (self.train, self.val, self.test):
-            if split is not None:
-                digest.update(np.stack([split.index, split.targets]).astype(np.int64).tobytes() + b"|")
+    def named(self) -> dict[str, Split]:
+        """Return the splits that there are, by name."""
+        sets = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: split for name, split in sets.items() if split is not None}
+
+    def filled(self, pixels: PixelStore, notes: Sequence[str]) -> Splits:
+        """Return the same splits over another store of the same images, with more notes before their own."""
+        sets = {name: replace(split, pixels=pixels) for name, split in self.named().items()}
+        return replace(self, **sets, notes=[*notes, *self.notes])
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that change with the classes, the files, and the images and labels of each split.
+
+        A run that is resumed must find the same. It needs no pixels.
+        """
+        files = self.listing.get("digest")
+        digest = hashlib.sha256("\0".join([*self.classes, *([files] if files else [])]).encode())
+        for split in self.named().values():
+            digest.update(np.stack([split.index, split.targets]).astype(np.int64).tobytes() + b"|")
         return digest.hexdigest()[:16]
 
 
@@ -73,9 +92,17 @@ def make_splits(
     max_train: int | None,
     max_test: int | None,
     seed: int,
-    notes: Sequence[str] = (),
+    listing: Mapping[str, Any] | None = None,
 ) -> Splits:
     """Limit the sets, and cut val from train where there is none.
+
+    Args:
+        classes: their names, in the order of the labels.
+        train, test, val: the images; val is used as it is.
+        val_fraction: share of every class of train that becomes val.
+        max_train, max_test: the most images to keep, None for all.
+        seed: what val is drawn by.
+        listing: the files behind the images, as `changes.describe_files` gives them.
 
     Raises:
         ZooError: fewer training images are asked for than there are classes.
@@ -87,7 +114,7 @@ def make_splits(
     if val is None and val_fraction:
         train, val = stratified_split(train, val_fraction, seed)
     # Classes of one image each leave nothing to cut.
-    found = Splits(tuple(classes), train, val if val else None, test if test else None, list(notes))
+    found = Splits(tuple(classes), train, val if val else None, test if test else None, listing=listing or {})
     for name, split in (("val", found.val), ("test", found.test)):
         if split is not None and (text := _lacking(split, classes)):
             found.notes.append(f"{name} has no images of: {text}")
@@ -95,14 +122,14 @@ def make_splits(
 
 
 def _lacking(split: Split, classes: Sequence[str]) -> str:
-    """The classes that a split has no images of, the first few by name."""
+    """Return the classes that a split has no images of, the first few by name."""
     counts = np.bincount(split.targets, minlength=len(classes))
     names = [name for name, count in zip(classes, counts, strict=True) if not count]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def stratified_split(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """The rest of a split and a random share of every class of it, at least one image and never all of them."""
+    """Return the rest of a split, and a random share of every class of it: at least one image and never all of them."""
     generator = generator_of(seed, rng.SPLIT)
     parts = [np.zeros(0, np.int64)]
     for label in range(int(split.targets.max(initial=-1)) + 1):
@@ -114,13 +141,20 @@ def stratified_split(split: Split, fraction: float, seed: int) -> tuple[Split, S
 
 
 def stratified_subset(targets: np.ndarray, limit: int | None) -> np.ndarray:
-    """The first images of every class, `limit` in all, in proportion to the classes; int64 [n], ascending.
+    """Return the positions of the first images of every class, `limit` in all, in proportion to the classes.
 
     Every class keeps an image, however rare, as long as the limit allows it.
+
+    Args:
+        targets: int64 [N].
+        limit: the most images to keep, None for all.
+
+    Returns:
+        int64 [n], ascending.
     """
     if limit is None or limit >= len(targets):
         return np.arange(len(targets))
-    counts = np.bincount(targets)
+    counts = np.bincount(targets)  # [classes]
     share = counts * (limit / len(targets))
     take = np.maximum(np.floor(share).astype(np.int64), counts > 0)
     while take.sum() != limit:

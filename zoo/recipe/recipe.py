@@ -54,6 +54,8 @@ def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("schedule", "warmup_epochs"), text
     if recipe.image_size.start > recipe.image_size.end:
         yield ("image_size", "start"), f"{recipe.image_size.start} exceeds end {recipe.image_size.end} (sizes only grow)"
+    for key, text in recipe.data.rules():
+        yield ("data", key), text
     if recipe.data.val_fraction == 0 and recipe.data.kind != "folder" and recipe.eval.select_by != "last":
         yield ("eval", "select_by"), f"{recipe.eval.select_by} needs validation images, and data.val_fraction is 0 (use last)"
     if recipe.eval.select_by == "last" and train.patience is not None:

@@ -54,6 +54,36 @@ def held(path: Path, where: str) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+class Share:
+    """Mark an existing file as in use until this object is gone; several processes may.
+
+    Where the file cannot be opened or locked, nothing tells that it is in use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handle: int | None = None
+        with contextlib.suppress(OSError):
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+    def __del__(self) -> None:
+        """Drop the lock."""
+        if self._handle is not None:
+            os.close(self._handle)
+
+
+@contextlib.contextmanager
+def unused(path: Path) -> Iterator[bool]:
+    """Yield whether no other process holds or shares an existing file's lock, which is held meanwhile. Never waits."""
+    with open(path, encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
 def _open(path: Path, todo: str) -> IO[str]:
     try:
         return open(path, "a+", encoding="utf-8")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.data.changes import check_unchanged
 from zoo.errors import ZooError
 from zoo.optim.state import unpack_state
 from zoo.recipe.dump import dump_recipe
@@ -121,8 +122,7 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
     training, state = setup.training, saved.state
     if state.get("format") != FORMAT:
         raise ZooError("--resume", "the run was begun with another version of zoo", "start a new run")
-    if state["data"] != setup.inputs.data.mark():
-        raise ZooError("--resume", "the images or their classes have changed since the run began", "start a new run")
+    check_unchanged(setup.inputs.data, state)
     load_model(setup, saved)
     if state["optimizer"]["name"] == setup.recipe.optim.name:
         unpack_state(training.plain_optimizer, setup.bare_model, saved.tensors["optimizer"], state["optimizer"])

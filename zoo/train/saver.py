@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from zoo.data.changes import summary
 from zoo.errors import NonFiniteLoss, Stopped
 from zoo.metrics import merit
 from zoo.optim.state import pack_state
@@ -119,7 +120,8 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         "partial": partial,
         "choice": {"precision": choice.precision, "channels_last": choice.channels_last, "accumulate": choice.accumulate},
         "probe_seconds": setup.probe_seconds,
-        "data": setup.inputs.data.mark(),
+        "data": setup.inputs.data.fingerprint(),
+        "data_summary": summary(setup.inputs.data),
         "began": environment_facts(setup),
     }
 

@@ -120,7 +120,7 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
     silence_harmless_warnings()
-    inputs = load_inputs(recipe, start.processes)
+    inputs = load_inputs(recipe, start.processes, resumed)
     model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console))
     training = assemble(recipe, inputs, model, execution)
@@ -130,15 +130,15 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     return setup
 
 
-def load_inputs(recipe: Recipe, processes: int = 1) -> Inputs:
+def load_inputs(recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None) -> Inputs:
     """Find the weights and load the data.
 
     Raises:
-        ZooError: either cannot be had, or the data does not fit the recipe.
+        ZooError: either cannot be had, the data does not fit the recipe, or it is not that of the run that is resumed.
     """
     found = recipe.backbone.weights.find(recipe.backbone.name)
     facts = data_config(recipe.backbone.name)
-    data = recipe.data.load(recipe.train.seed, recipe.image_size.end, facts["interpolation"])
+    data = recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
     check_data(recipe, data, processes)
     return Inputs(found, data, facts | {"crop_pct": _crop(recipe, facts["crop_pct"])})
 

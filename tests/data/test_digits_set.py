@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo.data import options, splits
+
+Draw = Callable[..., Path]
+
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def counts(split: splits.Split | None) -> list[int]:
+    assert split is not None
+    return np.bincount(split.targets).tolist()
+
+
+def files_of(split: splits.Split | None) -> set[int]:
+    assert split is not None
+    return set(split.index.tolist())
+
+
+def test_digits_are_whole_and_their_test_set_is_fixed() -> None:
+    found, other = (options.Digits().load(seed, 32) for seed in (0, 1))
+    assert [len(part or ()) for part in (found.train, found.val, found.test)] == [1295, 143, 359]
+    assert found.train.pixels.images.shape == (1797, 3, 8, 8)
+    assert found.train.pixels.images.max() == 255
+    assert files_of(found.test) == files_of(other.test)
+    assert files_of(found.val) != files_of(other.val)

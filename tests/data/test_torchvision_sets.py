@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+
+from zoo.data import options, splits
+from zoo.errors import ZooError
+
+Draw = Callable[..., Path]
+
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def counts(split: splits.Split | None) -> list[int]:
+    assert split is not None
+    return np.bincount(split.targets).tolist()
+
+
+def files_of(split: splits.Split | None) -> set[int]:
+    assert split is not None
+    return set(split.index.tolist())
+
+
+@pytest.fixture
+def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny CIFAR-10 in its own format, with the sums torchvision is to expect."""
+    generator = np.random.default_rng(0)
+    base = tmp_path / "archive" / "cifar-10-batches-py"
+    base.mkdir(parents=True)
+
+    def write(name: str, value: dict) -> list[str]:
+        (base / name).write_bytes(pickle.dumps(value))
+        return [name, hashlib.md5((base / name).read_bytes()).hexdigest()]
+
+    def batch(first: int) -> dict:
+        return {"data": generator.integers(0, 256, (20, 3072), np.uint8), "labels": [(first + n) % 10 for n in range(20)]}
+
+    kind = torchvision.datasets.CIFAR10
+    monkeypatch.setattr(kind, "train_list", [write(f"data_batch_{n}", batch(n)) for n in (1, 2)])
+    monkeypatch.setattr(kind, "test_list", [write("test_batch", batch(0))])
+    names, md5 = write("batches.meta", {"label_names": [f"c{n}" for n in range(10)]})
+    monkeypatch.setattr(kind, "meta", {"filename": names, "key": "label_names", "md5": md5})
+    monkeypatch.setattr(kind, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    return tmp_path / "archive"
+
+
+def test_cifar_is_read_once_from_its_archive(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = cifar / "cifar-10-batches-py"
+    raw = pickle.loads((base / "data_batch_2").read_bytes())
+    before = sorted(cifar.rglob("*"))
+    found = options.Cifar10(root=cifar, val_fraction=0.0).load(0, 32)
+    assert found.classes == tuple(f"c{n}" for n in range(10))
+    assert [len(part or ()) for part in (found.train, found.val, found.test)] == [40, 0, 20]
+    assert np.array_equal(found.train.pixels.images[20:40], raw["data"].reshape(-1, 3, 32, 32))
+    assert found.train.targets[20:].tolist() == raw["labels"]
+    assert sorted(cifar.rglob("*")) == before, "the archive's folder may be read-only"
+    monkeypatch.setattr(torchvision, "datasets", None)
+    limited = options.Cifar10(root=cifar, max_train=20).load(0, 32)
+    assert (counts(limited.train), counts(limited.val)) == ([1] * 10, [1] * 10)
+
+
+def test_damaged_cifar_is_named_with_its_sums(cifar: Path) -> None:
+    file = cifar / "cifar-10-batches-py" / "data_batch_1"
+    expected = hashlib.md5(file.read_bytes()).hexdigest()
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(ZooError) as error:
+        options.Cifar10(root=cifar).load(0, 32)
+    found = hashlib.md5(file.read_bytes()).hexdigest()
+    assert error.value.lines == [
+        f"data.root: {file} is damaged: md5 {found}, expected {expected} (delete it, it is downloaded again)"
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(options.Cifar10, "CIFAR10"), (options.FashionMnist, "FashionMNIST")])
+def test_without_network_the_archive_to_bring_is_named(
+    tmp_path: Path, cache: Path, cifar: Path, monkeypatch: pytest.MonkeyPatch, kind: type, name: str
+) -> None:
+    monkeypatch.setattr(torchvision.datasets.FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(ZooError) as error:
+        kind(root=tmp_path / "empty").load(0, 32)
+    (line,) = error.value.lines
+    assert line.startswith(f"data.root: {name} is not in {tmp_path / 'empty'} and cannot be downloaded: ")
+    assert "Connection refused" in line
+    assert [path.name for path in (cache / "pixels").iterdir() if path.suffix != ".lock"] == []

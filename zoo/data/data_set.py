@@ -1,0 +1,81 @@
+"""The base of every data set: the options that all of them have, and the way from a reader to splits.
+
+A data set is one file: an option class that inherits `DataSet`, with its reader beside it. The recipe imports these files,
+so numpy and torch are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from zoo.section import Section
+
+if TYPE_CHECKING:
+    from zoo.data.splits import Split, Splits
+
+
+class DataSet(Section):
+    """The options of every data set. A new one defines `read`, and `check` and `rules` where it has more to check."""
+
+    val_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the training images kept back to select the epoch, in every class."
+    )
+    max_train: int | None = Field(
+        default=None, ge=1, examples=[6400], description="Use only the first images of each class, this many in all."
+    )
+    max_test: int | None = Field(default=None, ge=1, examples=[1000], description="The same for the test images.")
+
+    def read(self) -> tuple[list[str], Split, Split | None]:
+        """Return the class names, the training images and the test images.
+
+        Raises:
+            ZooError: the images are missing or damaged.
+        """
+        raise NotImplementedError
+
+    def load(self, seed: int, image_size: int, expected: Mapping[str, Any] | None = None) -> Splits:
+        """Return the splits train, val (kept back to select the epoch) and test.
+
+        Args:
+            seed: what val is drawn by.
+            image_size: side in pixels of the largest training images; data sets of large images store what it needs.
+            expected: the plain values of a checkpoint that is resumed, None for a new run. Image folders compare
+                before they decode anything.
+
+        Raises:
+            ZooError: the images are missing, damaged, or not those that the checkpoint was trained on.
+        """
+        from zoo.data.changes import check_unchanged
+        from zoo.data.splits import make_splits
+
+        found = make_splits(*self.read(), **self.limits(), seed=seed)
+        check_unchanged(found, expected)
+        return found
+
+    def check(self) -> None:
+        """Check what the standard library alone can tell, before anything heavy is imported.
+
+        Raises:
+            ZooError: the images cannot be where the options say.
+        """
+
+    def rules(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between two options: the key to blame and a text with what to do."""
+        count = self.class_count()
+        if self.max_train is not None and count is not None and self.max_train < count:
+            yield "max_train", f"{self.max_train} images for {count} classes (at least {count})"
+        test_fraction = getattr(self, "test_fraction", 0.0)
+        if self.val_fraction + test_fraction >= 1:
+            text = f"{self.val_fraction:g} and data.test_fraction {test_fraction:g} leave no images to train on"
+            yield "val_fraction", f"{text} (their sum must be below 1)"
+
+    def class_count(self) -> int | None:
+        """Return the number of classes, None where only the images tell."""
+        return None
+
+    def limits(self) -> dict[str, Any]:
+        """Return the options that every data set has, as `make_splits` takes them."""
+        return {"val_fraction": self.val_fraction, "max_train": self.max_train, "max_test": self.max_test}

@@ -1,0 +1,163 @@
+"""The pixel stores on the disk: which there are, which are in use, and the removal of those not used for long.
+
+A store was last used when its `manifest.json` was last touched, and is in use while a process shares that file's lock.
+The standard library alone is imported, so that `zoo cache` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import ZooError
+from zoo.system import locks
+from zoo.system.files import cache_root, existing, remove
+
+# Environment variable with the most bytes that pixel stores may take: `50G`, `800M` or plain bytes.
+LIMIT_VARIABLE = "ZOO_CACHE_LIMIT"
+# Share of the disk that pixel stores may take unless the variable says otherwise.
+LIMIT_SHARE = 0.1
+# Bytes that they may take in any case: one store of 10,000 photographs for 224 px is 4 to 8 GB.
+LIMIT_LEAST = 20_000_000_000
+# Share of the disk that LIMIT_LEAST may not exceed: on small disks, room for runs matters more.
+LIMIT_MOST_SHARE = 0.5
+# Seconds after which an unused store gives way to a newer one of the same images: a week.
+SUPERSEDED_AFTER = 7 * 24 * 3600.0
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A pixel store on the disk.
+
+    Attributes:
+        folder: where it is.
+        source: the folder of the images or the name of the data set; '' where an earlier version did not write it down.
+        images: number of images.
+        side: side of the stored images in pixels.
+        size: bytes of all its files.
+        used: when it was last used, in seconds since 1970.
+    """
+
+    folder: Path
+    source: str
+    images: int
+    side: int
+    size: int
+    used: float
+
+    def in_use(self) -> bool:
+        """Return whether a process has the store open."""
+        try:
+            with locks.unused(self.folder / "manifest.json") as free:
+                return not free
+        except OSError:
+            return False
+
+    def remove(self) -> bool:
+        """Remove the store unless it is in use; returns whether it is gone."""
+        with contextlib.suppress(OSError), _free(self.folder) as free:
+            if free:
+                remove(self.folder)
+        return not self.folder.exists()
+
+
+def stores() -> list[Store]:
+    """Return all pixel stores of the cache, the least recently used first."""
+    root = cache_root() / "pixels"
+    found = [store for path in sorted(root.glob("[!.]*/store.json")) if (store := _read(path.parent)) is not None]
+    return sorted(found, key=lambda store: store.used)
+
+
+def leftovers() -> list[Path]:
+    """Return the folders that killed processes left half written; those being written now are not among them."""
+    found = []
+    for path in sorted((cache_root() / "pixels").glob(".*")):
+        lock = path.with_name(f"{path.name[1:].split('.')[0]}.lock")
+        with contextlib.suppress(OSError), locks.unused(lock) as free:
+            if free:
+                found.append(path)
+    return found
+
+
+def limit() -> int:
+    """Return the most bytes that pixel stores may take.
+
+    Raises:
+        ZooError: ZOO_CACHE_LIMIT is not a size.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, "").strip()
+    if not text:
+        disk = shutil.disk_usage(existing(cache_root())).total
+        return int(max(LIMIT_SHARE * disk, min(LIMIT_LEAST, LIMIT_MOST_SHARE * disk)))
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text, re.IGNORECASE)
+    if match is None:
+        raise ZooError(LIMIT_VARIABLE, f"expected a size, found {text!r}", "e.g. 50G, or a number of bytes")
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def use(folder: Path) -> locks.Share:
+    """Mark a store as in use by this process while the returned object lives, and as used now."""
+    manifest = folder / "manifest.json"
+    with contextlib.suppress(OSError):  # a cache that can only be read
+        os.utime(manifest)
+    return locks.Share(manifest)
+
+
+def make_room(built: Path, most: int) -> str:
+    """Remove old stores after one was built: unused ones of the same images, then the least recently used beyond a bound.
+
+    Never removes a store that is in use, or the one just built.
+
+    Args:
+        built: the folder of the store just built.
+        most: bytes that all stores may take.
+
+    Returns:
+        A line that says what was removed, '' where nothing was.
+    """
+    found = stores()
+    own = next((store for store in found if store.folder == built), None)
+    others = [store for store in found if store.folder != built]
+    total = sum(store.size for store in found)
+    removed: list[Store] = []
+    for store in others:
+        superseded = own is not None and store.source == own.source and time.time() - store.used > SUPERSEDED_AFTER
+        if (superseded or total > most) and store.remove():
+            removed.append(store)
+            total -= store.size
+    if not removed:
+        return ""
+    freed = sum(store.size for store in removed)
+    count = f"{len(removed)} pixel store{'s' * (len(removed) > 1)}"
+    return f"removed {count} not used lately ({freed / 1e6:,.0f} MB) from {built.parent}; they may take {most / 1e9:,.1f} GB"
+
+
+@contextlib.contextmanager
+def _free(folder: Path) -> Iterator[bool]:
+    """Hold both locks of a store, that of its building and that of its use; yields whether nobody else does."""
+    lock = folder.with_name(f"{folder.name}.lock")
+    lock.touch()
+    with locks.unused(lock) as idle, locks.unused(folder / "manifest.json") as free:
+        yield idle and free
+
+
+def _read(folder: Path) -> Store | None:
+    """Read what a store says of itself; None where it is damaged."""
+    try:
+        about = json.loads((folder / "store.json").read_text())
+        images, _, _, side = about["shape"]
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        used = (folder / "manifest.json").stat().st_mtime
+        # The sets of torchvision have their name in the key: CIFAR10-3.
+        named = folder.name.rpartition("-")[0]
+        return Store(folder, str(about.get("source", named)), int(images), int(side), size, used)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
