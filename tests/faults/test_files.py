@@ -49,7 +49,7 @@ def cut(path: Path) -> None:
 
 Spoil = Callable[[Path], object]
 IMAGES: dict[str, tuple[Spoil, str]] = {
-    "missing root": (lambda root: root.rename(root.with_name("other")), r"data.root: no such directory: ROOT \(.+\)"),
+    "missing root": (lambda root: root.rename(root.with_name("other")), r"data.root: no such folder: ROOT \(.+\)"),
     "root is a file": (lambda root: (root.rename(root.with_name("other")), root.write_text("x")), r"data.root: .*ROOT.* \(.+\)"),
     "truncated png": (lambda root: cut(root / "train/a/03.png"), r"data.root: 1 unreadable image, first: ROOT/train/a/03.png: .+ \(replace or remove it\)"),
     "empty file": (lambda root: (root / "train/a/03.png").write_bytes(b""), r"data.root: 1 unreadable image, first: ROOT/train/a/03.png: empty file \(.+\)"),

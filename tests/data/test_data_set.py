@@ -1,0 +1,58 @@
+"""What every data set checks, and how a new one becomes splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from zoo.data.data_set import DataSet
+from zoo.data.options import Digits, Folder, Synthetic
+from zoo.data.pixel_store import PixelStore
+from zoo.data.splits import Split
+from zoo.errors import ZooError
+from zoo.recipe.load import load_recipe
+
+
+class Stripes(DataSet):
+    """Two classes, of five images each."""
+
+    kind: Literal["stripes"] = "stripes"
+
+    def read(self) -> tuple[list[str], Split, Split | None]:
+        images = np.zeros((10, 3, 4, 4), np.uint8)
+        return ["a", "b"], Split.of(PixelStore.square(images), np.arange(10) % 2), None
+
+
+def test_a_new_data_set_needs_a_reader_only() -> None:
+    found = Stripes(val_fraction=0.2).load(seed=0, image_size=32)
+    assert str(found) == "8 train / 2 val images, 2 classes, stored at 4 px"
+
+
+def test_a_data_set_that_is_not_the_one_of_the_checkpoint_is_refused() -> None:
+    data = Stripes(val_fraction=0.2)
+    data.load(0, 32, expected={"data": data.load(0, 32).fingerprint()})
+    with pytest.raises(ZooError, match=r"^--resume: the data has changed since the run began: "):
+        data.load(1, 32, expected={"data": data.load(0, 32).fingerprint()})
+
+
+@pytest.mark.parametrize(
+    ("data", "mistake"),
+    [
+        (Digits(val_fraction=0.5, test_fraction=0.5), ("val_fraction", "0.5 and data.test_fraction 0.5 leave no images to train on (their sum must be below 1)")),
+        (Folder(root=Path("x"), val_fraction=0.8), ("val_fraction", "0.8 and data.test_fraction 0.2 leave no images to train on (their sum must be below 1)")),
+        (Synthetic(classes=5, max_train=4), ("max_train", "4 images for 5 classes (at least 5)")),
+    ],
+)  # fmt: skip
+def test_options_that_cannot_go_together(data: DataSet, mistake: tuple[str, str]) -> None:
+    assert list(data.rules()) == [mistake]
+
+
+def test_they_are_reported_at_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("backbone: {name: test_resnet}\ndata:\n  kind: digits\n  val_fraction: 0.9\n")
+    with pytest.raises(ZooError) as error:
+        load_recipe(path)
+    assert error.value.lines[0].startswith(f"{path}:4: data.val_fraction: 0.9 and data.test_fraction 0.2 leave no images")
