@@ -1,1 +1,31 @@
-"""data."""
+"""From files to batches: what a data set is, how its pixels are kept, which of them are trained on, how a batch is made.
+
+In: the `data` and `augment` sections of a recipe. Out: batches on the device that the model is on. Nothing here knows of
+models or runs.
+
+Sizes in shapes: N images of a store, n of a split, G of a global batch, B of the part of it that one process takes, C
+channels, S the side of stored images, H and W of a batch's.
+
+| step | file and class | what it does | what comes out |
+|---|---|---|---|
+| source | `DataSet` of data_set.py | names the images: a folder, an archive, a package | class names, files and labels |
+| list | `scan`, `Tree` of image_folder.py | finds classes and splits in a folder | (path, label) of each file |
+| compare | `check_unchanged` of changes.py | refuses to resume on other files | an error with what changed |
+| decode | `decode_range` of decode.py | reads each file once: upright, RGB, squashed to a square | uint8 [3, S, S], aspect |
+| store | `PixelStore` of pixel_store.py | keeps the pixels in one file, mapped into memory | uint8 [N, 3, S, S], float32 [N] |
+| split | `Splits` of splits.py | cuts train, val and test in every class by a seed | int64 [n] rows and int64 [n] labels |
+| draw | `Augment` of augment.py | draws crops, flips, colors, mixtures by (seed, step) | boxes [G, 4] and more |
+| batch | `Batches` of batches.py | gathers, crops, resizes, normalizes, mixes | float32 [B, 3, H, W], int64 [B] labels |
+
+Read the files in this order:
+
+1. data_set.py: the base of every data set. digits_set.py: the shortest one. synthetic_set.py, torchvision_sets.py.
+   options.py: all that a recipe may name.
+2. folder_set.py: your own images, the whole way. root_check.py: mistakes that are reported before torch is imported.
+   image_folder.py: classes and splits in a folder. changes.py: what changed since a run began.
+3. decode.py: one image file to pixels. store_size.py: the side at which they are kept. pixel_store.py: the file of all
+   pixels. store_cache.py: the stores on the disk and their bound.
+4. splits.py: train, val, test. rng.py: randomness as a function of seed, purpose and step.
+5. augment.py: what is drawn. resize.py: crop, flip and resize as two products of matrices. color.py: color operations.
+   batches.py: all of it for one batch.
+"""

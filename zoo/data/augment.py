@@ -1,6 +1,6 @@
 """Augmentation as options: which random crop, flip, colors and mixtures a training batch goes through.
 
-The options draw (numpy, per image, from the step's generator); `zoo.batches` applies what was drawn.
+The options draw (numpy, per image, from the step's generator); batches.py applies what was drawn.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 
 def center_square(aspects: np.ndarray) -> np.ndarray:
-    """The largest square in the middle of images of any shape: boxes [N, 4] as (x0, y0, x1, y1) from 0 to 1."""
+    """Return the largest square in the middle of each image.
+
+    Args:
+        aspects: float [N], width over height.
+
+    Returns:
+        float [N, 4]: (x0, y0, x1, y1) as shares of width and height, from 0 to 1.
+    """
     import numpy as np
 
-    half = np.stack([np.minimum(1 / aspects, 1), np.minimum(aspects, 1)], axis=1) / 2
+    half = np.stack([np.minimum(1 / aspects, 1), np.minimum(aspects, 1)], axis=1) / 2  # [N, 2]
     return np.concatenate([0.5 - half, 0.5 + half], axis=1)
 
 
@@ -30,7 +37,7 @@ class NoCrop(Section):
     kind: Literal["none"] = "none"
 
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
-        """Nothing is drawn."""
+        """Return the square in the middle, float [N, 4]; nothing is drawn."""
         return center_square(aspects)
 
 
@@ -41,12 +48,12 @@ class PadShift(Section):
     pad: int = Field(default=4, ge=0, le=16, description="Largest shift, in 32nds of the square's side.")
 
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
-        """Shifts of whole pixels for images as small as CIFAR's, as padding and cropping gives."""
+        """Draw shifted squares, float [N, 4]: by whole pixels of the stored `side`, as padding and cropping gives."""
         import numpy as np
 
-        square = center_square(aspects)
+        square = center_square(aspects)  # [N, 4]
         reach = self.pad / 32
-        shift = np.round(generator.uniform(-reach, reach, (len(aspects), 2)) * side) / side
+        shift = np.round(generator.uniform(-reach, reach, (len(aspects), 2)) * side) / side  # [N, 2]
         return square + np.tile(shift, 2) * np.tile(square[:, 2:] - square[:, :2], 2)
 
 
@@ -74,7 +81,7 @@ class RandomResized(Section):
         return value
 
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
-        """Boxes of random area and shape inside the unit square.
+        """Draw boxes of random area and shape inside the image, float [N, 4].
 
         torchvision tries ten times and then takes the center; here a box is clipped to what fits, and in very wide or
         high images clipped further to keep within `ratio`.
@@ -102,7 +109,7 @@ Crop = Annotated[
 
 
 class Augment(Section):
-    """What training images go through. Evaluation images go through none of it."""
+    """How training images are varied. Evaluation images are not."""
 
     crop: Crop = Field(default=PadShift(), description="Which part of the image is seen.")
     hflip: bool = Field(default=True, description="Mirror half of the images.")

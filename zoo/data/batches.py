@@ -1,4 +1,4 @@
-"""Batches made on the device the model is on: gather, crop, flip, resize, normalize, mix. No worker processes.
+"""Make batches on the device the model is on: gather, crop, flip, resize, normalize, mix. No worker processes.
 
 What is random about a batch is a function of (seed, step), drawn for the whole global batch and then
 sliced, so that any number of processes and micro-batches see the same images.
@@ -19,13 +19,19 @@ from zoo.data.resize import Normalize, resample
 from zoo.data.rng import generator_of
 from zoo.data.splits import Split
 
-# A store up to this size is kept on the GPU as a whole.
+# Bytes up to which a store is kept on the GPU as a whole: a small part of its memory, and no image is copied twice.
 RESIDENT_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become a backbone's input: `kernel` is bicubic, bilinear or lanczos, `crop` the share of a side shown."""
+    """How pixels become a backbone's input.
+
+    Attributes:
+        normalize: mean and standard deviation of the pixels it was trained on.
+        kernel: bicubic, bilinear or lanczos.
+        crop: share of an image's side that evaluation shows.
+    """
 
     normalize: Normalize
     kernel: str
@@ -33,7 +39,7 @@ class Preprocessing:
 
 
 def resident(pixels: PixelStore, device: torch.device) -> Tensor | None:
-    """All images of a store on a GPU, where they take no more than a few gigabytes: uint8 [N, 3, S, S]. None otherwise."""
+    """Copy all images of a store to a GPU, uint8 [N, 3, S, S]; None on a CPU, or where they exceed RESIDENT_BYTES."""
     if device.type == "cpu" or pixels.images.nbytes > RESIDENT_BYTES:
         return None
     return torch.from_numpy(np.array(pixels.images)).to(device)
@@ -72,14 +78,14 @@ class Batches:
     def training(
         self, positions: np.ndarray, part: slice, size: int, augment: Augment, seed: int, step: int
     ) -> tuple[Tensor, Tensor]:
-        """One training batch, or the part of it that one process takes.
+        """Make one training batch, or the part of it that one process takes.
 
         Args:
             positions: int64 [G], the images of the global batch, as positions in the split.
-            part: which of them are wanted.
+            part: the B of them to make.
             size: side in pixels.
-            augment: what the images go through.
-            seed, step: what the random draws are a function of.
+            augment: how the images are varied.
+            seed, step: the random draws are a function of these two.
 
         Returns:
             images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
@@ -97,7 +103,7 @@ class Batches:
         return self._mix(images, targets, others, self.targets[self._on_device(positions[partners])], drawn, rows)
 
     def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-        """Images as the backbone is evaluated on them: Resize, CenterCrop and Normalize of timm's `create_transform`.
+        """Make images as the backbone is evaluated on them: Resize, CenterCrop and Normalize of timm's `create_transform`.
 
         Args:
             positions: int64 [B], positions in the split.
@@ -114,9 +120,10 @@ class Batches:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
 
     def _resample(self, positions: np.ndarray, boxes: np.ndarray, size: int, *, exact: bool = False) -> Tensor:
+        """Crop, resize and normalize images [B] to their boxes [B, 4]; float32 [B, 3, size, size]."""
         index = self.split.index[positions]
         if self.resident is not None:
-            images = self.resident[self._on_device(index)]
+            images = self.resident[self._on_device(index)]  # uint8 [B, 3, S, S]
         else:
             images = self._on_device(self.split.pixels.take(index))
         way = self.preprocessing
@@ -137,37 +144,45 @@ class Batches:
         return _Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
 
     def _augmented(self, drawn: _Drawn, rows: np.ndarray, size: int, augment: Augment) -> Tensor:
+        """Make the images of some rows [B] of the global batch, not mixed yet; float32 [B, 3, size, size]."""
         images = self._resample(drawn.positions[rows], drawn.boxes[rows], size)
         if augment.color_jitter:
-            factors = self._on_device(drawn.factors[rows].astype(np.float32))
+            factors = self._on_device(drawn.factors[rows].astype(np.float32))  # [B, 3]
             shares = color.jitter(self.preprocessing.normalize.invert(images), factors)
             images = self.preprocessing.normalize.apply(shares.mul_(255))
         if augment.erase:
-            hole = box_mask(self._on_device(drawn.holes[rows]), size)
+            hole = box_mask(self._on_device(drawn.holes[rows]), size)  # [B, 1, H, W]
             images.masked_fill_(hole, 0.0)
         return images
 
     def _mix(
         self, images: Tensor, targets: Tensor, others: Tensor, other_targets: Tensor, drawn: _Drawn, rows: np.ndarray
     ) -> tuple[Tensor, Tensor]:
+        """Mix images [B, 3, H, W] and targets int64 [B] with their partners'; targets become float32 [B, classes]."""
         size = images.shape[-1]
         patch = box_mask(self._on_device(drawn.cut[rows]), size)  # [B, 1, H, W]
-        blend = self._on_device(drawn.ratio[rows].astype(np.float32)).view(-1, 1, 1, 1)
+        blend = self._on_device(drawn.ratio[rows].astype(np.float32)).view(-1, 1, 1, 1)  # [B, 1, 1, 1]
         mixed = torch.where(patch, others, torch.lerp(others, images, blend))
         if self.channels_last:
             mixed = mixed.contiguous(memory_format=torch.channels_last)
         # The share of the target is the share of the pixels that are seen.
-        own = (blend.flatten() * (1 - patch.float().mean((1, 2, 3)))).unsqueeze(1)
+        own = (blend.flatten() * (1 - patch.float().mean((1, 2, 3)))).unsqueeze(1)  # [B, 1]
         hot, other_hot = (torch.nn.functional.one_hot(t, self.classes).float() for t in (targets, other_targets))
         return mixed, own * hot + (1 - own) * other_hot
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What was drawn for a global batch of G images.
+    """The random draws of a global batch of G images.
 
-    boxes [G, 4]; factors [G, 3] of brightness, contrast, saturation; holes [G, 4]; and, where images are
-    mixed, partner int64 [G], ratio [G] (the image's own share), cut [G, 4] (the patch that the partner fills).
+    Attributes:
+        positions: int64 [G], the images as positions in the split.
+        boxes: float [G, 4], the crops; x0 > x1 mirrors.
+        factors: float [G, 3] of brightness, contrast and saturation.
+        holes: float [G, 4], the rectangles that are blanked.
+        partner: int64 [G], which row each image is mixed with; None where images are not mixed.
+        ratio: float [G], the image's own share of a mixture.
+        cut: float [G, 4], the patch that the partner fills.
     """
 
     positions: np.ndarray
@@ -180,7 +195,16 @@ class _Drawn:
 
 
 def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
-    """The center crops of timm's evaluation transform, in whole pixels of the resized image; float64 [N, 4] from 0 to 1."""
+    """Return the center crops of timm's evaluation transform, in whole pixels of the resized image.
+
+    Args:
+        aspects: float [N], width over height.
+        size: side in pixels of the result.
+        crop: share of a side that is shown.
+
+    Returns:
+        float64 [N, 4], (x0, y0, x1, y1) from 0 to 1.
+    """
     short = int(size / crop)  # timm's `math.floor(img_size / crop_pct)`
     wide = np.where(aspects > 1, (short * aspects).astype(int), short)
     high = np.where(aspects > 1, short, (short / aspects).astype(int))
@@ -190,16 +214,18 @@ def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
 
 
 def erased_boxes(generator: np.random.Generator, count: int, probability: float) -> np.ndarray:
-    """Rectangles of 2 to 33 % of the area for a share of the images, empty for the rest; float32 [N, 4] from 0 to 1."""
+    """Draw rectangles of 2 to 33 % of the area for a share of the images, empty for the rest; float32 [N, 4] from 0 to 1."""
     area, shape = generator.uniform(0.02, 1 / 3, count), np.exp(generator.uniform(np.log(0.3), np.log(1 / 0.3), count))
     boxes = random_boxes(generator, np.sqrt(area * shape), np.sqrt(area / shape))
     return np.where((generator.random(count) < probability)[:, None], boxes, 0).astype(np.float32)
 
 
 def draw_mix(generator: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Partners, the images' own shares, and the patches that partners fill.
+    """Draw how images are mixed. Where both mixup and CutMix are on, each image takes one of them at even odds.
 
-    Where both mixup and CutMix are on, each image takes one of them at even odds.
+    Returns:
+        Partners int64 [count] (None where neither is on), the images' own shares float [count], and the patches that
+        partners fill, float32 [count, 4].
     """
     partner = generator.permutation(count)
     cutting = generator.random(count) < (0.5 if augment.mixup and augment.cutmix else float(bool(augment.cutmix)))
@@ -213,14 +239,14 @@ def draw_mix(generator: np.random.Generator, count: int, augment: Augment) -> tu
 
 
 def random_boxes(generator: np.random.Generator, width: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Boxes of given sides around random centers, clipped to the image; [N, 4] from 0 to 1."""
+    """Draw boxes of given sides (float [N]) around random centers, clipped to the image; float [N, 4] from 0 to 1."""
     center = generator.random((len(width), 2))
     half = np.stack([width, height], axis=1) / 2
     return np.clip(np.concatenate([center - half, center + half], axis=1), 0, 1)
 
 
 def box_mask(boxes: Tensor, size: int) -> Tensor:
-    """Which pixels have their center in a box: boxes float [B, 4] to bool [B, 1, size, size]."""
+    """Mark the pixels whose center is in a box: boxes float [B, 4] to bool [B, 1, size, size]."""
     centers = (torch.arange(size, device=boxes.device) + 0.5) / size
     x0, y0, x1, y1 = boxes.unsqueeze(2).unbind(1)  # [B, 1] each
     across, down = (centers >= x0) & (centers < x1), (centers >= y0) & (centers < y1)

@@ -10,19 +10,23 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def gray(images: Tensor) -> Tensor:
-    """The luma of images: float [B, 3, H, W] to [B, 1, H, W]."""
+    """Return the luma of images: float [B, 3, H, W] to [B, 1, H, W]."""
     weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
 
 
 def jitter(images: Tensor, factors: Tensor) -> Tensor:
-    """Brightness, contrast and saturation, in this order, as torchvision's ColorJitter has them.
+    """Change brightness, contrast and saturation, in this order, as torchvision's ColorJitter does.
 
     Args:
         images: float [B, 3, H, W] from 0 to 1.
         factors: float [B, 3]; 1 leaves an image as it is.
+
+    Returns:
+        float [B, 3, H, W] from 0 to 1.
     """
-    brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)
+    brightness, contrast, saturation = factors.view(-1, 3, 1, 1, 1).unbind(1)  # [B, 1, 1, 1] each
     images = (images * brightness).clamp(0, 1)
-    images = torch.lerp(gray(images).mean((1, 2, 3), keepdim=True), images, contrast).clamp(0, 1)
+    mean = gray(images).mean((1, 2, 3), keepdim=True)  # [B, 1, 1, 1]
+    images = torch.lerp(mean, images, contrast).clamp(0, 1)
     return torch.lerp(gray(images).expand_as(images), images, saturation).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Cropping, flipping and resizing of a whole batch, with a box of its own for each image.
+"""Crop, flip and resize a whole batch, with a box of its own for each image.
 
 Resizing an image is two products with small matrices, one for the rows and one for the columns. The crop
 box and the flip are part of the matrices, so that a batch of 32 px images becomes 224 px in two calls.
@@ -20,7 +20,7 @@ SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
 
 def _kernel(x: Tensor, name: str) -> Tensor:
-    """The value of a kernel at distances x >= 0."""
+    """Return the value of a kernel at distances x >= 0, of any shape."""
     if name == "bilinear":
         return (1 - x).clamp(min=0)
     if name == "lanczos":
@@ -32,7 +32,7 @@ def _kernel(x: Tensor, name: str) -> Tensor:
 
 
 def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) -> Tensor:
-    """Resampling matrices of one axis.
+    """Return the resampling matrices of one axis.
 
     Args:
         start, stop: float [B], where the crop begins and ends, from 0 to 1; swapped they mirror the image.
@@ -44,49 +44,51 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
         float32 [B, target, source]; every row adds up to one.
     """
     device = start.device
-    begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)
-    scale = span.abs().clamp(min=1)
+    begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)  # [B, 1] each
+    scale = span.abs().clamp(min=1)  # [B, 1]
     center = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
     # Only the pixels under the filter: few of them, where a whole row would be mostly zeros.
     radius = SUPPORT[kernel] * scale
     taps = torch.arange(2 * math.ceil(float(radius.max())) + 1, device=device)
     index = torch.floor(center - radius).long().unsqueeze(2) + taps  # [B, target, taps]
-    values = _kernel((index + 0.5 - center.unsqueeze(2)).abs() / scale.unsqueeze(2), kernel)
+    values = _kernel((index + 0.5 - center.unsqueeze(2)).abs() / scale.unsqueeze(2), kernel)  # [B, target, taps]
     # How far each crop reaches beyond an edge; the filter sees no further, whatever other crops of the batch do.
     low, high = torch.minimum(start, stop) * source, torch.maximum(start, stop) * source
-    reach = torch.maximum(-low, high - source).clamp(0, source - 1).ceil().long().view(-1, 1, 1)
+    reach = torch.maximum(-low, high - source).clamp(0, source - 1).ceil().long().view(-1, 1, 1)  # [B, 1, 1]
     values = values.masked_fill_((index < -reach) | (index >= source + reach), 0)
-    mirrored = (source - 1 - (source - 1 - index.abs()).abs()).clamp(0, source - 1)
+    mirrored = (source - 1 - (source - 1 - index.abs()).abs()).clamp(0, source - 1)  # [B, target, taps]
     matrix = torch.zeros(len(start), target, source, dtype=values.dtype, device=device)
     return matrix.scatter_add_(2, mirrored, values / values.sum(2, keepdim=True))
 
 
 @dataclass(frozen=True)
 class Normalize:
-    """The mean and standard deviation of the pixels a backbone was trained on, as shares of 255; three of each."""
+    """Mean and standard deviation of the pixels that a backbone was trained on, as shares of 255; one a channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def column(self, values: tuple[float, ...], device: torch.device) -> Tensor:
-        """One value a channel: float32 [1, C, 1, 1]."""
+        """Return one value a channel: float32 [1, C, 1, 1]."""
         return torch.tensor(values, device=device, dtype=torch.float32).view(1, -1, 1, 1)
 
     def apply(self, images: Tensor) -> Tensor:
-        """Pixels from 0 to 255 to what the backbone takes, [B, C, H, W]."""
+        """Turn pixels from 0 to 255 into what the backbone takes: [B, C, H, W] to float32 [B, C, H, W]."""
         scale = self.column(tuple(1 / (255 * std) for std in self.std), images.device)
         shift = self.column(tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True)), images.device)
         return torch.addcmul(shift, images.float(), scale)
 
     def invert(self, images: Tensor) -> Tensor:
-        """What the backbone takes back to shares of 255, [B, C, H, W] from 0 to 1."""
+        """Turn what the backbone takes back into shares of 255: [B, C, H, W] from 0 to 1."""
         return torch.addcmul(self.column(self.mean, images.device), images, self.column(self.std, images.device))
 
 
-# Measured on 2 CPU cores, to 224 px, images/s: 32 px 3,415 by products against 2,736 by the native kernel, 64 px 2,530
-# against 2,760, 256 px 449 against 1,994. On a GPU the products are no load at any size.
+# Side in pixels above which a CPU resizes image by image with torch's own kernel. Measured on 2 CPU cores, to 224 px,
+# images/s by products and by that kernel: from 32 px 3,415 and 2,736, from 64 px 2,530 and 2,760, from 256 px 449 and 1,994.
+# On a GPU the products are no load at any size.
 NATIVE_ABOVE = 64
-# Parts of the result of this many bytes stay in a CPU core's cache: 4,533 images/s at 224 px against 4,122 in one piece.
+# Bytes of the result that are made at a time, so that they stay in a CPU core's cache: 4,533 images/s at 224 px, and 4,122
+# in one piece.
 CHUNK_BYTES = 4_000_000
 
 
@@ -122,17 +124,17 @@ def resample(
 
 
 def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalize: Normalize, out: Tensor) -> Tensor:
-    """Columns first, all channels in one product; then rows, straight into the result.
+    """Resize by two products: columns first, all channels in one; then rows, straight into `out`.
 
     Rows of the matrices add up to one, so the few source pixels are normalized and not the many of the result.
     """
     count, channels, side, _ = images.shape
     x0, y0, x1, y1 = boxes.unbind(1)
-    rows = resize_matrices(y0, y1, side, size, kernel)
-    columns = resize_matrices(x0, x1, side, size, kernel).transpose(1, 2)
+    rows = resize_matrices(y0, y1, side, size, kernel)  # [B, size, S]
+    columns = resize_matrices(x0, x1, side, size, kernel).transpose(1, 2)  # [B, S, size]
     interleaved = out.stride(1) == 1  # channels_last
     lines = normalize.apply(images).transpose(1, 2) if interleaved else normalize.apply(images)
-    lines = lines.reshape(count, channels * side, side)
+    lines = lines.reshape(count, channels * side, side)  # [B, C * S, S], or [B, S * C, S] where interleaved
     limits = [normalize.apply(torch.full((1, channels, 1, 1), edge, device=images.device)) for edge in (0.0, 255.0)]
     if interleaved:
         flat = out.permute(0, 2, 3, 1).view(count, size, size * channels)
@@ -145,7 +147,7 @@ def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalize: 
     step = count if out.is_cuda else max(1, CHUNK_BYTES // (4 * channels * size * size))
     for first in range(0, count, step):
         part = slice(first, first + step)
-        wide = torch.bmm(lines[part], columns[part])
+        wide = torch.bmm(lines[part], columns[part])  # [b, C * S, size]
         if interleaved:
             wide = wide.view(-1, side, channels, size).transpose(2, 3).reshape(-1, side, size * channels)
             into, bounds = part, limits
@@ -160,7 +162,7 @@ def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalize: 
 
 
 def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) -> Tensor:
-    """torch's uint8 kernel, image by image: it touches only the pixels under the filter."""
+    """Resize with torch's uint8 kernel, image by image: it touches only the pixels under the filter; uint8 [B, C, size, size]."""
     count, channels = images.shape[:2]
     out = torch.empty(count, channels, size, size, dtype=torch.uint8)
     for row, (image, (x0, y0, x1, y1)) in enumerate(zip(images, boxes.tolist(), strict=True)):
@@ -179,7 +181,7 @@ def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) 
 
 
 def _cut(image: Tensor, start: float, stop: float, axis: int) -> Tensor:
-    """The pixels from start to stop (shares of the side, rounded to whole pixels), reflected beyond the edges."""
+    """Cut pixels from start to stop along an axis of [C, H, W]: shares of the side, rounded; reflected beyond the edges."""
     side = image.shape[axis]
     first = round(start * side)
     last = max(round(stop * side), first + 1)
@@ -190,5 +192,6 @@ def _cut(image: Tensor, start: float, stop: float, axis: int) -> Tensor:
 
 
 def _interpolate(image: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
+    """Resize one image: uint8 [C, H, W] to uint8 [C, *size]."""
     batch = image.unsqueeze(0).contiguous(memory_format=torch.channels_last)
     return torch.nn.functional.interpolate(batch, size=size, mode=kernel, antialias=True)[0]

@@ -15,16 +15,26 @@ CROP = 0.875
 # photographs; 1.1 to 1.9 with as many pixels as the result has).
 OVERSAMPLING = 1.5
 LONGER_SIDE = 1.125
+# However long and narrow the images are.
 LARGEST_OVERSAMPLING = 3
+# Side in pixels below which a store is not worth keeping small.
 SMALLEST_STORE = 256
+# Files whose headers are read, evenly over all: enough for the 90th percentile.
 SAMPLE = 256
+# No store is smaller, however small the images are.
+SMALLEST_SIDE = 8
 
 
 def store_size(files: list[Path], image_size: int) -> int:
-    """The side at which to keep images: no larger than they are, and no larger than training needs."""
+    """Return the side in pixels at which to keep images: no larger than they are, and no larger than training needs.
+
+    Args:
+        files: absolute paths.
+        image_size: side in pixels of the largest training images.
+    """
     sample = [files[number] for number in np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).astype(int)]
-    sides = np.array([header_size(str(path)) for path in sample] or [(image_size, image_size)])
+    sides = np.array([header_size(str(path)) for path in sample] or [(image_size, image_size)])  # [files, 2]
     largest = int(np.percentile(sides.max(1), 90))
     shape = float(np.percentile(sides.max(1) / sides.min(1).clip(min=1), 90))
     needed = image_size / CROP * min(max(OVERSAMPLING, LONGER_SIDE * shape), LARGEST_OVERSAMPLING)
-    return max(8, min(largest, max(SMALLEST_STORE, round(needed))))
+    return max(SMALLEST_SIDE, min(largest, max(SMALLEST_STORE, round(needed))))
