@@ -1,3 +1,5 @@
+"""Crops."""
+
 from __future__ import annotations
 
 from typing import Any

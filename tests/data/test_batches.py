@@ -1,3 +1,5 @@
+"""Batches are a function of seed and step, whatever part of them is made."""
+
 from __future__ import annotations
 
 import itertools

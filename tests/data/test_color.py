@@ -1,3 +1,5 @@
+"""Color operations."""
+
 from __future__ import annotations
 
 import torch

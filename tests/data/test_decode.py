@@ -1,3 +1,5 @@
+"""Files of every kind have the pixels that one sees, or are named as unreadable."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

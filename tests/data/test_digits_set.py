@@ -1,27 +1,19 @@
+"""scikit-learn's digits."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from helpers.folders import files_of
 
-from zoo.data import options, splits
+from zoo.data import options
 
 Draw = Callable[..., Path]
 
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def counts(split: splits.Split | None) -> list[int]:
-    assert split is not None
-    return np.bincount(split.targets).tolist()
-
-
-def files_of(split: splits.Split | None) -> set[int]:
-    assert split is not None
-    return set(split.index.tolist())
 
 
 def test_digits_are_whole_and_their_test_set_is_fixed() -> None:

@@ -1,28 +1,17 @@
+"""Image folders as splits."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from helpers.folders import load
-
-from zoo.data import splits
+from helpers.folders import counts, load
 
 Draw = Callable[..., Path]
 
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def counts(split: splits.Split | None) -> list[int]:
-    assert split is not None
-    return np.bincount(split.targets).tolist()
-
-
-def files_of(split: splits.Split | None) -> set[int]:
-    assert split is not None
-    return set(split.index.tolist())
 
 
 def test_train_val_and_test_folders(image_folder: Draw) -> None:

@@ -1,29 +1,18 @@
+"""Image folders as users have them: splits by other names, trains as a class, things that systems leave."""
+
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.folders import load, refused
-
-from zoo.data import splits
 
 Draw = Callable[..., Path]
 
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def counts(split: splits.Split | None) -> list[int]:
-    assert split is not None
-    return np.bincount(split.targets).tolist()
-
-
-def files_of(split: splits.Split | None) -> set[int]:
-    assert split is not None
-    return set(split.index.tolist())
 
 
 @pytest.mark.parametrize(

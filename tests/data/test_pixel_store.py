@@ -1,3 +1,5 @@
+"""Decoded images are found again, and made anew where they are not as they were."""
+
 from __future__ import annotations
 
 import os

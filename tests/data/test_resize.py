@@ -1,3 +1,5 @@
+"""Cropping and resizing, compared with Pillow and timm's transforms."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

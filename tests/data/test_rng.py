@@ -1,3 +1,5 @@
+"""Randomness as a function of seed, purpose and step."""
+
 from __future__ import annotations
 
 from zoo.data.rng import epoch_order, torch_seed

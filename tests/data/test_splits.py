@@ -1,28 +1,17 @@
+"""Train, val and test of a data set."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from helpers.folders import load, refused
-
-from zoo.data import splits
+from helpers.folders import counts, files_of, load, refused
 
 Draw = Callable[..., Path]
 
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def counts(split: splits.Split | None) -> list[int]:
-    assert split is not None
-    return np.bincount(split.targets).tolist()
-
-
-def files_of(split: splits.Split | None) -> set[int]:
-    assert split is not None
-    return set(split.index.tolist())
 
 
 def test_val_is_cut_from_train_in_every_class_and_by_seed(image_folder: Draw) -> None:

@@ -1,3 +1,5 @@
+"""The side at which images are stored."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

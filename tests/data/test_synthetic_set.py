@@ -1,3 +1,5 @@
+"""Made-up images."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,22 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.data import options, splits
+from zoo.data import options
 
 Draw = Callable[..., Path]
 
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def counts(split: splits.Split | None) -> list[int]:
-    assert split is not None
-    return np.bincount(split.targets).tolist()
-
-
-def files_of(split: splits.Split | None) -> set[int]:
-    assert split is not None
-    return set(split.index.tolist())
 
 
 def test_synthetic_images_are_the_same_in_every_run() -> None:

@@ -1,3 +1,5 @@
+"""Archives that torchvision reads: once, checked, and named when they are missing."""
+
 from __future__ import annotations
 
 import hashlib
@@ -8,24 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision
+from helpers.folders import counts
 
-from zoo.data import options, splits
+from zoo.data import options
 from zoo.errors import ZooError
 
 Draw = Callable[..., Path]
 
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-def counts(split: splits.Split | None) -> list[int]:
-    assert split is not None
-    return np.bincount(split.targets).tolist()
-
-
-def files_of(split: splits.Split | None) -> set[int]:
-    assert split is not None
-    return set(split.index.tolist())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zoo.data import splits
@@ -20,3 +21,15 @@ def refused(root: Path, **options: object) -> str:
         load(root, **options)
     (line,) = error.value.lines
     return line.replace(str(root), "ROOT")
+
+
+def counts(split: splits.Split | None) -> list[int]:
+    """Images of each class."""
+    assert split is not None
+    return np.bincount(split.targets).tolist()
+
+
+def files_of(split: splits.Split | None) -> set[int]:
+    """Rows of the store that a split takes."""
+    assert split is not None
+    return set(split.index.tolist())
