@@ -126,9 +126,9 @@ class Batches:
             images = self.resident[self._on_device(index)]  # uint8 [B, 3, S, S]
         else:
             images = self._on_device(self.split.pixels.take(index))
-        way = self.preprocessing
+        kernel, normalize = self.preprocessing.kernel, self.preprocessing.normalize
         boxes_on_device = self._on_device(boxes.astype(np.float32))
-        return resample(images, boxes_on_device, size, way.kernel, way.normalize, channels_last=self.channels_last, exact=exact)
+        return resample(images, boxes_on_device, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
 
     def _draw(self, positions: np.ndarray, size: int, augment: Augment, generator: np.random.Generator) -> _Drawn:
         """Draw for the global batch; every option has its own draws, made whether or not it is on."""

@@ -1,4 +1,4 @@
-"""The base of every data set: the options that all of them have, and the way from a reader to splits.
+"""The base of every data set: the options that all of them have, and how what a reader returns becomes splits.
 
 A data set is one file: an option class that inherits `DataSet`, with its reader beside it. The recipe imports these files,
 so numpy and torch are imported where they are used.
