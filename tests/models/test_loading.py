@@ -42,6 +42,16 @@ def test_every_tensor_counts(tmp_path: Path, make: Callable[[], Tensors], classe
     assert refused(lambda: built(path, classes=classes)) == f"backbone.weights: file {path} {text}"
 
 
+def test_weights_without_the_heads_norm_and_with_an_auxiliary_head(tmp_path: Path) -> None:
+    tensors = fresh("convnext_atto")
+    body = {key: tensor for key, tensor in tensors.items() if not key.startswith("head.")}
+    made = built(saved(body | {"AuxLogits.fc.weight": torch.zeros(1)}, tmp_path / "w.pth"), "convnext_atto")
+    assert made.load_summary == (
+        f"{len(body)} of {len(body)} tensors, new head with head.norm.weight, head.norm.bias, 1 tensor of an auxiliary head left out"
+    )
+    assert same(made.model, body)
+
+
 # ------------------------------------------------------------------- timm's ways of loading: canaries
 
 

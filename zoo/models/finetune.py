@@ -29,7 +29,7 @@ class Finetune(Section):
         default=1.0,
         gt=0,
         le=1,
-        description="Factor of the learning rate from each layer to the one before it; 1: the same for all.",
+        description="Factor of the learning rate from each layer to the one before it; 1: no decay.",
     )
     head_lr_scale: float = Field(default=1.0, gt=0, description="Factor of the head's learning rate.")
     probe_first: bool = Field(

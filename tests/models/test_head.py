@@ -1,0 +1,85 @@
+"""A new head starts as a recipe asks, and one that came with the weights stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import timm.data
+import torch
+from helpers.tensors import NAME, built, fresh, refused, same, saved
+from torch import Tensor, nn
+
+from zoo.models import weight_sources
+from zoo.models.build import build_model
+from zoo.models.head import classifier_names, classifiers, head_parameters, init_head, output_layers
+from zoo.models.options import Backbone, RandomWeights
+
+
+@pytest.mark.parametrize("kind", ["random", "file"])
+def test_a_new_head_starts_as_asked(tmp_path: Path, kind: str) -> None:
+    path = saved(fresh(), tmp_path / "w.pth")
+
+    def head(init: str) -> tuple[Tensor, Tensor]:
+        options = Backbone(name=NAME, head_init=init)  # type: ignore[arg-type]
+        found = None if kind == "random" else weight_sources.from_file(path)
+        torch.manual_seed(0)
+        model = build_model(options, found, 200, 32).model
+        return model.get_parameter("fc.weight").detach(), model.get_parameter("fc.bias").detach()
+
+    assert not head("zero")[0].any()
+    weight, bias = head("xavier")
+    limit = (6 / sum(weight.shape)) ** 0.5
+    assert limit * 0.98 < float(weight.abs().max()) <= limit
+    assert not bias.any()
+    assert float(head("default")[0].std()) != pytest.approx(float(weight.std()), rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "crossvit_tiny_240", "repvit_m1"])
+def test_a_head_of_several_layers_learns_from_zero(name: str) -> None:
+    """A norm at zero before a layer at zero would stay there, and the backbone with them."""
+    size = 240 if "240" in name else 224
+    model = build_model(Backbone(name=name, weights=RandomWeights(), head_init="zero"), None, 5, size).model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    images = torch.randn(2, 3, size, size)
+    for _ in range(2):
+        logits = model(images)
+        loss = nn.functional.cross_entropy(logits[0] if isinstance(logits, tuple) else logits, torch.tensor([0, 1]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(layer.weight.any() for layer in output_layers(model))
+    stem = next(model.parameters())
+    assert stem.grad is not None
+    assert stem.grad.any()
+
+
+def test_a_head_that_came_along_is_not_started_anew(tmp_path: Path) -> None:
+    tensors = fresh(classes=4)
+    assert same(built(saved(tensors, tmp_path / "w.pth"), classes=4, head_init="zero").model, tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "classifier", "parameters"),
+    [("test_resnet", ("fc",), ("fc.weight", "fc.bias")), ("test_convnext", ("head.fc",), ("head.fc.weight", "head.fc.bias"))],
+)
+def test_the_classifier_is_known_by_name_and_in_the_model(
+    name: str, classifier: tuple[str, ...], parameters: tuple[str, ...]
+) -> None:
+    model = timm.create_model(name, num_classes=3)
+    assert classifier_names(name) == classifier
+    assert head_parameters(model) == parameters
+    assert [layer.out_features for layer in output_layers(model)] == [3]
+    assert len(classifiers(model)) == 1
+
+
+def test_a_backbone_without_a_classifier_is_refused() -> None:
+    model = timm.create_model(NAME, num_classes=0)
+    assert refused(lambda: head_parameters(model)).startswith("backbone.name: ResNet has no last layer to train")
+
+
+def test_the_default_start_leaves_timms_values() -> None:
+    model = timm.create_model(NAME, num_classes=3)
+    before = model.get_parameter("fc.weight").clone()
+    assert torch.equal(init_head(model, "default").get_parameter("fc.weight"), before)
