@@ -170,6 +170,7 @@ def _largest_batch(prepared: PreparedModel) -> int:
     """Return the largest batch that fits into the GPU, found by doubling, then by bisection."""
 
     def fits(size: int) -> bool:
+        """Return whether a batch fits into memory on every process."""
         prepared.batch = size
         try:
             step = step_alone(prepared, prepared.settings.main_mode)
