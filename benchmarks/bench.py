@@ -150,7 +150,9 @@ def compare_auto(options: argparse.Namespace) -> None:
     """Print the training speed of what `auto` chooses as a share of the fastest candidate's."""
     import torch
 
-    native = torch.cpu._is_avx512_bf16_supported()
+    from zoo.system.device import native_bf16
+
+    native = native_bf16(torch.device("cpu"))
     candidates = [(precision, layout) for precision in (["fp32", "bf16"] if native else ["fp32"]) for layout in ("on", "off")]
     for model in options.models:
         speeds: dict[tuple[str, str], list[float]] = {candidate: [] for candidate in candidates}

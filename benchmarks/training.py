@@ -29,7 +29,7 @@ Step = Callable[[], Any]
 
 
 class Defaults(NamedTuple):
-    """What a comparison measures unless flags say otherwise."""
+    """The size, batch and steps of a comparison where no flags give others."""
 
     size: int
     batch_size: int
@@ -109,12 +109,12 @@ def checkpoints(options: argparse.Namespace) -> None:
 
     for model in options.models:
         options.models = [model]
-        job, progress, step = _zoo_steps(options, "train")
+        setup, progress, step = _zoo_steps(options, "train")
         for _ in range(3):
             step()
         steps, saves = [], []
         with tempfile.TemporaryDirectory() as folder:
-            saver = Saver(job, RunFolder(Path(folder)))
+            saver = Saver(setup, RunFolder(Path(folder)))
             for _ in range(options.rounds):
                 saves.append(_seconds(lambda saver=saver, progress=progress: saver.save(progress)))
                 steps += [_seconds(step) for _ in range(options.steps)]
@@ -211,9 +211,11 @@ def run_bare(options: argparse.Namespace) -> float:
     import timm
     import torch
 
+    from zoo.system.device import native_bf16
+
     torch.set_num_threads(_cores())
     best = 0.0
-    native = torch.cpu._is_avx512_bf16_supported()
+    native = native_bf16(torch.device("cpu"))
     for precision in [torch.float32, torch.bfloat16] if native else [torch.float32]:
         for layout in (torch.contiguous_format, torch.channels_last):
             model = timm.create_model(options.models[0], num_classes=10).train().to(memory_format=layout)
@@ -280,16 +282,16 @@ def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     from zoo.train.setup import set_up
     from zoo.train.state import EpochTotals, Progress
 
-    job = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
-    order = epoch_order(0, 0, len(job.task.train))
+    setup = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
+    order = epoch_order(0, 0, len(setup.training.train))
     progress = Progress()
 
     def step() -> None:
         first = progress.step * options.batch_size % (len(order) - options.batch_size)
-        one_step(job.task, order[first : first + options.batch_size], progress.step, EpochTotals())
+        one_step(setup.training, order[first : first + options.batch_size], progress.step, EpochTotals())
         progress.step += 1
 
-    return job, progress, step
+    return setup, progress, step
 
 
 def _recipe(options: argparse.Namespace, norm: str) -> Any:
@@ -324,14 +326,14 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
 
     from zoo.data.augment import Augment, RandomResized
     from zoo.data.batches import Batches, Preprocessing
-    from zoo.data.options import Folder
     from zoo.data.resize import Normalize
     from zoo.system import launch
     from zoo.system.threads import keep_freed_memory, set_threads
+    from zoo.train.setup import load_inputs
 
     set_threads("auto", launch.read())
     keep_freed_memory()
-    data = Folder(root=options.data, val_fraction=0).load(0, options.size)
+    data = load_inputs(_recipe(options, "train")).data
     preprocessing = Preprocessing(Normalize(MEAN, STD), "bicubic", 0.875)
     batches = Batches(data.train, preprocessing, len(data.classes), torch.device("cpu"))
     augment = Augment(crop=RandomResized(scale=(0.08, 1.0)))

@@ -14,7 +14,7 @@ from zoo.bench.measure import Series
 
 
 @pytest.fixture
-def subject(monkeypatch: pytest.MonkeyPatch) -> Any:
+def prepared(monkeypatch: pytest.MonkeyPatch) -> Any:
     # A step says how long it took.
     monkeypatch.setattr(measure, "seconds_of", lambda step, _: step())
     return SimpleNamespace(
@@ -22,10 +22,10 @@ def subject(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
 
 
-def taken(subject: Any, seconds: Iterator[float], **options: Any) -> tuple[Series, int]:
+def taken(prepared: Any, seconds: Iterator[float], **options: Any) -> tuple[Series, int]:
     """A series after its last block, and how many steps it took in all."""
     calls = []
-    series = Series(subject, lambda: calls.append(1) or next(seconds), **options)
+    series = Series(prepared, lambda: calls.append(1) or next(seconds), **options)
     for _ in range(measure.BLOCKS):
         series.block()
     return series, len(calls)
@@ -48,26 +48,26 @@ def test_blocks_hold_each_step_once_and_none_holds_a_single_one(steps: int) -> N
 @pytest.mark.parametrize(
     ("seconds", "brief", "steps"), [(0.01, False, 500), (0.01, True, 10), (2.0, False, 10), (2.0, True, 3), (0.6, True, 9)]
 )
-def test_a_series_takes_enough_steps(subject: Any, seconds: float, brief: bool, steps: int) -> None:
-    series, calls = taken(subject, forever(seconds), brief=brief)
+def test_a_series_takes_enough_steps(prepared: Any, seconds: float, brief: bool, steps: int) -> None:
+    series, calls = taken(prepared, forever(seconds), brief=brief)
     assert len(series.seconds) == steps
     assert series.warm_up == calls - steps
-    assert subject.timed == pytest.approx(steps * seconds)
+    assert prepared.timed == pytest.approx(steps * seconds)
 
 
-def test_steps_that_warm_up_or_come_after_other_work_do_not_count(subject: Any) -> None:
-    subject.asked["steps"] = 10
+def test_steps_that_warm_up_or_come_after_other_work_do_not_count(prepared: Any) -> None:
+    prepared.settings.steps = 10
     counted = [0.4, 0.5]
     seconds = iter([9.0, 3.0, 1.0, 1.0, *counted, *(4 * [7.0, *counted])])
-    series, calls = taken(subject, seconds, note=lambda: 0.25)
+    series, calls = taken(prepared, seconds, note=lambda: 0.25)
     assert (series.first, series.warm_up, calls) == (9.0, 8, 18)
     assert series.seconds == 5 * counted
     assert series.notes == 10 * [0.25]
 
 
-def test_warm_up_ends_where_steps_never_become_steady(subject: Any) -> None:
+def test_warm_up_ends_where_steps_never_become_steady(prepared: Any) -> None:
     many = iter([0.1 * 1.2**number for number in range(1000)])
-    series, _ = taken(subject, many)
+    series, _ = taken(prepared, many)
     assert series.warm_up == measure.MOST_WARM_UP + measure.BLOCKS - 1
-    slow, _ = taken(subject, iter([2.0**number for number in range(100)]))
+    slow, _ = taken(prepared, iter([2.0**number for number in range(100)]))
     assert slow.warm_up < measure.MOST_WARM_UP

@@ -44,7 +44,7 @@ def test_a_real_model_is_measured(tmp_path: Path, image_folder: Callable[..., Pa
         assert 0 < row[f"{mode}_peak_share"] < 1.5
         assert 0 <= row[f"{mode}_data_share"] <= 1
         assert row[f"{mode}_end_to_end_samples_per_sec"] < row[f"{mode}_data_samples_per_sec"]
-    assert row["verdict"] in ("model-bound", "data-bound")
+    assert row["verdict"] in ("model-bound", "data-bound", "busy machine")
     assert row["overhead_seconds"] < 30
     assert (out / "throughput.svg").is_file()
 

@@ -170,6 +170,7 @@ def _largest_batch(prepared: PreparedModel) -> int:
     """Return the largest batch that fits into the GPU, found by doubling, then by bisection."""
 
     def fits(size: int) -> bool:
+        """Return whether a batch fits into memory on every process."""
         prepared.batch = size
         try:
             step = step_alone(prepared, prepared.settings.main_mode)
@@ -253,8 +254,7 @@ def step_on(prepared: PreparedModel, mode: str, make: Callable[[], tuple[Tensor,
 def step_alone(prepared: PreparedModel, mode: str) -> Step:
     """Return a step on one batch that stays in memory: images float32 [B, 3, S, S]."""
     generator = torch.Generator().manual_seed(0)
-    layout = memory_format(prepared.channels_last)
     images = torch.randn(prepared.batch, 3, prepared.size, prepared.size, generator=generator)
-    images = images.to(prepared.accelerator.device, memory_format=layout)
+    images = images.to(prepared.accelerator.device, memory_format=memory_format(prepared.channels_last))
     targets = torch.randint(prepared.settings.classes, (prepared.batch,), generator=generator).to(images.device)
     return step_on(prepared, mode, lambda: (images, targets))

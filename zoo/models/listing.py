@@ -8,11 +8,13 @@ import json
 import shutil
 import textwrap
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from zoo.models import catalog
 from zoo.models.availability import LocalWeights
 from zoo.models.catalog import Entry, Query
+from zoo.system.table import Column, align
 
 # Columns after the name that are aligned to the right.
 NUMBERS = ("M params", "GMACs", "MActs", "px", "top-1")
@@ -126,14 +128,9 @@ def aligned(rows: list[dict[str, str]], width: int) -> list[str]:
         if room < wanted and column in kept:
             kept.remove(column)
     widths[first] = max(NARROW, min(widths[first], width - sum(widths[column] + 2 for column in kept)))
-    lines = []
-    for row in rows:
-        parts = [_cut(row[first], widths[first]).ljust(widths[first])]
-        for column in kept:
-            text = row[column]
-            parts.append(text.rjust(widths[column]) if column in NUMBERS else text.ljust(widths[column]))
-        lines.append("  ".join(parts).rstrip())
-    return lines
+    columns = [Column(first, lambda row: _cut(row[first], widths[first]), left=True)]
+    columns += [Column(name, itemgetter(name), left=name not in NUMBERS) for name in kept]
+    return align(rows[1:], columns, gap="  ")
 
 
 def _cut(text: str, limit: int) -> str:
