@@ -84,6 +84,10 @@ def test_a_page_names_commands_that_exist(name: str) -> None:
     assert named <= set(command_help())
 
 
+def test_the_readme_names_every_command() -> None:
+    assert {name for name in command_help() if f"`zoo {name}`" not in text("README.md")} == set()
+
+
 def slug(heading: str) -> str:
     """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
