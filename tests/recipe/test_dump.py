@@ -12,6 +12,7 @@ from helpers.recipes import GOOD, load
 from zoo.recipe import yaml
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe, recipe_schema, shipped_recipes
+from zoo.recipe.recipe import Recipe
 
 
 @pytest.mark.parametrize("name", ["no", "1:30", "0o10", "3e-4", "true", "~x", "2026-01-02", "a b: c #d", "'q'", "ünï"])
@@ -31,3 +32,10 @@ def test_a_resolved_recipe_reads_back_the_same_and_fits_the_schema(tmp_path: Pat
     text = dump_recipe(found)
     assert load(tmp_path, text) == found
     jsonschema.validate(yaml.parse(text, "x"), json.loads(recipe_schema()))
+
+
+def test_the_kind_of_a_section_comes_first_and_every_option_is_there(tmp_path: Path) -> None:
+    lines = dump_recipe(load(tmp_path, GOOD, "schedule=linear")).splitlines()
+    values = yaml.parse("\n".join(lines), "x")
+    assert [next(iter(values[key])) for key in ("data", "schedule")] == ["kind", "kind"]
+    assert set(values) == set(Recipe.model_fields)

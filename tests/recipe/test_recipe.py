@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from helpers.recipes import GOOD, mistakes
+import pytest
+from helpers.recipes import GOOD, load, mistakes
 
 from zoo.recipe.load import recipe_schema
 
@@ -30,3 +31,36 @@ def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
     assert mistakes(tmp_path, GOOD, "eval.select_by=last", "train.patience=2")[0].startswith(
         "train.patience: needs a metric of val"
     )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["schedule.warmup_epochs=20"], "schedule.warmup_epochs: 20 exceeds train.epochs 10 (lower it or train longer)"),
+        (["image_size={start: 96, end: 64}"], "image_size.start: 96 exceeds end 64 (sizes only grow)"),
+        (["data.val_fraction=0"], "eval.select_by: val.accuracy needs validation images, and data.val_fraction is 0 (use last)"),
+        (["train.accumulate=129"], "train.accumulate: 129 exceeds train.batch_size 128 (lower it)"),
+        (["eval.select_by=last", "train.patience=2"], "train.patience: needs a metric of val to watch (set eval.select_by: val.accuracy)"),
+    ],
+)  # fmt: skip
+def test_a_rule_names_the_key_to_change(tmp_path: Path, overrides: list[str], line: str) -> None:
+    found = mistakes(tmp_path, GOOD, *overrides)
+    # A key that is set nowhere has the place of the whole recipe.
+    assert [text.removeprefix("r:1: ") for text in found] == [line]
+
+
+def test_what_the_rules_allow(tmp_path: Path) -> None:
+    load(tmp_path, GOOD, "data.val_fraction=0", "eval.select_by=last")
+    load(tmp_path, GOOD, "schedule.warmup_epochs=10", "image_size={start: 64, end: 64}", "train.accumulate=128")
+    # A folder may have val images of its own.
+    load(tmp_path, GOOD.replace("synthetic", "folder, root: x"), "data.val_fraction=0")
+
+
+def test_descriptions_are_sentences() -> None:
+    described = {
+        f"{title}.{name}": option["description"]
+        for title, section in json.loads(recipe_schema())["$defs"].items()
+        for name, option in section["properties"].items()
+        if "description" in option
+    }
+    assert [key for key, text in described.items() if not text.endswith(".")] == []

@@ -1,8 +1,12 @@
-"""The rules of the house that no linter knows: import order of the folders, light modules, small files and functions."""
+"""The rules of the house that no linter knows.
+
+Import order of the folders, light modules, small files and functions, a test file for each module, plain docstrings.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "zoo").rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
 # The folders from the ground up: each imports from those before it only. Those of one line do not import each other.
 ORDER = [
@@ -29,40 +34,70 @@ ORDER = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(ORDER) for name in names}
 
+# What answers at once: a command's flags, a mistake in a recipe, the list of backbones. Whole folders end in a dot.
+LIGHT = [
+    *("errors", "section", "metrics"),
+    *(f"system.{name}" for name in ("files", "locks", "signals", "launch", "workers", "threads", "hardware", "console", "table")),
+    *("data.options", "data.augment"),
+    *(f"models.{name}" for name in ("catalog", "names", "availability", "options", "finetune", "layers", "listing")),
+    *("optim.options", "optim.schedules", "results.folder", "results.epoch_table", "recipe.", "commands.", "cli"),
+]
+HEAVY = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotlib", "safetensors", "huggingface_hub"}
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module of zoo that a file imports, inside functions too, but for type checkers."""
+# Modules that are tested under another name than theirs, and the test file. Those of train/ need a whole run.
+TESTED_ELSEWHERE: dict[str, str] = {
+    "zoo.train.loop": "tests/train/test_run.py",
+    "zoo.train.result": "tests/train/test_run.py",
+    "zoo.train.resume": "tests/train/test_run.py",
+    "zoo.train.saver": "tests/train/test_run.py",
+    "zoo.train.setup": "tests/train/test_run.py",
+}
 
-    def visit(node: ast.AST) -> Iterator[str]:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                yield full if full in MODULES else node.module
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child)
-
-    yield from (name for name in visit(ast.parse(path.read_text(encoding="utf-8"))) if name.startswith("zoo."))
+# Lines of a file.
+FILE_LINES = 400
+# Lines of a function from its `def` on, the docstring among them: one screen.
+FUNCTION_LINES = 50
+# Lines of the docstring of a folder, at least: its purpose, what goes in and out, the order of its files.
+FOLDER_LINES = 5
+# Names of files and folders that say nothing of what is in them.
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
+# A name of a module's own; `__version__` is for others.
+PRIVATE = re.compile(r"_(?!_)")
+# Docstrings start with a verb: these openings describe no action.
+NO_VERB = re.compile(r"(What|Whether|How|See that)\b")
 
 
 def folder(module: str) -> str:
-    """The folder of a module, or the module itself where it lies at the top."""
+    """Return the folder of a module, or the module itself where it lies at the top."""
     return module.split(".")[1]
+
+
+def code(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node of a file, inside functions too, but not what is for type checkers only."""
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield child
+            yield from code(child)
+
+
+def imports(path: Path) -> dict[str, str]:
+    """Return the modules of zoo that a file imports, and the names under which it knows them ('' for names inside them)."""
+    found: dict[str, str] = {}
+    for node in code(TREES[path]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name: alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found |= {full: alias.asname or alias.name} if full in MODULES else {node.module: ""}
+    return {name: known for name, known in found.items() if name.startswith("zoo.")}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "zoo"])
 def test_a_folder_imports_from_those_below_it_only(name: str) -> None:
     own = folder(name)
-    if own not in FLOOR:
-        pytest.skip("not in a folder yet")
-    above = {
-        other
-        for other in imports(MODULES[name])
-        if folder(other) != own and folder(other) in FLOOR and FLOOR[folder(other)] >= FLOOR[own]
-    }
+    assert own in FLOOR, "a new folder or module at the top needs a place in ORDER"
+    above = {other for other in imports(MODULES[name]) if folder(other) != own and FLOOR[folder(other)] >= FLOOR[own]}
     assert above == set()
 
 
@@ -71,28 +106,86 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert len(tuple(TopologicalSorter(graph).static_order())) >= len(MODULES)
 
 
-LIGHT = ["zoo.cli", "zoo.errors", "zoo.section", "zoo.metrics"]
-HEAVY = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotlib"}
+def test_what_answers_at_once_imports_nothing_heavy() -> None:
+    """One process imports the modules one after the other; the first that brings a heavy one is to blame."""
+    light = [f"zoo.{name}" for name in LIGHT if not name.endswith(".")]
+    light += [name for name in MODULES for start in LIGHT if start.endswith(".") and name.startswith(f"zoo.{start}")]
+    program = (
+        "import importlib, sys\nknown = set()\n"
+        f"for name in {light!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    new = {HEAVY!r} & set(sys.modules) - known\n"
+        "    known |= new\n"
+        "    if new: print(name, *sorted(new))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout == ""
 
 
-@pytest.mark.parametrize("name", [name for name in LIGHT if name in MODULES])
-def test_what_answers_at_once_imports_nothing_heavy(name: str) -> None:
-    code = f"import sys, {name}; print(*({HEAVY!r} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == []
+@pytest.mark.parametrize("name", [name for name, path in MODULES.items() if not path.stem.startswith("__")])
+def test_a_module_has_tests_of_its_own_name(name: str) -> None:
+    own = ROOT / "tests" / MODULES[name].relative_to(ROOT / "zoo").with_name(f"test_{MODULES[name].stem}.py")
+    if name in TESTED_ELSEWHERE:
+        assert (ROOT / TESTED_ELSEWHERE[name]).is_file()
+        assert not own.is_file(), f"take {name} out of TESTED_ELSEWHERE"
+    else:
+        assert own.is_file(), f"write {own.relative_to(ROOT)}, or say in TESTED_ELSEWHERE where {name} is tested"
 
 
-@pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "scripts").glob("*.py"))], ids=lambda path: path.stem)
+def test_tests_elsewhere_are_of_modules_that_exist() -> None:
+    assert set(TESTED_ELSEWHERE) <= set(MODULES)
+
+
+@pytest.mark.parametrize(
+    "path", [*FILES, *sorted((ROOT / "scripts").glob("*.py"))], ids=lambda path: str(path.relative_to(ROOT).with_suffix(""))
+)
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
-    long = [
-        node.name
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
-    ]
-    assert long == []
-    assert path.stem not in ("utils", "helpers", "common", "misc")
+    assert len(text.splitlines()) <= FILE_LINES
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    long = {node.name: lines for node in functions if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES}
+    assert long == {}
+
+
+def test_names_say_what_is_in_a_file() -> None:
+    files = [path for place in ("zoo", "scripts", "benchmarks", "tests") for path in (ROOT / place).rglob("*.py")]
+    names = {path.relative_to(ROOT) for path in files for part in (path.stem, path.parent.name) if part in NAMELESS}
+    assert {path for path in names if path.parts[:2] != ("tests", "helpers")} == set()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.parent.name for path in FILES if path.name == "__init__.py" and path.parent.name != "zoo")
+)
+def test_a_folder_says_what_it_is_for_and_nothing_else(name: str) -> None:
+    tree = TREES[ROOT / "zoo" / name / "__init__.py"]
+    assert len((ast.get_docstring(tree) or "").splitlines()) >= FOLDER_LINES
+    assert len(tree.body) == 1, "importing a folder must not import its modules"
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_a_module_uses_no_private_name_of_another(name: str) -> None:
+    path = MODULES[name]
+    known = {alias for alias in imports(path).values() if alias}
+    private = {
+        alias.name
+        for node in code(TREES[path])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("zoo")
+        for alias in node.names
+        if PRIVATE.match(alias.name)
+    }
+    private |= {
+        ast.unparse(node)
+        for node in code(TREES[path])
+        if isinstance(node, ast.Attribute) and PRIVATE.match(node.attr) and ast.unparse(node.value) in known
+    }
+    assert private == set()
+
+
+@pytest.mark.parametrize("name", list(MODULES))
+def test_docstrings_start_with_a_verb(name: str) -> None:
+    nodes = [node for node in ast.walk(TREES[MODULES[name]]) if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)]
+    texts = [ast.get_docstring(node) or "" for node in nodes]
+    assert [text.partition("\n")[0] for text in texts if NO_VERB.match(text)] == []
 
 
 def test_the_generated_pages_are_fresh() -> None:

@@ -1,10 +1,20 @@
+"""The launch of a process: its place among its siblings, who prints an error, and what torch raises when one of them is gone."""
+
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
 
-from zoo.errors import ZooError
+from zoo.errors import LostProcess, ZooError
+from zoo.system import launch
 from zoo.system.launch import Launch, _is_launcher, read
 
 
@@ -34,3 +44,102 @@ def test_only_a_launcher_takes_its_processes_along(
     monkeypatch.setattr("zoo.system.launch.Path", lambda _: tmp_path / "cmdline")
     (tmp_path / "cmdline").write_text(command)
     assert _is_launcher(1) == launcher
+
+
+TWO = Launch(rank=0, local_rank=0, processes=2, local_processes=2)
+ALONE = Launch(rank=0, local_rank=0, processes=1, local_processes=1)
+
+CLAIM = "from zoo.system.launch import claims_error_output as claim; print(claim(), claim())"
+
+
+def claims(**environment: str) -> list[str]:
+    """Ask two processes of one launcher, this process, whether they may print an error; each asks twice."""
+    found = []
+    for rank in ("1", "0"):
+        variables = os.environ | {"RANK": rank} | environment
+        found += subprocess.run(
+            [sys.executable, "-c", CLAIM], env=variables, capture_output=True, text=True, check=True
+        ).stdout.split()
+    return found
+
+
+def test_of_the_processes_of_a_launch_the_first_to_ask_prints_the_error(cache: Path) -> None:
+    assert claims(WORLD_SIZE="2", MASTER_PORT="1") == ["True", "False", "False", "False"]
+    # Another launch by the same parent.
+    assert claims(WORLD_SIZE="2", MASTER_PORT="2")[0] == "True"
+    assert claims(WORLD_SIZE="1") == ["True"] * 4
+
+
+def test_records_of_old_launches_do_not_pile_up(cache: Path) -> None:
+    (cache / "launches").mkdir(parents=True)
+    (cache / "launches" / "old").touch()
+    os.utime(cache / "launches" / "old", (1, 1))
+    claims(WORLD_SIZE="2", MASTER_PORT="3")
+    assert len(list((cache / "launches").iterdir())) == 1
+
+
+def test_without_a_cache_the_main_process_prints_the_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert claims(WORLD_SIZE="2", ZOO_CACHE=str(tmp_path / "file")) == ["False", "False", "True", "True"]
+
+
+def test_a_process_group_waits_as_long_as_the_recipe_says() -> None:
+    assert launch.process_group_kwargs(TWO, 8) == {"timeout": timedelta(seconds=8)}
+    assert launch.process_group_kwargs(ALONE, 8) == {}
+
+
+# ------------------------------------------------------------------------- lost processes: a canary
+
+
+def gloo_pair(seconds: float) -> list[dist.ProcessGroupGloo]:
+    """Connect two ranks that live in this process, and let them agree once."""
+    store, groups = dist.HashStore(), {}
+
+    def join(rank: int) -> None:
+        groups[rank] = dist.ProcessGroupGloo(store, rank, 2, timedelta(seconds=seconds))
+        groups[rank].allreduce([torch.ones(8)]).wait()
+
+    threads = [threading.Thread(target=join, args=(rank,)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [groups[0], groups[1]]
+
+
+def silent_rank() -> None:
+    first, _second = gloo_pair(0.5)
+    first.allreduce([torch.ones(8)]).wait()
+
+
+def ended_rank() -> None:
+    first, second = gloo_pair(20)
+    del second
+    first.allreduce([torch.ones(8)]).wait()
+
+
+def absent_rank() -> None:
+    dist.TCPStore("127.0.0.1", 0, 2, True, timeout=timedelta(seconds=1), wait_for_workers=True)
+
+
+def unreachable_main() -> None:
+    dist.TCPStore("127.0.0.1", 1, 2, False, timeout=timedelta(seconds=0.1))
+
+
+@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo")
+@pytest.mark.parametrize("happens", [silent_rank, ended_rank, absent_rank, unreachable_main])
+def test_a_process_that_is_gone_or_silent_is_one_line(happens, capfd):
+    """All of it is provoked for real: gloo raises plain RuntimeErrors, which only their text tells from others."""
+    with pytest.raises(LostProcess) as error, launch.lost_processes(TWO, 7):
+        happens()
+    assert str(error.value) == (
+        "launch: process 0: another of the 2 processes ended, or did not answer for 7 s (see its error above, then --resume)"
+    )
+
+
+def test_other_errors_and_a_process_alone_keep_their_own():
+    for alone, text in [(TWO, "shapes do not match"), (ALONE, "Connection reset by peer")]:
+        with pytest.raises(RuntimeError, match=text), launch.lost_processes(alone, 7):
+            raise RuntimeError(text)
+    with pytest.raises(ValueError, match="NCCL"), launch.lost_processes(TWO, 7):
+        raise ValueError("NCCL")

@@ -8,8 +8,9 @@ Read the files in this order:
 
 1. folder.py: make a run folder, write and read its files, find the newest unfinished run.
 2. epoch_table.py: the rows of the epochs, the same in a terminal and in a log.
-3. canvas.py: what all pictures share: style, figures and panels in inches, text that is measured.
-4. curves.py: loss, accuracy and learning rate over the epochs.
-5. confusion.py: the confusion matrix and each class's recall.
-6. pareto.py: cost against quality of many backbones, the best of them named.
+3. result.py: `result.json` as a typed value; whatever reads finished runs reads it here.
+4. canvas.py: what all pictures share: style, figures and panels in inches, text that is measured.
+5. curves.py: loss, accuracy and learning rate over the epochs.
+6. confusion.py: the confusion matrix and each class's recall.
+7. pareto.py: cost against quality of many backbones, the best of them named.
 """

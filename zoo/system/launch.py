@@ -23,7 +23,7 @@ LAUNCHERS = (
     *(b"torchrun", b"torch.distributed.run", b"torch.distributed.launch"),
 )
 # What gloo says where another process of the run is gone, or silent for too long, and NCCL and torch's store in older versions
-# of torch: plain RuntimeErrors, known only by their text. tests/system/test_lost_processes.py provokes the real texts.
+# of torch: plain RuntimeErrors, known only by their text. tests/system/test_launch.py provokes the real texts.
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
 # prctl.h: the signal that this process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
