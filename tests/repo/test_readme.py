@@ -106,6 +106,15 @@ def test_links_lead_somewhere(name: str) -> None:
             assert anchor in map(slug, headings), target
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_files_that_a_page_names_are_there(name: str) -> None:
+    named = set(re.findall(r"`((?:\w+/)*\w+\.(?:py|csv|yaml))`", text(name))) - {"recipe.yaml"}
+    folders = [ROOT, ROOT / "zoo", *(ROOT / "zoo").iterdir()]
+    # `results-imagenet.csv` and the like are files of others; `results.csv` is written by a benchmark.
+    missing = [path for path in named if path != "results.csv" and not any((folder / path).is_file() for folder in folders)]
+    assert missing == []
+
+
 def test_every_page_is_reached_from_the_readme() -> None:
     reached, waiting = set(), [ROOT / "README.md"]
     while waiting:
