@@ -109,7 +109,7 @@ Crop = Annotated[
 
 
 class Augment(Section):
-    """How training images are varied. Evaluation images are not."""
+    """Random variations of training images. Evaluation images have none."""
 
     crop: Crop = Field(default=PadShift(), description="Which part of the image is seen.")
     hflip: bool = Field(default=True, description="Mirror half of the images.")

@@ -25,7 +25,7 @@ RESIDENT_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pixels become a backbone's input.
+    """The way from pixels to a backbone's input.
 
     Attributes:
         normalize: mean and standard deviation of the pixels it was trained on.

@@ -32,7 +32,7 @@ class Tree:
 
 
 class _Flaw(Exception):
-    """What is wrong with a folder and what to do about it; `scan` adds the place."""
+    """A mistake in a folder and what to do about it; `scan` adds the place."""
 
     def __init__(self, what: str, todo: str) -> None:
         super().__init__(what)

@@ -28,7 +28,7 @@ AUXILIARY = ("AuxLogits", "aux", "aux1", "aux2", "aux_head")
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load left over, as `load_state_dict` reports it.
+    """The tensors that a load left over, as `load_state_dict` reports them.
 
     Attributes:
         missing: tensors of the model that were not loaded.

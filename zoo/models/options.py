@@ -95,7 +95,7 @@ class TorchvisionWeights(Section):
 
 
 class RunWeights(Section):
-    """What an earlier run trained: a run folder or its model folder."""
+    """The model of an earlier run: a run folder or its model folder."""
 
     kind: Literal["run"] = "run"
     path: Path = Field(examples=["runs/cifar10-resnet18"], description="The run or model folder.")

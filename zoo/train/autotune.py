@@ -54,7 +54,7 @@ MOST_KEPT_BYTES = 400e6
 
 @dataclass(frozen=True)
 class Choice:
-    """How the model is trained, and why."""
+    """The chosen way to train the model, and the reason."""
 
     precision: Precision
     channels_last: bool

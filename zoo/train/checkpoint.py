@@ -27,7 +27,7 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds: groups of tensors by name, and plain values."""
+    """The content of a checkpoint: groups of tensors by name, and plain values."""
 
     tensors: dict[str, Tensors]
     state: dict[str, Any]

@@ -16,7 +16,7 @@ from zoo.train.state import Training
 
 
 class EvalBatches(Protocol):
-    """What `evaluate` needs of the images it scores.
+    """The images that `evaluate` scores.
 
     Attributes:
         targets: int64 [N], the label of each image.

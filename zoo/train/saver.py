@@ -35,7 +35,7 @@ def splits_shown(setup: Setup) -> list[str]:
 
 
 class Saver:
-    """What happens after a step and an epoch: rows, `metrics.jsonl`, checkpoints."""
+    """Writes rows, `metrics.jsonl` and checkpoints after steps and epochs."""
 
     def __init__(self, setup: Setup, run: RunFolder) -> None:
         self.setup, self.run = setup, run

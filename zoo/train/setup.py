@@ -42,7 +42,7 @@ from zoo.train.state import Training, steps_of
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run reads.
+    """All that a run reads.
 
     Attributes:
         found: the weights to start from, None for random ones.
@@ -72,7 +72,7 @@ class TrainableModel:
 
 @dataclass(frozen=True)
 class Execution:
-    """How the model runs here.
+    """The way in which the model runs here.
 
     Attributes:
         accelerator: the processes and the precision.

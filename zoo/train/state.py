@@ -1,4 +1,4 @@
-"""What the train loop works with, and how far it has come. Plain values: the recipe stays above the loop."""
+"""The values that the train loop works with, and its progress. Plain values: the recipe stays above the loop."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def steps_of(images: int, batch_size: int) -> int:
 
 @dataclass
 class Progress:
-    """How far a run has come: what a checkpoint keeps beside the tensors.
+    """The progress of a run: the plain values that a checkpoint keeps beside the tensors.
 
     Attributes:
         step: steps taken.
