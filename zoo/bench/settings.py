@@ -1,4 +1,4 @@
-"""What is measured and how: the settings of a benchmark, and the request that a worker process gets."""
+"""The settings of a benchmark, and the request that a worker process gets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INFER = "infer"
 
 @dataclass(frozen=True)
 class Settings:
-    """How models are measured. Rows measured with different settings are never mixed.
+    """The way models are measured. Rows measured with different settings are never mixed.
 
     Args:
         modes: `infer`, `train` or both, in the order in which they are measured.
