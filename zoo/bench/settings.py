@@ -12,7 +12,7 @@ INFER = "infer"
 
 @dataclass(frozen=True)
 class Settings:
-    """The way in which models are measured. Rows measured with different settings are never mixed.
+    """The way models are measured. Rows measured with different settings are never mixed.
 
     Args:
         modes: `infer`, `train` or both, in the order in which they are measured.

@@ -11,4 +11,5 @@ Read the files in this order:
 3. list.py: find a backbone.
 4. show.py: show one backbone's card.
 5. bench.py: measure throughput.
+6. cache.py: show and free the disk space of decoded images.
 """
