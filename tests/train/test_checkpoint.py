@@ -55,7 +55,7 @@ def test_a_save_that_fails_leaves_the_earlier_one_whole(tmp_path: Path, monkeypa
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.train.checkpoint.os.replace", full)
+    monkeypatch.setattr("zoo.system.files.os.replace", full)
     with pytest.raises(StorageError, match="No space left") as error:
         checkpoint.save(tmp_path, 2, some(2))
     assert error.value.exit_code == 5

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.system import locks
-from zoo.system.files import cache_root, existing, hidden, remove
+from zoo.system.files import cache_root, discard, existing
 
 # Environment variable with the most bytes that pixel stores may take: `50G`, `800M` or plain bytes.
 LIMIT_VARIABLE = "ZOO_CACHE_LIMIT"
@@ -30,8 +30,6 @@ LIMIT_LEAST = 20_000_000_000
 LIMIT_MOST_SHARE = 0.5
 # Seconds after which an unused store gives way to a newer one of the same images: a week.
 SUPERSEDED_AFTER = 7 * 24 * 3600.0
-# Ending of the hidden name of a store that is being removed.
-REMOVED = ".removed"
 # What the letter after a size stands for, in bytes.
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -68,10 +66,7 @@ class Store:
         """Remove the store unless it is in use; returns whether it is gone."""
         with contextlib.suppress(OSError), _free(self.folder) as free:
             if free:
-                # Renamed first: killed half way, it leaves something that is known to be left over.
-                gone = hidden(self.folder, REMOVED)
-                os.replace(self.folder, gone)
-                remove(gone)
+                discard(self.folder)
         return not self.folder.exists()
 
 

@@ -106,6 +106,17 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def discard(folder: Path) -> None:
+    """Remove a folder under a hidden name: half removed, it must not pass for a whole one.
+
+    Raises:
+        OSError: it cannot be renamed, and is as it was.
+    """
+    gone = hidden(folder, STAGING)
+    os.replace(folder, gone)
+    remove(gone)
+
+
 def sync(path: Path) -> None:
     """Wait until a file or folder is on the disk, should the power fail."""
     handle = os.open(path, os.O_RDONLY)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo.errors import ZooError
-from zoo.system.files import PREVIOUS, STAGING, digest, hidden, recover, remove, staged, storing
+from zoo.system.files import PREVIOUS, digest, discard, recover, remove, staged, storing
 
 Tensors = dict[str, Tensor]
 
@@ -125,8 +124,5 @@ def prune(root: Path, keep: set[int]) -> None:
     """Delete the checkpoints of other steps; one that cannot be deleted is left."""
     for step in steps(root):
         if step not in keep:
-            # Under another name first: half deleted it must not pass for a checkpoint.
-            doomed = hidden(folder_of(root, step), STAGING)
             with contextlib.suppress(OSError):
-                os.replace(folder_of(root, step), doomed)
-            remove(doomed)
+                discard(folder_of(root, step))
