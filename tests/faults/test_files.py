@@ -195,15 +195,15 @@ def test_checkpoints_that_hold_or_name_what_they_must_not(server: Server, tmp_pa
     secret, canary = tmp_path / "secret.safetensors", tmp_path / "canary"
     save_file({"a": torch.ones(1)}, secret)
     manifest = json.loads((folder / "manifest.json").read_text())
-    from zoo.train.checkpoint import _digest
+    from zoo.system.files import digest
 
-    outside = {"../../../../secret.safetensors": _digest(secret)}
+    outside = {"../../../../secret.safetensors": digest(secret)}
     (folder / "manifest.json").write_text(json.dumps({**manifest, **outside}))
     code, text = server.run("train", str(recipe), "--resume", str(run))
     assert_one_line(code, text, r"--resume: .*step-\d+: damaged: .*, no earlier checkpoint \(start a new run\)")
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "model.safetensors").write_bytes(pickle.dumps(Payload(canary)))
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "model.safetensors": _digest(folder / "model.safetensors")}))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "model.safetensors": digest(folder / "model.safetensors")}))
     code, text = server.run("train", str(recipe), "--resume", str(run))
     assert_one_line(code, text, r"--resume: .*step-\d+: damaged: .*, no earlier checkpoint \(start a new run\)")
     assert not canary.exists()
