@@ -93,6 +93,11 @@ class Stopped(KeyboardInterrupt):
         super().__init__(f"stopped by {signal} {when} ({todo})")
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's error, or its class where it has no text."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Return the known words most like a misspelt one, best first."""
     import difflib

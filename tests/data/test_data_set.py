@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from zoo.data.data_set import DataSet
-from zoo.data.options import Digits, Folder, Synthetic
+from zoo.data.options import Digits, Synthetic
 from zoo.data.pixel_store import PixelStore
 from zoo.data.splits import Split
 from zoo.errors import ZooError
@@ -41,18 +41,22 @@ def test_a_data_set_that_is_not_the_one_of_the_checkpoint_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "mistake"),
     [
-        (Digits(val_fraction=0.5, test_fraction=0.5), ("val_fraction", "0.5 and data.test_fraction 0.5 leave no images to train on (their sum must be below 1)")),
-        (Folder(root=Path("x"), val_fraction=0.8), ("val_fraction", "0.8 and data.test_fraction 0.2 leave no images to train on (their sum must be below 1)")),
         (Synthetic(classes=5, max_train=4), ("max_train", "4 images for 5 classes (at least 5)")),
     ],
-)  # fmt: skip
+)
 def test_options_that_cannot_go_together(data: DataSet, mistake: tuple[str, str]) -> None:
     assert list(data.rules()) == [mistake]
 
 
 def test_they_are_reported_at_their_line(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    path.write_text("backbone: {name: test_resnet}\ndata:\n  kind: digits\n  val_fraction: 0.9\n")
+    path.write_text("backbone: {name: test_resnet}\ndata:\n  kind: digits\n  max_train: 4\n")
     with pytest.raises(ZooError) as error:
         load_recipe(path)
-    assert error.value.lines[0].startswith(f"{path}:4: data.val_fraction: 0.9 and data.test_fraction 0.2 leave no images")
+    assert error.value.lines[0].startswith(f"{path}:4: data.max_train: 4 images for 10 classes")
+
+
+def test_val_is_cut_from_what_test_leaves() -> None:
+    data = Digits(val_fraction=0.5, test_fraction=0.5).load(0, 32)
+    assert data.val is not None
+    assert 0.2 < len(data.train) / 1797 < 0.3

@@ -37,10 +37,22 @@ FLOOR = {name: floor for floor, names in enumerate(ORDER) for name in names}
 # What answers at once: a command's flags, a mistake in a recipe, the list of backbones. Whole folders end in a dot.
 LIGHT = [
     *("errors", "section", "metrics"),
-    *(f"system.{name}" for name in ("files", "locks", "signals", "launch", "workers", "threads", "hardware", "console", "table")),
-    *("data.options", "data.augment"),
+    *(
+        f"system.{name}"
+        for name in ("files", "locks", "signals", "launch", "workers", "threads", "hardware", "console", "table", "progress")
+    ),
+    *("data.options", "data.augment", "data.store_cache"),
     *(f"models.{name}" for name in ("catalog", "names", "availability", "options", "finetune", "layers", "listing")),
-    *("optim.options", "optim.schedules", "results.folder", "results.epoch_table", "recipe.", "commands.", "cli"),
+    *(
+        "optim.options",
+        "optim.schedules",
+        "results.folder",
+        "results.result",
+        "results.epoch_table",
+        "recipe.",
+        "commands.",
+        "cli",
+    ),
 ]
 HEAVY = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotlib", "safetensors", "huggingface_hub"}
 
@@ -137,7 +149,9 @@ def test_tests_elsewhere_are_of_modules_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*FILES, *sorted((ROOT / "scripts").glob("*.py"))], ids=lambda path: str(path.relative_to(ROOT).with_suffix(""))
+    "path",
+    [*FILES, *sorted((ROOT / "scripts").glob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))],
+    ids=lambda path: str(path.relative_to(ROOT).with_suffix("")),
 )
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

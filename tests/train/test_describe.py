@@ -11,7 +11,7 @@ from helpers.recipes import GOOD, load
 from torch import nn
 
 from zoo.system.console import Console
-from zoo.train.describe import describe
+from zoo.train.describe import describe_execution, describe_model
 
 
 class Data:
@@ -37,7 +37,8 @@ def setup(recipe: Any, *, processes: int = 1, frozen: tuple[nn.Module, ...] = ()
 
 
 def lines(capsys: pytest.CaptureFixture[str], found: Any) -> tuple[list[str], str]:
-    describe(found)
+    describe_model(found.recipe, found.inputs, found.model, found.console)
+    describe_execution(found)
     output = capsys.readouterr()
     return output.out.splitlines(), output.err
 

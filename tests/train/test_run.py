@@ -13,12 +13,13 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from safetensors.torch import load_file
 
+from zoo import errors
 from zoo.data import batches
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.recipe.load import load_recipe
 from zoo.system.launch import Launch
 from zoo.system.table import percent
-from zoo.train import saver, setup
+from zoo.train import evaluate, saver, setup
 from zoo.train.loop import micro_batch_slices
 from zoo.train.run import train
 from zoo.train.saver import Saver
@@ -243,6 +244,34 @@ def test_a_done_run_that_gets_more_to_do_is_not_done(tiny: Path, monkeypatch: py
         patch.setattr(Saver, "after_step", lambda *_: (_ for _ in ()).throw(Stopped))
         train(load_recipe(tiny, ["train.epochs=2"]), folder, allow_change=True)
     assert not (folder / "result.json").exists()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_resuming_a_finished_run_changes_nothing_and_says_so(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _ = run(tiny, "train.epochs=1")
+    before = files(folder)
+    capsys.readouterr()
+    train(load_recipe(tiny, ["train.epochs=1", "optim.lr=0.1"]), folder, allow_change=True)
+    assert files(folder) == before
+    said = capsys.readouterr().out
+    assert said.startswith(f"done       {folder} is finished, and nothing was changed; ignored: optim.lr 0.002 -> 0.1 (")
+    assert said.count("\n") == 1
+
+
+def test_a_finished_run_whose_result_is_damaged_gets_it_again(tiny: Path) -> None:
+    folder, result = run(tiny, "train.epochs=1")
+    (folder / "result.json").write_text("{")
+    train(load_recipe(tiny, ["train.epochs=1"]), folder)
+    assert json.loads((folder / "result.json").read_text())["test"] == result["test"]
+
+
+def test_a_signal_during_the_probe_stops_the_run_in_order(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "stopping", lambda _: True)
+    with pytest.raises(errors.Stopped, match="before a checkpoint"):
+        run(tiny, "finetune.probe_first=true")
 
 
 def test_after_a_damaged_checkpoint_new_ones_are_kept(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
         ZooError: ZOO_CACHE_LIMIT is not a size.
     """
     from zoo.data import store_cache
-    from zoo.system.files import cache_root, remove
+    from zoo.system.files import cache_root
 
     found, left = store_cache.stores(), store_cache.leftovers()
     place = cache_root() / "pixels"
@@ -34,9 +34,7 @@ def run(options: argparse.Namespace) -> int:
                 freed += store.size
             else:
                 used.append(store)
-        for path in left:
-            freed += sum(file.stat().st_size for file in path.glob("*"))
-            remove(path)
+        freed += store_cache.remove_leftovers()
         kept = f"; kept {len(used)} in use ({sum(store.size for store in used) / 1e6:,.0f} MB)" if used else ""
         print(f"freed {freed / 1e6:,.0f} MB in {place}{kept}")
         return 0

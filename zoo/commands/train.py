@@ -27,13 +27,14 @@ def run(options: argparse.Namespace) -> int:
         Stopped: a signal asked for it.
     """
     from zoo.recipe.load import load_recipe
-    from zoo.results.folder import newest_unfinished
+    from zoo.results.folder import RESULT, newest_unfinished
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
 
     folder = run_folder(options.resume)
     recipe = load_recipe(*recipe_and_overrides(options, folder))
-    recipe.data.check()
+    if folder is None or not (folder / RESULT).exists():  # a finished run needs its images no more
+        recipe.data.check()
     start = launch.read()
     if options.resume == "auto":
         folder = newest_unfinished(recipe.output.root, str(recipe.name))

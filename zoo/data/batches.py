@@ -90,7 +90,7 @@ class Batches:
         Returns:
             images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
         """
-        drawn = self._draw(positions, size, augment, generator_of(seed, rng.AUGMENT, step))
+        drawn = self._draw(positions, augment, generator_of(seed, rng.AUGMENT, step))
         rows = np.arange(len(positions))[part]
         images = self._augmented(drawn, rows, size, augment)
         targets = self.targets[self._on_device(positions[rows])]
@@ -130,7 +130,7 @@ class Batches:
         boxes_on_device = self._on_device(boxes.astype(np.float32))
         return resample(images, boxes_on_device, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
 
-    def _draw(self, positions: np.ndarray, size: int, augment: Augment, generator: np.random.Generator) -> _Drawn:
+    def _draw(self, positions: np.ndarray, augment: Augment, generator: np.random.Generator) -> _Drawn:
         """Draw for the global batch; every option has its own draws, made whether or not it is on."""
         count = len(positions)
         pixels = self.split.pixels

@@ -67,10 +67,6 @@ class DataSet(Section):
         count = self.class_count()
         if self.max_train is not None and count is not None and self.max_train < count:
             yield "max_train", f"{self.max_train} images for {count} classes (at least {count})"
-        test_fraction = getattr(self, "test_fraction", 0.0)
-        if self.val_fraction + test_fraction >= 1:
-            text = f"{self.val_fraction:g} and data.test_fraction {test_fraction:g} leave no images to train on"
-            yield "val_fraction", f"{text} (their sum must be below 1)"
 
     def class_count(self) -> int | None:
         """Return the number of classes, None where only the images tell."""

@@ -12,7 +12,6 @@ import hashlib
 import json
 import mmap
 import os
-import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +20,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from zoo.data import store_cache
 from zoo.data.decode import DecodeJob, decode_range, ignore_signals
@@ -30,6 +28,7 @@ from zoo.system.console import Console
 from zoo.system.files import cache_root, free_bytes, remove, staged
 from zoo.system.hardware import cores
 from zoo.system.locks import Share, exclusive
+from zoo.system.progress import show_progress
 
 # Changes when the same files would give other pixels.
 FORMAT = 3
@@ -227,15 +226,14 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
             for first in range(0, len(files), CHUNK)
         ]
         aspects, bad = np.ones(len(files), np.float32), []
-        hidden = quiet or not sys.stderr.isatty()
         with (
-            tqdm(total=len(files), desc="decoding", unit="img", disable=hidden) as bar,
+            show_progress("decoding", len(files), shown=not quiet) as count_images,
             contextlib.closing(_map(jobs, where)) as parts,
         ):
             for first, part, broken in parts:
                 aspects[first : first + len(part)] = part
                 bad += broken
-                bar.update(len(part))
+                count_images(len(part))
         if bad:
             count = f"{len(bad)} unreadable image" + ("s" if len(bad) > 1 else "")
             todo = "replace or remove " + ("them" if len(bad) > 1 else "it")
@@ -253,7 +251,9 @@ def _allocate(path: Path, size: int) -> None:
     """
     if size > (free := free_bytes(path)):
         what = f"the pixel store needs {size:,} bytes, {free:,} are free"
-        raise StorageError(str(path.parent), what, "free some space or set ZOO_CACHE to another folder")
+        raise StorageError(
+            str(path.parent), what, "free some space, e.g. by zoo cache --clear, or set ZOO_CACHE to another folder"
+        )
     with open(path, "wb") as handle:
         if hasattr(os, "posix_fallocate") and size:
             os.posix_fallocate(handle.fileno(), 0, size)

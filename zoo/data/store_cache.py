@@ -18,7 +18,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.system import locks
-from zoo.system.files import cache_root, discard, existing
+from zoo.system.files import cache_root, discard, existing, remove
 
 # Environment variable with the most bytes that pixel stores may take: `50G`, `800M` or plain bytes.
 LIMIT_VARIABLE = "ZOO_CACHE_LIMIT"
@@ -81,11 +81,26 @@ def leftovers() -> list[Path]:
     """Return the folders that killed processes left half written or half removed; none that is being written now."""
     found = []
     for path in sorted((cache_root() / "pixels").glob(".*")):
-        lock = path.with_name(f"{path.name[1:].split('.')[0]}.lock")
-        with contextlib.suppress(OSError), locks.unused(lock) as free:
+        with contextlib.suppress(OSError), locks.unused(_lock_of(path)) as free:
             if free:
                 found.append(path)
     return found
+
+
+def remove_leftovers() -> int:
+    """Remove what killed processes left half written or half removed; returns the bytes that it took."""
+    freed = 0
+    for path in leftovers():
+        with contextlib.suppress(OSError), locks.unused(_lock_of(path)) as free:
+            if free:
+                freed += sum(file.stat().st_size for file in path.glob("*"))
+                remove(path)
+    return freed
+
+
+def _lock_of(leftover: Path) -> Path:
+    """Return the lock of the store that a hidden folder belongs to."""
+    return leftover.with_name(f"{leftover.name[1:].split('.')[0]}.lock")
 
 
 def limit() -> int:
@@ -124,6 +139,7 @@ def make_room(built: Path, most: int) -> str:
     Returns:
         A line that says what was removed, '' where nothing was.
     """
+    remove_leftovers()
     found = stores()
     own = next((store for store in found if store.folder == built), None)
     others = [store for store in found if store.folder != built]

@@ -15,7 +15,7 @@ import timm
 import torch
 from torch import nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.models.head import classifier_names, head_parameters, init_head
 from zoo.models.loading import check_loaded, compare_tensors, load_archive, recorded
 from zoo.models.options import Backbone
@@ -69,7 +69,10 @@ def build_model(backbone: Backbone, found: Found | None, classes: int, image_siz
         with recorded() as seen:
             model = _create(backbone.name, image_size, found, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs)
         head = head_parameters(model)
-        loaded = seen[-1] if seen else compare_tensors(model, tensors, () if own_head else classifier_names(backbone.name))
+        # What was loaded into a part of the model alone says nothing of the rest.
+        loaded = next((loaded for module, loaded in reversed(seen) if module is model), None)
+        if loaded is None:
+            loaded = compare_tensors(model, tensors, () if own_head else classifier_names(backbone.name))
         # The tensors that were read must not stay with the model, nor go into an exported one.
         getattr(model, "pretrained_cfg", {}).pop("state_dict", None)
     summary = check_loaded(model, head, loaded, found.source, own_head=own_head)
@@ -125,7 +128,7 @@ def _misfit(name: str, image_size: int, found: Found | None, error: RuntimeError
     if shapes:
         what = f"{source} does not fit {name}: {len(shapes)} shapes differ, first {shapes[0]}"
         return ZooError(WHERE, what, "check backbone.name")
-    return ZooError(WHERE, f"{source} does not fit {name}: {str(error).splitlines()[0]}", "check backbone.name")
+    return ZooError(WHERE, f"{source} does not fit {name}: {first_line(error)}", "check backbone.name")
 
 
 # The two functions below read texts of other libraries. A test of each provokes the text.

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.models.weight_sources import WHERE, Found, Tensors
 
 # Classifiers that were trained on inner layers of a network and are no part of it afterwards.
@@ -40,17 +40,17 @@ class Loaded:
 
 
 @contextlib.contextmanager
-def recorded() -> Iterator[list[Loaded]]:
+def recorded() -> Iterator[list[tuple[nn.Module, Loaded]]]:
     """Record the answer of every `load_state_dict` within the block; none of them is strict there.
 
     timm only logs missing tensors, and its strict loading raises an error of many lines.
     """
-    seen: list[Loaded] = []
+    seen: list[tuple[nn.Module, Loaded]] = []
     original = nn.Module.load_state_dict
 
     def load_state_dict(self: nn.Module, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:  # noqa: ARG001
         result = original(self, state_dict, strict=False, assign=assign)
-        seen.append(Loaded(result.missing_keys, result.unexpected_keys))
+        seen.append((self, Loaded(result.missing_keys, result.unexpected_keys)))
         return result
 
     logger = logging.getLogger("timm")
@@ -153,7 +153,7 @@ def load_archive(model: Any, head: tuple[str, ...], found: Found) -> tuple[Loade
     try:
         model.load_pretrained(str(found.archive))
     except Exception as error:  # whatever NumPy and timm's readers raise
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        reason = first_line(error)
         raise ZooError(WHERE, f"{found.source} does not fit {kind}: {reason}", "check backbone.name") from None
     unread = [name for name, parameter in parameters.items() if parameter.isnan().all()]
     own_head = not any(name in unread for name in head)

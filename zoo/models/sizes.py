@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 
 # The key that errors name.
 WHERE = "image_size"
@@ -43,7 +43,7 @@ def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: 
     try:
         model.eval()(example_images(side))
     except (AssertionError, RuntimeError, ValueError) as error:
-        what = f"{name} does not take {side} px: {str(error).splitlines()[0].rstrip('.')}"
+        what = f"{name} does not take {side} px: {first_line(error).rstrip('.')}"
         todo = "use its own size, or multiples of its stride (image_size.multiple)"
         raise ZooError(WHERE, what, _fitting(side, step, between=between) if side % step else todo) from None
     finally:

@@ -22,6 +22,10 @@ from zoo.system.locks import held
 MOST_RUNS = 10_000
 
 
+# The file that a finished run has.
+RESULT = "result.json"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A run folder: recipe.yaml, environment.json, metrics.jsonl, result.json, checkpoints/, model/, pictures."""
@@ -116,7 +120,7 @@ def newest_unfinished(root: Path, name: str) -> Path | None:
         path
         for path in runs
         # `net-50` may be a run of that name, or the fiftieth of `net`. A damaged run counts: resuming it says what is wrong.
-        if checkpoint_steps(path) and not (path / "result.json").exists() and recipe_name(path) in (name, None)
+        if checkpoint_steps(path) and not (path / RESULT).exists() and recipe_name(path) in (name, None)
     ]
     return max(open_runs, key=lambda path: path.stat().st_mtime, default=None)
 

@@ -11,9 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zoo.errors import ZooError
-from zoo.results.folder import RunFolder
+from zoo.results.folder import RESULT, RunFolder
 
-NAME = "result.json"
 # 1: without `version` and `device_type`; `device` was "cpu" for every processor.
 VERSION = 2
 
@@ -111,15 +110,15 @@ def read_result(run: RunFolder) -> Result | None:
     Raises:
         ZooError: the file is damaged.
     """
-    if not (run.path / NAME).exists():
+    if not (run.path / RESULT).exists():
         return None
-    values: Any = run.read_json(NAME)
+    values: Any = run.read_json(RESULT)
     try:
         return Result.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
-        raise ZooError(str(run.path / NAME), f"{key}: {first['msg'].lower()}", "the run is damaged") from None
+        raise ZooError(str(run.path / RESULT), f"{key}: {first['msg'].lower()}", "the run is damaged") from None
 
 
 def write_result(run: RunFolder, result: Result) -> None:
@@ -128,4 +127,4 @@ def write_result(run: RunFolder, result: Result) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    run.write_json(NAME, result.model_dump())
+    run.write_json(RESULT, result.model_dump())

@@ -1,6 +1,7 @@
 """Files and folders written whole: staged beside their place, synced, renamed. Also digests, free space and the cache.
 
-Whoever reads finds the old content or the new one, at any moment and after a power cut. There is no other routine for it.
+Whoever reads a file finds the old content or the new one, at any moment and after a power cut. A folder is replaced by two
+renames; `recover` puts the old one back if the process was killed between them. There is no other routine for it.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ def _put_in_place(staging: Path, target: Path) -> None:
 
 def _open_to_others(path: Path) -> None:
     """Give a file or folder the permissions of any new one: safetensors makes files that only their owner can read."""
-    wanted = (0o777 if path.is_dir() else 0o666) & ~UMASK
-    if path.stat().st_mode & 0o777 != wanted:
-        with contextlib.suppress(PermissionError):
+    mode = path.stat().st_mode & 0o777
+    wanted = mode | (0o777 if path.is_dir() else 0o666) & ~UMASK
+    if mode != wanted:
+        with contextlib.suppress(OSError):  # some file systems have no permissions
             path.chmod(wanted)

@@ -64,7 +64,7 @@ class Share:
         self._handle: int | None = None
         with contextlib.suppress(OSError):
             self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(self._handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(self._handle, fcntl.LOCK_SH)
 
     def __del__(self) -> None:
         """Drop the lock."""
@@ -75,13 +75,20 @@ class Share:
 @contextlib.contextmanager
 def unused(path: Path) -> Iterator[bool]:
     """Yield whether no other process holds or shares an existing file's lock, which is held meanwhile. Never waits."""
-    with open(path, encoding="utf-8") as handle:
+    with _open_existing(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             yield False
         else:
             yield True
+
+
+def _open_existing(path: Path) -> IO[str]:
+    try:
+        return open(path, "r+", encoding="utf-8")  # NFS grants exclusive locks to writers only
+    except PermissionError:
+        return open(path, encoding="utf-8")
 
 
 def _open(path: Path, todo: str) -> IO[str]:

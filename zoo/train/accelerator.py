@@ -8,6 +8,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin
 
 from zoo.system import launch
+from zoo.train.preflight import MIXED_PRECISION
 
 # Warnings of libraries that a user cannot act on: how the message begins, and why it does not matter.
 HARMLESS_WARNINGS = (
@@ -24,7 +25,7 @@ def make_accelerator(precision: str) -> Accelerator:
         warnings.simplefilter("ignore")
         return Accelerator(
             cpu=launch.on_cpu(),
-            mixed_precision={"fp32": "no"}.get(precision, precision),
+            mixed_precision=MIXED_PRECISION[precision],
             # Micro-batches are ours: Accelerate would divide the last, partial group by the full count.
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
             # Each process keeps its own BatchNorm statistics while training; they are averaged before evaluation.

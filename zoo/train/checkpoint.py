@@ -115,7 +115,7 @@ def newest(root: Path) -> tuple[Path, Checkpoint, list[str]]:
         try:
             return folder, load(folder), passed
         except ZooError as error:
-            passed.append(error.lines[0])
+            passed.append(f"{error.where}: {error.what}")
     what = passed[0] if passed else f"no checkpoint in {root}"
     raise ZooError("--resume", what + (", no earlier checkpoint" if passed else ""), "start a new run")
 

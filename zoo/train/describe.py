@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from zoo.system.console import Console, plural
 
 if TYPE_CHECKING:
-    from zoo.train.setup import Setup, TrainableModel
+    from zoo.recipe.recipe import Recipe
+    from zoo.train.setup import Inputs, Setup, TrainableModel
 
 
 def describe_measuring(console: Console) -> None:
@@ -15,16 +16,21 @@ def describe_measuring(console: Console) -> None:
     console.fact("measuring", "which precision, memory layout and micro-batches are fastest here")
 
 
-def describe(setup: Setup) -> None:
-    """Print the facts of a run that is ready to train."""
-    recipe, console, data, built = setup.recipe, setup.console, setup.inputs.data, setup.model.built
-    console.fact("backbone", _backbone(recipe.backbone.name, setup.model))
+def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, console: Console) -> None:
+    """Print the facts of the first two stages, before anything is measured."""
+    data, built = inputs.data, model.built
+    console.fact("backbone", _backbone(recipe.backbone.name, model))
     console.fact("weights", f"{built.source}: {built.load_summary}")
-    if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and setup.model.frozen:
+    if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and model.frozen:
         console.warn("BatchNorm is frozen at random weights' mean 0 and variance 1; finetune.batch_norm=train lets it learn")
     console.fact("data", f"{recipe.data.kind}: {data}")
     for note in data.notes:
         console.fact("", note)
+
+
+def describe_execution(setup: Setup) -> None:
+    """Print the facts of a run that is ready to train."""
+    console = setup.console
     console.fact("device", _device(setup))
     console.fact("precision", str(setup.execution.choice))
     console.fact("schedule", _schedule(setup))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -18,8 +19,8 @@ from torch import Tensor
 from zoo.data.rng import epoch_order, torch_seed
 from zoo.errors import NonFiniteLoss
 from zoo.metrics import merit
+from zoo.system.progress import show_progress
 from zoo.train.evaluate import Interrupted, average_statistics, score, sum_over_processes
-from zoo.train.progress import show_progress
 from zoo.train.state import EpochTotals, Progress, Training
 from zoo.train.step import losses, train_step
 
@@ -53,13 +54,14 @@ def fit(
         totals = EpochTotals(**progress.partial)
         sums = torch.tensor([totals.loss, totals.hits], dtype=torch.float64, device=training.accelerator.device)
         remaining = batches[progress.step - epoch * per_epoch :]
-        title = f"epoch {epoch + 1}/{training.epochs}"
-        for positions in show_progress(remaining, title, len(training.train), main=training.accelerator.is_main_process):
-            with totals.running():
-                sums += one_step(training, positions, progress.step, totals)
-            progress.step += 1
-            totals.images += len(positions)
-            on_step(progress, partial(totals.with_sums, sums))
+        with epoch_progress(training, epoch, remaining) as count_images:
+            for positions in remaining:
+                with totals.running():
+                    sums += one_step(training, positions, progress.step, totals)
+                progress.step += 1
+                totals.images += len(positions)
+                count_images(len(positions))
+                on_step(progress, partial(totals.with_sums, sums))
         try:
             row = epoch_row(training, epoch, progress.step, totals.with_sums(sums))
         except Interrupted:
@@ -69,6 +71,14 @@ def fit(
         best = update_best(training, progress, row)
         progress.history.append(row)
         on_epoch(progress, best)
+
+
+def epoch_progress(training: Training, epoch: int, remaining: list[np.ndarray]) -> AbstractContextManager[Callable[[int], None]]:
+    """Show how far an epoch has come; `remaining` are the positions of the batches that are left."""
+    total = len(training.train)
+    done = total - sum(len(positions) for positions in remaining)
+    title = f"epoch {epoch + 1}/{training.epochs}"
+    return show_progress(title, total, done=done, shown=training.accelerator.is_main_process)
 
 
 def out_of_patience(training: Training, progress: Progress) -> bool:

@@ -15,6 +15,8 @@ from zoo.system.launch import on_cpu
 
 # What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
 UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
+# Accelerate's names of a recipe's precisions.
+MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 # The modules that Accelerate's trackers need, any of them.
 TRACKERS = {name: (name,) for name in ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "trackio", "wandb")} | {
     "tensorboard": ("tensorboard", "tensorboardX")
@@ -37,7 +39,7 @@ def check_environment(recipe: Recipe) -> None:
         if not any(importlib.util.find_spec(module) for module in TRACKERS[tracker]):
             raise ZooError("output.track", f"{tracker} is not installed", f"pip install {TRACKERS[tracker][0]}")
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    ours = {"fp32": "no"}.get(recipe.train.precision, recipe.train.precision)
+    ours = MIXED_PRECISION.get(recipe.train.precision)
     if asked not in ("no", ours):
         raise ZooError(
             "launch",

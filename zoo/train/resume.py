@@ -69,12 +69,27 @@ class SavedRun:
     changed: list[str]
 
 
+def check_format(state: dict[str, Any]) -> None:
+    """Check that a checkpoint's values have the names and meanings that this version reads.
+
+    Raises:
+        ZooError: they have others.
+    """
+    if state.get("format") != FORMAT:
+        raise ZooError("--resume", "the run was begun with another version of zoo", "start a new run")
+
+
 def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
-    """Check whether a run has its result and no epoch left to train."""
+    """Check whether a run has its result and no epoch left to train; a damaged result is written again."""
     patience = recipe.train.patience
     over = len(state["history"]) >= recipe.train.epochs or (patience is not None and state["waited"] >= patience)
-    result = read_result(run)
-    return over and result is not None and result.status == "done" and result.steps == state["step"]
+    if not over:
+        return False
+    try:
+        result = read_result(run)
+    except ZooError:
+        return False
+    return result is not None and result.status == "done" and result.steps == state["step"]
 
 
 def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
@@ -120,8 +135,6 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
         ZooError: the checkpoint is of another model or data.
     """
     training, state = setup.training, saved.state
-    if state.get("format") != FORMAT:
-        raise ZooError("--resume", "the run was begun with another version of zoo", "start a new run")
     check_unchanged(setup.inputs.data, state)
     load_model(setup, saved)
     if state["optimizer"]["name"] == setup.recipe.optim.name:

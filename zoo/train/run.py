@@ -17,9 +17,9 @@ from zoo.recipe.dump import dump_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import VERSION, upgraded
 from zoo.results.epoch_table import heading
-from zoo.results.folder import RunFolder
+from zoo.results.folder import RESULT, RunFolder
 from zoo.system import launch, signals
-from zoo.system.console import Console
+from zoo.system.console import Console, plural
 from zoo.system.files import free_bytes
 from zoo.system.hardware import environment
 from zoo.system.launch import Launch
@@ -30,7 +30,7 @@ from zoo.train.linear_probe import fit_head
 from zoo.train.loop import fit
 from zoo.train.preflight import check_environment
 from zoo.train.result import finish
-from zoo.train.resume import SavedRun, flatten, is_done, recipe_changes, resume_run
+from zoo.train.resume import SavedRun, check_format, flatten, is_done, recipe_changes, resume_run
 from zoo.train.saver import Saver, splits_shown
 from zoo.train.setup import Setup, set_up
 from zoo.train.state import Progress
@@ -60,9 +60,9 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         recipe = upgraded(recipe, resume) if resume else recipe
         saved = _open_checkpoint(recipe, resume, start, stack, allow_change=allow_change) if resume else None
         if saved and is_done(recipe, RunFolder(saved.run), saved.checkpoint.state):
-            console.fact(
-                "done", f"{saved.run} is finished already; nothing was changed (train.epochs=N --allow-change trains on)"
-            )
+            ignored = f"; ignored: {', '.join(saved.changed)}" if saved.changed else ""
+            todo = "train.epochs=N --allow-change trains longer"
+            console.fact("done", f"{saved.run} is finished, and nothing was changed{ignored} ({todo})")
             return saved.run
         setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None)
         probe_first = saved is None and recipe.finetune.probe_first
@@ -75,10 +75,8 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         progress = resume_run(setup, run, saved) if saved else Progress()
         if start.main:
             # A run that was done and has more to do is not done.
-            (run.path / "result.json").unlink(missing_ok=True)
-        if probe_first:
-            _probe(setup)
-        _train(setup, run, progress)
+            (run.path / RESULT).unlink(missing_ok=True)
+        _train(setup, run, progress, probe_first=probe_first)
     return run.path
 
 
@@ -93,16 +91,19 @@ def _open_checkpoint(recipe: Recipe, folder: Path, start: Launch, stack: context
         stack.enter_context(RunFolder(folder).held())
         checkpoint.sweep(folder / "checkpoints")
     place, state, damaged = checkpoint.newest(folder / "checkpoints")
+    check_format(state.state)
     return SavedRun(folder, place, state, damaged, changed)
 
 
-def _train(setup: Setup, run: RunFolder, progress: Progress) -> None:
+def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool) -> None:
     """Run the loop to its end, and finish the run."""
     saver = Saver(setup, run)
-    setup.console.fact("run", str(run.path))
-    setup.console.line()
-    setup.console.line(heading(splits_shown(setup)))
     try:
+        if probe_first:
+            _probe(setup)
+        setup.console.fact("run", str(run.path))
+        setup.console.line()
+        setup.console.line(heading(splits_shown(setup)))
         fit(setup.training, progress, on_epoch=saver.after_epoch, on_step=saver.after_step)
         finish(setup, run, progress)
     except Interrupted:
@@ -114,6 +115,7 @@ def _probe(setup: Setup) -> None:
     """Start the head from a fit on frozen features; its time counts as training time."""
     started = time.perf_counter()
     training = setup.training
+    setup.console.fact("probe", f"fitting the head on frozen features of {plural(len(training.train), 'image')}")
     reached = fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
     if training.averaged is not None:
         training.averaged.set(setup.bare_model)

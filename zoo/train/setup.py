@@ -1,6 +1,6 @@
 """Set up a run in four stages, each a plain value: inputs, model, execution, and the `Training` that the loop takes.
 
-Evaluation and benchmarks take the stages they need. Nothing is written but caches.
+Whoever needs less, such as an evaluation or a comparison, takes the first stages alone. Nothing is written but caches.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.train import autotune
 from zoo.train.accelerator import make_accelerator, silence_harmless_warnings
 from zoo.train.checks import check_data, check_norms
-from zoo.train.describe import describe, describe_measuring
+from zoo.train.describe import describe_execution, describe_measuring, describe_model
 from zoo.train.state import Training, steps_of
 
 
@@ -122,11 +122,12 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     silence_harmless_warnings()
     inputs = load_inputs(recipe, start.processes, resumed)
     model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
+    describe_model(recipe, inputs, model, console)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console))
     training = assemble(recipe, inputs, model, execution)
     name = device_name(execution.accelerator.device)
     setup = Setup(recipe, inputs, model, execution, training, threads, console, name)
-    describe(setup)
+    describe_execution(setup)
     return setup
 
 

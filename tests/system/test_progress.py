@@ -1,18 +1,21 @@
-"""Progress within an epoch: lines in a log, the time left."""
+"""Progress of long work: lines in a log, the time left."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from zoo.train import progress
-from zoo.train.progress import show_progress, time_left
-
-BATCHES = [np.arange(10), np.arange(10), np.arange(5)]
+from zoo.system import progress
+from zoo.system.progress import show_progress, time_left
 
 
-def test_every_batch_comes_through_and_a_short_epoch_prints_nothing(capsys: pytest.CaptureFixture[str]):
-    assert [len(batch) for batch in show_progress(BATCHES, "epoch 1/2", 25, main=True)] == [10, 10, 5]
+def work(total: int, *, done: int = 0, shown: bool = True) -> None:
+    with show_progress("epoch 1/2", total, done=done, shown=shown) as count_images:
+        for images in (10, 10, 5):
+            count_images(images)
+
+
+def test_short_work_prints_nothing(capsys: pytest.CaptureFixture[str]):
+    work(25)
     assert capsys.readouterr() == ("", "")
 
 
@@ -20,9 +23,9 @@ def test_a_log_gets_a_line_now_and_then_from_the_main_process_only(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
-    list(show_progress(BATCHES, "epoch 1/2", 1_025, main=False))
+    work(1_025, done=1_000, shown=False)
     assert capsys.readouterr() == ("", "")
-    list(show_progress(BATCHES, "epoch 1/2", 1_025, main=True))
+    work(1_025, done=1_000)
     output = capsys.readouterr()
     assert output.out == ""
     # A resumed epoch: 1,000 images were seen before, and the last batch ends the epoch without a line.

@@ -1,0 +1,71 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+# Seconds between two lines of a log: a day-long run adds about 1,400.
+LOG_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def show_progress(title: str, total: int, *, done: int = 0, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how far some work on images has come, and the time left.
+
+    Args:
+        title: names the work.
+        total: images in all.
+        done: images that were done before.
+        shown: False shows nothing: other processes than the main one.
+
+    Yields:
+        A function that takes the number of images that were done since it was called last.
+    """
+    if not shown:
+        yield _ignore
+    elif sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, initial=done, desc=title, unit=" images", leave=False) as bar:
+
+            def update(images: int) -> None:
+                bar.update(images)
+
+            yield update
+    else:
+        yield _Log(title, total, done).update
+
+
+def _ignore(_images: int) -> None:
+    """Count nothing."""
+
+
+class _Log:
+    """Lines of progress where there is no terminal."""
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        self.title, self.total, self.done, self.first = title, total, done, done
+        self.started = self.printed = time.monotonic()
+
+    def update(self, images: int) -> None:
+        """Count images, and print a line if the last one is old enough."""
+        self.done += images
+        now = time.monotonic()
+        if now - self.printed < LOG_SECONDS or self.done == self.total:
+            return
+        self.printed = now
+        speed = (self.done - self.first) / (now - self.started)
+        left = time_left((self.total - self.done) / speed)
+        text = f"{self.title}: {self.done:,} of {self.total:,} images, {speed:,.0f} images/s, {left} left"
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def time_left(seconds: float) -> str:
+    """Return a duration as a person says it: `40 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
