@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         Stopped: a signal asked for it.
     """
     from zoo.recipe.load import load_recipe
-    from zoo.results.folder import RESULT, newest_unfinished
+    from zoo.results.folder import RESULT, RunFolder, newest_unfinished
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
 
@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
         folder = newest_unfinished(recipe.output.root, str(recipe.name))
         if folder is None and start.main:
             print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
+    if folder is None:
+        RunFolder.check(recipe.output.root)
     launch.follow_launcher()
     announce_threads(recipe.train.threads, start)
     signals.install()

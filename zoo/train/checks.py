@@ -27,7 +27,7 @@ def check_data(recipe: Recipe, data: Splits, processes: int) -> None:
         raise ZooError("train.batch_size", f"{size} is too small for {processes} processes x {micro} micro-batches", "raise it")
     if data.val is None and recipe.eval.select_by != "last":
         what = f"{recipe.eval.select_by} needs validation images, and there are none"
-        raise ZooError("eval.select_by", what, "set data.val_fraction, or use last")
+        raise ZooError("eval.select_by", what, "raise data.val_fraction, or set eval.select_by: last")
 
 
 def check_norms(recipe: Recipe, data: Splits, processes: int, model: nn.Module, frozen: Sequence[nn.Module]) -> None:
