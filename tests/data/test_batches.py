@@ -129,7 +129,7 @@ def test_pad_shift_is_padding_and_cropping() -> None:
 
 def test_mixup_blends_two_images_and_their_labels() -> None:
     plain, mixed = batch("none")[0], batch("mixup")
-    drawn = made()._draw(ALL, 24, options("mixup"), generator_of(0, rng.AUGMENT, 3))
+    drawn = made()._draw(ALL, options("mixup"), generator_of(0, rng.AUGMENT, 3))
     assert drawn.partner is not None
     share = torch.from_numpy(drawn.ratio).float().view(-1, 1, 1, 1)
     assert torch.allclose(mixed[0], share * plain + (1 - share) * plain[torch.from_numpy(drawn.partner)], atol=1e-5)
