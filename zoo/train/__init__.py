@@ -9,7 +9,7 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
    `autotune.py` measures what `auto` leaves open, `accelerator.py` starts Accelerate, `describe.py` reports it all.
 4. `state.py`: what the loop works with (`Training`) and how far it has come (`Progress`).
 5. `loop.py`: `fit`, the only loop; `step.py`: `train_step`, the only step (benchmarks time the same one);
-   `evaluate.py`: scores of a split over all processes; `progress.py`: the bar within an epoch.
+   `evaluate.py`: scores of a split over all processes.
 6. `saver.py`: rows and checkpoints as the run goes; `checkpoint.py`: one checkpoint on disk, verified;
    `resume.py`: back from one.
 7. `linear_probe.py`: an optional start of the head; `result.py`: the end of a run and its `result.json`.
