@@ -105,7 +105,7 @@ def table(options: argparse.Namespace, title: str, contenders: list[str], extra:
 def checkpoints(options: argparse.Namespace) -> None:
     """Time steps and checkpoints of one run in turn; print the share of images/s that a checkpoint per epoch leaves."""
     from zoo.results.folder import RunFolder
-    from zoo.train.saver import Saver
+    from zoo.training.saver import Saver
 
     for model in options.models:
         options.models = [model]
@@ -278,9 +278,9 @@ def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     from zoo.data.rng import epoch_order
     from zoo.system import launch
     from zoo.system.console import Console
-    from zoo.train.loop import one_step
-    from zoo.train.setup import set_up
-    from zoo.train.state import EpochTotals, Progress
+    from zoo.training.loop import one_step
+    from zoo.training.setup import set_up
+    from zoo.training.state import EpochTotals, Progress
 
     setup = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
     order = epoch_order(0, 0, len(setup.training.train))
@@ -329,7 +329,7 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
     from zoo.data.resize import Normalize
     from zoo.system import launch
     from zoo.system.threads import keep_freed_memory, set_threads
-    from zoo.train.setup import load_inputs
+    from zoo.training.setup import load_inputs
 
     set_threads("auto", launch.read())
     keep_freed_memory()

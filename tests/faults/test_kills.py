@@ -14,7 +14,7 @@ import pytest
 from helpers.faults import harness
 from helpers.faults.harness import EVERY, STEPS, Server, kill, outcome, resumed_step, wait_until, write_recipe
 
-from zoo.train import checkpoint
+from zoo.training import checkpoint
 
 pytestmark = pytest.mark.slow
 

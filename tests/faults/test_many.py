@@ -15,7 +15,7 @@ from helpers.faults import harness
 from helpers.faults.harness import Server, free_port, kill, outcome, write_recipe
 from safetensors.torch import load_file
 
-from zoo.train import checkpoint
+from zoo.training import checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 from helpers.faults import harness, launching
 from helpers.faults.launching import Launched, Trigger, interrupt, launch
 
-from zoo.train import checkpoint
+from zoo.training import checkpoint
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from helpers.faults import harness
 from helpers.faults.harness import Server, outcome, write_recipe
 
 from zoo.errors import ZooError
-from zoo.train import checkpoint
-from zoo.train.checkpoint import Checkpoint
+from zoo.training import checkpoint
+from zoo.training.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.slow
 

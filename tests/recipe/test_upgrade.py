@@ -12,7 +12,7 @@ from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import VERSION, upgraded
-from zoo.train.resume import recipe_changes
+from zoo.training.resume import recipe_changes
 
 TEXT = "backbone: {name: test_resnet, weights: random}\ndata: digits\noptim: {name: adan%s}\n"
 

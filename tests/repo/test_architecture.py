@@ -26,8 +26,9 @@ ORDER = [
     {"data", "models", "results"},
     {"optim"},
     {"recipe"},
-    {"train"},
+    {"training"},
     {"inference", "bench"},
+    {"deploy"},
     {"commands"},
     {"cli"},
     {"__main__"},
@@ -56,13 +57,13 @@ LIGHT = [
 ]
 HEAVY = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotlib", "safetensors", "huggingface_hub"}
 
-# Modules that are tested under another name than theirs, and the test file. Those of train/ need a whole run.
+# Modules that are tested under another name than theirs, and the test file. Those of training/ need a whole run.
 TESTED_ELSEWHERE: dict[str, str] = {
-    "zoo.train.loop": "tests/train/test_run.py",
-    "zoo.train.result": "tests/train/test_run.py",
-    "zoo.train.resume": "tests/train/test_run.py",
-    "zoo.train.saver": "tests/train/test_run.py",
-    "zoo.train.setup": "tests/train/test_run.py",
+    "zoo.training.loop": "tests/training/test_run.py",
+    "zoo.training.result": "tests/training/test_run.py",
+    "zoo.training.resume": "tests/training/test_run.py",
+    "zoo.training.saver": "tests/training/test_run.py",
+    "zoo.training.setup": "tests/training/test_run.py",
 }
 
 # Lines of a file.

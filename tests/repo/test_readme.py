@@ -17,7 +17,7 @@ from zoo.cli import command_help, main, parse
 from zoo.commands.train import recipe_and_overrides
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
-from zoo.train.run import train
+from zoo.training.run import train
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]

@@ -8,7 +8,7 @@ import pytest
 import timm
 
 from zoo.recipe.load import load_recipe, shipped_recipes, shipped_root
-from zoo.train.run import train
+from zoo.training.run import train
 
 NAMES = [name for name, _ in shipped_recipes()]
 # Small enough for every check; the others take their steps with the slow tests.

@@ -22,10 +22,10 @@ from zoo.bench.settings import INFER, TRAIN, Request, Settings
 from zoo.optim.build import build_optimizer
 from zoo.optim.options import Optim
 from zoo.system.device import memory_format, synchronize
-from zoo.train import autotune
-from zoo.train.accelerator import make_accelerator
-from zoo.train.evaluate import evaluate
-from zoo.train.step import losses, train_step
+from zoo.training import autotune
+from zoo.training.accelerator import make_accelerator
+from zoo.training.evaluate import evaluate
+from zoo.training.step import losses, train_step
 
 Step = Callable[[], Any]
 

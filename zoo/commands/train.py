@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     launch.follow_launcher()
     announce_threads(recipe.train.threads, start)
     signals.install()
-    from zoo.train.run import train
+    from zoo.training.run import train
 
     train(recipe, folder, allow_change=options.allow_change)
     return 0

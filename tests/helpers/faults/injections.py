@@ -16,16 +16,16 @@ import torch
 
 import zoo.metrics
 import zoo.results.folder
-import zoo.train.checkpoint
-import zoo.train.loop
-import zoo.train.run
-import zoo.train.saver
+import zoo.training.checkpoint
+import zoo.training.loop
+import zoo.training.run
+import zoo.training.saver
 
 
 def _points(act: Callable[[str, Callable[[], Any], Callable[[], Any] | None], Any]) -> None:
     """Let `act(name, do, half)` decide what happens at each write, fsync, rename and removal of a save."""
     save_file, write_text, write_bytes, replace, fsync, rmtree = (
-        zoo.train.checkpoint.save_file,
+        zoo.training.checkpoint.save_file,
         pathlib.Path.write_text,
         pathlib.Path.write_bytes,
         os.replace,
@@ -37,7 +37,7 @@ def _points(act: Callable[[str, Callable[[], Any], Callable[[], Any] | None], An
         save_file(tensors, path)
         os.truncate(path, path.stat().st_size // 2)
 
-    zoo.train.checkpoint.save_file = lambda tensors, path: act(
+    zoo.training.checkpoint.save_file = lambda tensors, path: act(
         f"write {path.name}", lambda: save_file(tensors, path), lambda: half_file(tensors, path)
     )
 
@@ -61,7 +61,7 @@ def _points(act: Callable[[str, Callable[[], Any], Callable[[], Any] | None], An
 
 def kill_at_point(number: int, save: int, half: bool) -> None:
     """Be killed at one write, fsync, rename or removal of a certain save: before it, or half way through a write."""
-    original = zoo.train.checkpoint.save
+    original = zoo.training.checkpoint.save
     state = {"saves": 0, "points": -1}
 
     def act(_: str, do: Callable[[], Any], partly: Callable[[], Any] | None) -> Any:
@@ -83,7 +83,7 @@ def kill_at_point(number: int, save: int, half: bool) -> None:
         return result
 
     _points(act)
-    zoo.train.checkpoint.save = counted
+    zoo.training.checkpoint.save = counted
 
 
 def slow_saves(seconds: float) -> None:
@@ -98,34 +98,34 @@ def slow_saves(seconds: float) -> None:
 
 def trace(path: str) -> None:
     """Write the number of each finished step to a file."""
-    original = zoo.train.saver.Saver.after_step
+    original = zoo.training.saver.Saver.after_step
 
     def after_step(self: Any, progress: Any, sums: Any) -> None:
         with open(path, "w") as handle:
             handle.write(str(progress.step))
         original(self, progress, sums)
 
-    zoo.train.saver.Saver.after_step = after_step
+    zoo.training.saver.Saver.after_step = after_step
 
 
 def bad_loss(step: int, rank: int) -> None:
     """Make one process's loss infinite at a step."""
-    original = zoo.train.loop.one_step
-    losses = zoo.train.loop.losses
+    original = zoo.training.loop.one_step
+    losses = zoo.training.loop.losses
 
     def one_step(task: Any, positions: Any, number: int, clock: Any) -> Any:
         def infinite(*arguments: Any) -> torch.Tensor:
             return losses(*arguments) * (float("inf") if number == step and task.accelerator.process_index == rank else 1)
 
-        zoo.train.loop.losses = infinite
+        zoo.training.loop.losses = infinite
         return original(task, positions, number, clock)
 
-    zoo.train.loop.one_step = one_step
+    zoo.training.loop.one_step = one_step
 
 
 def at_step(step: int, rank: int, what: str) -> None:
     """Let one process raise, hang (SIGSTOP) or be killed at a step."""
-    original = zoo.train.loop.one_step
+    original = zoo.training.loop.one_step
 
     def one_step(task: Any, positions: Any, number: int, clock: Any) -> Any:
         if number == step and task.accelerator.process_index == rank:
@@ -134,7 +134,7 @@ def at_step(step: int, rank: int, what: str) -> None:
             os.kill(os.getpid(), signal.SIGSTOP if what == "hang" else signal.SIGKILL)
         return original(task, positions, number, clock)
 
-    zoo.train.loop.one_step = one_step
+    zoo.training.loop.one_step = one_step
 
 
 # ------------------------------------------------------------------------ deliberately broken builds
@@ -143,13 +143,13 @@ def at_step(step: int, rank: int, what: str) -> None:
 def broken_order() -> None:
     """Shuffle by a generator that lives as long as the process, as many loops do."""
     generator = np.random.default_rng(0)
-    zoo.train.loop.epoch_order = lambda seed, epoch, count: generator.permutation(count)
+    zoo.training.loop.epoch_order = lambda seed, epoch, count: generator.permutation(count)
 
 
 def broken_dropout() -> None:
     """Seed dropout once, and not each step."""
     torch.manual_seed(0)
-    zoo.train.loop.torch_seed = lambda seed, step, rank: torch.initial_seed()
+    zoo.training.loop.torch_seed = lambda seed, step, rank: torch.initial_seed()
     torch.manual_seed = lambda seed: torch.default_generator
 
 
@@ -157,14 +157,14 @@ def broken_save() -> None:
     """Write into the checkpoint's own folder, file after file, over what is there; verify nothing when loading."""
 
     def save(root: pathlib.Path, step: int, checkpoint: Any) -> pathlib.Path:
-        target = zoo.train.checkpoint.folder_of(root, 0)
+        target = zoo.training.checkpoint.folder_of(root, 0)
         target.mkdir(parents=True, exist_ok=True)
-        zoo.train.checkpoint._write(target, checkpoint)
+        zoo.training.checkpoint._write(target, checkpoint)
         return target
 
-    zoo.train.checkpoint.save = save
-    zoo.train.checkpoint.digest = lambda path: ""
-    zoo.train.checkpoint.prune = lambda root, keep: None
+    zoo.training.checkpoint.save = save
+    zoo.training.checkpoint.digest = lambda path: ""
+    zoo.training.checkpoint.prune = lambda root, keep: None
 
 
 # ----------------------------------------------------------------------------------- a small disk
@@ -192,11 +192,11 @@ def small_disk(path: str, size: int, checked: bool) -> None:
         print("no tmpfs", flush=True)
         os._exit(77)
     if not checked:
-        zoo.train.run._check_space = lambda job, place: None
+        zoo.training.run._check_space = lambda job, place: None
 
     def left() -> None:
         for folder in sorted(pathlib.Path(path).glob("*/checkpoints/step-*")):
-            zoo.train.checkpoint.load(folder)
+            zoo.training.checkpoint.load(folder)
             print(f"whole {folder.name}", flush=True)
         print(f"staged {len(list(pathlib.Path(path).glob('*/checkpoints/.*')))}", flush=True)
 

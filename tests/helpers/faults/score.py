@@ -13,7 +13,7 @@ from zoo.data.batches import Batches, Preprocessing
 from zoo.data.pixel_store import PixelStore
 from zoo.data.resize import Normalize
 from zoo.data.splits import Split
-from zoo.train.evaluate import evaluate
+from zoo.training.evaluate import evaluate
 
 COUNT, SIDE = 10_007, 8
 

@@ -17,8 +17,8 @@ from typing import Any
 import injections
 import torch
 
-import zoo.train.result
-import zoo.train.run  # noqa: F401
+import zoo.training.result
+import zoo.training.run  # noqa: F401
 from zoo.cli import main
 
 # No pool of threads may run when this process forks.

@@ -20,9 +20,9 @@ from zoo.data.rng import epoch_order, torch_seed
 from zoo.errors import NonFiniteLoss
 from zoo.metrics import merit
 from zoo.system.progress import show_progress
-from zoo.train.evaluate import Interrupted, average_statistics, score, sum_over_processes
-from zoo.train.state import EpochTotals, Progress, Training
-from zoo.train.step import losses, train_step
+from zoo.training.evaluate import Interrupted, average_statistics, score, sum_over_processes
+from zoo.training.state import EpochTotals, Progress, Training
+from zoo.training.step import losses, train_step
 
 
 def fit(

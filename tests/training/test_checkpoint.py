@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from zoo.errors import StorageError, ZooError
-from zoo.train import checkpoint
-from zoo.train.checkpoint import Checkpoint
+from zoo.training import checkpoint
+from zoo.training.checkpoint import Checkpoint
 
 
 def some(step: int) -> Checkpoint:

@@ -24,16 +24,16 @@ from zoo.system.files import free_bytes
 from zoo.system.hardware import environment
 from zoo.system.launch import Launch
 from zoo.system.table import percent
-from zoo.train import checkpoint
-from zoo.train.evaluate import Interrupted
-from zoo.train.linear_probe import fit_head
-from zoo.train.loop import fit
-from zoo.train.preflight import check_environment
-from zoo.train.result import finish
-from zoo.train.resume import SavedRun, check_format, flatten, is_done, recipe_changes, resume_run
-from zoo.train.saver import Saver, splits_shown
-from zoo.train.setup import Setup, set_up
-from zoo.train.state import Progress
+from zoo.training import checkpoint
+from zoo.training.evaluate import Interrupted
+from zoo.training.linear_probe import fit_head
+from zoo.training.loop import fit
+from zoo.training.preflight import check_environment
+from zoo.training.result import finish
+from zoo.training.resume import SavedRun, check_format, flatten, is_done, recipe_changes, resume_run
+from zoo.training.saver import Saver, splits_shown
+from zoo.training.setup import Setup, set_up
+from zoo.training.state import Progress
 
 
 def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False) -> Path:

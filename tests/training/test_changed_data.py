@@ -11,7 +11,7 @@ import pytest
 from zoo.data import pixel_store
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
-from zoo.train.run import train
+from zoo.training.run import train
 
 RECIPE = """\
 name: changed

@@ -9,7 +9,7 @@ from torch import nn
 from zoo.data.batches import Batches
 from zoo.models.features import FeatureExtractor, last_layer
 from zoo.models.logistic import logistic_regression
-from zoo.train.evaluate import evaluate
+from zoo.training.evaluate import evaluate
 
 
 def fit_head(accelerator: Accelerator, model: nn.Module, batches: Batches, size: int, batch_size: int) -> float:

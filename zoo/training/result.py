@@ -21,11 +21,11 @@ from zoo.system.device import peak_memory_mb
 from zoo.system.files import staged, storing
 from zoo.system.hardware import versions
 from zoo.system.table import percent
-from zoo.train import checkpoint
-from zoo.train.evaluate import predict_split
-from zoo.train.resume import load_model
-from zoo.train.setup import Setup
-from zoo.train.state import Progress
+from zoo.training import checkpoint
+from zoo.training.evaluate import predict_split
+from zoo.training.resume import load_model
+from zoo.training.setup import Setup
+from zoo.training.state import Progress
 
 Predictions = tuple[Tensor, Tensor]
 

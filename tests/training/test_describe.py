@@ -11,7 +11,7 @@ from helpers.recipes import GOOD, load
 from torch import nn
 
 from zoo.system.console import Console
-from zoo.train.describe import describe_execution, describe_model
+from zoo.training.describe import describe_execution, describe_model
 
 
 class Data:

@@ -33,11 +33,11 @@ from zoo.system.console import Console
 from zoo.system.device import device_name, memory_format
 from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
-from zoo.train import autotune
-from zoo.train.accelerator import make_accelerator, silence_harmless_warnings
-from zoo.train.checks import check_data, check_norms
-from zoo.train.describe import describe_execution, describe_measuring, describe_model
-from zoo.train.state import Training, steps_of
+from zoo.training import autotune
+from zoo.training.accelerator import make_accelerator, silence_harmless_warnings
+from zoo.training.checks import check_data, check_norms
+from zoo.training.describe import describe_execution, describe_measuring, describe_model
+from zoo.training.state import Training, steps_of
 
 
 @dataclass(frozen=True)

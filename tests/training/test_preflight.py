@@ -6,7 +6,7 @@ import pytest
 
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
-from zoo.train.preflight import check_environment
+from zoo.training.preflight import check_environment
 
 
 def test_launches_that_would_not_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

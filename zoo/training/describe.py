@@ -8,7 +8,7 @@ from zoo.system.console import Console, plural
 
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
-    from zoo.train.setup import Inputs, Setup, TrainableModel
+    from zoo.training.setup import Inputs, Setup, TrainableModel
 
 
 def describe_measuring(console: Console) -> None:

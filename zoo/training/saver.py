@@ -17,12 +17,12 @@ from zoo.results.epoch_table import row
 from zoo.results.folder import RunFolder
 from zoo.system import signals
 from zoo.system.hardware import versions
-from zoo.train import checkpoint
-from zoo.train.checkpoint import Checkpoint
-from zoo.train.evaluate import running_statistics, stopping
-from zoo.train.loop import is_finished
-from zoo.train.setup import Setup
-from zoo.train.state import Progress
+from zoo.training import checkpoint
+from zoo.training.checkpoint import Checkpoint
+from zoo.training.evaluate import running_statistics, stopping
+from zoo.training.loop import is_finished
+from zoo.training.setup import Setup
+from zoo.training.state import Progress
 
 # Changes when what a checkpoint holds does.
 FORMAT = 2

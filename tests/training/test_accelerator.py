@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from zoo.train.accelerator import make_accelerator, silence_harmless_warnings
+from zoo.training.accelerator import make_accelerator, silence_harmless_warnings
 
 
 def test_micro_batches_are_left_to_the_loop(monkeypatch):

@@ -12,8 +12,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from zoo.metrics import METRICS
-from zoo.train import evaluate as module
-from zoo.train.evaluate import Interrupted, evaluate, running_statistics, score
+from zoo.training import evaluate as module
+from zoo.training.evaluate import Interrupted, evaluate, running_statistics, score
 
 
 class Numbers:

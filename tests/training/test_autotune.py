@@ -7,7 +7,7 @@ import torch
 from zoo.models.fast_conv import use_fast_convs
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
-from zoo.train import autotune
+from zoo.training import autotune
 
 CPU = torch.device("cpu")
 

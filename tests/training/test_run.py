@@ -19,11 +19,11 @@ from zoo.errors import NonFiniteLoss, ZooError
 from zoo.recipe.load import load_recipe
 from zoo.system.launch import Launch
 from zoo.system.table import percent
-from zoo.train import evaluate, saver, setup
-from zoo.train.loop import micro_batch_slices
-from zoo.train.run import train
-from zoo.train.saver import Saver
-from zoo.train.step import losses, train_step
+from zoo.training import evaluate, saver, setup
+from zoo.training.loop import micro_batch_slices
+from zoo.training.run import train
+from zoo.training.saver import Saver
+from zoo.training.step import losses, train_step
 
 
 def run(path: Path, *overrides: str, resume: Path | None = None) -> tuple[Path, dict[str, Any]]:
@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tiny: Pa
         calls.append(1)
         return losses(logits, *arguments) * (float("nan") if len(calls) == 3 else 1)
 
-    monkeypatch.setattr("zoo.train.loop.losses", broken)
+    monkeypatch.setattr("zoo.training.loop.losses", broken)
     with pytest.raises(
         NonFiniteLoss, match=r"^step 3: the loss or its gradient is not finite, in epoch 1: loss nan, gradient norm nan "
     ):

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoo.train.linear_probe import fit_head
+from zoo.training.linear_probe import fit_head
 
 
 class Images:

@@ -1,4 +1,4 @@
-"""One optimizer step: every image counts the same, however the step is divided. More of it is in tests/train/test_run.py."""
+"""One optimizer step: every image counts the same, however the step is divided. More of it is in tests/training/test_run.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoo.train.step import losses, train_step
+from zoo.training.step import losses, train_step
 
 IMAGES = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([0, 1, 2, 0, 1, 2])

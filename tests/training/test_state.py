@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.train.state import EpochTotals, Training, steps_of
+from zoo.training.state import EpochTotals, Training, steps_of
 
 
 def training(**values: Any) -> Training:

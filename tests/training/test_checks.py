@@ -11,7 +11,7 @@ from helpers.recipes import GOOD, load
 from torch import nn
 
 from zoo.errors import ZooError
-from zoo.train.checks import check_data, check_norms
+from zoo.training.checks import check_data, check_norms
 
 
 def data(images: int, *, val: bool = True) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.metrics import METRICS
 from zoo.system import signals
-from zoo.train.state import Training
+from zoo.training.state import Training
 
 
 class EvalBatches(Protocol):

@@ -15,11 +15,11 @@ from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import upgraded
 from zoo.results.folder import RunFolder
 from zoo.results.result import read_result
-from zoo.train.checkpoint import Checkpoint
-from zoo.train.evaluate import running_statistics
-from zoo.train.saver import FORMAT, environment_facts
-from zoo.train.setup import Setup
-from zoo.train.state import Progress, Training
+from zoo.training.checkpoint import Checkpoint
+from zoo.training.evaluate import running_statistics
+from zoo.training.saver import FORMAT, environment_facts
+from zoo.training.setup import Setup
+from zoo.training.state import Progress, Training
 
 # Options that may not change: with another value, nothing of a checkpoint would mean the same.
 FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")

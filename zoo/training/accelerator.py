@@ -8,7 +8,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin
 
 from zoo.system import launch
-from zoo.train.preflight import MIXED_PRECISION
+from zoo.training.preflight import MIXED_PRECISION
 
 # Warnings of libraries that a user cannot act on: how the message begins, and why it does not matter.
 HARMLESS_WARNINGS = (

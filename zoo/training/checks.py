@@ -10,7 +10,7 @@ from zoo.data.splits import Splits
 from zoo.errors import ZooError
 from zoo.models.layers import batch_norms
 from zoo.recipe.recipe import Recipe
-from zoo.train.state import steps_of
+from zoo.training.state import steps_of
 
 
 def check_data(recipe: Recipe, data: Splits, processes: int) -> None:
