@@ -94,7 +94,7 @@ def to_file(
                 journal.append(rows)
                 count(len(rows))
     except KeyboardInterrupt:
-        write_table(out, columns, journal.rows())
+        write_table(out, columns, journal.rows, journal.size())
         written = sum(1 for _ in journal.rows())
         journal.close(whole=False)
         raise Stopped(
@@ -102,7 +102,7 @@ def to_file(
         ) from None
     for row in journal.rows():
         tally.add(row)
-    write_table(out, columns, journal.rows())
+    write_table(out, columns, journal.rows, journal.size())
     journal.close(whole=True)
     unsure = f", {tally.unsure:,} of them unsure" if tally.unsure else ""
     console.fact("done", f"{plural(tally.images, 'row')} in {out}{unsure}")
