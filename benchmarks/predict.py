@@ -38,7 +38,18 @@ def main() -> None:
 
 def zoo_predict(options: argparse.Namespace, out: Path, *images: str) -> list[str]:
     """Return the command of zoo."""
-    return [sys.executable, "-m", "zoo", "predict", options.model, *(images or [options.images]), "--topk", "1", "--out", str(out)]
+    return [
+        sys.executable,
+        "-m",
+        "zoo",
+        "predict",
+        options.model,
+        *(images or [options.images]),
+        "--topk",
+        "1",
+        "--out",
+        str(out),
+    ]
 
 
 def seconds(command: list[str], **options: object) -> tuple[float, float]:
