@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -85,13 +86,13 @@ def compare_parity(options: argparse.Namespace) -> None:
         subprocess.run(command, input="\n".join(paths), text=True, check=True, stdout=subprocess.DEVNULL)
         with open(out, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    model = timm.create_model(f"local-dir:{options.model}/model", pretrained=True).eval()
+    model: Any = timm.create_model(f"local-dir:{options.model}/model", pretrained=True).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     names = model.pretrained_cfg["label_names"]
     agree, largest = 0, 0.0
     with torch.inference_mode():
         for path, row in zip(paths, rows, strict=True):
-            expected = model(transform(Image.open(path).convert("RGB"))[None]).softmax(1)[0]  # type: ignore[operator]
+            expected = model(transform(Image.open(path).convert("RGB"))[None]).softmax(1)[0]
             agree += names[int(expected.argmax())] == row["label"]
             ours = torch.tensor([float(row[f"prob:{name}"]) for name in names])
             largest = max(largest, float((ours - expected).abs().max()))
@@ -141,15 +142,15 @@ def timm_loop(options: argparse.Namespace) -> None:
     import torch
     from timm.data import create_dataset, create_loader, resolve_data_config
 
-    model = timm.create_model(f"local-dir:{options.model}/model", pretrained=True).eval()
+    model: Any = timm.create_model(f"local-dir:{options.model}/model", pretrained=True).eval()
     names = model.pretrained_cfg["label_names"]
     config = resolve_data_config({}, model=model, use_test_size=True)
-    dataset = create_dataset("", root=options.images)
+    dataset: Any = create_dataset("", root=options.images)
     loader = create_loader(dataset, batch_size=256, use_prefetcher=True, num_workers=2, device=torch.device("cpu"), **config)
     labels, probs = [], []
     with torch.inference_mode():
         for images, _ in loader:
-            values, indices = model(images).softmax(-1).topk(1)  # type: ignore[operator]
+            values, indices = model(images).softmax(-1).topk(1)
             labels += [names[index] for index in indices[:, 0].tolist()]
             probs += values[:, 0].tolist()
     with open(options.out, "w", newline="", encoding="utf-8") as file:
