@@ -42,8 +42,10 @@ class Predicted:
         best = shares.max(1)
         prob, predicted, targets = best.values.tolist(), best.indices.tolist(), self.targets.tolist()
         own = shares.gather(1, self.targets.unsqueeze(1)).squeeze(1).tolist()
-        for file, label, guess, share, of_label in zip(self.files, targets, predicted, prob, own, strict=True):
-            yield self.split, file, classes[label], classes[guess], number(share), int(label == guess), number(of_label)
+        for place, file in enumerate(self.files):
+            label, guess = int(targets[place]), int(predicted[place])
+            likely, of_label = number(prob[place]), number(own[place])
+            yield self.split, file, classes[label], classes[guess], likely, int(label == guess), of_label
 
 
 def number(share: float) -> str:
