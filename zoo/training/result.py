@@ -116,7 +116,7 @@ def _result(setup: Setup, progress: Progress, epoch: int, predictions: Predictio
         selected_by=recipe.eval.select_by,
         selected_epoch=epoch,
         val={name: selected[f"val.{name}"] for name in METRICS if f"val.{name}" in selected},
-        test=_test_scores(classes, *predictions) if predictions is not None else None,
+        test=test_scores(classes, *predictions) if predictions is not None else None,
         test_scored="each epoch, as the recipe asks" if recipe.eval.test_every_epoch else "once, after selection",
         predictions=PREDICTIONS if setup.training.val is not None or setup.training.test is not None else "",
         train=_training_figures(progress.history, selected, setup.probe_seconds, memory),
@@ -147,7 +147,8 @@ def _training_figures(
     )
 
 
-def _test_scores(classes: tuple[str, ...], logits: Tensor, targets: Tensor) -> TestScores:
+def test_scores(classes: tuple[str, ...], logits: Tensor, targets: Tensor) -> TestScores:
+    """Return every score of logits float32 [N, C] and targets int64 [N], with the interval of the accuracy."""
     scores = {name: metric(logits, targets) for name, metric in METRICS.items()}
     rows = zip(classes, per_class(logits, targets), strict=True)
     return TestScores(
