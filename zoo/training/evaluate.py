@@ -108,9 +108,7 @@ def evaluate_alone(
 
 
 @torch.inference_mode()
-def _outputs(
-    accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, parts: list[np.ndarray]
-) -> Tensor:
+def _outputs(accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, parts: list[np.ndarray]) -> Tensor:
     """Return the outputs float32 [M, C] of batches of positions, one after the other.
 
     Raises:
