@@ -52,6 +52,14 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
     return draw
 
 
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    """A model of three classes, in the folder that a run would leave."""
+    from helpers.models import save_tiny
+
+    return save_tiny(tmp_path / "tiny-model")
+
+
 TINY = """\
 name: tiny
 backbone: {name: test_resnet, weights: random}

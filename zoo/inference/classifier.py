@@ -110,7 +110,7 @@ class Classifier:
             DataError: an image cannot be read.
         """
         single = _is_single(images)
-        rows = []
+        rows: list[Tensor] = []
         for index, features, error in self.stream_features([images] if single else _expanded(images)):
             if features is None:
                 raise DataError(f"image {index}", error, "give another image")
@@ -123,7 +123,7 @@ class Classifier:
         Raises:
             DataError: one cannot be read.
         """
-        rows = []
+        rows: list[Tensor] = []
         for index, row, error in self.stream_logits(images):
             if row is None:
                 raise DataError(f"image {index}", error, "give another image")
@@ -164,7 +164,7 @@ class Classifier:
 def _computed(decoded: list[Any], first: int, compute: Any) -> Iterator[tuple[int, Tensor | None, str]]:
     """Yield the outputs of a batch of decoded images; the views of an image are averaged."""
     views = [view for one in decoded if one.pixels is not None for view in one.pixels]
-    outputs = iter(compute(views)) if views else iter(())
+    outputs: Iterator[Tensor] = iter(compute(views)) if views else iter(())
     for index, one in enumerate(decoded, first):
         if one.pixels is None:
             yield index, None, one.error

@@ -15,6 +15,7 @@ from zoo.inference.classifier import Classifier
 from zoo.inference.networks import TimmNetwork
 from zoo.inference.preprocessing import Preprocessing
 from zoo.inference.source import HUB, WHERE, Source, find_source, read_config
+from zoo.models.loading import recorded
 
 
 def load(model: str | os.PathLike[str]) -> Classifier:
@@ -61,12 +62,20 @@ def _in_timms_form(source: Source) -> nn.Module:
     if source.kind == "hub":
         _reach(source.name.removeprefix(HUB))
     try:
-        return timm.create_model(name, pretrained=True)
+        with recorded() as seen:
+            model = timm.create_model(name, pretrained=True)
     except Exception as error:  # whatever timm, safetensors and the hub's library raise
         reason = first_line(error).rstrip(":")
         where = str(source.path or source.name)
         todo = "check the name and the network" if source.kind == "hub" else "the model folder is damaged: train or copy it again"
         raise ZooError(where, f"cannot be loaded: {reason}", todo) from None
+    left = next((loaded for module, loaded in reversed(seen) if module is model), None)
+    names = (model.pretrained_cfg or {}).get("label_names")
+    if (left and (left.missing or left.unexpected)) or (names and len(names) != model.num_classes):
+        # timm leaves a head of another size out, and would predict with a random one.
+        what = "cannot be loaded: its weights, its number of classes and its class names do not fit together"
+        raise ZooError(str(source.path or source.name), what, "train or copy it again")
+    return model
 
 
 def _reach(repository: str) -> None:

@@ -40,7 +40,7 @@ def predict_from(logits: Tensor, classes: Sequence[str], topk: int, filename: st
     """Return the prediction of logits float32 [C]."""
     probabilities = logits.softmax(0)
     values, indices = probabilities.topk(min(topk, len(classes)))
-    top = tuple((classes[index], value) for index, value in zip(indices.tolist(), values.tolist(), strict=True))
+    top = tuple((classes[int(index)], float(value)) for index, value in zip(indices, values, strict=True))
     return Prediction(filename, top, probabilities)
 
 

@@ -29,6 +29,6 @@ def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str 
         return [pixels, np.ascontiguousarray(pixels[:, ::-1])] if kind == "hflip" else [pixels]
     size, short = preprocessing.size, min(image.size)
     scale = int(size / FIVE_CROP)
-    sides = tuple(int(scale * side / short) for side in image.size)
+    sides = (int(scale * image.width / short), int(scale * image.height / short))
     resized = image.resize(sides, FILTERS[preprocessing.config["interpolation"]])
     return [np.asarray(view) for view in functional.five_crop(resized, [size, size])]  # type: ignore[arg-type]

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.models import CLASSES, DATA
+
+from zoo.errors import ZooError
+from zoo.inference.load import class_names, load
+
+
+def test_a_model_folder_brings_its_classes_and_preprocessing(model_folder: Path) -> None:
+    classifier = load(model_folder)
+    assert classifier.classes == CLASSES
+    assert classifier.preprocessing is not None
+    config = classifier.preprocessing.config
+    assert {key: tuple(config[key]) if isinstance(config[key], list) else config[key] for key in DATA} == DATA
+    assert repr(classifier) == f"Classifier({str(model_folder)!r}, 3 classes)"
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+def test_damaged_weights_are_one_line(model_folder: Path, damage: str) -> None:
+    weights = model_folder / "model.safetensors"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "gone":
+        weights.unlink()
+    else:
+        config = json.loads((model_folder / "config.json").read_text())
+        (model_folder / "config.json").write_text(json.dumps(config | {"num_classes": 7}))
+    with pytest.raises(ZooError) as error:
+        load(model_folder)
+    assert len(error.value.lines) == 1
+    assert error.value.lines[0].startswith(f"{model_folder}: cannot be loaded: ")
+
+
+def test_the_hub_is_not_asked_where_that_is_forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ZooError, match=r"MODEL: owner/name is not in the cache .* HF_HUB_OFFLINE is set"):
+        load("hf-hub:owner/name")
+
+
+def test_a_repository_in_the_hubs_cache(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "hub"
+    snapshot = cache / "models--owner--name" / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    model_folder.rename(snapshot)
+    (cache / "models--owner--name" / "refs").mkdir()
+    (cache / "models--owner--name" / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    assert load("hf-hub:owner/name").classes == CLASSES
+
+
+def test_imagenets_names_synsets_and_synonyms() -> None:
+    classes, aliases = class_names({}, 1000)
+    assert len(set(classes)) == 1000
+    assert classes[281] == "tabby, tabby cat"
+    assert aliases["n02123045"] == aliases["tabby cat"] == aliases["tabby, tabby cat"] == 281
+    # Two classes are called crane: neither is meant by the word alone.
+    assert "crane" not in aliases
+
+
+def test_outputs_without_names_are_numbered() -> None:
+    assert class_names({}, 3) == (("0", "1", "2"), {})
+    assert class_names({"label_names": ["b", "a"]}, 2) == (("b", "a"), {})
+
+
+@pytest.mark.slow
+def test_photographs_by_a_timm_name_before_any_training() -> None:
+    """Known photographs of scikit-image and scikit-learn, with weights from a package."""
+    import skimage.data
+    from sklearn.datasets import load_sample_images
+
+    classifier = load("tf_efficientnet_lite0")
+    cat = classifier.predict(skimage.data.chelsea(), topk=3)
+    assert {name for name, _ in cat.top} == {"tiger cat", "Egyptian cat", "tabby, tabby cat"}
+    assert classifier.predict(skimage.data.coffee()).label == "espresso"
+    china, flower = load_sample_images().images
+    assert [classifier.predict(image).label for image in (china, flower)] == ["palace", "daisy"]
