@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.batch_size is not None and options.batch_size < 1:
         raise ZooError("--batch-size", f"must be >= 1, found {options.batch_size}")
     from zoo.inference.source import find_source
-    from zoo.system.threads import announce_threads
+    from zoo.system.threads import announce_threads, keep_freed_memory
 
     source = find_source(options.model)
     if source.run is not None and data is None:
@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         from zoo.system import launch
 
         announce_threads(threads_of_run(source.run), launch.read())
+    keep_freed_memory()
     from zoo.inference.evaluate import evaluate
     from zoo.inference.evaluation_files import check_out, write_evaluation
 

@@ -126,7 +126,7 @@ def _reader(images: Split, data: DataSet) -> Callable[[int], Path | Image.Image]
     """Return the function that gives an image by its place in a split."""
 
     def file(place: int) -> Path:
-        return root / images.origin.files[images.index[place]]
+        return root / str(images.origin.files[int(images.index[place])])
 
     def pixels(place: int) -> Image.Image:
         return Image.fromarray(images.pixels.take(images.index[place : place + 1])[0].transpose(1, 2, 0).copy())

@@ -69,11 +69,8 @@ def _notes(data: Sequence[str], model: Sequence[str], outputs: Sequence[int | No
     known = [output for output in outputs if output is not None]
     if known != sorted(known):
         notes.append("the classes are in another order than the model's: matched by name")
-    renamed = [
-        f"{name} is {model[output]}"
-        for name, output in zip(data, outputs, strict=True)
-        if output is not None and name != model[output]
-    ]
+    pairs = [(name, model[output]) for name, output in zip(data, outputs, strict=True) if output is not None]
+    renamed = [f"{name} is {own}" for name, own in pairs if name != own]
     if renamed:
         notes.append(f"by another name: {listed(renamed, '; ')}")
     unknown = [name for name, output in zip(data, outputs, strict=True) if output is None]
