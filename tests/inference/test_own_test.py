@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,19 @@ def test_other_logits_are_said(tiny: Path) -> None:
     assert evaluate_own("x", folder).notes[-1] == "the logits differ from those that the run kept by up to 0.5"
     save_file(kept | {"targets": kept["targets"] * 0}, folder / "predictions.safetensors")
     assert evaluate_own("x", folder).notes[-1] == "the images are not those that the run was scored on"
+
+
+def test_images_that_are_elsewhere_are_one_line(tiny: Path, image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"a": 12, "b": 12})
+    folder = train(load_recipe(tiny, ["train.epochs=1", f"data={{kind: folder, root: {root}}}"]))
+    assert SAME in evaluate_own("x", folder).notes
+    root.rename(root.with_name("elsewhere"))
+    with pytest.raises(ZooError) as error:
+        evaluate_own("x", folder)
+    assert str(error.value) == (
+        f"data.root: no such folder: {root} (start zoo eval where the run was started, or give images with --data)"
+    )
+    root.with_name("elsewhere").rename(root)
+    (root / "b").rename(root / "c")
+    with pytest.raises(ZooError, match="data: the classes are a, c now, and were a, b"):
+        evaluate_own("x", folder)

@@ -56,7 +56,7 @@ def evaluate(
     if data is None and source.run is None:
         raise ZooError(source.name, "only a run has images of its own", "give some with --data")
     if data is None and source.run is not None and tta == "none":
-        return evaluate_own(source.name, source.run, split, batch_size)
+        return evaluate_own(source.name, source.run, split, batch_size, progress=progress)
     images = _images(source, data, split)
     return _evaluate_images(source, images, tta, batch_size, progress)
 

@@ -26,6 +26,7 @@ from zoo.results.folder import RunFolder
 from zoo.results.result import Result, read_result
 from zoo.system import launch
 from zoo.system.launch import Launch
+from zoo.system.progress import show_progress
 from zoo.system.threads import set_threads
 from zoo.training.accelerator import silence_harmless_warnings
 from zoo.training.evaluate import evaluate_alone
@@ -49,7 +50,9 @@ def finished(run: Path) -> tuple[Recipe, Result]:
     return upgraded(load_recipe(run / "recipe.yaml"), run), result
 
 
-def evaluate_own(model: str, run: Path, split: str = "test", batch_size: int | None = None) -> Evaluation:
+def evaluate_own(
+    model: str, run: Path, split: str = "test", batch_size: int | None = None, *, progress: bool = False
+) -> Evaluation:
     """Score a finished run on a split of its own images.
 
     Args:
@@ -57,6 +60,7 @@ def evaluate_own(model: str, run: Path, split: str = "test", batch_size: int | N
         run: the run folder.
         split: train, val or test.
         batch_size: images at a time; None for the run's own, which the bits depend on.
+        progress: show it on standard error.
 
     Raises:
         ZooError: the run is not finished, its images or its model cannot be had, or there is no such split.
@@ -70,9 +74,10 @@ def evaluate_own(model: str, run: Path, split: str = "test", batch_size: int | N
         if batches is None or images is None:
             raise no_split(split, list(inputs.data.named()))
         size = batch_size or eval_batch_size(result.batch_size, result.processes, result.accumulate)
-        logits, targets = evaluate_alone(
-            training.accelerator, training.model, batches, training.eval_size, size, result.processes
-        )
+        with show_progress("evaluating", len(batches), shown=progress) as update:
+            logits, targets = evaluate_alone(
+                training.accelerator, training.model, batches, training.eval_size, size, result.processes, update
+            )
     return Evaluation(
         model=model,
         data=describe_data(recipe),
@@ -124,7 +129,11 @@ def _set_up(recipe: Recipe, result: Result) -> tuple[Inputs, Training]:
     Raises:
         ZooError: its images cannot be had, have other classes now, or its model does not fit.
     """
-    recipe.data.check()
+    try:
+        recipe.data.check()
+    except ZooError as error:
+        todo = "start zoo eval where the run was started, or give images with --data"
+        raise ZooError(error.where, error.what, todo) from None
     inputs = load_inputs(recipe, result.processes)
     if inputs.data.classes != result.classes:
         where, what = "data", f"the classes are {_some(inputs.data.classes)} now, and were {_some(result.classes)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import numpy as np
@@ -91,7 +92,13 @@ def evaluate(
 
 
 def evaluate_alone(
-    accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, batch_size: int, processes: int
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: EvalBatches,
+    size: int,
+    batch_size: int,
+    processes: int,
+    on_batch: Callable[[int], None] = lambda _images: None,
 ) -> tuple[Tensor, Tensor]:
     """Do alone what `evaluate` does on several processes: the same batches give the same bits.
 
@@ -99,16 +106,24 @@ def evaluate_alone(
         accelerator: of this process, the only one.
         model, batches, size, batch_size: as for `evaluate`.
         processes: those whose shares are scored one after the other.
+        on_batch: called after each batch with its number of images.
 
     Returns:
         Outputs float32 [N, C] and targets int64 [N] of the whole split in its own order, on the CPU.
     """
     every = [batch for share in shares_of(len(batches), processes, batch_size) for batch in share]
-    return _outputs(accelerator, model, batches, size, every)[: len(batches)].cpu(), batches.targets.cpu()
+    return _outputs(accelerator, model, batches, size, every, on_batch)[: len(batches)].cpu(), batches.targets.cpu()
 
 
 @torch.inference_mode()
-def _outputs(accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, parts: list[np.ndarray]) -> Tensor:
+def _outputs(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: EvalBatches,
+    size: int,
+    parts: list[np.ndarray],
+    on_batch: Callable[[int], None] = lambda _images: None,
+) -> Tensor:
     """Return the outputs float32 [M, C] of batches of positions, one after the other.
 
     Raises:
@@ -122,6 +137,7 @@ def _outputs(accelerator: Accelerator, model: nn.Module, batches: EvalBatches, s
         images, _ = batches.evaluation(positions, size)
         with accelerator.autocast():
             outputs.append(model(images).float())
+        on_batch(len(positions))
     return torch.cat(outputs)
 
 
