@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zoo.errors import ZooError
-from zoo.inference.match_classes import match_classes
+from zoo.inference.match_classes import listed, match_classes
 
 MODEL = ["cat", "dog", "golden retriever"]
 ALIASES = {"n02123045": 0, "tabby": 0, "hound": 1}
@@ -54,8 +54,14 @@ def test_a_class_without_images_is_one_that_is_absent() -> None:
 
 def test_long_lists_are_cut() -> None:
     model = [f"class{number}" for number in range(1000)]
-    (line,) = notes(["class0"], model)
-    assert line == "no images of 999 of the model's 1,000 classes: class1, class2, class3, class4, class5 and 994 more"
+    assert notes(model[:600], model) == (
+        "no images of 400 of the model's 1,000 classes: class600, class601, class602, class603, class604 and 395 more",
+    )
+    assert notes(model[:1], model) == ("no images of 999 of the model's 1,000 classes",)
+
+
+def test_names_with_commas_are_told_apart() -> None:
+    assert listed(["tench, Tinca tinca", "cock"]) == "tench, Tinca tinca; cock"
 
 
 def test_no_class_in_common_names_some_of_both() -> None:

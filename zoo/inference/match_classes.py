@@ -72,7 +72,7 @@ def _notes(data: Sequence[str], model: Sequence[str], outputs: Sequence[int | No
     pairs = [(name, model[output]) for name, output in zip(data, outputs, strict=True) if output is not None]
     renamed = [f"{name} is {own}" for name, own in pairs if name != own]
     if renamed:
-        notes.append(f"by another name: {listed(renamed, '; ')}")
+        notes.append(f"by another name: {listed(renamed)}")
     unknown = [name for name, output in zip(data, outputs, strict=True) if output is None]
     if unknown:
         images = sum(count for count, output in zip(counts, outputs, strict=True) if output is None)
@@ -81,11 +81,14 @@ def _notes(data: Sequence[str], model: Sequence[str], outputs: Sequence[int | No
     with_images = {output for output, count in zip(outputs, counts, strict=True) if count}
     absent = [name for output, name in enumerate(model) if output not in with_images]
     if absent:
-        notes.append(f"no images of {len(absent):,} of the model's {len(model):,} classes: {listed(absent)}")
+        # The names of nearly all classes of ImageNet would tell nothing.
+        names = f": {listed(absent)}" if 2 * len(absent) <= len(model) else ""
+        notes.append(f"no images of {len(absent):,} of the model's {len(model):,} classes{names}")
     return notes
 
 
-def listed(names: Sequence[str], gap: str = ", ") -> str:
-    """Return the first names, and how many more there are."""
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are; ImageNet's have commas in them."""
+    gap = "; " if any("," in name for name in names[:SHOWN]) else ", "
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return gap.join(names[:SHOWN]) + more
