@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, overload
 
 import numpy as np
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 
 from zoo.data.decode import Unreadable, open_rgb, to_rgb, upright
 from zoo.errors import DataError, ZooError
-from zoo.inference.decode_ahead import decode_ahead
 from zoo.inference.image_paths import ImagePaths
+from zoo.inference.lanes import in_lanes
 from zoo.inference.networks import Network
 from zoo.inference.prediction import Prediction, predict_from
 from zoo.inference.preprocessing import Preprocessing
@@ -22,6 +23,8 @@ from zoo.inference.source import Source
 from zoo.inference.views import views_of
 
 # An image in any of the forms that are taken: a file, a Pillow image, or pixels uint8 [H, W, 3] or [H, W].
+# Images from which on it pays to make a model faster first.
+MANY = 64
 AnyImage = str | os.PathLike[str] | Image.Image | np.ndarray
 
 
@@ -144,33 +147,41 @@ class Classifier:
         yield from self._stream(images, "none", self.network.features)
 
     def _stream(self, images: Iterable[AnyImage], views: str, compute: Any) -> Iterator[tuple[int, Tensor | None, str]]:
-        """Decode ahead, and run the network on batches of what was decoded."""
+        """Decode images and run the network on them, chunk by chunk in several lanes."""
         if views != "none" and self.preprocessing is None:
             raise ZooError("--tta", "the exported file makes its own single view of an image", "export with --preprocess outside")
 
-        def convert(image: AnyImage) -> list[np.ndarray]:
-            return views_of(as_rgb(image), self.preprocessing, views)
+        def work(chunk: list[AnyImage]) -> list[tuple[Tensor | None, str]]:
+            decoded = [_decoded(image, self.preprocessing, views) for image in chunk]
+            return _computed(decoded, compute)
 
-        size, waiting, count = self.network.batch_size, [], 0
-        for decoded in decode_ahead(images, convert, ahead=4 * size):
-            waiting.append(decoded)
-            if len(waiting) == size:
-                yield from _computed(waiting, count, compute)
-                count += len(waiting)
-                waiting = []
-        yield from _computed(waiting, count, compute)
+        iterator = iter(images)
+        first = list(islice(iterator, MANY))
+        if len(first) == MANY:
+            self.network.expect_many()
+        found = in_lanes(chain(first, iterator), work, self.network.batch_size, self.network.lanes)
+        for index, (outputs, error) in enumerate(found):
+            yield index, outputs, error
 
 
-def _computed(decoded: list[Any], first: int, compute: Any) -> Iterator[tuple[int, Tensor | None, str]]:
-    """Yield the outputs of a batch of decoded images; the views of an image are averaged."""
-    views = [view for one in decoded if one.pixels is not None for view in one.pixels]
-    outputs: Iterator[Tensor] = iter(compute(views)) if views else iter(())
-    for index, one in enumerate(decoded, first):
-        if one.pixels is None:
-            yield index, None, one.error
-            continue
-        own = [next(outputs) for _ in one.pixels]
-        yield index, (own[0] if len(own) == 1 else torch.stack(own).softmax(1).mean(0).log()), ""
+def _decoded(image: AnyImage, preprocessing: Preprocessing | None, views: str) -> tuple[list[np.ndarray], str]:
+    """Return the views of an image, or none and why it cannot be read."""
+    try:
+        return views_of(as_rgb(image), preprocessing, views), ""
+    except Unreadable as error:
+        return [], str(error)
+
+
+def _computed(decoded: list[tuple[list[np.ndarray], str]], compute: Any) -> list[tuple[Tensor | None, str]]:
+    """Return the outputs of a chunk of decoded images; the views of an image are averaged."""
+    together = [view for views, _ in decoded for view in views]
+    outputs: Iterator[Tensor] = iter(compute(together)) if together else iter(())
+    results: list[tuple[Tensor | None, str]] = []
+    for views, error in decoded:
+        own = [next(outputs) for _ in views]
+        averaged = own[0] if len(own) == 1 else torch.stack(own).softmax(1).mean(0).log() if own else None
+        results.append((averaged, error))
+    return results
 
 
 def as_rgb(image: AnyImage) -> Image.Image:

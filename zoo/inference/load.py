@@ -70,7 +70,8 @@ def _in_timms_form(source: Source) -> nn.Module:
         todo = "check the name and the network" if source.kind == "hub" else "the model folder is damaged: train or copy it again"
         raise ZooError(where, f"cannot be loaded: {reason}", todo) from None
     left = next((loaded for module, loaded in reversed(seen) if module is model), None)
-    names = (model.pretrained_cfg or {}).get("label_names")
+    config: Any = getattr(model, "pretrained_cfg", None) or {}
+    names = config.get("label_names")
     if (left and (left.missing or left.unexpected)) or (names and len(names) != model.num_classes):
         # timm leaves a head of another size out, and would predict with a random one.
         what = "cannot be loaded: its weights, its number of classes and its class names do not fit together"
