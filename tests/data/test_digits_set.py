@@ -21,5 +21,7 @@ def test_digits_are_whole_and_their_test_set_is_fixed() -> None:
     assert [len(part or ()) for part in (found.train, found.val, found.test)] == [1295, 143, 359]
     assert found.train.pixels.images.shape == (1797, 3, 8, 8)
     assert found.train.pixels.images.max() == 255
+    assert found.test is not None
+    assert found.test.names()[0] == f"digits[{found.test.index[0]}]"
     assert files_of(found.test) == files_of(other.test)
     assert files_of(found.val) != files_of(other.val)

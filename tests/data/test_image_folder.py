@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from helpers.folders import load, refused
 
+from zoo.data.image_folder import scan_classes, split_folders
+from zoo.errors import ZooError
+
 Draw = Callable[..., Path]
 
 
@@ -131,3 +134,19 @@ def test_a_folder_that_cannot_be_read_is_one_line(image_folder: Draw, monkeypatc
 
     monkeypatch.setattr(os, "scandir", denied)
     assert refused(root) == "data.root: ROOT/b cannot be read: Permission denied (check its permissions)"
+
+
+def test_a_folder_of_classes_alone_may_have_one_or_empty_ones(image_folder: Draw) -> None:
+    root = image_folder({"cat": 2})
+    (root / "dog").mkdir()
+    found = scan_classes(root, root)
+    assert (found.classes, found.parts["all"]) == (["cat", "dog"], [(root / "cat" / f"00{n}.png", 0) for n in range(2)])
+    (root / "cat" / "raw.nef").write_bytes(b"x")
+    with pytest.raises(ZooError, match="--data: 1 image of a kind that is not read"):
+        scan_classes(root, root, "--data")
+
+
+def test_parts_are_found_whatever_is_missing(image_folder: Draw) -> None:
+    root = image_folder({"Validation/a": 1, "test/a": 1, "other/a": 1})
+    assert split_folders(root) == {"val": root / "Validation", "test": root / "test"}
+    assert split_folders(image_folder({"train": 2, "bus": 2}, root="vehicles")) == {}

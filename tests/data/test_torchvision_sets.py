@@ -52,6 +52,9 @@ def test_cifar_is_read_once_from_its_archive(cifar: Path, monkeypatch: pytest.Mo
     assert found.classes == tuple(f"c{n}" for n in range(10))
     assert [len(part or ()) for part in (found.train, found.val, found.test)] == [40, 0, 20]
     assert np.array_equal(found.train.pixels.images[20:40], raw["data"].reshape(-1, 3, 32, 32))
+    assert found.train.names() == [f"train[{n}]" for n in range(40)]
+    assert found.test is not None
+    assert found.test.names() == [f"test[{n}]" for n in range(20)]
     assert found.train.targets[20:].tolist() == raw["labels"]
     assert sorted(cifar.rglob("*")) == before, "the archive's folder may be read-only"
     monkeypatch.setattr(torchvision, "datasets", None)

@@ -73,6 +73,22 @@ def test_the_launcher_leaves_a_cpu_one_thread_and_zoo_takes_all(tiny: Path) -> N
     assert environment["threads"] == len(os.sched_getaffinity(0))
 
 
+@pytest.mark.parametrize("settings", [[], ["train.ema=0.9", "train.accumulate=2"]])
+def test_one_process_scores_a_run_of_two_to_the_bit(tiny: Path, settings: list[str]) -> None:
+    launch(TWO, str(tiny), "data.test_images=31", "train.batch_size=20", "train.accumulate=1", *settings)
+    folder = tiny.parent / "runs" / "tiny"
+    kept = load_file(folder / "predictions.safetensors")
+    rows = (folder / "predictions.csv").read_text().splitlines()
+    assert len(rows) == 1 + 16 + 31, "one process alone writes them"
+    for split, prefix in (("test", ""), ("val", "val_")):
+        out = tiny.parent / split
+        done = launch(["zoo"], "eval", str(folder), "--split", split, "--out", str(out))
+        assert "the logits are those that the run kept, to the bit" in done.stdout
+        assert torch.equal(load_file(out / "predictions.safetensors")["logits"], kept[f"{prefix}logits"])
+        values = json.loads((out / "eval.json").read_text())
+        assert {name: values[name] for name in result(folder)[split]} == result(folder)[split]
+
+
 @pytest.mark.parametrize("command", [ONE, ACCELERATE, TWO])
 def test_a_mistake_is_told_once_whatever_the_launcher(tiny: Path, command: list[str]) -> None:
     done = launch(command, str(tiny), "optim.lr=fast", check=False)

@@ -50,6 +50,7 @@ LIGHT = [
         "results.folder",
         "results.result",
         "results.epoch_table",
+        "results.predictions",
         "recipe.",
         "commands.",
         "cli",

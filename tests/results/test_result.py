@@ -20,6 +20,7 @@ VALUES: dict[str, Any] = {
     "weights_source": "hub cache", "num_classes": 2, "classes": ["cat", "dog"], "params": 11_000_000, "image_size": 96,
     "epochs": 3, "steps": 30, "selected_by": "val.accuracy", "selected_epoch": 2, "val": {"accuracy": 0.8, "loss": 0.4},
     "test": TEST | {"per_class": {"cat": SCORES, "dog": SCORES | {"precision": None}}}, "test_scored": "once, after selection",
+    "predictions": "predictions.csv",
     "train": {"loss": 0.3, "accuracy": 0.9, "images_per_second": 120.0, "data_share": 0.01, "seconds": 9.5, "peak_memory_mb": 700.0},
     "precision": "fp32", "channels_last": True, "accumulate": 1, "compile": False, "batch_size": 32, "processes": 1, "seed": 0,
     "versions": {"torch": "2.14"}, "device": "AMD EPYC", "device_type": "cpu",
@@ -43,7 +44,7 @@ def test_a_run_that_is_not_finished_has_none(run: RunFolder):
 
 
 def test_a_result_of_the_first_version_is_read(run: RunFolder):
-    newer = ("version", "test_scored", "accumulate", "device_type")
+    newer = ("version", "test_scored", "accumulate", "device_type", "predictions")
     run.write_json("result.json", {key: value for key, value in VALUES.items() if key not in newer})
     result = read_result(run)
     assert result is not None

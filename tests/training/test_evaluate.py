@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.metrics import METRICS
 from zoo.training import evaluate as module
-from zoo.training.evaluate import Interrupted, evaluate, running_statistics, score
+from zoo.training.evaluate import Interrupted, evaluate, evaluate_alone, running_statistics, score, shares_of
 
 
 class Numbers:
@@ -107,3 +107,15 @@ def test_statistics_of_the_averaged_weights_are_shared_too():
     assert [id(buffer) for buffer in found] == [
         id(buffer) for norm in (model, averaged) for buffer in (norm.running_mean, norm.running_var)
     ]
+
+
+@pytest.mark.parametrize(("count", "processes"), [(10, 3), (2, 4), (9, 3), (7, 1)])
+def test_one_process_makes_the_very_batches_that_several_make(count: int, processes: int):
+    several, alone = Numbers(count), Numbers(count)
+    for index in range(processes):
+        share = [torch.zeros(count, 3)]
+        evaluate(Share(index, processes, share), Mean(), several, 4, 2)  # type: ignore[arg-type]
+    outputs, targets = evaluate_alone(Accelerator(cpu=True), Mean(), alone, 4, 2, processes)
+    assert alone.batches == several.batches == [len(batch) for share in shares_of(count, processes, 2) for batch in share]
+    assert outputs[:, 0].tolist() == list(range(count))
+    assert targets.tolist() == alone.targets.tolist()

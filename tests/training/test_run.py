@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from safetensors.torch import load_file
 from zoo import errors
 from zoo.data import batches
 from zoo.errors import NonFiniteLoss, ZooError
+from zoo.metrics import METRICS
 from zoo.recipe.load import load_recipe
 from zoo.system.launch import Launch
 from zoo.system.table import percent
@@ -53,7 +56,7 @@ def test_a_run_learns_and_leaves_a_whole_folder(tiny: Path, capsys: pytest.Captu
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "model", "checkpoints",
-        "predictions.safetensors", "curves.svg", "confusion.svg",
+        "predictions.csv", "predictions.safetensors", "curves.svg", "confusion.svg",
     }  # fmt: skip
     assert [row["epoch"] for row in history(folder)] == [1, 2, 3, 4]
     assert result["test_scored"] == "once, after selection"
@@ -62,6 +65,43 @@ def test_a_run_learns_and_leaves_a_whole_folder(tiny: Path, capsys: pytest.Captu
     out = capsys.readouterr().out
     assert "random initialization" in out
     assert percent(result["test"]["accuracy"], 2) in out
+
+
+def test_every_image_of_val_and_test_is_named_with_its_prediction(tiny: Path) -> None:
+    folder, result = run(tiny)
+    assert result["predictions"] == "predictions.csv"
+    with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    data = load_recipe(folder / "recipe.yaml").data.load(0, 32)
+    saved = load_file(folder / "predictions.safetensors")
+    for split, images, prefix in (("val", data.val, "val_"), ("test", data.test, "")):
+        own = [row for row in rows if row["split"] == split]
+        assert [row["file"] for row in own] == images.names()
+        assert [row["label"] for row in own] == [data.classes[label] for label in images.targets]
+        assert [data.classes.index(row["predicted"]) for row in own] == saved[f"{prefix}logits"].argmax(1).tolist()
+        assert saved[f"{prefix}targets"].tolist() == images.targets.tolist()
+        # The validation images are scored once more, by the weights that were selected: the same bits.
+        assert METRICS["loss"](saved[f"{prefix}logits"], saved[f"{prefix}targets"]) == result[split]["loss"]
+        assert sum(int(row["correct"]) for row in own) / len(own) == result[split]["accuracy"]
+    assert [row["split"] for row in rows] == ["val"] * 16 + ["test"] * 30
+
+
+@pytest.mark.parametrize("cut", ["val", "test"])
+def test_a_run_without_val_or_test_names_the_other(image_folder: Callable[..., Path], tiny: Path, cut: str) -> None:
+    root = image_folder({"a": 12, "b": 12})
+    fraction = "val_fraction: 0" if cut == "val" else "test_fraction: 0"
+    folder, result = run(
+        tiny,
+        f"data={{kind: folder, root: {root}, {fraction}}}",
+        "train.epochs=1",
+        f"eval.select_by={'last' if cut == 'val' else 'val.loss'}",
+    )
+    other = {"val": "test", "test": "val"}[cut]
+    saved = load_file(folder / "predictions.safetensors")
+    assert set(saved) == ({"logits", "targets"} if cut == "val" else {"val_logits", "val_targets"})
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    assert {line.split(",")[0] for line in lines[1:]} == {other}
+    assert result["predictions"] == "predictions.csv"
 
 
 def test_the_same_recipe_gives_the_same_bits_and_another_seed_others(tiny: Path) -> None:

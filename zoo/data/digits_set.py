@@ -28,7 +28,7 @@ class Digits(DataSet):
         import numpy as np
 
         from zoo.data.pixel_store import PixelStore
-        from zoo.data.splits import Split, stratified_split
+        from zoo.data.splits import Origin, Split, stratified_split
 
         try:
             from sklearn.datasets import load_digits
@@ -36,7 +36,7 @@ class Digits(DataSet):
             raise ZooError("data.kind", "digits needs scikit-learn", "pip install scikit-learn") from None
         images, targets = load_digits(return_X_y=True)  # [N, 64] from 0 to 16
         gray = np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
-        whole = Split.of(PixelStore.square(np.repeat(gray, 3, axis=1)), targets)
+        whole = Split.of(PixelStore.square(np.repeat(gray, 3, axis=1)), targets, Origin(part="digits"))
         # The test images stay the same whatever the seed, so that runs can be compared.
         train, test = stratified_split(whole, self.test_fraction, seed=0)
         return [str(digit) for digit in range(10)], train, test

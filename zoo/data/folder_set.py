@@ -58,25 +58,11 @@ class Folder(DataSet):
             ZooError: the folder is not as it should be, its files are not those of the checkpoint, or an image cannot be
                 read.
         """
-        from zoo.data import image_folder
-        from zoo.data.changes import check_unchanged, describe_files
-        from zoo.data.pixel_store import PixelStore, from_files
-        from zoo.data.splits import make_splits
+        from zoo.data.changes import check_unchanged
+        from zoo.data.pixel_store import from_files
         from zoo.data.store_size import store_size
 
-        root = self.absolute_root()
-        tree = image_folder.scan(root)
-        # Everything but the pixels is known from the list of files.
-        sets = _splits_of(tree, PixelStore.empty(), self.test_fraction)
-        planned = make_splits(
-            tree.classes,
-            sets["train"],
-            sets.get("test"),
-            val=sets.get("val"),
-            **self.limits(),
-            seed=seed,
-            listing=describe_files(tree, root, "data.root"),
-        )
+        tree, planned = self.plan(seed)
         check_unchanged(planned, expected)
         files = tree.files()
         side = self.store_size if isinstance(self.store_size, int) else store_size(files, image_size)
@@ -86,15 +72,43 @@ class Folder(DataSet):
         notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images found decoded"]
         return planned.filled(pixels, notes)
 
+    def plan(self, seed: int) -> tuple[Tree, Splits]:
+        """Return the files and the splits over no pixels: everything else is known from the list of files.
 
-def _splits_of(tree: Tree, pixels: PixelStore, test_fraction: float) -> dict[str, Split]:
+        Raises:
+            ZooError: the folder is not as it should be.
+        """
+        from zoo.data import image_folder
+        from zoo.data.changes import describe_files
+        from zoo.data.pixel_store import PixelStore
+        from zoo.data.splits import make_splits
+
+        root = self.absolute_root()
+        tree = image_folder.scan(root)
+        sets = _splits_of(tree, root, PixelStore.empty(), self.test_fraction)
+        planned = make_splits(
+            tree.classes,
+            sets["train"],
+            sets.get("test"),
+            val=sets.get("val"),
+            **self.limits(),
+            seed=seed,
+            listing=describe_files(tree, root, "data.root"),
+        )
+        return tree, planned
+
+
+def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float) -> dict[str, Split]:
     """Return the splits `train`, `val` and `test` as far as the folder has them, `test` cut from the rest where it has none."""
     import numpy as np
 
-    from zoo.data.splits import Split, stratified_split
+    from zoo.data.splits import Origin, Split, stratified_split
 
     labels = [label for part in tree.parts.values() for _, label in part]
-    whole = Split.of(pixels, np.array(labels, np.int64))
+    # Cutting text: pathlib's relative_to takes ten seconds for a million files.
+    above = len(os.path.join(root, ""))
+    origin = Origin(files=[os.fspath(path)[above:].replace(os.sep, "/") for path in tree.files()])
+    whole = Split.of(pixels, np.array(labels, np.int64), origin)
     ends = np.cumsum([len(part) for part in tree.parts.values()])
     rows = np.split(np.arange(len(whole)), ends[:-1])
     sets = {name: whole.take(some) for name, some in zip(tree.parts, rows, strict=True)}

@@ -60,6 +60,51 @@ def scan(root: Path, where: str = "data.root") -> Tree:
         raise ZooError(where, what, "check its permissions") from None
 
 
+def scan_classes(folder: Path, root: Path, where: str = "data.root") -> Tree:
+    """List the images of a folder of classes, any number of them; a class without images has none.
+
+    Args:
+        folder: the absolute path of the classes' folders.
+        root: the folder itself or one above it, which links must not leave.
+        where: the key or flag that an error names.
+
+    Raises:
+        ZooError: there are no classes or no images, it cannot be read, or links leave the root.
+    """
+    ignored: list[str] = []
+    try:
+        classes = sorted(path.name for path in _folders(folder, root))
+        if not classes:
+            raise _Flaw(f"no class folders in {folder}", "expected CLASS/IMAGE in it")
+        _check_names(classes)
+        files = [(image, label) for label, name in enumerate(classes) for image in _listed(folder / name, root, ignored)]
+        _check_kinds(ignored)
+        if not files:
+            raise _Flaw(f"no images in {folder}", "expected CLASS/IMAGE in it")
+    except _Flaw as flaw:
+        raise ZooError(where, flaw.what, flaw.todo) from None
+    except OSError as error:
+        raise ZooError(where, f"{error.filename or folder} cannot be read: {error.strerror}", "check its permissions") from None
+    return Tree(classes, {"all": files}, _ignored_note(ignored))
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Return the folders train, val and test in a root, whatever of these there is; folders of images alone are classes.
+
+    Raises:
+        OSError: the root cannot be read.
+    """
+    folders = {split_name(path.name): path for path in _folders(root, root)}
+    return {name: folders[name] for name in SPLITS if name in folders and not _is_class(folders[name], root)}
+
+
+def _ignored_note(ignored: list[str]) -> list[str]:
+    """Return the line that says which files are left out; none where there are none."""
+    if not ignored:
+        return []
+    return [f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {shown(ignored[0])}"]
+
+
 def _scan(root: Path) -> Tree:
     found, unused = _split_folders(root)
     names = {split: sorted(path.name for path in _folders(path, root)) for split, path in found.items()}
@@ -83,9 +128,7 @@ def _scan(root: Path) -> Tree:
     _check_kinds(ignored)
     if "all" in found:
         _check_nesting(classes, parts["all"], root)
-    if ignored:
-        notes.append(f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {shown(ignored[0])}")
-    return Tree(classes, parts, notes)
+    return Tree(classes, parts, [*notes, *_ignored_note(ignored)])
 
 
 def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
@@ -143,11 +186,15 @@ def _check_classes(classes: list[str], folder: Path) -> None:
     """Check that there are two classes at least, with names that can be written."""
     if not classes:
         raise _Flaw(f"no class folders in {folder}", EXPECTED)
+    _check_names(classes)
+    if len(classes) == 1:
+        raise _Flaw(f"a single class, '{classes[0]}', in {folder}", "add a folder for each other class")
+
+
+def _check_names(classes: list[str]) -> None:
     for name in classes:
         if any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name):
             raise _Flaw(f"the class name {name!a} cannot be written as text", "rename the folder")
-    if len(classes) == 1:
-        raise _Flaw(f"a single class, '{classes[0]}', in {folder}", "add a folder for each other class")
 
 
 def shown(path: str) -> str:
@@ -173,7 +220,16 @@ def _folders(path: Path, root: Path) -> list[Path]:
 
 
 def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
-    """Return the image files of a class, at any depth, sorted by name."""
+    """Return the image files of a class, at any depth, sorted by name; at least one."""
+    images = _listed(folder, root, ignored)
+    if not images:
+        _check_kinds(ignored)
+        raise _Flaw(f"class '{folder.name}' has no images in {folder}", "add some or remove the folder")
+    return images
+
+
+def _listed(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
+    """Return the image files below a folder, at any depth, sorted by name; other files are added to `ignored`."""
     images: list[Path] = []
     pending = [str(folder)]
     while pending:
@@ -186,7 +242,4 @@ def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
                 images.append(Path(entry.path))
             else:
                 ignored.append(entry.path)
-    if not images:
-        _check_kinds(ignored)
-        raise _Flaw(f"class '{folder.name}' has no images in {folder}", "add some or remove the folder")
     return sorted(images)

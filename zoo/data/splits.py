@@ -10,30 +10,55 @@ from typing import Any
 import numpy as np
 
 from zoo.data import rng
+from zoo.data.image_folder import shown
 from zoo.data.pixel_store import PixelStore
 from zoo.data.rng import generator_of
 from zoo.errors import ZooError
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The place that the images of a store come from, which gives each its name.
+
+    Attributes:
+        files: paths below the root with `/`, one for each image of the store; empty where the images are no files.
+        part: without files, the part of the source that they are in, such as `train`.
+        first: the image of the store at which the part begins.
+    """
+
+    files: Sequence[str] = ()
+    part: str = ""
+    first: int = 0
+
+    def name(self, position: int) -> str:
+        """Return the name of an image of the store: `train/cat/0001.png`, or `train[123]`."""
+        return shown(self.files[position]) if self.files else f"{self.part}[{position - self.first}]"
+
+
+@dataclass(frozen=True)
 class Split:
-    """Some images of a store: `index` int64 [n] into `pixels`, `targets` int64 [n]."""
+    """Some images of a store: `index` int64 [n] into `pixels`, `targets` int64 [n], and where they come from."""
 
     pixels: PixelStore
     index: np.ndarray
     targets: np.ndarray
+    origin: Origin = Origin(part="images")
 
     def __len__(self) -> int:
         return len(self.index)
 
     @classmethod
-    def of(cls, pixels: PixelStore, targets: np.ndarray) -> Split:
+    def of(cls, pixels: PixelStore, targets: np.ndarray, origin: Origin = Origin(part="images")) -> Split:
         """Return all images of a store; targets int64 [N]."""
-        return cls(pixels, np.arange(len(targets)), targets)
+        return cls(pixels, np.arange(len(targets)), targets, origin)
 
     def take(self, positions: np.ndarray) -> Split:
         """Return some of its images; `positions` int64 [n] count within the split."""
-        return Split(self.pixels, self.index[positions], self.targets[positions])
+        return replace(self, index=self.index[positions], targets=self.targets[positions])
+
+    def names(self) -> list[str]:
+        """Return the name of each image as any console can print it, in the order of the split."""
+        return [self.origin.name(position) for position in self.index.tolist()]
 
 
 @dataclass(frozen=True)

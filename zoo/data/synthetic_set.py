@@ -27,19 +27,21 @@ class Synthetic(DataSet):
 
         from zoo.data import rng
         from zoo.data.pixel_store import PixelStore
-        from zoo.data.splits import Split
+        from zoo.data.splits import Origin, Split
 
         generator = rng.generator_of(0, rng.SYNTHETIC)
         cells = generator.uniform(40, 216, (self.classes, 3, 4, 4))
         cell = -(-self.size // 4)
         patterns = np.repeat(np.repeat(cells, cell, 2), cell, 3)[..., : self.size, : self.size]  # [classes, 3, S, S]
 
-        def draw(count: int) -> Split:
+        def draw(count: int, part: str) -> Split:
             targets = np.arange(count) % self.classes
             noise = generator.normal(0, 24, (count, 3, self.size, self.size))
-            return Split.of(PixelStore.square(np.clip(patterns[targets] + noise, 0, 255).astype(np.uint8)), targets)
+            images = np.clip(patterns[targets] + noise, 0, 255).astype(np.uint8)
+            return Split.of(PixelStore.square(images), targets, Origin(part=part))
 
-        return [f"class{label}" for label in range(self.classes)], draw(self.train_images), draw(self.test_images)
+        names = [f"class{label}" for label in range(self.classes)]
+        return names, draw(self.train_images, "train"), draw(self.test_images, "test")
 
     def class_count(self) -> int:
         """Return the number of classes."""

@@ -87,7 +87,7 @@ def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
     import numpy as np
 
     from zoo.data.pixel_store import FORMAT, PixelStore, stored, write
-    from zoo.data.splits import Split
+    from zoo.data.splits import Origin, Split
 
     def build(folder: Path) -> None:
         parts = [_read_archive(name, root, train) for train in (True, False)]
@@ -102,8 +102,13 @@ def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
     folder = cache_root() / "pixels" / key
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     targets = np.load(folder / "targets.npy", allow_pickle=False)
-    whole = Split.of(pixels, targets)
-    train, test = (whole.take(rows) for rows in np.split(np.arange(len(targets)), [about["train_images"]]))
+    first = about["train_images"]
+    train, test = (
+        Split(pixels, rows, targets[rows], origin)
+        for rows, origin in zip(
+            np.split(np.arange(len(targets)), [first]), (Origin(part="train"), Origin(part="test", first=first)), strict=True
+        )
+    )
     return about["classes"], train, test
 
 

@@ -9,8 +9,9 @@ Read the files in this order:
 1. folder.py: make a run folder, write and read its files, find the newest unfinished run.
 2. epoch_table.py: the rows of the epochs, the same in a terminal and in a log.
 3. result.py: `result.json` as a typed value; whatever reads finished runs reads it here.
-4. canvas.py: what all pictures share: style, figures and panels in inches, text that is measured.
-5. curves.py: loss, accuracy and learning rate over the epochs.
-6. confusion.py: the confusion matrix and each class's recall.
-7. pareto.py: cost against quality of many backbones, the best of them named.
+4. predictions.py: `predictions.csv`, a row for each image of val and test.
+5. canvas.py: what all pictures share: style, figures and panels in inches, text that is measured.
+6. curves.py: loss, accuracy and learning rate over the epochs.
+7. confusion.py: the confusion matrix and each class's recall.
+8. pareto.py: cost against quality of many backbones, the best of them named.
 """

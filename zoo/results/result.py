@@ -70,6 +70,8 @@ class Result(_Values):
         val: metrics of the selected epoch on the validation images; empty where there are none.
         test: scores on the test set; None where there is none.
         test_scored: when test was looked at.
+        predictions: the file in the run folder that names every image of val and test with what was predicted; empty where
+            there is none.
         device: name of the processor or GPU.
         device_type: cpu, cuda, …; empty in files of version 1.
     """
@@ -91,6 +93,7 @@ class Result(_Values):
     val: dict[str, float]
     test: TestScores | None
     test_scored: str = ""
+    predictions: str = ""
     train: TrainingFigures
     precision: str
     channels_last: bool

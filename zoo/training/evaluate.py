@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, cast
 
 import numpy as np
@@ -45,7 +46,24 @@ def stopping(accelerator: Accelerator) -> bool:
     return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device), "sum"))
 
 
-@torch.inference_mode()
+def shares_of(count: int, processes: int, batch_size: int) -> list[list[np.ndarray]]:
+    """Divide a split among processes, and each share into batches.
+
+    Args:
+        count: images N of the split.
+        processes: how many score it together.
+        batch_size: images at a time, on each process.
+
+    Returns:
+        For each process its batches, positions int64 [B]. All shares are equal: the last one's end is padding.
+    """
+    share = -(-count // processes)
+    return [
+        np.array_split(np.minimum(np.arange(share) + rank * share, count - 1), -(-share // batch_size))
+        for rank in range(processes)
+    ]
+
+
 def evaluate(
     accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, batch_size: int
 ) -> tuple[Tensor, Tensor]:
@@ -64,22 +82,63 @@ def evaluate(
     Raises:
         Interrupted: a signal asks the run to stop.
     """
+    count = len(batches)
+    mine = shares_of(count, accelerator.num_processes, batch_size)[accelerator.process_index]
+    # Equal shares on every process: the last one's end is padding, and cut off.
+    whole = accelerator.gather(_outputs(accelerator, model, batches, size, mine))[:count].cpu()
+    if len(whole) != count:
+        raise ZooError("evaluation", f"{len(whole)} images of {count} were scored", "report this")
+    return whole, batches.targets.cpu()
+
+
+def evaluate_alone(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: EvalBatches,
+    size: int,
+    batch_size: int,
+    processes: int,
+    on_batch: Callable[[int], None] = lambda _images: None,
+) -> tuple[Tensor, Tensor]:
+    """Do alone what `evaluate` does on several processes: the same batches give the same bits.
+
+    Args:
+        accelerator: of this process, the only one.
+        model, batches, size, batch_size: as for `evaluate`.
+        processes: those whose shares are scored one after the other.
+        on_batch: called after each batch with its number of images.
+
+    Returns:
+        Outputs float32 [N, C] and targets int64 [N] of the whole split in its own order, on the CPU.
+    """
+    every = [batch for share in shares_of(len(batches), processes, batch_size) for batch in share]
+    return _outputs(accelerator, model, batches, size, every, on_batch)[: len(batches)].cpu(), batches.targets.cpu()
+
+
+@torch.inference_mode()
+def _outputs(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: EvalBatches,
+    size: int,
+    parts: list[np.ndarray],
+    on_batch: Callable[[int], None] = lambda _images: None,
+) -> Tensor:
+    """Return the outputs float32 [M, C] of batches of positions, one after the other.
+
+    Raises:
+        Interrupted: a signal asks the run to stop.
+    """
     model.eval()
-    count, processes = len(batches), accelerator.num_processes
-    share = -(-count // processes)
-    mine = np.arange(share) + accelerator.process_index * share
     outputs = []
-    for positions in np.array_split(np.minimum(mine, count - 1), -(-share // batch_size)):
+    for positions in parts:
         if stopping(accelerator):
             raise Interrupted
         images, _ = batches.evaluation(positions, size)
         with accelerator.autocast():
             outputs.append(model(images).float())
-    # Equal shares on every process: the last one's end is padding, and cut off.
-    whole = accelerator.gather(torch.cat(outputs))[:count].cpu()
-    if len(whole) != count:
-        raise ZooError("evaluation", f"{len(whole)} images of {count} were scored", "report this")
-    return whole, batches.targets.cpu()
+        on_batch(len(positions))
+    return torch.cat(outputs)
 
 
 def score(training: Training, batches: EvalBatches) -> dict[str, float]:

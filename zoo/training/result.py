@@ -10,11 +10,13 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo.data.splits import Splits
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.save import save_model
 from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
+from zoo.results.predictions import PREDICTIONS, Predicted, csv_text
 from zoo.results.result import VERSION, ClassScores, Result, TestScores, TrainingFigures, write_result
 from zoo.system.console import Console, plural
 from zoo.system.device import peak_memory_mb
@@ -36,14 +38,16 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     memory = peak_memory_mb(training.accelerator.device)
     epoch = _select(setup, run, progress)
     predictions = predict_split(training, training.test) if training.test is not None else None
+    # Of the selected epoch: at the time nobody knew that it would be the one.
+    val = predict_split(training, training.val) if training.val is not None else None
     result = _result(setup, progress, epoch, predictions, memory)
     if not training.accelerator.is_main_process:
         return
     _save_model(setup, run)
     title = f"{setup.recipe.name}: {setup.recipe.backbone.name} on {setup.recipe.data.kind}"
     draw_curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
+    _save_predictions(run, setup.inputs.data, val, predictions)
     if predictions is not None:
-        _save_predictions(run, *predictions)
         matrix = confusion(*predictions).numpy()
         draw_confusion(matrix, setup.inputs.data.classes, run.path / "confusion.svg", f"{title}, test set")
     # Last: a run that has it is done.
@@ -68,10 +72,17 @@ def _save_model(setup: Setup, run: RunFolder) -> None:
         save_model(model, folder, setup.inputs.data.classes, setup.recipe.image_size.end, setup.inputs.preprocessing)
 
 
-def _save_predictions(run: RunFolder, logits: Tensor, targets: Tensor) -> None:
-    kept = {"logits": logits.contiguous(), "targets": targets.contiguous()}
-    with _stored(run.path / "predictions.safetensors", checkpoint.size_of({"predictions": kept})) as file:
-        save_file(kept, file)
+def _save_predictions(run: RunFolder, data: Splits, val: Predictions | None, test: Predictions | None) -> None:
+    """Write what the model says of the images of val and test: the logits as tensors, the rest by name."""
+    parts, kept = [], {}
+    for prefix, split, images, found in (("val_", "val", data.val, val), ("", "test", data.test, test)):
+        if images is not None and found is not None:
+            kept |= {f"{prefix}logits": found[0].contiguous(), f"{prefix}targets": found[1].contiguous()}
+            parts.append(Predicted(split, images.names(), *found))
+    if parts:
+        with _stored(run.path / "predictions.safetensors", checkpoint.size_of({"predictions": kept})) as file:
+            save_file(kept, file)
+        run.write(PREDICTIONS, csv_text(parts, data.classes))
 
 
 @contextlib.contextmanager
@@ -105,8 +116,9 @@ def _result(setup: Setup, progress: Progress, epoch: int, predictions: Predictio
         selected_by=recipe.eval.select_by,
         selected_epoch=epoch,
         val={name: selected[f"val.{name}"] for name in METRICS if f"val.{name}" in selected},
-        test=_test_scores(classes, *predictions) if predictions is not None else None,
+        test=test_scores(classes, *predictions) if predictions is not None else None,
         test_scored="each epoch, as the recipe asks" if recipe.eval.test_every_epoch else "once, after selection",
+        predictions=PREDICTIONS if setup.training.val is not None or setup.training.test is not None else "",
         train=_training_figures(progress.history, selected, setup.probe_seconds, memory),
         precision=choice.precision,
         channels_last=choice.channels_last,
@@ -135,7 +147,8 @@ def _training_figures(
     )
 
 
-def _test_scores(classes: tuple[str, ...], logits: Tensor, targets: Tensor) -> TestScores:
+def test_scores(classes: tuple[str, ...], logits: Tensor, targets: Tensor) -> TestScores:
+    """Return every score of logits float32 [N, C] and targets int64 [N], with the interval of the accuracy."""
     scores = {name: metric(logits, targets) for name, metric in METRICS.items()}
     rows = zip(classes, per_class(logits, targets), strict=True)
     return TestScores(

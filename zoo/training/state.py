@@ -88,12 +88,17 @@ class Training:
     @property
     def eval_batch_size(self) -> int:
         """Images of an evaluation batch on one process: no more than a training step holds."""
-        return max(1, self.batch_size // (self.accelerator.num_processes * self.micro_batches))
+        return eval_batch_size(self.batch_size, self.accelerator.num_processes, self.micro_batches)
 
     @property
     def plain_optimizer(self) -> Optimizer:
         """torch's own optimizer, inside what the accelerator made of it."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
+
+
+def eval_batch_size(batch_size: int, processes: int, micro_batches: int) -> int:
+    """Return the images of an evaluation batch on one process, for a step of `batch_size` images over all of them."""
+    return max(1, batch_size // (processes * micro_batches))
 
 
 def steps_of(images: int, batch_size: int) -> int:

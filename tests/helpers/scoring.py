@@ -1,0 +1,29 @@
+"""Tiny models to score: a run, and a model folder that was never trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+from zoo.models.save import save_model
+
+DATA: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "interpolation": "bicubic", "crop_pct": 1.0}
+
+
+def model_folder(place: Path, classes: tuple[str, ...]) -> Path:
+    """Save a network of random weights whose classes have these names."""
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=len(classes))
+    with torch.no_grad():
+        # Random features differ little from image to image; the head makes the most of them.
+        model.get_classifier().weight.mul_(300)  # type: ignore[operator, union-attr]
+    save_model(model, place, classes, 32, DATA)
+    return place
+
+
+def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return when each file below a folder was written, and its bytes."""
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}

@@ -1,0 +1,126 @@
+"""Score a model on labeled images: a run on its own as it did itself, any model on any others through timm's transform."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zoo.errors import DataError, ZooError
+from zoo.inference.evaluation import Evaluation, Unread
+from zoo.inference.labeled_images import LabeledImages, find_images, of_data_set
+from zoo.inference.load import load
+from zoo.inference.match_classes import match_classes
+from zoo.inference.own_test import evaluate_own, finished
+from zoo.inference.source import Source, find_source
+from zoo.inference.views import VIEWS
+from zoo.system.progress import show_progress
+from zoo.training.result import test_scores
+
+
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str] | Sequence[str] | None = None,
+    split: str = "test",
+    *,
+    tta: str = "none",
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Score a model on labeled images.
+
+    Without `data` a run is scored on its own images, with the figures and logits of its `result.json` to the bit (on the
+    same machine). Other images, and other models, go through timm's transform; classes are matched by name.
+
+    Args:
+        model: what `load` takes.
+        data: a folder of CLASS/IMAGE, or of train, val and test with such folders in them; or the words of a recipe's
+            `data` such as `["kind=cifar10", "root=data"]`; None for a run's own.
+        split: train, val or test.
+        tta: the views of each image that are averaged: none, hflip or five_crop.
+        batch_size: images at a time; None for what suits the machine, or of a run's own images, the run.
+        progress: show it on standard error.
+
+    Raises:
+        ZooError: the model or the images cannot be had, or have no class in common.
+        DataError: none of the images can be read.
+    """
+    for flag, value, known in (("--split", split, ("train", "val", "test")), ("--tta", tta, VIEWS)):
+        if value not in known:
+            raise ZooError(flag, f"unknown value {value!r}", f"known: {', '.join(known)}")
+    source = find_source(model)
+    if data is None and source.run is None:
+        raise ZooError(source.name, "only a run has images of its own", "give some with --data")
+    if data is None and source.run is not None and tta == "none":
+        return evaluate_own(source.name, source.run, split, batch_size, progress=progress)
+    images = _images(source, data, split)
+    return _evaluate_images(source, images, tta, batch_size, progress)
+
+
+def _images(source: Source, data: str | os.PathLike[str] | Sequence[str] | None, split: str) -> LabeledImages:
+    """Return the images to score: those that were given, or a run's own. Val is cut by the seed of a run."""
+    if data is not None:
+        return find_images(os.fspath(data) if isinstance(data, os.PathLike) else data, split)
+    assert source.run is not None
+    recipe, _ = finished(source.run)
+    return of_data_set(recipe.data, split, recipe.train.seed)
+
+
+def _evaluate_images(source: Source, images: LabeledImages, tta: str, batch_size: int | None, progress: bool) -> Evaluation:
+    """Score a model on images that go through its own transform."""
+    classifier = load(source.name)
+    if not classifier.classes:
+        raise ZooError(source.name, "this model has no classes", "give a classifier")
+    counts = torch.tensor(images.labels).bincount(minlength=len(images.classes)).tolist()
+    matching = match_classes(images.classes, classifier.classes, classifier.aliases, counts)
+    kept = [place for place, label in enumerate(images.labels) if matching.outputs[label] is not None]
+    if batch_size is not None:
+        classifier.network.batch_size = batch_size
+    rows: list[Tensor] = []
+    scored: list[int] = []
+    unread: list[Unread] = []
+    with show_progress("evaluating", len(kept), shown=progress) as update:
+        for index, logits, error in classifier.stream_logits(_in_order(images, kept), tta):
+            place = kept[index]
+            if logits is None:
+                unread.append(Unread(images.names[place], images.classes[images.labels[place]], error))
+            else:
+                rows.append(logits)
+                scored.append(place)
+            update(1)
+    if not rows:
+        raise nothing_scored(images, unread)
+    logits = torch.stack(rows)
+    targets = torch.tensor([matching.outputs[images.labels[place]] for place in scored])
+    return Evaluation(
+        model=source.name,
+        data=images.data,
+        split=images.split,
+        tta=tta,
+        classes=classifier.classes,
+        scores=test_scores(classifier.classes, logits, targets),
+        files=[images.names[place] for place in scored],
+        logits=logits,
+        targets=targets,
+        left_out=len(images.labels) - len(kept),
+        unread=tuple(unread),
+        notes=(*images.notes, *matching.notes),
+    )
+
+
+def _in_order(images: LabeledImages, places: Sequence[int]) -> Iterator[Path | Image.Image]:
+    """Yield some images one by one: pixels that are stored are copied when they are needed."""
+    for place in places:
+        yield images.image(place)
+
+
+def nothing_scored(images: LabeledImages, unread: Sequence[Unread]) -> ZooError:
+    """Return the error where no image is left to score."""
+    if not unread:
+        return ZooError("--data", "the classes in common have no images", "check the folders")
+    first = f"{unread[0].file}: {unread[0].error}"
+    return DataError(images.data, f"none of {len(unread):,} images can be read, first: {first}", "check the files")

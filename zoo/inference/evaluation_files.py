@@ -1,0 +1,92 @@
+"""Write an evaluation as a folder: `eval.json`, `predictions.csv`, `predictions.safetensors`, `confusion.svg`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from zoo.errors import StorageError, ZooError
+from zoo.inference.evaluation import Evaluation
+from zoo.metrics import confusion
+from zoo.results.confusion import draw_confusion
+from zoo.results.folder import RunFolder
+from zoo.results.predictions import HEADER, PREDICTIONS, Predicted, table_text
+from zoo.system.files import staged
+
+REPORT = "eval.json"
+NAMES = {REPORT, PREDICTIONS, "predictions.safetensors", "confusion.svg"}
+
+
+def check_out(out: Path, run: Path | None) -> None:
+    """Check that a folder can take an evaluation, before anything is computed.
+
+    Args:
+        out: the folder.
+        run: the run that is scored, None where the model is of none.
+
+    Raises:
+        ZooError: it is the run or in it, holds other things, or cannot be written.
+    """
+    own = Path(os.path.realpath(out.expanduser()))
+    if run is not None and own.is_relative_to(os.path.realpath(run)):
+        raise ZooError("--out", f"{out} is in the run {run}, which stays as it is", "choose a folder elsewhere")
+    RunFolder.check(own.parent, "--out")
+    if os.path.lexists(own) and not own.is_dir():
+        raise ZooError("--out", f"{out} is a file", "choose another folder")
+    others = sorted(set(os.listdir(own)) - NAMES) if own.is_dir() else []
+    if others:
+        raise ZooError("--out", f"{out} holds other things: {', '.join(others[:3])}", "choose a new or empty folder")
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Write an evaluation whole: the folder has the earlier content or the new one.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    target = Path(os.path.realpath(out.expanduser()))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with staged(target) as folder:
+            folder.mkdir()
+            _write(evaluation, folder)
+    except (OSError, RuntimeError, SafetensorError, StorageError) as error:
+        # A full disk is a SafetensorError or, from torch, a RuntimeError.
+        reason = error.what if isinstance(error, StorageError) else getattr(error, "strerror", None) or str(error)
+        raise StorageError(str(out), f"cannot be written: {reason}", "free some space or choose another") from None
+
+
+def _write(evaluation: Evaluation, folder: Path) -> None:
+    text = json.dumps(evaluation.values(), indent=2, ensure_ascii=False)
+    (folder / REPORT).write_text(f"{text}\n", encoding="utf-8")
+    table = table_text((*HEADER, "error"), _rows(evaluation))
+    (folder / PREDICTIONS).write_bytes(table.encode())
+    save_file(
+        {"logits": evaluation.logits.contiguous(), "targets": evaluation.targets.contiguous()},
+        folder / "predictions.safetensors",
+    )
+    matrix, classes = _occurring(evaluation)
+    title = f"{evaluation.model} on {evaluation.data}, {evaluation.split}"
+    draw_confusion(matrix, classes, folder / "confusion.svg", title)
+
+
+def _rows(evaluation: Evaluation) -> Iterator[tuple[str | int, ...]]:
+    """Yield a row for each image that was scored, then one for each that could not be read."""
+    scored = Predicted(evaluation.split, evaluation.files, evaluation.logits, evaluation.targets)
+    for row in scored.rows(evaluation.classes):
+        yield *row, ""
+    for image in evaluation.unread:
+        yield evaluation.split, image.file, image.label, "", "", "", "", image.error
+
+
+def _occurring(evaluation: Evaluation) -> tuple[np.ndarray, list[str]]:
+    """Return the confusion matrix int64 [K, K] of the classes that have images or were predicted, and their names."""
+    matrix = confusion(evaluation.logits, evaluation.targets).numpy()  # [C, C]
+    used = np.flatnonzero(matrix.sum(0) + matrix.sum(1))
+    return matrix[np.ix_(used, used)], [evaluation.classes[output] for output in used]

@@ -1,0 +1,137 @@
+"""Find images whose classes are known: in folders, or in a data set of a recipe. Nothing is decoded here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from zoo.data.data_set import DataSet
+from zoo.data.folder_set import Folder
+from zoo.data.image_folder import scan_classes, shown, split_folders
+from zoo.data.root_check import SPLITS, check_root
+from zoo.data.splits import Split, Splits
+from zoo.errors import ZooError
+from zoo.recipe.data_words import read_data
+
+# The flag that errors name.
+WHERE = "--data"
+
+
+@dataclass(frozen=True)
+class LabeledImages:
+    """The images of a split.
+
+    Attributes:
+        data: how the images as a whole are called.
+        split: train, val, test, or `all`.
+        classes: the names of the classes, in the order of the labels.
+        names: the name of each of the N images.
+        labels: the class of each, as a place in `classes`.
+        image: the file of an image, or the image itself, by its place.
+        notes: lines for the console.
+    """
+
+    data: str
+    split: str
+    classes: Sequence[str]
+    names: Sequence[str]
+    labels: Sequence[int]
+    image: Callable[[int], Path | Image.Image]
+    notes: Sequence[str] = ()
+
+
+def find_images(data: str | Path | Sequence[str], split: str, seed: int = 0) -> LabeledImages:
+    """Return the images of a folder, or of a data set that `key=value` words describe.
+
+    Args:
+        data: the folder, or the words.
+        split: train, val or test; a folder of classes without such parts is taken as a whole.
+        seed: what val is drawn by where a data set cuts it from train.
+
+    Raises:
+        ZooError: there are no such images.
+    """
+    words = [str(data)] if isinstance(data, str | Path) else list(data)
+    if len(words) == 1 and ("=" not in words[0] or os.path.exists(words[0])):
+        return in_folder(words[0], split)
+    return of_data_set(read_data(words), split, seed)
+
+
+def in_folder(folder: str, split: str) -> LabeledImages:
+    """Return the images of FOLDER/SPLIT/CLASS, or all those of FOLDER/CLASS.
+
+    Raises:
+        ZooError: there are none, or the folder has other splits alone.
+    """
+    root = Path(os.path.abspath(os.path.expanduser(folder)))
+    check_root(root, WHERE)
+    try:
+        parts = split_folders(root)
+    except OSError as error:
+        raise ZooError(WHERE, f"{error.filename or root} cannot be read: {error.strerror}", "check its permissions") from None
+    if parts and split not in parts:
+        there = [name for name in SPLITS if name in parts]
+        raise ZooError(WHERE, f"no folder {split} in {root}, but {', '.join(there)}", f"--split {there[-1]}")
+    tree = scan_classes(parts.get(split, root), root, WHERE)
+    notes = list(tree.notes)
+    if not parts:
+        notes.append("the folder has no parts train, val and test: all of its images are scored")
+    files = [path for path, _ in tree.parts["all"]]
+    above = len(os.path.join(root, ""))
+    return LabeledImages(
+        data=folder,
+        split=split if parts else "all",
+        classes=tree.classes,
+        names=[shown(os.fspath(path)[above:].replace(os.sep, "/")) for path in files],
+        labels=[label for _, label in tree.parts["all"]],
+        image=files.__getitem__,
+        notes=notes,
+    )
+
+
+def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
+    """Return the images of a data set's split: files, or where it has none the pixels as they are stored.
+
+    Raises:
+        ZooError: it cannot be had, or has no such split.
+    """
+    data.check()
+    # The side matters to folders alone, which are planned and not decoded.
+    found = data.plan(seed)[1] if isinstance(data, Folder) else data.load(seed, 1)
+    images = found.named().get(split)
+    if images is None:
+        raise ZooError("--split", f"the data has no {split} images", f"it has {', '.join(found.named())}")
+    return LabeledImages(
+        data=str(data.root) if isinstance(data, Folder) else str(getattr(data, "kind", "")),
+        split=split,
+        classes=found.classes,
+        names=images.names(),
+        labels=images.targets.tolist(),
+        image=_reader(images, data),
+        notes=_notes(found, images, split),
+    )
+
+
+def _notes(found: Splits, images: Split, split: str) -> list[str]:
+    if split == "val" and found.val is images and images.origin.part:
+        return [*found.notes, "val is cut from train by the seed"]
+    return found.notes
+
+
+def _reader(images: Split, data: DataSet) -> Callable[[int], Path | Image.Image]:
+    """Return the function that gives an image by its place in a split."""
+
+    def file(place: int) -> Path:
+        return root / str(images.origin.files[int(images.index[place])])
+
+    def pixels(place: int) -> Image.Image:
+        return Image.fromarray(images.pixels.take(images.index[place : place + 1])[0].transpose(1, 2, 0).copy())
+
+    if not isinstance(data, Folder):
+        return pixels
+    root = data.absolute_root()
+    return file

@@ -1,0 +1,188 @@
+"""Score a run on its own images as the run itself did: on the same machine the figures and logits have the same bits.
+
+The stages of training set everything up again: the pixel store, the batches, precision, memory layout, threads, folded
+BatchNorm. Only the optimizer has nothing to do. Nothing is written into the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from zoo.data.splits import Splits
+from zoo.errors import ZooError
+from zoo.inference.evaluation import Evaluation
+from zoo.models.options import RunWeights
+from zoo.recipe.load import load_recipe
+from zoo.recipe.recipe import Recipe
+from zoo.recipe.upgrade import upgraded
+from zoo.results.folder import RunFolder
+from zoo.results.result import Result, read_result
+from zoo.system import launch
+from zoo.system.launch import Launch
+from zoo.system.progress import show_progress
+from zoo.system.threads import set_threads
+from zoo.training.accelerator import silence_harmless_warnings
+from zoo.training.evaluate import evaluate_alone
+from zoo.training.result import test_scores
+from zoo.training.setup import Inputs, assemble, build_trainable, choose_execution, load_inputs
+from zoo.training.state import Training, eval_batch_size
+
+# This process, whatever launcher started it: an evaluation is one process.
+ALONE = Launch(rank=0, local_rank=0, processes=1, local_processes=1)
+
+
+def finished(run: Path) -> tuple[Recipe, Result]:
+    """Return the recipe and the result of a run.
+
+    Raises:
+        ZooError: it is not finished, or damaged.
+    """
+    result = read_result(RunFolder(run))
+    if result is None:
+        raise ZooError(str(run), "the run is not finished", f"zoo train --resume {run}")
+    return upgraded(load_recipe(run / "recipe.yaml"), run), result
+
+
+def evaluate_own(
+    model: str, run: Path, split: str = "test", batch_size: int | None = None, *, progress: bool = False
+) -> Evaluation:
+    """Score a finished run on a split of its own images.
+
+    Args:
+        model: as the user wrote it.
+        run: the run folder.
+        split: train, val or test.
+        batch_size: images at a time; None for the run's own, which the bits depend on.
+        progress: show it on standard error.
+
+    Raises:
+        ZooError: the run is not finished, its images or its model cannot be had, or there is no such split.
+    """
+    recipe, result = finished(run)
+    silence_harmless_warnings()
+    with _threads(run):
+        inputs, training = _set_up(_as_it_ran(recipe, result, run), result)
+        batches = {"train": training.train, "val": training.val, "test": training.test}[split]
+        images = inputs.data.named().get(split)
+        if batches is None or images is None:
+            raise no_split(split, list(inputs.data.named()))
+        size = batch_size or eval_batch_size(result.batch_size, result.processes, result.accumulate)
+        with show_progress("evaluating", len(batches), shown=progress) as update:
+            logits, targets = evaluate_alone(
+                training.accelerator, training.model, batches, training.eval_size, size, result.processes, update
+            )
+    return Evaluation(
+        model=model,
+        data=describe_data(recipe),
+        split=split,
+        tta="none",
+        classes=inputs.data.classes,
+        scores=test_scores(inputs.data.classes, logits, targets),
+        files=images.names(),
+        logits=logits,
+        targets=targets,
+        notes=tuple(_compared(run, split, logits, targets, inputs.data)),
+    )
+
+
+def no_split(split: str, there: list[str]) -> ZooError:
+    """Return the error for a split that the data does not have."""
+    return ZooError("--split", f"the data has no {split} images", f"it has {', '.join(there)}")
+
+
+def describe_data(recipe: Recipe) -> str:
+    """Return how the images of a recipe are called: the root of a folder, else the kind."""
+    return str(getattr(recipe.data, "root", "")) if recipe.data.kind == "folder" else recipe.data.kind
+
+
+def _as_it_ran(recipe: Recipe, result: Result, run: Path) -> Recipe:
+    """Return the recipe with what the run chose where it said `auto`, and with the run's model.
+
+    Raises:
+        ZooError: it ran with fp16 on a GPU, and there is none.
+    """
+    if result.precision == "fp16" and launch.on_cpu():
+        raise ZooError(str(run), "the run was scored with fp16, which needs a GPU", "give its images with --data")
+    weights = RunWeights(path=run / "model")
+    chosen = {
+        "precision": result.precision,
+        "channels_last": result.channels_last,
+        "accumulate": result.accumulate,
+        # The model folder holds the averaged weights, and a run does not compile the model that has them.
+        "ema": None,
+        "compile": result.compile and recipe.train.ema is None,
+    }
+    backbone = recipe.backbone.model_copy(update={"weights": weights})
+    return recipe.model_copy(update={"backbone": backbone, "train": recipe.train.model_copy(update=chosen)})
+
+
+def _set_up(recipe: Recipe, result: Result) -> tuple[Inputs, Training]:
+    """Set up the run again, through the stages of training.
+
+    Raises:
+        ZooError: its images cannot be had, have other classes now, or its model does not fit.
+    """
+    try:
+        recipe.data.check()
+    except ZooError as error:
+        todo = "start zoo eval where the run was started, or give images with --data"
+        raise ZooError(error.where, error.what, todo) from None
+    inputs = load_inputs(recipe, result.processes)
+    if inputs.data.classes != result.classes:
+        where, what = "data", f"the classes are {_some(inputs.data.classes)} now, and were {_some(result.classes)}"
+        raise ZooError(where, what, "give the images with --data: their classes are matched by name")
+    model = build_trainable(recipe, inputs, result.processes, trim=True)
+    tensors = inputs.found.tensors if inputs.found else None
+    if tensors is not None:
+        # timm's filters have seen them: here they are, bit by bit.
+        model.built.model.load_state_dict(dict(tensors))
+    execution = choose_execution(recipe, inputs, model, ALONE)
+    return inputs, assemble(recipe, inputs, model, execution)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
+@contextlib.contextmanager
+def _threads(run: Path) -> Iterator[None]:
+    """Compute on as many threads as the run did: sums depend on their number."""
+    before = torch.get_num_threads()
+    set_threads(threads_of_run(run), ALONE)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threads_of_run(run: Path) -> int | str:
+    """Return the number of threads that a run computed on, as its `environment.json` says; `auto` where it does not."""
+    values: Any = RunFolder(run).read_json("environment.json")
+    threads = values.get("threads") if isinstance(values, dict) else None
+    return threads if isinstance(threads, int) else "auto"
+
+
+def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, data: Splits) -> Iterator[str]:
+    """Say how the logits compare with those that the run kept, where it kept some."""
+    yield from data.notes
+    prefix = {"test": "", "val": "val_"}.get(split)
+    try:
+        with safe_open(run / "predictions.safetensors", "pt") as file:
+            if prefix is None or f"{prefix}logits" not in file.keys():  # noqa: SIM118
+                return
+            kept, labels = file.get_tensor(f"{prefix}logits"), file.get_tensor(f"{prefix}targets")
+    except (OSError, SafetensorError):
+        return
+    if not torch.equal(labels, targets):
+        yield "the images are not those that the run was scored on"
+    elif torch.equal(kept, logits):
+        yield "the logits are those that the run kept, to the bit"
+    else:
+        yield f"the logits differ from those that the run kept by up to {float((kept - logits).abs().max()):.1g}"

@@ -1,0 +1,70 @@
+"""`predictions.csv`: what a model said of each image, by name. Only methods of tensors are used: importing it is cheap."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# The file in a run folder.
+PREDICTIONS = "predictions.csv"
+HEADER = ("split", "file", "label", "predicted", "prob", "correct", "label_prob")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A split as a model sees it.
+
+    Attributes:
+        split: its name.
+        files: the name of each of the N images.
+        logits: float32 [N, C].
+        targets: int64 [N].
+    """
+
+    split: str
+    files: Sequence[str]
+    logits: Tensor
+    targets: Tensor
+
+    def rows(self, classes: Sequence[str]) -> Iterator[tuple[str | int, ...]]:
+        """Yield a row of `HEADER` for each image, in the order of the split.
+
+        Args:
+            classes: the names of the C classes.
+        """
+        shares = self.logits.softmax(1)  # [N, C]
+        best = shares.max(1)
+        prob, predicted, targets = best.values.tolist(), best.indices.tolist(), self.targets.tolist()
+        own = shares.gather(1, self.targets.unsqueeze(1)).squeeze(1).tolist()
+        for place, file in enumerate(self.files):
+            label, guess = int(targets[place]), int(predicted[place])
+            likely, of_label = number(prob[place]), number(own[place])
+            yield self.split, file, classes[label], classes[guess], likely, int(label == guess), of_label
+
+
+def number(share: float) -> str:
+    """Return a probability with the digits that a float32 has."""
+    return f"{share:.7g}"
+
+
+def csv_text(parts: Sequence[Predicted], classes: Sequence[str]) -> str:
+    """Return the whole file: the header, and the rows of each split. Names with commas, quotes and line ends are quoted."""
+    return table_text(HEADER, (row for part in parts for row in part.rows(classes)))
+
+
+def table_text(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
+    """Return a table as CSV with lines that end in a line feed."""
+    text = io.StringIO()
+    plain = csv.writer(text, lineterminator="\n")
+    # Before Python 3.13, csv quotes a carriage return only where lines end in one.
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(header)
+    for row in rows:
+        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
+    return text.getvalue()
