@@ -1,6 +1,6 @@
 """Write a model as a folder that timm loads, with its card; send it to the Hugging Face hub.
 
-Families that train with branches and compute with one convolution (FastViT, MobileOne, …) are merged where timm can build
+Families that train with branches and compute with one convolution (FastViT, RepViT, …) are merged where timm can build
 the merged model again; others are written as they are.
 """
 
@@ -21,7 +21,7 @@ from zoo.models.save import save_model
 
 CARD = "README.md"
 # How timm is told to build the merged form of a family.
-MERGED_ARGS: tuple[dict[str, Any], ...] = ({"inference_mode": True}, {"block_kwargs": {"inference_mode": True}})
+MERGED_ARGS: tuple[dict[str, Any], ...] = ({"inference_mode": True},)
 
 
 class TimmNetwork:
