@@ -82,6 +82,8 @@ def open_rgb(path: str | Path) -> Image.Image:
         raise Unreadable("not an image") from None
     except Image.DecompressionBombError:
         raise Unreadable(f"more than {MAX_PIXELS // 1_000_000} million pixels") from None
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise Unreadable(str(error.strerror).lower()) from None
     except Exception as error:  # Pillow's readers raise struct.error, zlib.error and many more on damaged files
         text = str(error) or type(error).__name__
         raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None

@@ -71,15 +71,15 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
     model.eval()
     frozen = {id(norm) for norm in norms}
     with torch.no_grad():
-        before = _features(model, example)
-        pairs = [(conv, norm) for conv, norm in _pairs(model, example) if id(norm) in frozen]
+        before = head_inputs(model, example)
+        pairs = [(conv, norm) for conv, norm in conv_norm_pairs(model, example, MICRO_BATCH) if id(norm) in frozen]
         kinds = [(type(conv), type(norm)) for conv, norm in pairs]
         for conv, norm in pairs:
             conv.norm = [norm]
             folded: Any = FoldedConv2dSame if isinstance(conv, Conv2dSame | FastConv2dSame) else FoldedConv2d
             conv.__class__ = folded
             norm.__class__ = FoldedNorm
-        difference = float((_features(model, example) - before).abs().max())
+        difference = float((head_inputs(model, example) - before).abs().max())
     if difference > TOLERANCE * float(before.abs().max()):
         # Something else reads a convolution's output too.
         for (conv, norm), (conv_kind, norm_kind) in zip(pairs, kinds, strict=True):
@@ -90,7 +90,7 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
     return len(pairs)
 
 
-def _features(model: nn.Module, example: Tensor) -> Tensor:
+def head_inputs(model: nn.Module, example: Tensor) -> Tensor:
     """Return the input of the last layer as float [N]. The logits would not do: a head of zeros gives zeros for any input."""
     heads = getattr(model, "get_classifier", tuple)()
     seen: list[Tensor] = []
@@ -107,8 +107,14 @@ def _features(model: nn.Module, example: Tensor) -> Tensor:
     return torch.cat([features.flatten() for features in seen or [logits]])
 
 
-def _pairs(model: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:
-    """Return the plain convolutions worth folding, each with the BatchNorm that reads its output; both are used once."""
+def conv_norm_pairs(model: nn.Module, example: Tensor, micro_batch: int | None = None) -> list[tuple[Any, Any]]:
+    """Return the plain convolutions, each with the BatchNorm that reads its output; both are used once.
+
+    Args:
+        model: in evaluation mode.
+        example: float32 [B, 3, H, W], images to watch a forward pass with.
+        micro_batch: leave out convolutions with more weights than activations for so many images; None for all.
+    """
     # The tensor is kept, so that no other gets its id.
     made: dict[int, tuple[_ConvNd, Tensor]] = {}
     calls: dict[nn.Module, int] = {}
@@ -121,7 +127,8 @@ def _pairs(model: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:
             made[id(output)] = (module, output)
         elif id(inputs[0]) in made:
             conv = made[id(inputs[0])][0]
-            if conv.weight.numel() < inputs[0][0].numel() * MICRO_BATCH:  # one image's activations [K, H, W]
+            activations = inputs[0][0].numel()  # of one image, [K, H, W]
+            if micro_batch is None or conv.weight.numel() < activations * micro_batch:
                 pairs.append((conv, module))
 
     watched = [module for module in model.modules() if isinstance(module, _ConvNd | _BatchNorm)]

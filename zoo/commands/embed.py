@@ -1,0 +1,42 @@
+"""`zoo embed`: compute the features of images, before a model's last layer."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from zoo.commands.predict import add_model_and_paths
+from zoo.errors import ZooError
+
+FORMATS = (".npz", ".parquet")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `zoo embed`."""
+    add_model_and_paths(parser)
+    about = "the file, its ending says the format: .npz (arrays features, filename, error) or .parquet"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=about)
+    parser.add_argument("--resume", action="store_true", help="go on with an --out that was interrupted")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compute features; return the exit code.
+
+    Raises:
+        ZooError: bad input, or images that cannot be read.
+        Stopped: a signal interrupted it.
+    """
+    from zoo.inference.image_paths import ImagePaths
+    from zoo.inference.source import find_source
+    from zoo.inference.tables import check_format
+
+    if options.out is None:
+        raise ZooError("--out", "which file?", "give --out features.npz")
+    check_format(options.out, FORMATS)
+    find_source(options.model)
+    images = ImagePaths(options.paths)
+    images.check()
+    from zoo.inference.embed import embed
+
+    embed(options.model, images, options.out, resume=options.resume)
+    return 0

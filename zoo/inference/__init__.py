@@ -1,0 +1,9 @@
+"""A trained model at work: predict the classes of images, compute features, score a labeled set.
+
+In goes a MODEL (a run, a model folder, a name of the hub or of timm, an exported file) and images; out come predictions,
+as objects, lines or files. Nothing is trained, and nothing is written into a run.
+
+Read in this order: source (what a MODEL names), preprocessing, networks (what computes), classifier, load; image_paths,
+decode_ahead; prediction, journal and tables (rows of results, whole at any moment); predict and embed (a whole command);
+own_test and evaluate (scores).
+"""

@@ -1,0 +1,209 @@
+"""A trained model with its preprocessing and class names: predict, and compute features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo.data.decode import Unreadable, open_rgb, to_rgb, upright
+from zoo.errors import DataError, ZooError
+from zoo.inference.decode_ahead import decode_ahead
+from zoo.inference.image_paths import ImagePaths
+from zoo.inference.networks import Network
+from zoo.inference.prediction import Prediction, predict_from
+from zoo.inference.preprocessing import Preprocessing
+from zoo.inference.source import Source
+from zoo.inference.views import views_of
+
+# An image in any of the forms that are taken: a file, a Pillow image, or pixels uint8 [H, W, 3] or [H, W].
+AnyImage = str | os.PathLike[str] | Image.Image | np.ndarray
+
+
+class Classifier:
+    """A trained model at work. `zoo.load(MODEL)` returns one.
+
+    Attributes:
+        source: where it came from.
+        classes: names in the order of the model's outputs.
+        aliases: other names that classes go by, in lower case, and their outputs: ImageNet's synsets and synonyms.
+        network: what computes.
+        preprocessing: what timm does to an image before; None where an exported file does it all.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        classes: tuple[str, ...],
+        network: Network,
+        preprocessing: Preprocessing | None,
+        aliases: Mapping[str, int] | None = None,
+    ) -> None:
+        self.source, self.classes, self.network, self.preprocessing = source, classes, network, preprocessing
+        self.aliases = dict(aliases or {})
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.source.name!r}, {len(self.classes)} classes)"
+
+    @property
+    def model(self) -> nn.Module:
+        """timm's own model, in evaluation mode.
+
+        Raises:
+            ZooError: an exported file has none.
+        """
+        return self.network.module()
+
+    @overload
+    def predict(self, images: AnyImage, topk: int = 1) -> Prediction: ...
+    @overload
+    def predict(self, images: Iterable[AnyImage], topk: int = 1) -> list[Prediction]: ...
+
+    def predict(self, images: Any, topk: int = 1) -> Prediction | list[Prediction]:
+        """Predict the classes of an image, or of several.
+
+        Args:
+            images: a file, a Pillow image or an array uint8 [H, W, 3]; a folder, or an iterable of them, gives a list.
+            topk: best classes to name.
+
+        Returns:
+            A `Prediction`, or a list of them. In a list, an image that cannot be read has its `error` set.
+
+        Raises:
+            DataError: a single image cannot be read.
+            ZooError: the model has no classes, or there is nothing at a path.
+        """
+        if not _is_single(images):
+            return list(self.stream(_expanded(images), topk))
+        prediction = next(self.stream([images], topk))
+        if prediction.error:
+            raise DataError(prediction.filename or "image", prediction.error, "give another image")
+        return prediction
+
+    def stream(self, images: Iterable[AnyImage], topk: int = 1) -> Iterator[Prediction]:
+        """Yield the prediction of each image in order; memory does not grow with their number."""
+        if not self.classes:
+            raise ZooError(self.source.name, "this model has no classes to predict", "use zoo embed for its features")
+        names: dict[int, str] = {}
+
+        def named() -> Iterator[AnyImage]:
+            for index, image in enumerate(images):
+                names[index] = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+                yield image
+
+        for index, logits, error in self.stream_logits(named()):
+            filename = names.pop(index)
+            if logits is None:
+                yield Prediction(filename, (), error=error)
+            else:
+                yield predict_from(logits, self.classes, topk, filename)
+
+    def embed(self, images: Any) -> Tensor:
+        """Compute features before the last layer: float32 [D] of an image, [N, D] of several.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        single = _is_single(images)
+        rows: list[Tensor] = []
+        for index, features, error in self.stream_features([images] if single else _expanded(images)):
+            if features is None:
+                raise DataError(f"image {index}", error, "give another image")
+            rows.append(features)
+        return rows[0] if single else torch.stack(rows) if rows else torch.zeros(0, 0)
+
+    def logits(self, images: Iterable[AnyImage]) -> Tensor:
+        """Compute logits float32 [N, C] of several images.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        rows: list[Tensor] = []
+        for index, row, error in self.stream_logits(images):
+            if row is None:
+                raise DataError(f"image {index}", error, "give another image")
+            rows.append(row)
+        return torch.stack(rows)
+
+    def stream_logits(self, images: Iterable[AnyImage], views: str = "none") -> Iterator[tuple[int, Tensor | None, str]]:
+        """Yield (index, logits float32 [C], '') of each image, in order; (index, None, reason) where it cannot be read.
+
+        Args:
+            images: read as they are needed.
+            views: none, hflip or five_crop: the mean of the probabilities over several views of an image, as logits.
+        """
+        yield from self._stream(images, views, self.network.logits)
+
+    def stream_features(self, images: Iterable[AnyImage]) -> Iterator[tuple[int, Tensor | None, str]]:
+        """Yield (index, features float32 [D], '') of each image, in order; (index, None, reason) where it cannot be read."""
+        yield from self._stream(images, "none", self.network.features)
+
+    def _stream(self, images: Iterable[AnyImage], views: str, compute: Any) -> Iterator[tuple[int, Tensor | None, str]]:
+        """Decode ahead, and run the network on batches of what was decoded."""
+        if views != "none" and self.preprocessing is None:
+            raise ZooError("--tta", "the exported file makes its own single view of an image", "export with --preprocess outside")
+
+        def convert(image: AnyImage) -> list[np.ndarray]:
+            return views_of(as_rgb(image), self.preprocessing, views)
+
+        size, waiting, count = self.network.batch_size, [], 0
+        for decoded in decode_ahead(images, convert, ahead=4 * size):
+            waiting.append(decoded)
+            if len(waiting) == size:
+                yield from _computed(waiting, count, compute)
+                count += len(waiting)
+                waiting = []
+        yield from _computed(waiting, count, compute)
+
+
+def _computed(decoded: list[Any], first: int, compute: Any) -> Iterator[tuple[int, Tensor | None, str]]:
+    """Yield the outputs of a batch of decoded images; the views of an image are averaged."""
+    views = [view for one in decoded if one.pixels is not None for view in one.pixels]
+    outputs: Iterator[Tensor] = iter(compute(views)) if views else iter(())
+    for index, one in enumerate(decoded, first):
+        if one.pixels is None:
+            yield index, None, one.error
+            continue
+        own = [next(outputs) for _ in one.pixels]
+        yield index, (own[0] if len(own) == 1 else torch.stack(own).softmax(1).mean(0).log()), ""
+
+
+def as_rgb(image: AnyImage) -> Image.Image:
+    """Return an image as it is meant to be seen, in RGB.
+
+    Raises:
+        Unreadable: it is no whole image, or an array of another shape or type.
+    """
+    if isinstance(image, str | os.PathLike):
+        return open_rgb(os.fspath(image))
+    if isinstance(image, Image.Image):
+        return to_rgb(upright(image))
+    if isinstance(image, np.ndarray) and image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] in ((3,), (4,))):
+        return to_rgb(Image.fromarray(image))
+    shape = f" {image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else ""
+    raise Unreadable(f"expected a path, a Pillow image or an array uint8 [H, W, 3], found {type(image).__name__}{shape}")
+
+
+def _is_single(images: Any) -> bool:
+    """Return whether one image was given, rather than a folder or several."""
+    if isinstance(images, str | os.PathLike):
+        return not os.path.isdir(images)
+    return isinstance(images, Image.Image | np.ndarray)
+
+
+def _expanded(images: Any) -> Iterable[AnyImage]:
+    """Return the images of a folder, or what was given.
+
+    Raises:
+        ZooError: the folder has none.
+    """
+    if not isinstance(images, str | os.PathLike):
+        return images
+    found = ImagePaths([os.fspath(images)])
+    found.check()
+    return found

@@ -1,0 +1,41 @@
+"""Run `zoo embed`: the features of images before a model's last layer, in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from zoo.inference.image_paths import ImagePaths
+from zoo.inference.load import load
+from zoo.inference.predict import identity
+from zoo.inference.tables import FEATURES, encoded
+from zoo.inference.work import to_file
+
+COLUMNS = ["filename", FEATURES, "error"]
+
+
+def embed(model: str, images: ImagePaths, out: Path, *, resume: bool = False) -> None:
+    """Write the features of images to a file.
+
+    Raises:
+        DataError: some images cannot be read; the rest are there.
+        ZooError: bad input.
+        Stopped: a signal interrupted it.
+    """
+    classifier = load(model)
+
+    def rows_of(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+        names: dict[int, str] = {}
+
+        def named() -> Iterator[str]:
+            for index, path in enumerate(paths):
+                names[index] = path
+                yield path
+
+        for index, features, error in classifier.stream_features(named()):
+            values = None if features is None else encoded(features.numpy())
+            yield {"filename": names.pop(index), FEATURES: values, "error": error or None}
+
+    settings = {"model": identity(classifier), "columns": COLUMNS}
+    to_file(out, COLUMNS, settings, images, rows_of, resume=resume).check()

@@ -1,0 +1,84 @@
+"""Find the images that PATHs on the command line name: files, folders, globs, and `-` for a list on standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from zoo.data.decode import EXTENSIONS
+from zoo.errors import ZooError
+
+# How the arguments are called in errors that have no path to name.
+WHERE = "PATH"
+STDIN = "-"
+
+
+class ImagePaths:
+    """The images that some PATHs name, found while they are read: their number does not matter to memory.
+
+    Files come in the order of the PATHs, those of a folder sorted by name, at any depth; hidden ones are left out. A file
+    that is named itself, or on standard input, is taken whatever its ending.
+    """
+
+    def __init__(self, paths: Sequence[str], stdin: TextIO | None = None) -> None:
+        self.paths, self.stdin = list(paths), stdin or sys.stdin
+
+    def check(self) -> None:
+        """Check that every PATH names something.
+
+        Raises:
+            ZooError: one names nothing, or a folder without images.
+        """
+        if self.paths.count(STDIN) > 1:
+            raise ZooError(WHERE, "- is given twice", "standard input can be read once")
+        for path in self.paths:
+            if path != STDIN and next(_below(path), None) is None:
+                if os.path.isdir(path):
+                    raise ZooError(path, "no images in this folder", f"known endings: {' '.join(EXTENSIONS)}")
+                raise ZooError(path, "no such file or folder", "check the path")
+
+    def __len__(self) -> int:
+        """Return the number of images; what comes on standard input is not counted."""
+        return sum(1 for path in self.paths if path != STDIN for _ in _below(path))
+
+    def __iter__(self) -> Iterator[str]:
+        for path in self.paths:
+            if path == STDIN:
+                yield from filter(None, (line.rstrip("\r\n") for line in self.stdin))
+            else:
+                yield from _below(path)
+
+
+def _below(path: str) -> Iterator[str]:
+    """Yield the images that one PATH names: a file itself, the images of a folder, or what a pattern matches."""
+    if os.path.isdir(path):
+        yield from _in_folder(path)
+    elif os.path.lexists(path):
+        yield path
+    else:
+        for match in sorted(glob.iglob(os.path.expanduser(path), recursive=True)):
+            if os.path.isdir(match):
+                yield from _in_folder(match)
+            elif match.lower().endswith(EXTENSIONS):
+                yield match
+
+
+def _in_folder(folder: str) -> Iterator[str]:
+    """Yield the images of a folder at any depth, sorted by name; links to folders are not followed.
+
+    Raises:
+        ZooError: it cannot be read.
+    """
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ZooError(folder, f"cannot be read: {error.strerror}", "check its permissions") from None
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _in_folder(entry.path)
+        elif entry.name.lower().endswith(EXTENSIONS) and not entry.is_dir():
+            yield entry.path

@@ -1,0 +1,118 @@
+"""The rows of a prediction while it runs: a hidden file beside the output, whole after any kill, and where to resume.
+
+Each batch of rows is appended as whole lines of JSON. The output itself is written once, by `tables`, when all rows are
+there or the prediction is interrupted; a journal that is still there says that rows are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ZooError
+from zoo.system.files import hidden, remove, storing
+
+ENDING = ".rows"
+
+
+class Journal:
+    """The rows so far of an output.
+
+    Args:
+        out: the output that they are for.
+        settings: what decides the rows; a prediction is resumed with the same.
+        resume: keep the rows of an interrupted prediction.
+
+    Raises:
+        ZooError: there is nothing to resume, or it was begun with other settings.
+        StorageError: the journal cannot be written.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+        self.out, self.path = out, journal_of(out)
+        first = json.dumps(dict(settings), ensure_ascii=True).encode() + b"\n"
+        if resume:
+            self._check(first)
+        with storing(self.path, len(first)):
+            if resume:
+                os.truncate(self.path, _whole(self.path))
+            else:
+                self.path.write_bytes(first)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+
+    def _check(self, first: bytes) -> None:
+        if not self.path.is_file():
+            what = "is whole, there is nothing to resume" if self.out.exists() else "was never begun, there is nothing to resume"
+            raise ZooError(str(self.out), what, "leave --resume out")
+        with open(self.path, "rb") as file:
+            then = file.readline()
+        if then != first:
+            changed = _changed(then, first)
+            raise ZooError("--resume", f"{self.out} was begun with another {changed}", "give the same, or leave --resume out")
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows, in one write of whole lines.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        with storing(self.path, len(data)):
+            while data:
+                data = data[os.write(self._file, data) :]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows so far."""
+        with open(self.path, "rb") as file:
+            file.readline()
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
+
+    def size(self) -> int:
+        """Return the bytes of the rows so far."""
+        return self.path.stat().st_size
+
+    def close(self, *, whole: bool) -> None:
+        """Stop writing; a journal of a whole output is removed."""
+        os.close(self._file)
+        if whole:
+            remove(self.path)
+
+
+def journal_of(out: Path) -> Path:
+    """Return the journal of an output."""
+    return hidden(out, ENDING)
+
+
+def skipping(paths: Iterable[str], done: Iterable[str]) -> Iterator[str]:
+    """Yield the paths without those that are done; one that is named twice is skipped as often as it is done."""
+    left: dict[str, int] = {}
+    for path in done:
+        left[path] = left.get(path, 0) + 1
+    for path in paths:
+        if left.get(path):
+            left[path] -= 1
+        else:
+            yield path
+
+
+def _whole(path: Path) -> int:
+    """Return the number of bytes up to the end of the last whole line."""
+    end = 0
+    with open(path, "rb") as file:
+        for line in file:
+            end += len(line) if line.endswith(b"\n") else 0
+    return end
+
+
+def _changed(then: bytes, now: bytes) -> str:
+    """Return the names of the settings that differ."""
+    try:
+        before, after = json.loads(then), json.loads(now)
+        return ", ".join(name for name in after if before.get(name) != after[name]) or "version of zoo"
+    except (ValueError, AttributeError):
+        return "version of zoo"

@@ -1,0 +1,127 @@
+"""Load a MODEL: a run, a model folder, a name of the hub or of timm, or an exported file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import timm.data
+from torch import nn
+
+from zoo.errors import ZooError, first_line
+from zoo.inference.classifier import Classifier
+from zoo.inference.networks import TimmNetwork
+from zoo.inference.preprocessing import Preprocessing
+from zoo.inference.source import HUB, WHERE, Source, find_source, read_config
+
+
+def load(model: str | os.PathLike[str]) -> Classifier:
+    """Load a model for prediction.
+
+    Args:
+        model: a run folder, its `model/`, `local-dir:PATH`, `hf-hub:OWNER/NAME`, a timm name (pretrained), or a file that
+            `zoo export` wrote.
+
+    Raises:
+        ZooError: there is no such model, its weights cannot be had, or it is damaged.
+    """
+    source = find_source(model)
+    if source.kind == "file":
+        from zoo.inference.exported import load_exported
+
+        return load_exported(source)
+    built = _by_name(source) if source.kind == "timm" else _in_timms_form(source)
+    config = timm.data.resolve_model_data_config(built)
+    if config["input_size"][0] != 3:
+        raise ZooError(source.name, f"this model takes images of {config['input_size'][0]} channels, not RGB", "use another")
+    classes, aliases = class_names(getattr(built, "pretrained_cfg", {}) or {}, int(getattr(built, "num_classes", 0)))
+    preprocessing = Preprocessing(config)
+    return Classifier(source, classes, TimmNetwork(built, preprocessing), preprocessing, aliases)
+
+
+def _by_name(source: Source) -> nn.Module:
+    """Build a backbone with its pretrained weights, its own head among them."""
+    from zoo.models.build import build_model
+    from zoo.models.options import Backbone
+
+    config = timm.get_pretrained_cfg(source.name)
+    classes, size = (config.num_classes, config.input_size[-1]) if config else (1000, 224)
+    backbone = Backbone(name=source.name)
+    found = backbone.weights.find(source.name)
+    return build_model(backbone, found, classes, size).model
+
+
+def _in_timms_form(source: Source) -> nn.Module:
+    """Build a model from a folder, or a repository of the hub, as timm saves them."""
+    if source.path is not None:
+        read_config(source.path)  # a damaged one is named
+    name = source.name if source.kind == "hub" else f"local-dir:{source.path}"
+    if source.kind == "hub":
+        _reach(source.name.removeprefix(HUB))
+    try:
+        return timm.create_model(name, pretrained=True)
+    except Exception as error:  # whatever timm, safetensors and the hub's library raise
+        reason = first_line(error).rstrip(":")
+        where = str(source.path or source.name)
+        todo = "check the name and the network" if source.kind == "hub" else "the model folder is damaged: train or copy it again"
+        raise ZooError(where, f"cannot be loaded: {reason}", todo) from None
+
+
+def _reach(repository: str) -> None:
+    """Check in seconds that a repository is cached or can be reached: the hub's library retries for most of a minute.
+
+    Raises:
+        ZooError: it is neither.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(repository, "config.json"), str):
+        return
+    what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
+    if constants.HF_HUB_OFFLINE:
+        raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", "download it before, or copy it there")
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=4)
+    except Exception as error:  # every kind of network failure, of several libraries
+        raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({type(error).__name__})", "check the name") from None
+
+
+def class_names(config: dict[str, Any], count: int) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return the names of a model's classes, and other names that they go by.
+
+    Args:
+        config: timm's pretrained configuration of the model.
+        count: its outputs.
+
+    Returns:
+        The `label_names` of the model; without them ImageNet's descriptions where the number of outputs is that of one of
+        its sets, with synsets and synonyms as aliases (lower case to output); else the numbers of the outputs.
+    """
+    if config.get("label_names"):
+        names = tuple(config["label_names"])
+        texts = config.get("label_descriptions") or {}
+        described = [texts.get(name, "") for name in names] if isinstance(texts, dict) else list(texts)
+        return names, _aliases(described)
+    subset = timm.data.infer_imagenet_subset({"num_classes": count})
+    if count == 0 or subset is None:
+        return tuple(str(index) for index in range(count)), {}
+    info = timm.data.ImageNetInfo(subset)
+    texts = [info.index_to_description(index) for index in range(count)]
+    synsets = {info.index_to_label_name(index).lower(): index for index in range(count)}
+    return _unique(texts), _aliases(texts) | synsets
+
+
+def _unique(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return descriptions, each numbered where several classes share it (ImageNet has two cranes)."""
+    return tuple(text if texts.count(text) == 1 else f"{text} [{index}]" for index, text in enumerate(texts))
+
+
+def _aliases(texts: Sequence[str]) -> dict[str, int]:
+    """Return the parts of descriptions such as `tabby, tabby cat`, lower case, that name one class only."""
+    found: dict[str, set[int]] = {}
+    for index, text in enumerate(texts):
+        for part in {text.lower(), *(part.strip().lower() for part in text.split(","))} - {""}:
+            found.setdefault(part, set()).add(index)
+    return {part: next(iter(places)) for part, places in found.items() if len(places) == 1}

@@ -1,0 +1,120 @@
+"""Run `zoo predict`: lines on the console, or rows in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.inference.classifier import Classifier
+from zoo.inference.image_paths import ImagePaths
+from zoo.inference.load import load
+from zoo.inference.prediction import Prediction, RowFormat
+from zoo.inference.tables import csv_lines, json_array
+from zoo.inference.work import Tally, to_console, to_file
+from zoo.system.table import percent
+
+# Letters of the widest class name that a line is aligned for.
+WIDEST = 24
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How predictions are shown.
+
+    Attributes:
+        topk: best classes to name.
+        probabilities: give every class's probability.
+        min_confidence: below it, no class is named.
+        style: lines, csv or json on the console.
+        out: a file instead of the console.
+        resume: go on with a file that was interrupted.
+    """
+
+    topk: int = 3
+    probabilities: bool = False
+    min_confidence: float = 0.0
+    style: str = "lines"
+    out: Path | None = None
+    resume: bool = False
+
+
+def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
+    """Predict the classes of images.
+
+    Raises:
+        DataError: some images cannot be read; the rest are predicted.
+        ZooError: bad input.
+        Stopped: a signal interrupted it.
+    """
+    classifier = load(model)
+    form = RowFormat(classifier.classes, options.topk, options.probabilities, options.min_confidence)
+
+    def rows_of(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
+        return (form.row(prediction) for prediction in classifier.stream(paths, options.topk))
+
+    if options.out is not None:
+        settings = {"model": identity(classifier), "columns": form.columns, "min_confidence": options.min_confidence}
+        to_file(options.out, form.columns, settings, images, rows_of, resume=options.resume).check()
+        return
+    tally = Tally()
+    if options.style == "json":
+        for line in json_array(_counted(rows_of(images), tally)):
+            print(line)  # noqa: T201
+    else:
+        show = _csv_line(form) if options.style == "csv" else _text_line(classifier.classes, form, images.paths)
+
+        def show_counted(prediction: Prediction) -> None:
+            tally.add(form.row(prediction))
+            show(prediction)
+
+        to_console(images, lambda paths: classifier.stream(paths, options.topk), show_counted)
+    tally.check()
+
+
+def identity(classifier: Classifier) -> str:
+    """Return a text that changes with the model: its name, and the digest of its classes and first weights."""
+    digest = hashlib.sha256("\0".join(classifier.classes).encode("utf-8", "surrogateescape"))
+    path = classifier.source.path
+    weights = path / "model.safetensors" if path is not None and path.is_dir() else path
+    if weights is not None and weights.is_file():
+        with open(weights, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"{classifier.source.name} {digest.hexdigest()[:16]}"
+
+
+def _counted(rows: Iterable[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        tally.add(row)
+        yield row
+
+
+def _csv_line(form: RowFormat) -> Callable[[Prediction], None]:
+    write = csv_lines(sys.stdout, form.columns)
+    return lambda prediction: write(form.row(prediction))
+
+
+def _text_line(classes: Sequence[str], form: RowFormat, paths: Sequence[str]) -> Callable[[Prediction], None]:
+    """Return a function that prints the aligned line of a prediction."""
+    name_width = max((len(path) for path in paths), default=0) + (9 if len(paths) == 1 and Path(paths[0]).is_dir() else 0)
+    label_width = min(WIDEST, max(map(len, classes), default=0))
+
+    def show(prediction: Prediction) -> None:
+        nonlocal name_width
+        filename = prediction.filename.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        name_width = max(name_width, len(filename))
+        if prediction.error:
+            print(f"{filename:<{name_width}}  cannot be read: {prediction.error}")  # noqa: T201
+            return
+        cells = [f"{percent(prob, 2):>8} {label:<{label_width}}" for label, prob in prediction.top]
+        if form.probabilities and prediction.probabilities is not None:
+            values = prediction.probabilities.tolist()
+            cells = [f"{percent(prob, 2):>8} {label}" for label, prob in zip(classes, values, strict=True)]
+        elif prediction.prob < form.min_confidence:
+            cells[0] = f"{percent(prediction.prob, 2):>8} {f'({prediction.label})?':<{label_width}}"
+        print(f"{filename:<{name_width}}  {'  '.join(cells)}".rstrip())  # noqa: T201
+
+    return show

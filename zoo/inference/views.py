@@ -1,0 +1,34 @@
+"""Several views of an image, whose predictions are averaged (test-time augmentation)."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+from torchvision.transforms import functional
+
+from zoo.data.decode import FILTERS
+from zoo.inference.preprocessing import Preprocessing
+
+# Share of the short side that each of five crops shows, as in ImageNet evaluation (Krizhevsky et al. 2012: 224 of 256).
+FIVE_CROP = 0.875
+VIEWS = ("none", "hflip", "five_crop")
+
+
+def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str = "none") -> list[np.ndarray]:
+    """Return the views of an RGB image: each uint8 [T, T, 3], or the whole image as it is where nothing prepares it.
+
+    Args:
+        image: in RGB, upright.
+        preprocessing: the model's; None for a model that takes images of any size.
+        kind: none (one view), hflip (and its mirror) or five_crop (the center and four corners).
+    """
+    if preprocessing is None:
+        return [np.asarray(image)]
+    if kind != "five_crop":
+        pixels = preprocessing.pixels(image)
+        return [pixels, np.ascontiguousarray(pixels[:, ::-1])] if kind == "hflip" else [pixels]
+    size, short = preprocessing.size, min(image.size)
+    scale = int(size / FIVE_CROP)
+    sides = (int(scale * image.width / short), int(scale * image.height / short))
+    resized = image.resize(sides, FILTERS[preprocessing.config["interpolation"]])
+    return [np.asarray(view) for view in functional.five_crop(resized, [size, size])]  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""The course of `zoo predict` and `zoo embed`: rows to the console or to a file, interrupted and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import DataError, Stopped
+from zoo.inference.image_paths import STDIN, ImagePaths
+from zoo.inference.journal import Journal, skipping
+from zoo.inference.tables import write_table
+from zoo.system.console import Console, plural
+from zoo.system.progress import show_progress
+
+# Rows that are written at a time.
+ROWS = 32
+
+
+@dataclass
+class Tally:
+    """What came of the images.
+
+    Attributes:
+        images: rows in all.
+        unreadable: of these, rows with an error.
+        unsure: of these, rows whose best class has less than the least confidence.
+        first: the first unreadable image and why.
+    """
+
+    images: int = 0
+    unreadable: int = 0
+    unsure: int = 0
+    first: tuple[str, str] = field(default=("", ""))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count a row."""
+        self.images += 1
+        if row["error"]:
+            self.first = self.first if self.unreadable else (row["filename"], row["error"])
+            self.unreadable += 1
+        elif "label" in row and row["label"] is None:
+            self.unsure += 1
+
+    def check(self) -> None:
+        """Check that every image was read.
+
+        Raises:
+            DataError: some were not. The others have their rows.
+        """
+        if self.unreadable:
+            count = f"{self.unreadable:,} of {plural(self.images, 'image')}"
+            what = f"{count} could not be read, first: {self.first[0]}: {self.first[1]}"
+            raise DataError("images", what, "their rows say why; the others are done")
+
+
+def to_file(
+    out: Path,
+    columns: list[str],
+    settings: Mapping[str, Any],
+    images: ImagePaths,
+    rows_of: Callable[[Iterable[str]], Iterator[dict[str, Any]]],
+    *,
+    resume: bool,
+) -> Tally:
+    """Write the rows of images to a file.
+
+    Args:
+        out: the file; it appears when all rows are there, or with the rows so far if a signal interrupts the work.
+        columns: its columns.
+        settings: what decides the rows.
+        images: the images.
+        rows_of: yields the row of each image, in order.
+        resume: go on after the rows of an interrupted call.
+
+    Raises:
+        Stopped: a signal interrupted the work.
+        ZooError: there is nothing to resume.
+        StorageError: the file cannot be written.
+    """
+    console, tally = Console(), Tally()
+    journal = Journal(out, settings, resume=resume)
+    done = [row["filename"] for row in journal.rows()]
+    if done:
+        console.fact("resume", f"{plural(len(done), 'row')} of {out} are there")
+    total = len(images) if STDIN not in images.paths else 0
+    try:
+        with interruptible(), show_progress(out.name, total, done=len(done)) as count:
+            for rows in batched(rows_of(skipping(images, done))):
+                journal.append(rows)
+                count(len(rows))
+    except KeyboardInterrupt:
+        write_table(out, columns, journal.rows, journal.size())
+        written = sum(1 for _ in journal.rows())
+        journal.close(whole=False)
+        raise Stopped(
+            "a signal", f"after {plural(written, 'row')}, all in {out}", "the same command with --resume goes on"
+        ) from None
+    for row in journal.rows():
+        tally.add(row)
+    write_table(out, columns, journal.rows, journal.size())
+    journal.close(whole=True)
+    unsure = f", {tally.unsure:,} of them unsure" if tally.unsure else ""
+    console.fact("done", f"{plural(tally.images, 'row')} in {out}{unsure}")
+    return tally
+
+
+def to_console(images: ImagePaths, rows_of: Callable[[Iterable[str]], Iterator[Any]], show: Callable[[Any], None]) -> None:
+    """Show the result of each image on standard output, with progress beside it where that is no terminal."""
+    total = len(images) if STDIN not in images.paths else 0
+    with show_progress("images", total, shown=not sys.stdout.isatty() and total > ROWS) as count:
+        for result in rows_of(images):
+            show(result)
+            count(1)
+
+
+def batched(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Yield rows in groups; what there is of the last one too if the work is interrupted."""
+    group: list[dict[str, Any]] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == ROWS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C within the block."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not the main thread: somebody else's signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,39 @@
+"""Fuse BatchNorm into the convolution before it, once and for all, in a copy of a model that only predicts.
+
+The same map as in `fold_batchnorm`, but multiplied out: the copy has fewer layers and other tensors, and is never trained
+or saved as timm's model.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from zoo.models.fold_batchnorm import FoldedNorm, conv_norm_pairs, head_inputs
+
+# Largest difference of features, as a share of the largest feature, that is taken for rounding.
+TOLERANCE = 1e-3
+
+
+@torch.no_grad()
+def fused_copy(model: nn.Module, example: Tensor) -> nn.Module:
+    """Return a copy of a model with BatchNorm fused into convolutions, or a plain copy where that changes its features.
+
+    Args:
+        model: in evaluation mode; unchanged.
+        example: float32 [B, 3, H, W] on its device; the features of it are compared before and after.
+    """
+    fused = copy.deepcopy(model)
+    before = head_inputs(fused, example)
+    for conv, norm in conv_norm_pairs(fused, example):
+        weight, bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        conv.weight, conv.bias = weight, bias
+        norm.__class__ = FoldedNorm
+    difference = float((head_inputs(fused, example) - before).abs().max())
+    # Something else reads a convolution's output too, or the features are not finite.
+    return fused if difference <= TOLERANCE * float(before.abs().max()) else copy.deepcopy(model)
