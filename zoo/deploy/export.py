@@ -104,7 +104,7 @@ def export(
 def _write(subject: Subject, choice: Choice, target: Path, images: ProofImages, repository: str) -> Export:
     """Write, prove, and put in place: the file first, then its proof."""
     folder = choice.format == "timm"
-    record = target / RECORD if folder else target.with_suffix(f".{RECORD}")
+    record = target / RECORD if folder else target.with_name(f"{target.name}.{RECORD}")
     with nullcontext() if folder else staged(record) as beside, staged(target) as staging:
         note, network = _make(subject, choice, staging, images, repository)
         proof = prove(Live(subject.model, subject.preprocessing), network, images, choice.precision)

@@ -27,6 +27,7 @@ from zoo.deploy.paired import PairedAccuracy, paired_accuracy
 from zoo.deploy.proof_images import ProofImages
 from zoo.errors import ZooError
 from zoo.inference.preprocessing import Preprocessing
+from zoo.models.fuse_batchnorm import fused_copy
 
 # Largest difference of a probability in the strict check. fp32: the same sums in another order (measured: 2e-6).
 # fp16 has 11 bits of mantissa. int8 has no bound of its own: its answers count.
@@ -66,6 +67,13 @@ class Live:
         """Return float32 [B, C] of float32 [B, 3, T, T]."""
         with torch.inference_mode():
             return self.model(batch).float()
+
+    def quickest(self) -> Live:
+        """Return the model as `zoo predict` runs it: BatchNorm fused, channels last."""
+        side = self.preprocessing.size
+        example = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+        fused = fused_copy(self.model, example).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Live(fused, self.preprocessing)
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,7 @@ def prove(live: Live, network: Network, images: ProofImages, precision: str) -> 
     _judge(*checks, precision)
     answers = [probabilities.argmax(1) for probabilities in whole]
     accuracy = paired_accuracy(answers[0], answers[1], torch.from_numpy(images.targets))
-    return Proof(images.source, *checks, accuracy, _speeds(live, network, images.image(0)))
+    return Proof(images.source, *checks, accuracy, _speeds(live.quickest(), network, images.image(0)))
 
 
 def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:

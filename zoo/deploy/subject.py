@@ -11,6 +11,7 @@ from torch import nn
 from zoo.errors import ZooError
 from zoo.inference.load import load
 from zoo.inference.preprocessing import Preprocessing
+from zoo.inference.source import find_source
 from zoo.models import catalog
 from zoo.results.folder import RunFolder
 from zoo.results.result import Result, read_result
@@ -87,10 +88,14 @@ def subject_of(model: str | Path, image_size: int | None = None) -> Subject:
     Raises:
         ZooError: there is no such model, or it cannot take images of this size.
     """
-    found = load(model)
-    source, net, config = found.source, found.model, dict(found.preprocessing.config)
-    if source.kind == "file":
+    if find_source(model).kind == "file":
         raise ZooError(str(model), "an exported file", "give the run that it came from")
+    found = load(model)
+    assert found.preprocessing is not None
+    # Exported and compared on the CPU, whatever `load` found.
+    source, net, config = found.source, found.model.cpu().eval(), dict(found.preprocessing.config)
+    if not found.classes:
+        raise ZooError(str(model), "this model has no classes", "give one with a head")
     if image_size is not None and image_size != found.preprocessing.size:
         config["input_size"] = (3, image_size, image_size)
         net = _resized(net, source.path, image_size)

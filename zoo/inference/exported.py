@@ -7,15 +7,19 @@ The notes in a file are texts under plain names, so that any program can read th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.errors import ZooError, first_line
+from zoo.inference.classifier import Classifier
+from zoo.inference.preprocessing import Preprocessing
+from zoo.inference.source import Source
 
 # Name of the file within a .pt2 that holds the notes as JSON.
 NOTES = "zoo.json"
@@ -23,6 +27,8 @@ NOTES = "zoo.json"
 LEAST = 1e-12
 # Keys of timm's data configuration.
 CONFIG = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+# Images of a batch where the file takes any number.
+BATCH = 32
 INSTALL = "pip install 'zoo-trainer[onnx]'"
 
 
@@ -123,7 +129,8 @@ class TorchNetwork(ExportedNetwork):
         """
         extra = {NOTES: ""}
         try:
-            program = torch.export.load(str(path), extra_files=extra)
+            with open(path, "rb") as file:
+                program = torch.export.load(file, extra_files=extra)
             notes = json.loads(extra[NOTES] or "{}")
             self._program = program.module()
         except Exception as error:  # zip, JSON and torch's own errors: what a damaged file raises is not written down
@@ -144,6 +151,53 @@ def open_exported(path: Path) -> ExportedNetwork:
         ZooError: it cannot be run.
     """
     return OnnxNetwork(path) if path.suffix.lower() == ".onnx" else TorchNetwork(path)
+
+
+class FileNetwork:
+    """An exported file as a network of a `Classifier`: it takes lists of images.
+
+    Attributes:
+        batch_size: images to give it at a time.
+    """
+
+    def __init__(self, network: ExportedNetwork, preprocessing: Preprocessing | None) -> None:
+        self.network, self.preprocessing = network, preprocessing
+        self.batch_size = network.batch or BATCH
+
+    def logits(self, pixels: Sequence[np.ndarray]) -> Tensor:
+        """Return logits float32 [B, C] of images uint8 [H, W, 3]; neighbors of one size go together."""
+        if self.preprocessing is not None:
+            return self.network.logits(self.preprocessing.normalize(torch.from_numpy(np.stack(pixels))))
+        runs = (np.stack(list(same)) for _, same in groupby(pixels, key=lambda one: one.shape))
+        return torch.cat([self.network.logits(run) for run in runs])
+
+    def features(self, pixels: Sequence[np.ndarray]) -> Tensor:
+        """Refuse: the file has no output for features.
+
+        Raises:
+            ZooError: always.
+        """
+        raise ZooError(str(self.network.path), f"it gives classes alone, no features of {len(pixels)} images", "take the run")
+
+    def module(self) -> nn.Module:
+        """Refuse: the file is no model of timm's.
+
+        Raises:
+            ZooError: always.
+        """
+        raise ZooError(str(self.network.path), "an exported file holds no model of timm's", "load the run")
+
+
+def load_exported(source: Source) -> Classifier:
+    """Load an exported file for prediction.
+
+    Raises:
+        ZooError: it cannot be run.
+    """
+    assert source.path is not None
+    network = open_exported(source.path)
+    preprocessing = None if network.takes_pixels else Preprocessing(network.config)
+    return Classifier(source, network.classes, FileNetwork(network, preprocessing), preprocessing)
 
 
 def _value(text: str) -> Any:
