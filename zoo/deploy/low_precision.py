@@ -29,9 +29,26 @@ def to_fp16(network: ModelProto) -> ModelProto:
 
     try:
         with quiet():
-            return convert_float_to_float16(network, keep_io_types=True)
+            return _in_order(convert_float_to_float16(network, keep_io_types=True))
     except Exception as error:  # the converter raises plain exceptions of any class
         raise ZooError("--precision fp16", f"this backbone cannot be converted: {first_line(error)}", "try fp32") from None
+
+
+def _in_order(network: ModelProto) -> ModelProto:
+    """Put the nodes in the order in which they compute: the converter appends its casts at the end."""
+    graph = network.graph
+    known = {value.name for value in [*graph.input, *graph.initializer]} | {""}
+    waiting, ordered = list(graph.node), []
+    while waiting:
+        ready = [node for node in waiting if known.issuperset(node.input)]
+        if not ready:
+            raise ValueError("its nodes depend on each other in a circle")
+        ordered += ready
+        known.update(name for node in ready for name in node.output)
+        waiting = [node for node in waiting if not known.issuperset(node.output)]
+    del graph.node[:]
+    graph.node.extend(ordered)
+    return network
 
 
 def to_int8(network: ModelProto, batches: Iterable[Tensor]) -> ModelProto:
