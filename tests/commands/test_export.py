@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from skimage import data
 from PIL import Image
+from skimage import data
 
 from tests.helpers.command_line import mistake, printed
 from zoo.models.save import save_model

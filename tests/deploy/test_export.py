@@ -120,7 +120,9 @@ def test_another_tools_format_gives_its_command(model_folder: Path) -> None:
         ("timm", ".", "exists and is no export"),
     ],
 )
-def test_a_place_that_will_not_do_is_refused_at_once(model_folder: Path, tmp_path: Path, format: str, out: str, text: str) -> None:
+def test_a_place_that_will_not_do_is_refused_at_once(
+    model_folder: Path, tmp_path: Path, format: str, out: str, text: str
+) -> None:
     with pytest.raises(ZooError, match=text):
         export(model_folder, format, out=tmp_path / out)
     assert files(tmp_path) == []

@@ -8,20 +8,43 @@ from huggingface_hub import ModelCard
 
 from zoo.deploy.model_card import model_card
 from zoo.deploy.subject import Subject
-from zoo.results.folder import RunFolder
 from zoo.results import result as results
+from zoo.results.folder import RunFolder
 from zoo.results.result import VERSION, Result, TrainingFigures, write_result
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    scores = results.TestScores(accuracy=0.8283, loss=0.5, top5=0.99, macro_f1=0.82, ece=0.02, n=1000, ci95=(0.80, 0.85), per_class={})
+    scores = results.TestScores(
+        accuracy=0.8283, loss=0.5, top5=0.99, macro_f1=0.82, ece=0.02, n=1000, ci95=(0.80, 0.85), per_class={}
+    )
     figures = TrainingFigures(loss=0.1, accuracy=0.9, images_per_second=1, data_share=0, seconds=1, peak_memory_mb=1)
     result = Result(
-        **{"version": VERSION, "status": "done", "name": "animals", "backbone": "resnet18.tv_in1k", "weights": "auto"},
-        **{"weights_source": "", "num_classes": 4, "classes": ("a",) * 4, "params": 1, "image_size": 32, "epochs": 1, "steps": 1},
-        **{"selected_by": "last", "selected_epoch": 1, "val": {}, "test": scores, "train": figures, "precision": "fp32"},
-        **{"channels_last": False, "compile": False, "batch_size": 8, "processes": 1, "seed": 0, "versions": {}, "device": "cpu"},
+        version=VERSION,
+        status="done",
+        name="animals",
+        backbone="resnet18.tv_in1k",
+        weights="auto",
+        weights_source="",
+        num_classes=4,
+        classes=("a",) * 4,
+        params=1,
+        image_size=32,
+        epochs=1,
+        steps=1,
+        selected_by="last",
+        selected_epoch=1,
+        val={},
+        test=scores,
+        train=figures,
+        precision="fp32",
+        channels_last=False,
+        compile=False,
+        batch_size=8,
+        processes=1,
+        seed=0,
+        versions={},
+        device="cpu",
     )
     write_result(RunFolder(tmp_path), result)
     return RunFolder(tmp_path)

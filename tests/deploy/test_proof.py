@@ -17,7 +17,7 @@ from zoo.errors import ZooError
 class Copy:
     """The live model itself, in the place of an exported file."""
 
-    batch = None
+    batch: int | None = None
 
     def __init__(self, subject: Subject, *, takes_pixels: bool = False) -> None:
         self.takes_pixels = takes_pixels
@@ -61,7 +61,7 @@ def test_one_wrong_weight_is_found(subject: Subject, images: ProofImages, takes_
 def test_other_answers_are_refused_whatever_the_precision(subject: Subject, images: ProofImages) -> None:
     wrong = Copy(subject)
     with torch.no_grad():
-        wrong.live.model.get_classifier().weight.neg_()
+        wrong.live.model.get_submodule("fc").weight.neg_()
     with pytest.raises(ZooError, match=r"gives the live model's answer for \d of 9 images"):
         prove(Live(subject.model, subject.preprocessing), wrong, images, "int8")
 

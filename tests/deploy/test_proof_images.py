@@ -29,7 +29,9 @@ def test_a_run_on_files_gives_its_validation_files(tmp_path: Path, image_folder:
 
 
 def test_a_run_without_files_gives_its_stored_images(tmp_path: Path) -> None:
-    found = images_of(run_of(tmp_path / "run", "{kind: synthetic, train_images: 80, test_images: 10, classes: 4}"), None, ("a",) * 4)
+    found = images_of(
+        run_of(tmp_path / "run", "{kind: synthetic, train_images: 80, test_images: 10, classes: 4}"), None, ("a",) * 4
+    )
     assert found.source.startswith("validation images of")
     assert (len(found), next(iter(found)).mode) == (len(found.targets), "RGB")
 

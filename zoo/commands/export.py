@@ -70,7 +70,9 @@ def report(found: Export, console: Console) -> None:
     if proof.accuracy:
         one = proof.accuracy
         low, high = (f"{value * 100:+.2f}" for value in one.interval)
-        console.fact("accuracy", f"{percent(one.exported, 2)}, live {percent(one.live, 2)}; difference {low} to {high} points (95 %)")
+        console.fact(
+            "accuracy", f"{percent(one.exported, 2)}, live {percent(one.live, 2)}; difference {low} to {high} points (95 %)"
+        )
     for speed in proof.speed:
         times = f"{speed.exported_ms:.2f} ms, live {speed.live_ms:.2f} ms: {speed.ratio:.2f}x"
         console.fact("speed", f"{plural(speed.images, 'image')} {times}")

@@ -220,7 +220,9 @@ def _for_timmx(format: str, model: str | Path) -> ZooError:
     """Return the error that names the command of timmx for a run."""
     folder = find_source(model).path
     if folder is None or not folder.is_dir():
-        return ZooError(f"--format {format}", "not written by zoo, but by timmx", f"pip install timmx; timmx export {TIMMX[format]} {model}")
+        return ZooError(
+            f"--format {format}", "not written by zoo, but by timmx", f"pip install timmx; timmx export {TIMMX[format]} {model}"
+        )
     config = read_config(folder)
     data = config.get("pretrained_cfg", {})
     size = int(data.get("input_size", [3, 224, 224])[-1])

@@ -67,7 +67,7 @@ def _scores(result: Result) -> list[Any]:
     assert result.test is not None
     found = {"accuracy": result.test.accuracy, "f1": result.test.macro_f1}
     data = f"test set of {result.name}, {result.test.n} images"
-    shared = {"task_type": TASK, "dataset_type": "imagefolder", "dataset_name": data, "dataset_split": "test"}
+    shared: dict[str, Any] = {"task_type": TASK, "dataset_type": "imagefolder", "dataset_name": data, "dataset_split": "test"}
     names = {"accuracy": "Accuracy", "f1": "Macro F1"}
     return [EvalResult(**shared, metric_type=key, metric_value=value, metric_name=names[key]) for key, value in found.items()]
 
@@ -77,10 +77,12 @@ def _text(subject: Subject, repository: str, note: str) -> str:
     parts = [f"# {subject.name}", f"{subject.backbone}, fine-tuned with zoo {__version__}. {note}".strip()]
     if result and result.test:
         low, high = result.test.ci95
-        scores = f"{percent(result.test.accuracy, 2)} of {result.test.n:,} test images, 95 % interval {percent(low, 2)} to {percent(high, 2)}"
+        ends = f"{percent(low, 2)} to {percent(high, 2)}"
+        scores = f"{percent(result.test.accuracy, 2)} of {result.test.n:,} test images, 95 % interval {ends}"
         parts += ["## Scores", f"{scores}; macro F1 {result.test.macro_f1:.4f}."]
     parts += ["## Use it", USAGE.format(name=f"hf-hub:{repository}" if repository else "local-dir:THIS_FOLDER").strip()]
-    pixels = f"{subject.size} px, {config['interpolation']}, crop {config.get('crop_pct', 1.0):g} ({config.get('crop_mode') or 'center'})"
+    crop = f"crop {config.get('crop_pct', 1.0):g} ({config.get('crop_mode') or 'center'})"
+    pixels = f"{subject.size} px, {config['interpolation']}, {crop}"
     parts += ["## Images", f"{pixels}, mean {list(config['mean'])}, std {list(config['std'])}."]
     more = f" and {len(subject.classes) - MOST_NAMES:,} more" if len(subject.classes) > MOST_NAMES else ""
     parts += [f"## {len(subject.classes):,} classes", ", ".join(subject.classes[:MOST_NAMES]) + more]

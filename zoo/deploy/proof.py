@@ -143,11 +143,13 @@ def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:
     """
     where, todo = "zoo export", "nothing was written; another --format or --precision may do"
     if strict.largest_difference > STRICT[precision]:
-        what = f"differs from the live model by {strict.largest_difference:.1g} in a probability, {STRICT[precision]:g} is allowed"
+        what = (
+            f"differs from the live model by {strict.largest_difference:.1g} in a probability, {STRICT[precision]:g} is allowed"
+        )
         raise ZooError(where, f"the exported file {what}", todo)
-    for found in (strict, whole):
-        if found.agreeing < AGREE[precision] * found.images:
-            what = f"gives the live model's answer for {found.agreeing:,} of {found.images:,} images"
+    for check in (strict, whole):
+        if check.agreeing < AGREE[precision] * check.images:
+            what = f"gives the live model's answer for {check.agreeing:,} of {check.images:,} images"
             raise ZooError(where, f"the exported file {what}, {AGREE[precision]:.0%} are asked for", todo)
 
 

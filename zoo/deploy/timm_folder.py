@@ -1,7 +1,7 @@
 """Write a model as a folder that timm loads, with its card; send it to the Hugging Face hub.
 
-Families that train with branches and compute with one convolution (FastViT, RepViT, …) are merged where timm can build
-the merged model again; others are written as they are.
+Families that train with branches and compute with one convolution are merged where timm can build the merged model again
+(LCNetV2, in timm 1.0.31); others (FastViT, MobileOne, RepViT, …) are written as they are, since timm could not load them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from zoo.models.save import save_model
 
 CARD = "README.md"
 # How timm is told to build the merged form of a family.
-MERGED_ARGS: tuple[dict[str, Any], ...] = ({"inference_mode": True},)
+MERGED_ARGS = {"inference_mode": True}
 
 
 class TimmNetwork:
     """A folder as timm loads it, as a network that takes a normalized batch."""
 
     takes_pixels = False
-    batch = None
+    batch: int | None = None
 
     def __init__(self, folder: Path) -> None:
         self.model = load_folder(folder)
@@ -80,16 +80,19 @@ def _write_merged(subject: Subject, folder: Path) -> str:
     before, after = (sum(value.numel() for value in net.parameters()) for net in (subject.model, merged))
     if set(merged.state_dict()) == set(subject.model.state_dict()):
         return ""
-    for args in MERGED_ARGS:
-        model_config = {"label_names": list(subject.classes), "num_classes": len(subject.classes)}
-        data = {"input_size": (3, subject.size, subject.size), **_data(subject.preprocessing)}
-        save_for_hf(merged, str(folder), model_config=model_config, model_args=args, safe_serialization=True, data_config=data)
-        try:
-            load_folder(folder)
-        except (TypeError, RuntimeError, ValueError, KeyError):  # this family is told otherwise, or cannot be told
-            continue
-        return f"Branches merged for inference: {before:,} parameters became {after:,}."
-    return ""
+    save_for_hf(
+        merged,
+        str(folder),
+        model_config={"label_names": list(subject.classes), "num_classes": len(subject.classes)},
+        model_args=MERGED_ARGS,
+        safe_serialization=True,
+        data_config={"input_size": (3, subject.size, subject.size), **_data(subject.preprocessing)},
+    )
+    try:
+        load_folder(folder)
+    except (TypeError, RuntimeError, ValueError, KeyError):  # timm cannot build the merged form of this family
+        return ""
+    return f"Branches merged for inference: {before:,} parameters became {after:,}."
 
 
 def _data(preprocessing: Preprocessing) -> dict[str, Any]:
