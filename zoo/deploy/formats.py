@@ -29,7 +29,7 @@ DYNAMIC = "dynamic"
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be written.
+    """Say what is to be written.
 
     Attributes:
         format: timm, onnx or torch.

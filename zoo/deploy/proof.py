@@ -41,7 +41,7 @@ REPEATS, SECONDS = 15, 2.5
 
 
 class Network(Protocol):
-    """What an exported file must answer: logits of a batch."""
+    """Answer for an exported file: logits of a batch."""
 
     takes_pixels: bool
     batch: int | None
@@ -78,7 +78,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near two predictions of the same images are: the largest difference of a probability, and equal answers."""
+    """Tell how near two predictions of the same images are: the largest difference of a probability, and equal answers."""
 
     largest_difference: float
     agreeing: int
@@ -107,7 +107,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was found of an exported file on real images."""
+    """Hold what was found of an exported file on real images."""
 
     source: str
     strict: Agreement

@@ -20,7 +20,7 @@ from zoo.system.files import digest
 
 @dataclass(frozen=True)
 class Subject:
-    """What is exported.
+    """Hold what is exported.
 
     Attributes:
         name: of the run, or of the model where there is none: it becomes the name of the file.
