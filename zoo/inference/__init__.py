@@ -5,5 +5,5 @@ as objects, lines or files. Nothing is trained, and nothing is written into a ru
 
 Read in this order: source (what a MODEL names), preprocessing, views, networks (what computes), classifier, load;
 image_paths and lanes; prediction, journal, tables and work (rows of results, whole at any moment); predict and embed (a
-whole command); own_split and evaluate (scores).
+whole command); own_test, labeled_images, match_classes and evaluate (scores).
 """

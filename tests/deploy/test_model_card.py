@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+
+from zoo.deploy.model_card import model_card
+from zoo.deploy.subject import Subject
+from zoo.results import result as results
+from zoo.results.folder import RunFolder
+from zoo.results.result import VERSION, Result, TrainingFigures, write_result
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    scores = results.TestScores(
+        accuracy=0.8283, loss=0.5, top5=0.99, macro_f1=0.82, ece=0.02, n=1000, ci95=(0.80, 0.85), per_class={}
+    )
+    figures = TrainingFigures(loss=0.1, accuracy=0.9, images_per_second=1, data_share=0, seconds=1, peak_memory_mb=1)
+    result = Result(
+        version=VERSION,
+        status="done",
+        name="animals",
+        backbone="resnet18.tv_in1k",
+        weights="auto",
+        weights_source="",
+        num_classes=4,
+        classes=("a",) * 4,
+        params=1,
+        image_size=32,
+        epochs=1,
+        steps=1,
+        selected_by="last",
+        selected_epoch=1,
+        val={},
+        test=scores,
+        train=figures,
+        precision="fp32",
+        channels_last=False,
+        compile=False,
+        batch_size=8,
+        processes=1,
+        seed=0,
+        versions={},
+        device="cpu",
+    )
+    write_result(RunFolder(tmp_path), result)
+    return RunFolder(tmp_path)
+
+
+def test_the_hub_reads_it(subject: Subject, run: RunFolder) -> None:
+    card = ModelCard(model_card(replace(subject, name="animals", run=run), "me/animals"))
+    assert card.data.library_name == "timm"
+    assert card.data.pipeline_tag == "image-classification"
+    assert card.data.base_model == "timm/resnet18.tv_in1k"
+    assert [(one.metric_type, one.metric_value) for one in card.data.eval_results or []] == [("accuracy", 0.8283), ("f1", 0.82)]
+    assert 'timm.create_model("hf-hub:me/animals", pretrained=True)' in card.text
+    assert "82.83 % of 1,000 test images, 95 % interval 80.00 % to 85.00 %" in card.text
+    assert "cat, dog, übel, d" in card.text
+
+
+def test_a_model_of_no_run_has_no_scores(subject: Subject) -> None:
+    card = ModelCard(model_card(subject))
+    assert card.data.eval_results is None
+    assert "## Scores" not in card.text

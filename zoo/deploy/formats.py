@@ -1,0 +1,112 @@
+"""The choices of an export, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import ZooError, nearest
+
+# What zoo writes, and the ending of each file or folder.
+FORMATS = {"timm": "-timm", "onnx": ".onnx", "torch": ".pt2"}
+# What timmx writes (its 0.10.1), by the names that people use; the value is the name of its command.
+TIMMX = {
+    "coreml": "coreml",
+    "coreai": "coreai",
+    "executorch": "executorch",
+    "litert": "litert",
+    "ncnn": "ncnn",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tflite": "litert",
+    "torchscript": "torchscript",
+}
+PRECISIONS = ("fp32", "fp16", "int8")
+PREPROCESS = ("inside", "outside")
+DYNAMIC = "dynamic"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Say what is to be written.
+
+    Attributes:
+        format: timm, onnx or torch.
+        precision: fp32, fp16 or int8 of the network's weights and activations.
+        preprocess: inside: the file takes photographs; outside: it takes a normalized batch.
+        batch: images of a batch, None for any number.
+        image_size: side of the network's images in pixels, None for that of the model.
+    """
+
+    format: str
+    precision: str = "fp32"
+    preprocess: str = "outside"
+    batch: int | None = None
+    image_size: int | None = None
+
+    @property
+    def inside(self) -> bool:
+        """Whether the file takes photographs."""
+        return self.preprocess == "inside"
+
+
+def choose(
+    format: str, precision: str = "fp32", preprocess: str | None = None, batch: int | str = DYNAMIC, image_size: int | None = None
+) -> Choice:
+    """Check the options of an export, as the command line or Python gives them.
+
+    Raises:
+        ZooError: a value that there is not, or options that do not go together.
+    """
+    if format not in FORMATS:
+        raise _unknown(format)
+    _among("--precision", precision, PRECISIONS)
+    preprocess = preprocess or ("inside" if format == "onnx" else "outside")
+    _among("--preprocess", preprocess, PREPROCESS)
+    if image_size is not None and image_size < 1:
+        raise ZooError("--image-size", f"must be at least 1, found {image_size}", "e.g. 224, in pixels")
+    if format != "onnx" and precision != "fp32":
+        raise ZooError("--precision", f"{format} is written in fp32 only", "--format onnx has fp16 and int8")
+    if format == "timm" and (preprocess == "inside" or batch != DYNAMIC or image_size is not None):
+        what = "a timm folder has neither pixels nor a batch nor another size in it"
+        raise ZooError("--format timm", what, "leave --preprocess, --batch and --image-size out")
+    if format == "torch" and preprocess == "inside":
+        what = "torch.export cannot keep images of any size in one program"
+        raise ZooError("--preprocess inside", what, "--format onnx can; or --preprocess outside")
+    return Choice(format, precision, preprocess, _batch(batch), image_size)
+
+
+def _unknown(format: str) -> ZooError:
+    close = nearest(format, [*FORMATS, *TIMMX], 1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return ZooError("--format", f"unknown '{format}'", f"{hint}one of {', '.join(FORMATS)}")
+
+
+def _among(flag: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ZooError(flag, f"unknown '{value}'", f"one of {', '.join(known)}")
+
+
+def _batch(batch: int | str) -> int | None:
+    """Return the number of images of a batch, None for any.
+
+    Raises:
+        ZooError: neither a positive number nor `dynamic`.
+    """
+    if batch == DYNAMIC:
+        return None
+    if not str(batch).isdecimal() or int(batch) < 1:
+        raise ZooError("--batch", f"expected a number of images or {DYNAMIC}, found '{batch}'", "e.g. 1")
+    return int(batch)
+
+
+def other_tool(format: str, backbone: str, classes: int, size: int, weights: Path) -> ZooError:
+    """Return the error for a format that timmx writes: it holds the command, ready to be copied."""
+    command = shlex.join(
+        [
+            *("timmx", "export", TIMMX[format], backbone, "--checkpoint", str(weights)),
+            *("--num-classes", str(classes), "--input-size", "3", str(size), str(size), "--normalize", "--softmax"),
+        ]
+    )
+    return ZooError(f"--format {format}", "not written by zoo, but by timmx", f"pip install timmx; {command}")

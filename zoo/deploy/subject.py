@@ -1,0 +1,123 @@
+"""The model that is exported, and all that is known of it: classes, pixels, run, license."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from zoo.errors import ZooError
+from zoo.inference.load import load
+from zoo.inference.preprocessing import Preprocessing
+from zoo.inference.source import find_source
+from zoo.models import catalog
+from zoo.results.folder import RunFolder
+from zoo.results.result import Result, read_result
+from zoo.system.files import digest
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Hold what is exported.
+
+    Attributes:
+        name: of the run, or of the model where there is none: it becomes the name of the file.
+        model: in evaluation mode, float32, on the CPU.
+        classes: their names, in label order.
+        preprocessing: the way from an image to the model's input.
+        folder: the model folder; None for a name of timm or of the hub.
+        run: the run it came from; None where there is none.
+    """
+
+    name: str
+    model: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    folder: Path | None
+    run: RunFolder | None
+
+    @property
+    def size(self) -> int:
+        """Side of the model's images in pixels."""
+        return self.preprocessing.size
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """timm's data configuration."""
+        return self.preprocessing.config
+
+    @property
+    def result(self) -> Result | None:
+        """What the run reports."""
+        return read_result(self.run) if self.run else None
+
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone, with its tag where it is known."""
+        config = self.pretrained
+        name, tag = str(config.get("architecture") or type(self.model).__name__), config.get("tag")
+        result = self.result
+        return result.backbone if result else f"{name}.{tag}" if tag else name
+
+    @property
+    def pretrained(self) -> dict[str, Any]:
+        """timm's configuration of the weights."""
+        return dict(getattr(self.model, "pretrained_cfg", None) or {})
+
+    @property
+    def license(self) -> str:
+        """License of the pretrained weights; '' where none is known, or where the run began with random weights."""
+        result = self.result
+        if result and result.weights == "random":
+            return ""
+        entry = catalog.named(self.backbone)
+        return str(self.pretrained.get("license") or (entry.license if entry else "") or "")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the model folder's weights; '' where there is no folder."""
+        weights = self.folder / "model.safetensors" if self.folder else None
+        return digest(weights) if weights and weights.exists() else ""
+
+
+def subject_of(model: str | Path, image_size: int | None = None) -> Subject:
+    """Load what is to be exported, for another image size where one is asked for.
+
+    Raises:
+        ZooError: there is no such model, or it cannot take images of this size.
+    """
+    if find_source(model).kind == "file":
+        raise ZooError(str(model), "an exported file", "give the run that it came from")
+    found = load(model)
+    assert found.preprocessing is not None
+    # Exported and compared on the CPU, whatever `load` found.
+    source, net, config = found.source, found.model.cpu().eval(), dict(found.preprocessing.config)
+    if not found.classes:
+        raise ZooError(str(model), "this model has no classes", "give one with a head")
+    if image_size is not None and image_size != found.preprocessing.size:
+        config["input_size"] = (3, image_size, image_size)
+        net = _resized(net, source.path, image_size)
+    place = source.run or source.path
+    name = place.absolute().name if place else source.name.rpartition("/")[2]
+    run = RunFolder(source.run) if source.run else None
+    return Subject(name, net, tuple(found.classes), Preprocessing(config), source.path, run)
+
+
+def _resized(model: nn.Module, folder: Path | None, size: int) -> nn.Module:
+    """Return a model that takes images of another size: transformers of a fixed size are made anew by timm.
+
+    Raises:
+        ZooError: it cannot.
+    """
+    if not getattr(model, "pretrained_cfg", {}).get("fixed_input_size"):
+        return model
+    import timm
+
+    try:
+        if folder is None:
+            raise ValueError("its size is fixed")
+        return timm.create_model(f"local-dir:{folder}", pretrained=True, img_size=size).eval()
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        raise ZooError("--image-size", f"{size} px do not fit this backbone: {error}", "leave it out") from None

@@ -1,0 +1,44 @@
+"""Write a network as a torch program, `.pt2`: float32 [N, 3, T, T] to logits. It runs without timm and zoo.
+
+BatchNorm is fused into the convolutions before it: such a program never trains.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from zoo.deploy.onnx_network import EXAMPLE, quiet
+from zoo.errors import ZooError, first_line
+from zoo.inference.exported import NOTES
+from zoo.models.fuse_batchnorm import fused_copy
+
+
+def write_program(model: nn.Module, size: int, batch: int | None, notes: Mapping[str, str], path: Path) -> None:
+    """Write a model's program.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        size: side of its images, in pixels.
+        batch: images of a batch, None for any number.
+        notes: texts that are kept in the file.
+        path: the file.
+
+    Raises:
+        ZooError: torch cannot trace this backbone.
+    """
+    example = torch.randn(batch or EXAMPLE, 3, size, size, generator=torch.Generator().manual_seed(0))
+    # Any number from 1 on; torch would take 0 and 1 for numbers of their own otherwise.
+    shapes = ({0: torch.export.Dim("batch", min=1)},) if batch is None else None
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(fused_copy(model, example), (example,), dynamic_shapes=shapes)
+    except Exception as error:  # the tracer raises errors of dynamo, of sympy and of the model
+        raise ZooError("--format torch", f"this backbone cannot be traced: {first_line(error)}", "try --batch 1") from None
+    kept = {**notes, "batch": str(batch or "dynamic")}
+    with open(path, "wb") as file, quiet():
+        torch.export.save(program, file, extra_files={NOTES: json.dumps(kept, ensure_ascii=False)})

@@ -1,0 +1,221 @@
+"""Exported files as networks: ONNX by onnxruntime, `.pt2` by torch; each carries its classes and its preprocessing.
+
+The notes in a file are texts under plain names, so that any program can read them: `names` (JSON), `input_size`, `mean`,
+`std`, `interpolation`, `crop_pct`, `crop_mode`, `preprocess`, and more for people.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import ZooError, first_line
+from zoo.inference.classifier import Classifier
+from zoo.inference.preprocessing import Preprocessing
+from zoo.inference.source import Source
+
+# Name of the file within a .pt2 that holds the notes as JSON.
+NOTES = "zoo.json"
+# Smallest probability whose logarithm is taken.
+LEAST = 1e-12
+# Keys of timm's data configuration.
+CONFIG = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+# Images of a batch where the file takes any number.
+BATCH = 32
+# The same for a file that takes photographs: those of a camera have 36 MB each.
+PHOTOGRAPHS = 8
+INSTALL = "pip install 'zoo-trainer[onnx]'"
+
+
+def notes_of(classes: tuple[str, ...], config: Mapping[str, Any], *, inside: bool, **more: str) -> dict[str, str]:
+    """Return the notes of an exported file: what is not text as JSON.
+
+    Args:
+        classes: in label order.
+        config: timm's data configuration.
+        inside: whether the file takes photographs.
+        more: further notes; empty ones are left out.
+    """
+    values = {"names": list(classes), **{key: config[key] for key in CONFIG if key in config}}
+    texts = {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+    return texts | {"preprocess": "inside" if inside else "outside"} | {key: value for key, value in more.items() if value}
+
+
+class ExportedNetwork:
+    """A network in a file.
+
+    Attributes:
+        path: the file.
+        notes: its notes, as `notes_of` makes them.
+        classes: names in label order.
+        config: timm's data configuration.
+        takes_pixels: whether it takes photographs, uint8 [N, H, W, 3]; else a normalized batch, float32 [N, 3, T, T].
+        batch: images of a batch, None for any number.
+    """
+
+    def __init__(self, path: Path, notes: Mapping[str, str], batch: int | None) -> None:
+        self.path, self.notes, self.batch = path, dict(notes), batch
+        try:
+            self.classes: tuple[str, ...] = tuple(json.loads(notes["names"]))
+            self.config = {key: _value(notes[key]) for key in CONFIG if key in notes}
+            self.takes_pixels = notes["preprocess"] == "inside"
+        except (KeyError, ValueError) as error:
+            raise ZooError(str(path), f"not exported by zoo: its notes lack {error}", "export the run again") from None
+
+    def logits(self, batch: Tensor | np.ndarray) -> Tensor:
+        """Return float32 [N, C] of uint8 [N, H, W, 3] if `takes_pixels`, else of float32 [N, 3, T, T].
+
+        A file with photographs gives probabilities: their logarithms are logits of the same probabilities.
+        """
+        # Pillow's arrays cannot be written to, which torch warns of: they are copied.
+        rows = batch if isinstance(batch, Tensor) else torch.from_numpy(np.require(batch, requirements="W"))
+        found = torch.cat([self._padded(some) for some in rows.split(self.batch or max(len(rows), 1))])
+        return found.clamp(min=LEAST).log() if self.takes_pixels else found
+
+    def _padded(self, rows: Tensor) -> Tensor:
+        """Compute a batch; one that is smaller than the file's fixed batch is filled up with its last image."""
+        lacking = (self.batch or len(rows)) - len(rows)
+        full = torch.cat([rows, rows[-1:].expand(lacking, *rows.shape[1:])]) if lacking else rows
+        return self.compute(full)[: len(rows)]
+
+    def compute(self, rows: Tensor) -> Tensor:
+        """Compute what the file gives for a batch of its size."""
+        raise NotImplementedError
+
+
+class OnnxNetwork(ExportedNetwork):
+    """An ONNX file, run by onnxruntime on the CPU."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Open a file.
+
+        Raises:
+            ZooError: onnxruntime is missing, or the file is none that it can run.
+        """
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ZooError(str(path), "needs onnxruntime, which is not installed", INSTALL) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.log_severity_level = 3  # errors only
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes of errors are not exported by it
+            raise ZooError(str(path), f"onnxruntime cannot run it: {first_line(error)}", "export the run again") from None
+        inputs = self._session.get_inputs()[0]
+        self._input = inputs.name
+        batch = inputs.shape[0]
+        super().__init__(path, self._session.get_modelmeta().custom_metadata_map, batch if isinstance(batch, int) else None)
+
+    def compute(self, rows: Tensor) -> Tensor:
+        """Compute what the file gives for a batch of its size."""
+        return torch.from_numpy(self._session.run(None, {self._input: rows.contiguous().numpy()})[0])
+
+
+class TorchNetwork(ExportedNetwork):
+    """A `.pt2` file, run by torch on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a file.
+
+        Raises:
+            ZooError: the file is none that torch can run.
+        """
+        extra = {NOTES: ""}
+        try:
+            with open(path, "rb") as file:
+                program = torch.export.load(file, extra_files=extra)
+            notes = json.loads(extra[NOTES] or "{}")
+            self._program = program.module()
+        except Exception as error:  # zip, JSON and torch's own errors: what a damaged file raises is not written down
+            raise ZooError(str(path), f"torch cannot load it: {first_line(error)}", "export the run again") from None
+        batch = notes.get("batch", "dynamic")
+        super().__init__(path, notes, int(batch) if batch.isdecimal() else None)
+
+    def compute(self, rows: Tensor) -> Tensor:
+        """Compute what the file gives for a batch of its size."""
+        with torch.inference_mode():
+            return self._program(rows.contiguous())
+
+
+def open_exported(path: Path) -> ExportedNetwork:
+    """Open an exported file by its ending.
+
+    Raises:
+        ZooError: it cannot be run.
+    """
+    return OnnxNetwork(path) if path.suffix.lower() == ".onnx" else TorchNetwork(path)
+
+
+class FileNetwork:
+    """An exported file as a network of a `Classifier`: it takes lists of images.
+
+    Attributes:
+        batch_size: images to give it at a time.
+        lanes: one decodes while the file is run, with all threads, in the other.
+    """
+
+    lanes = 2
+
+    def __init__(self, network: ExportedNetwork, preprocessing: Preprocessing | None) -> None:
+        self.network, self.preprocessing = network, preprocessing
+        self.batch_size = network.batch or (BATCH if preprocessing is not None else PHOTOGRAPHS)
+        self._alone = threading.Lock()
+
+    def expect_many(self) -> None:
+        """Do nothing: the file is as fast as it is."""
+
+    def logits(self, pixels: Sequence[np.ndarray]) -> Tensor:
+        """Return logits float32 [B, C] of images uint8 [H, W, 3]; neighbors of one size go together."""
+        if self.preprocessing is not None:
+            images = self.preprocessing.normalize(torch.from_numpy(np.stack(pixels)))
+            with self._alone:
+                return self.network.logits(images)
+        runs = (np.stack(list(same)) for _, same in groupby(pixels, key=lambda one: one.shape))
+        with self._alone:
+            return torch.cat([self.network.logits(run) for run in runs])
+
+    def features(self, pixels: Sequence[np.ndarray]) -> Tensor:
+        """Refuse: the file has no output for features.
+
+        Raises:
+            ZooError: always.
+        """
+        raise ZooError(str(self.network.path), f"it gives classes alone, no features of {len(pixels)} images", "take the run")
+
+    def module(self) -> nn.Module:
+        """Refuse: the file is no model of timm's.
+
+        Raises:
+            ZooError: always.
+        """
+        raise ZooError(str(self.network.path), "an exported file holds no model of timm's", "load the run")
+
+
+def load_exported(source: Source) -> Classifier:
+    """Load an exported file for prediction.
+
+    Raises:
+        ZooError: it cannot be run.
+    """
+    assert source.path is not None
+    network = open_exported(source.path)
+    preprocessing = None if network.takes_pixels else Preprocessing(network.config)
+    return Classifier(source, network.classes, FileNetwork(network, preprocessing), preprocessing)
+
+
+def _value(text: str) -> Any:
+    """Return a note's value: lists and numbers are JSON, all else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
