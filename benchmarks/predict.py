@@ -87,7 +87,7 @@ def compare_parity(options: argparse.Namespace) -> None:
         with open(out, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     model: Any = timm.create_model(f"local-dir:{options.model}/model", pretrained=True).eval()
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    transform: Any = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     names = model.pretrained_cfg["label_names"]
     agree, largest = 0, 0.0
     with torch.inference_mode():

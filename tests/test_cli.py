@@ -37,6 +37,15 @@ def test_the_surface_is_what_it_is() -> None:
             *("--plot", "--pretrained", "--sort", "-h"),
         ],
         "show": ["--debug", "--help", "--json", "-h"],
+        "predict": [
+            *("--csv", "--debug", "--help", "--json", "--min-confidence", "--out", "--probabilities", "--resume", "--topk", "-h"),
+        ],
+        "embed": ["--debug", "--help", "--out", "--resume", "-h"],
+        "eval": ["--batch-size", "--data", "--debug", "--help", "--json", "--out", "--split", "--tta", "-h"],
+        "export": [
+            *("--batch", "--check", "--debug", "--format", "--help", "--image-size", "--json", "--out", "--precision"),
+            *("--preprocess", "--push", "-h"),
+        ],
         "bench": [
             *("--batch-size", "--channels-last", "--classes", "--compare", "--compile", "--data", "--debug", "--help"),
             *("--image-size", "--mode", "--optimizer", "--out", "--precision", "--processes", "--steps", "--threads"),

@@ -101,7 +101,7 @@ class Speed:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast the exported file is."""
+        """Speed of the exported file, as a multiple of the live model's."""
         return self.live_ms / self.exported_ms
 
 

@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def result(self) -> Result | None:
-        """What the run reports."""
+        """The result of the run."""
         return read_result(self.run) if self.run else None
 
     @property

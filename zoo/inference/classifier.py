@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
@@ -179,9 +180,14 @@ def _computed(decoded: list[tuple[list[np.ndarray], str]], compute: Any) -> list
     results: list[tuple[Tensor | None, str]] = []
     for views, error in decoded:
         own = [next(outputs) for _ in views]
-        averaged = own[0] if len(own) == 1 else torch.stack(own).softmax(1).mean(0).log() if own else None
+        averaged = own[0] if len(own) == 1 else _mean(own) if own else None
         results.append((averaged, error))
     return results
+
+
+def _mean(views: list[Tensor]) -> Tensor:
+    """Return logits float32 [C] of the mean probabilities of several views; finite where a probability underflows."""
+    return torch.stack(views).log_softmax(1).logsumexp(0) - math.log(len(views))
 
 
 def as_rgb(image: AnyImage) -> Image.Image:

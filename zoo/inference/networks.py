@@ -1,4 +1,4 @@
-"""What computes: timm's model here, an exported file in `exported`. Each takes the pixels of a batch of images."""
+"""Run a model on the pixels of a batch of images: timm's own here, an exported file in `exported`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ WIDEST = 24
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How predictions are shown.
+    """Options of the command: how predictions are shown.
 
     Attributes:
         topk: best classes to name.

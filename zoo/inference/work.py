@@ -23,7 +23,7 @@ ROWS = 32
 
 @dataclass
 class Tally:
-    """What came of the images.
+    """Counts of images, by what came of them.
 
     Attributes:
         images: rows in all.

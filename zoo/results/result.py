@@ -6,9 +6,10 @@ here is kept under its own name.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.errors import ZooError
 from zoo.results.folder import RESULT, RunFolder
@@ -74,6 +75,7 @@ class Result(_Values):
             there is none.
         device: name of the processor or GPU.
         device_type: cpu, cuda, …; empty in files of version 1.
+        folder: the run folder that the result was read from; not in the file.
     """
 
     version: int = 1
@@ -105,6 +107,7 @@ class Result(_Values):
     versions: dict[str, str]
     device: str
     device_type: str = ""
+    folder: Path | None = Field(default=None, exclude=True)
 
 
 def read_result(run: RunFolder) -> Result | None:
@@ -117,7 +120,7 @@ def read_result(run: RunFolder) -> Result | None:
         return None
     values: Any = run.read_json(RESULT)
     try:
-        return Result.model_validate(values)
+        return Result.model_validate(values).model_copy(update={"folder": run.path})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
