@@ -47,7 +47,7 @@ class Choice:
 
     @property
     def inside(self) -> bool:
-        """Whether the file takes photographs."""
+        """Tell whether the file takes photographs."""
         return self.preprocess == "inside"
 
 

@@ -101,7 +101,7 @@ class Speed:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast the exported file is."""
+        """Tell how many times as fast the exported file is."""
         return self.live_ms / self.exported_ms
 
 

@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def result(self) -> Result | None:
-        """What the run reports."""
+        """Read what the run reports."""
         return read_result(self.run) if self.run else None
 
     @property
