@@ -36,6 +36,7 @@ def test_what_there_is_not_is_one_line(given: dict[str, Any], text: str) -> None
 
 
 def test_the_command_of_the_other_tool_can_be_copied() -> None:
-    error = other_tool("tflite", "resnet18", 7, 96, Path("my runs/a/model.safetensors"))
-    command = "timmx export litert resnet18 --checkpoint 'my runs/a/model.safetensors' --num-classes 7 --input-size 3 96 96"
-    assert f"pip install timmx; {command}" in str(error)
+    data = {"input_size": [3, 96, 96], "mean": [0.5, 0.4, 0.3], "std": [1, 1, 1]}
+    error = other_tool("tflite", "resnet18", 7, data, Path("my runs/a/model.safetensors"))
+    command = "timmx export litert resnet18 --checkpoint 'my runs/a/model.safetensors' --num-classes 7 --normalize --softmax"
+    assert f"pip install timmx; {command} --input-size 3 96 96 --mean 0.5 0.4 0.3 --std 1 1 1" in str(error)

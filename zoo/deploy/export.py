@@ -225,5 +225,4 @@ def _for_timmx(format: str, model: str | Path) -> ZooError:
         )
     config = read_config(folder)
     data = config.get("pretrained_cfg", {})
-    size = int(data.get("input_size", [3, 224, 224])[-1])
-    return other_tool(format, config["architecture"], int(config["num_classes"]), size, folder / "model.safetensors")
+    return other_tool(format, config["architecture"], int(config["num_classes"]), data, folder / "model.safetensors")

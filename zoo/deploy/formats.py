@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import ZooError, nearest
 
@@ -47,7 +49,11 @@ class Choice:
 
     @property
     def inside(self) -> bool:
+<<<<<<< HEAD
         """True if the file takes photographs."""
+=======
+        """Tell whether the file takes photographs."""
+>>>>>>> h-export
         return self.preprocess == "inside"
 
 
@@ -101,12 +107,22 @@ def _batch(batch: int | str) -> int | None:
     return int(batch)
 
 
-def other_tool(format: str, backbone: str, classes: int, size: int, weights: Path) -> ZooError:
-    """Return the error for a format that timmx writes: it holds the command, ready to be copied."""
+def other_tool(format: str, backbone: str, classes: int, data: Mapping[str, Any], weights: Path) -> ZooError:
+    """Return the error for a format that timmx writes: it holds the command, ready to be copied.
+
+    Args:
+        format: the name that the user gave.
+        backbone: its timm name.
+        classes: how many there are.
+        data: timm's data configuration: `input_size`, `mean` and `std`, which timmx would take from the backbone otherwise.
+        weights: the run's weights.
+    """
+    numbers = {f"--{key.replace('_', '-')}": map(str, data[key]) for key in ("input_size", "mean", "std") if key in data}
     command = shlex.join(
         [
             *("timmx", "export", TIMMX[format], backbone, "--checkpoint", str(weights)),
-            *("--num-classes", str(classes), "--input-size", "3", str(size), str(size), "--normalize", "--softmax"),
+            *("--num-classes", str(classes), "--normalize", "--softmax"),
+            *(word for flag, values in numbers.items() for word in (flag, *values)),
         ]
     )
     return ZooError(f"--format {format}", "not written by zoo, but by timmx", f"pip install timmx; {command}")

@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def result(self) -> Result | None:
-        """The result of the run."""
+        """Read what the run reports."""
         return read_result(self.run) if self.run else None
 
     @property
