@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from zoo.cli import command_help, main, parse
 from zoo.commands.train import recipe_and_overrides
 from zoo.errors import ZooError
+from zoo.inference.prediction import Prediction
 from zoo.recipe.load import load_recipe
 from zoo.training.run import train
 
@@ -185,16 +186,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def probabilities(run: Path, photo: Path) -> torch.Tensor:
     """What the README's example gives for a photograph, float32 [C]; the example is run as it stands."""
     (example,) = blocks("README.md", "python")
-    for shown, real in (('"local-dir:runs/my-photos/model"', f"local-dir:{run / 'model'}"), ('"chair.jpg"', str(photo))):
+    for shown, real in (('"runs/my-photos"', run), ('"chair.jpg"', photo)):
         assert shown in example
-        example = example.replace(shown, repr(real))
+        example = example.replace(shown, repr(str(real)))
     space: dict[str, object] = {}
     exec(example.replace("print(", "named = ("), space)
-    scores, named = space["scores"], space["named"]
-    assert isinstance(scores, torch.Tensor)
-    assert isinstance(named, dict)
-    assert list(named) == sorted(SIDES)
-    return scores.detach()
+    prediction, named = space["prediction"], space["named"]
+    assert isinstance(prediction, Prediction)
+    assert prediction.probabilities is not None
+    assert named == (prediction.label, prediction.top)
+    assert len(prediction.top) == 3
+    return prediction.probabilities
 
 
 def test_the_readme_reads_every_kind_of_photograph_as_training_did(trained: Path) -> None:

@@ -49,11 +49,7 @@ class Choice:
 
     @property
     def inside(self) -> bool:
-<<<<<<< HEAD
-        """True if the file takes photographs."""
-=======
         """Tell whether the file takes photographs."""
->>>>>>> h-export
         return self.preprocess == "inside"
 
 

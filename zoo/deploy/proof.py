@@ -101,11 +101,7 @@ class Speed:
 
     @property
     def ratio(self) -> float:
-<<<<<<< HEAD
-        """Speed of the exported file, as a multiple of the live model's."""
-=======
         """Tell how many times as fast the exported file is."""
->>>>>>> h-export
         return self.live_ms / self.exported_ms
 
 
