@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.models import save_tiny
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--size", "32", "--batch-size", "4", "--steps", "1", "--rounds", "1"]
@@ -21,7 +22,7 @@ def printed(script: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("script", ["bench", "training"])
+@pytest.mark.parametrize("script", ["bench", "predict", "training"])
 def test_the_help_shows_commands_of_this_script(script: str) -> None:
     assert f"python benchmarks/{script}.py " in printed(script, "--help")
 
@@ -46,3 +47,11 @@ def test_the_comparison_of_gradients_runs() -> None:
 def test_a_comparison_of_benchmarks_runs(what: str) -> None:
     rounds = ["--rounds", "2"] if what == "repeat" else []
     assert "\ntest_resnet " in f"\n{printed('bench', what, '--models', 'test_resnet', *TINY, *rounds)}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "line"), [("parity", "12 of 12 classes agree"), ("speed", "median "), ("start", "imports ")])
+def test_a_comparison_of_predictions_runs(what: str, line: str, image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    save_tiny(tmp_path / "run" / "model")
+    root = image_folder({"cat": 6, "dog": 6})
+    assert line in printed("predict", what, "--model", str(tmp_path / "run"), "--images", str(root), "--rounds", "1")
