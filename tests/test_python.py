@@ -43,3 +43,11 @@ def test_errors_are_exceptions_with_the_text_of_the_commands(tiny: Path) -> None
         zoo.load("nosuch")
     with pytest.raises(ZooError, match="unknown"):
         zoo.export("nosuch", "onnx")
+
+
+def test_two_precisions_in_one_process(tiny: Path) -> None:
+    small = {"train_images": 16, "test_images": 8}
+    for precision in ("fp32", "bf16"):
+        result = zoo.train(tiny, train={"epochs": 1, "precision": precision}, data=small)
+        assert result.precision == precision
+        assert zoo.evaluate(str(result.folder)).scores == result.test

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
 from zoo.system import launch
@@ -21,6 +22,9 @@ HARMLESS_WARNINGS = (
 
 def make_accelerator(precision: str) -> Accelerator:
     """Start Accelerate with a precision: fp32, bf16 or fp16."""
+    # A second run in the same Python process may want another precision, which the state of the first would refuse. The
+    # processes, which `PartialState` knows, stay.
+    AcceleratorState._reset_state()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Accelerator(
