@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, overload
 
@@ -24,9 +24,9 @@ from zoo.inference.source import Source
 from zoo.inference.views import views_of
 
 # An image in any of the forms that are taken: a file, a Pillow image, or pixels uint8 [H, W, 3] or [H, W].
+AnyImage = str | os.PathLike[str] | Image.Image | np.ndarray
 # Images from which on it pays to make a model faster first.
 MANY = 64
-AnyImage = str | os.PathLike[str] | Image.Image | np.ndarray
 
 
 class Classifier:
@@ -93,15 +93,7 @@ class Classifier:
         """Yield the prediction of each image in order; memory does not grow with their number."""
         if not self.classes:
             raise ZooError(self.source.name, "this model has no classes to predict", "use zoo embed for its features")
-        names: dict[int, str] = {}
-
-        def named() -> Iterator[AnyImage]:
-            for index, image in enumerate(images):
-                names[index] = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
-                yield image
-
-        for index, logits, error in self.stream_logits(named()):
-            filename = names.pop(index)
+        for filename, logits, error in with_names(images, self.stream_logits):
             if logits is None:
                 yield Prediction(filename, (), error=error)
             else:
@@ -163,6 +155,21 @@ class Classifier:
         found = in_lanes(chain(first, iterator), work, self.network.batch_size, self.network.lanes)
         for index, (outputs, error) in enumerate(found):
             yield index, outputs, error
+
+
+def with_names(
+    images: Iterable[AnyImage], stream: Callable[[Iterable[AnyImage]], Iterator[tuple[int, Tensor | None, str]]]
+) -> Iterator[tuple[str, Tensor | None, str]]:
+    """Yield what a stream of a `Classifier` yields, with each image's path ('' where it has none) in place of its index."""
+    names: dict[int, str] = {}
+
+    def noted() -> Iterator[AnyImage]:
+        for index, image in enumerate(images):
+            names[index] = os.fspath(image) if isinstance(image, str | os.PathLike) else ""
+            yield image
+
+    for index, outputs, error in stream(noted()):
+        yield names.pop(index), outputs, error
 
 
 def _decoded(image: AnyImage, preprocessing: Preprocessing | None, views: str) -> tuple[list[np.ndarray], str]:

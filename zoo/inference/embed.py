@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from zoo.inference.classifier import with_names
 from zoo.inference.image_paths import ImagePaths
 from zoo.inference.load import load
 from zoo.inference.predict import identity
@@ -26,16 +27,9 @@ def embed(model: str, images: ImagePaths, out: Path, *, resume: bool = False) ->
     classifier = load(model)
 
     def rows_of(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
-        names: dict[int, str] = {}
-
-        def named() -> Iterator[str]:
-            for index, path in enumerate(paths):
-                names[index] = path
-                yield path
-
-        for index, features, error in classifier.stream_features(named()):
+        for filename, features, error in with_names(paths, classifier.stream_features):
             values = None if features is None else encoded(features.numpy())
-            yield {"filename": names.pop(index), FEATURES: values, "error": error or None}
+            yield {"filename": filename, FEATURES: values, "error": error or None}
 
     settings = {"model": identity(classifier), "columns": COLUMNS}
     to_file(out, COLUMNS, settings, images, rows_of, resume=resume).check()

@@ -104,7 +104,7 @@ def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
     found = data.plan(seed)[1] if isinstance(data, Folder) else data.load(seed, 1)
     images = found.named().get(split)
     if images is None:
-        raise ZooError("--split", f"the data has no {split} images", f"it has {', '.join(found.named())}")
+        raise no_split(split, list(found.named()))
     return LabeledImages(
         data=str(data.root) if isinstance(data, Folder) else str(getattr(data, "kind", "")),
         split=split,
@@ -114,6 +114,11 @@ def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
         image=_reader(images, data),
         notes=_notes(found, images, split),
     )
+
+
+def no_split(split: str, there: list[str]) -> ZooError:
+    """Return the error for a split that the data does not have."""
+    return ZooError("--split", f"the data has no {split} images", f"it has {', '.join(there)}")
 
 
 def _notes(found: Splits, images: Split, split: str) -> list[str]:

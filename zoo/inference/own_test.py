@@ -18,6 +18,7 @@ from torch import Tensor
 from zoo.data.splits import Splits
 from zoo.errors import ZooError
 from zoo.inference.evaluation import Evaluation
+from zoo.inference.labeled_images import no_split
 from zoo.models.options import RunWeights
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
@@ -90,11 +91,6 @@ def evaluate_own(
         targets=targets,
         notes=tuple(_compared(run, split, logits, targets, inputs.data)),
     )
-
-
-def no_split(split: str, there: list[str]) -> ZooError:
-    """Return the error for a split that the data does not have."""
-    return ZooError("--split", f"the data has no {split} images", f"it has {', '.join(there)}")
 
 
 def describe_data(recipe: Recipe) -> str:

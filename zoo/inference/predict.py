@@ -15,6 +15,7 @@ from zoo.inference.load import load
 from zoo.inference.prediction import Prediction, RowFormat
 from zoo.inference.tables import csv_lines, json_array
 from zoo.inference.work import Tally, to_console, to_file
+from zoo.system.files import digest
 from zoo.system.table import percent
 
 # Letters of the widest class name that a line is aligned for.
@@ -64,8 +65,10 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
     if options.style == "json":
         for line in json_array(_counted(rows_of(images), tally)):
             print(line)  # noqa: T201
+    elif options.style == "csv":
+        to_console(images, lambda paths: _counted(rows_of(paths), tally), csv_lines(sys.stdout, form.columns))
     else:
-        show = _csv_line(form) if options.style == "csv" else _text_line(classifier.classes, form, images.paths)
+        show = _text_line(classifier.classes, form, images.paths)
 
         def show_counted(prediction: Prediction) -> None:
             tally.add(form.row(prediction))
@@ -76,25 +79,19 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
 
 
 def identity(classifier: Classifier) -> str:
-    """Return a text that changes with the model: its name, and the digest of its classes and first weights."""
-    digest = hashlib.sha256("\0".join(classifier.classes).encode("utf-8", "surrogateescape"))
+    """Return a text that changes with the model: its name, and a digest of its classes and weights."""
+    mark = hashlib.sha256("\0".join(classifier.classes).encode("utf-8", "surrogateescape"))
     path = classifier.source.path
     weights = path / "model.safetensors" if path is not None and path.is_dir() else path
     if weights is not None and weights.is_file():
-        with open(weights, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return f"{classifier.source.name} {digest.hexdigest()[:16]}"
+        mark.update(bytes.fromhex(digest(weights)))
+    return f"{classifier.source.name} {mark.hexdigest()[:16]}"
 
 
 def _counted(rows: Iterable[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:
     for row in rows:
         tally.add(row)
         yield row
-
-
-def _csv_line(form: RowFormat) -> Callable[[Prediction], None]:
-    write = csv_lines(sys.stdout, form.columns)
-    return lambda prediction: write(form.row(prediction))
 
 
 def _text_line(classes: Sequence[str], form: RowFormat, paths: Sequence[str]) -> Callable[[Prediction], None]:
