@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     source = find_source(options.model)
     if source.run is not None and data is None:
         # Before torch is imported: OpenMP reads it once.
+        from zoo.results.folder import threads_of_run
         from zoo.system import launch
 
         announce_threads(threads_of_run(source.run), launch.read())
@@ -102,12 +103,3 @@ def report(found: Evaluation, out: Path | None) -> str:
         *([("written", f"{out} (eval.json, predictions.csv, predictions.safetensors, confusion.svg)")] if out else []),
     ]
     return "\n".join(f"{name:<{NAME_WIDTH}} {text}".rstrip() for name, text in facts)
-
-
-def threads_of_run(run: Path) -> int | str:
-    """Return the number of threads that a run computed on; `auto` where it does not say."""
-    try:
-        threads = json.loads((run / "environment.json").read_text(encoding="utf-8")).get("threads")
-    except (OSError, ValueError, AttributeError):
-        return "auto"
-    return threads if isinstance(threads, int) else "auto"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,7 +22,7 @@ from zoo.models.options import RunWeights
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import upgraded
-from zoo.results.folder import RunFolder
+from zoo.results.folder import RunFolder, threads_of_run
 from zoo.results.result import Result, read_result
 from zoo.system import launch
 from zoo.system.launch import Launch
@@ -156,13 +155,6 @@ def _threads(run: Path) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def threads_of_run(run: Path) -> int | str:
-    """Return the number of threads that a run computed on, as its `environment.json` says; `auto` where it does not."""
-    values: Any = RunFolder(run).read_json("environment.json")
-    threads = values.get("threads") if isinstance(values, dict) else None
-    return threads if isinstance(threads, int) else "auto"
 
 
 def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, data: Splits) -> Iterator[str]:

@@ -130,6 +130,15 @@ def checkpoint_steps(run: Path) -> list[int]:
     return sorted(int(path.name[5:]) for path in run.glob("checkpoints/step-*") if path.name[5:].isdigit())
 
 
+def threads_of_run(run: Path) -> int | str:
+    """Return the number of threads that a run computed on; `auto` where it does not say."""
+    try:
+        threads = json.loads((run / "environment.json").read_text(encoding="utf-8")).get("threads")
+    except (OSError, ValueError, AttributeError):
+        return "auto"
+    return threads if isinstance(threads, int) else "auto"
+
+
 def recipe_name(run: Path) -> str | None:
     """Return the name in a run's recipe; None where the recipe is missing, damaged or has no name."""
     try:
