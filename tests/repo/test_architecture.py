@@ -22,13 +22,14 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 # The folders from the ground up: each imports from those before it only. Those of one line do not import each other.
 ORDER = [
     {"errors", "section", "metrics"},
-    {"system"},
+    {"system", "stats"},
     {"data", "models", "results"},
     {"optim"},
     {"recipe"},
+    {"report"},
     {"training"},
-    {"inference", "bench"},
-    {"deploy"},
+    {"inference", "bench", "ranking"},
+    {"deploy", "scout", "sweep"},
     {"commands"},
     {"cli"},
     {"__main__"},
