@@ -13,6 +13,7 @@ from zoo.deploy.subject import Subject
 pytest.importorskip("onnxscript")
 
 
+@pytest.mark.slow
 def test_int8_and_fp16_are_smaller_and_near(subject: Subject, run_graph: Callable[..., np.ndarray]) -> None:
     generator = torch.Generator().manual_seed(0)
     batches = [torch.randn(4, 3, 32, 32, generator=generator) for _ in range(4)]

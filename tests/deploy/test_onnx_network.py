@@ -22,6 +22,7 @@ def test_any_batch_gives_the_models_logits(subject: Subject, run_graph: Callable
             np.testing.assert_allclose(run_graph(graph, batch.numpy()), subject.model(batch).numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_fixed_batch_is_in_the_graph(subject: Subject) -> None:
     dimension = network_graph(subject.model, 32, 3).graph.input[0].type.tensor_type.shape.dim[0]
     assert dimension.dim_value == 3

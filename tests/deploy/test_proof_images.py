@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from zoo.deploy.proof_images import ProofImages, images_of
+from zoo.deploy import proof_images
+from zoo.deploy.proof_images import images_of
 from zoo.errors import ZooError
 from zoo.results.folder import RunFolder
 
@@ -42,10 +42,17 @@ def test_a_folder_knows_the_classes_that_the_model_knows(check_folder: Path) -> 
     assert found.targets.tolist() == [{"dog": 0, "cat": 1}.get(name, -1) for name in names]
 
 
-def test_many_images_are_taken_evenly() -> None:
-    images = ProofImages("", [np.full((2, 2, 3), value, np.uint8) for value in range(100)], np.arange(100))
-    assert images.spread(5).targets.tolist() == [0, 25, 50, 74, 99]
-    assert images.spread(200) is images
+def test_many_images_are_taken_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(100):
+        (tmp_path / f"{number:02}.png").touch()
+    monkeypatch.setattr(proof_images, "MOST_IMAGES", 5)
+    assert [path.stem for path in images_of(None, tmp_path, ("a",)).pictures if isinstance(path, Path)] == [
+        "00",
+        "25",
+        "50",
+        "74",
+        "99",
+    ]
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:

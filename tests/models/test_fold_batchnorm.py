@@ -5,24 +5,12 @@ import copy
 import pytest
 import timm
 import torch
+from helpers.models import lively
 
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
 
 EXAMPLE = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-
-
-def lively(name: str) -> torch.nn.Module:
-    """A model whose BatchNorm layers do something."""
-    torch.manual_seed(0)
-    model = timm.create_model(name, num_classes=5)
-    with torch.no_grad():
-        for _, norm in batch_norms(model):
-            norm.running_mean.normal_(0, 0.1)
-            norm.running_var.uniform_(0.5, 2)
-            norm.weight.uniform_(0.5, 1.5)
-            norm.bias.normal_(0, 0.1)
-    return model.eval()
 
 
 def frozen(model: torch.nn.Module) -> list[torch.nn.Module]:

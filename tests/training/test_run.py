@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,13 @@ import timm
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from safetensors.torch import load_file
+from helpers.runs import history, run, same, weights
 
 from zoo import errors
 from zoo.data import batches
 from zoo.errors import NonFiniteLoss, ZooError
-from zoo.metrics import METRICS
 from zoo.recipe.load import load_recipe
 from zoo.system.launch import Launch
-from zoo.system.table import percent
 from zoo.training import evaluate, saver, setup
 from zoo.training.loop import micro_batch_slices
 from zoo.training.run import train
@@ -29,105 +25,11 @@ from zoo.training.saver import Saver
 from zoo.training.step import losses, train_step
 
 
-def run(path: Path, *overrides: str, resume: Path | None = None) -> tuple[Path, dict[str, Any]]:
-    folder = train(load_recipe(path, overrides), resume)
-    return folder, json.loads((folder / "result.json").read_text())
-
-
-def history(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "model.safetensors")
-
-
-def same(first: Path, second: Path) -> bool:
-    ours, theirs = weights(first), weights(second)
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
-
-
-def test_a_run_learns_and_leaves_a_whole_folder(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder, result = run(tiny, "train.epochs=4")
-    assert result["test"]["accuracy"] > 0.9
-    assert 0.9 < result["train"]["accuracy"] <= 1
-    assert 0 < history(folder)[-1]["train.loss"] < history(folder)[0]["train.loss"] < 2
-    assert result["test"]["ci95"][0] < result["test"]["accuracy"] <= result["test"]["ci95"][1]
-    names = {path.name for path in folder.iterdir()}
-    assert names == {
-        "recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "model", "checkpoints",
-        "predictions.csv", "predictions.safetensors", "curves.svg", "confusion.svg",
-    }  # fmt: skip
-    assert [row["epoch"] for row in history(folder)] == [1, 2, 3, 4]
-    assert result["test_scored"] == "once, after selection"
-    assert "test.accuracy" not in history(folder)[0]
-    assert result["selected_epoch"] == max(history(folder), key=lambda row: (row["val.accuracy"], -row["epoch"]))["epoch"]
-    out = capsys.readouterr().out
-    assert "random initialization" in out
-    assert percent(result["test"]["accuracy"], 2) in out
-
-
-def test_every_image_of_val_and_test_is_named_with_its_prediction(tiny: Path) -> None:
-    folder, result = run(tiny)
-    assert result["predictions"] == "predictions.csv"
-    with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    data = load_recipe(folder / "recipe.yaml").data.load(0, 32)
-    saved = load_file(folder / "predictions.safetensors")
-    for split, images, prefix in (("val", data.val, "val_"), ("test", data.test, "")):
-        own = [row for row in rows if row["split"] == split]
-        assert [row["file"] for row in own] == images.names()
-        assert [row["label"] for row in own] == [data.classes[label] for label in images.targets]
-        assert [data.classes.index(row["predicted"]) for row in own] == saved[f"{prefix}logits"].argmax(1).tolist()
-        assert saved[f"{prefix}targets"].tolist() == images.targets.tolist()
-        # The validation images are scored once more, by the weights that were selected: the same bits.
-        assert METRICS["loss"](saved[f"{prefix}logits"], saved[f"{prefix}targets"]) == result[split]["loss"]
-        assert sum(int(row["correct"]) for row in own) / len(own) == result[split]["accuracy"]
-    assert [row["split"] for row in rows] == ["val"] * 16 + ["test"] * 30
-
-
-@pytest.mark.parametrize("cut", ["val", "test"])
-def test_a_run_without_val_or_test_names_the_other(image_folder: Callable[..., Path], tiny: Path, cut: str) -> None:
-    root = image_folder({"a": 12, "b": 12})
-    fraction = "val_fraction: 0" if cut == "val" else "test_fraction: 0"
-    folder, result = run(
-        tiny,
-        f"data={{kind: folder, root: {root}, {fraction}}}",
-        "train.epochs=1",
-        f"eval.select_by={'last' if cut == 'val' else 'val.loss'}",
-    )
-    other = {"val": "test", "test": "val"}[cut]
-    saved = load_file(folder / "predictions.safetensors")
-    assert set(saved) == ({"logits", "targets"} if cut == "val" else {"val_logits", "val_targets"})
-    lines = (folder / "predictions.csv").read_text().splitlines()
-    assert {line.split(",")[0] for line in lines[1:]} == {other}
-    assert result["predictions"] == "predictions.csv"
-
-
 def test_the_same_recipe_gives_the_same_bits_and_another_seed_others(tiny: Path) -> None:
     first, second, other = (run(tiny, *overrides)[0] for overrides in ([], [], ["train.seed=1"]))
     assert [folder.name for folder in (first, second, other)] == ["tiny", "tiny-2", "tiny-3"]
     assert same(first, second)
     assert not same(first, other)
-
-
-def test_the_model_folder_is_timm_s_own(tiny: Path) -> None:
-    folder, result = run(tiny, "finetune.batch_norm=frozen", "augment.crop=random_resized")
-    model = timm.create_model(f"local-dir:{folder / 'model'}", pretrained=True).eval()
-    config = json.loads((folder / "model" / "config.json").read_text())
-    assert config["label_names"] == [f"class{n}" for n in range(4)]
-    assert config["pretrained_cfg"]["input_size"] == [3, 32, 32]
-    data = load_recipe(folder / "recipe.yaml").data.load(0, 32)
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)
-    from PIL import Image
-
-    images = [Image.fromarray(data.test.pixels.images[index].transpose(1, 2, 0)) for index in data.test.index]
-    with torch.no_grad():
-        logits = model(torch.stack([transform(image) for image in images]))
-    saved = load_file(folder / "predictions.safetensors")
-    # timm rounds the resized pixels to whole numbers, and the live model has its BatchNorm folded.
-    torch.testing.assert_close(logits, saved["logits"], atol=0.05, rtol=0.05)
-    assert result["test"]["accuracy"] == (saved["logits"].argmax(1) == saved["targets"]).double().mean()
 
 
 EVERYTHING = [

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.data.image_folder import Tree, shown
+from zoo.data.image_folder import Tree
 from zoo.data.pixel_store import stats
 from zoo.data.splits import Splits
 from zoo.errors import ZooError
+from zoo.system.files import printable
 
 # Characters of file names that a checkpoint keeps at most: about 10,000 files. Beyond, it keeps counts and digests only.
 MOST_NAMES = 400_000
@@ -44,7 +45,7 @@ def describe_files(tree: Tree, root: Path, where: str) -> dict[str, Any]:
         # Images may lie deeper in the folder of their class.
         depth = relative.parts.index(tree.classes[label]) + 1
         folder, name = "/".join(relative.parts[:depth]), "/".join(relative.parts[depth:])
-        folders.setdefault(shown(folder), {})[shown(name)] = stat.st_size
+        folders.setdefault(printable(folder), {})[printable(name)] = stat.st_size
     short = sum(len(name) + 12 for names in folders.values() for name in names) <= MOST_NAMES
     described: dict[str, Any] = {}
     for folder, names in folders.items():

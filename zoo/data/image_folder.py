@@ -10,6 +10,7 @@ from pathlib import Path
 from zoo.data.decode import EXTENSIONS, UNREAD
 from zoo.data.root_check import EXPECTED, LEFT_BY_SYSTEMS, SPLITS, check_root, split_name
 from zoo.errors import ZooError
+from zoo.system.files import printable
 
 # Names of parts of a data set.
 PART = re.compile(r"(part|fold|split|set|batch|chunk|source|site)[-_ ]?\w{1,3}", re.IGNORECASE)
@@ -102,7 +103,7 @@ def _ignored_note(ignored: list[str]) -> list[str]:
     """Return the line that says which files are left out; none where there are none."""
     if not ignored:
         return []
-    return [f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {shown(ignored[0])}"]
+    return [f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {printable(ignored[0])}"]
 
 
 def _scan(root: Path) -> Tree:
@@ -112,7 +113,7 @@ def _scan(root: Path) -> Tree:
     classes = names[first]
     _check_classes(classes, found[first])
     ignored: list[str] = []
-    notes = [f"not used: {', '.join(map(shown, unused))}, beside train"] if unused else []
+    notes = [f"not used: {', '.join(map(printable, unused))}, beside train"] if unused else []
     for split in found:
         for extra in sorted(set(names[split]) - set(classes)):
             raise _Flaw(f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
@@ -165,7 +166,7 @@ def _check_kinds(ignored: list[str]) -> None:
     if unread:
         count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
         todo = "pip install pillow-heif" if unread[0].lower().endswith((".heic", ".heif")) else "convert to JPEG or PNG"
-        raise _Flaw(f"{count}, first: {shown(unread[0])}", f"{todo}, or remove them")
+        raise _Flaw(f"{count}, first: {printable(unread[0])}", f"{todo}, or remove them")
 
 
 def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path) -> None:
@@ -195,11 +196,6 @@ def _check_names(classes: list[str]) -> None:
     for name in classes:
         if any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name):
             raise _Flaw(f"the class name {name!a} cannot be written as text", "rename the folder")
-
-
-def shown(path: str) -> str:
-    """Return a path as any console can print it: file names may hold bytes that are no text."""
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _entries(folder: str, root: str) -> list[os.DirEntry[str]]:

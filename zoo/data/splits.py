@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from zoo.data import rng
-from zoo.data.image_folder import shown
 from zoo.data.pixel_store import PixelStore
 from zoo.data.rng import generator_of
 from zoo.errors import ZooError
+from zoo.system.files import printable
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Origin:
 
     def name(self, position: int) -> str:
         """Return the name of an image of the store: `train/cat/0001.png`, or `train[123]`."""
-        return shown(self.files[position]) if self.files else f"{self.part}[{position - self.first}]"
+        return printable(self.files[position]) if self.files else f"{self.part}[{position - self.first}]"
 
 
 @dataclass(frozen=True)

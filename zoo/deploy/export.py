@@ -117,7 +117,7 @@ def _make(subject: Subject, choice: Choice, path: Path, images: ProofImages, rep
     """Write a file or folder and open it again; return a sentence on it, and its network."""
     if choice.format == "timm":
         note = timm_folder.write_folder(subject, path, repository)
-        return note, timm_folder.TimmNetwork(path)
+        return note, timm_folder.FolderNetwork(path)
     if choice.format == "torch":
         torch_program.write_program(subject.model, subject.size, choice.batch, _notes(subject, choice), path)
         return "", TorchNetwork(path)

@@ -11,6 +11,8 @@ from PIL import Image
 
 from zoo.data.decode import EXTENSIONS, Unreadable, open_rgb
 from zoo.errors import ZooError
+from zoo.inference.labeled_images import reader, splits_of
+from zoo.recipe.load import load_recipe
 from zoo.results.folder import RunFolder
 
 # Images that a proof looks at, at most: 1,000 tell accuracies apart that differ by 1 to 2 points, in under a minute.
@@ -24,12 +26,12 @@ class ProofImages:
 
     Attributes:
         source: where they came from, for people.
-        pictures: files, or pixels uint8 [H, W, 3] of a data set without files.
+        pictures: files, or the images of a data set without files.
         targets: int64 [N], -1 where the class is not known or not the model's.
     """
 
     source: str
-    pictures: Sequence[Path | np.ndarray]
+    pictures: Sequence[Path | Image.Image]
     targets: np.ndarray
 
     def __len__(self) -> int:
@@ -45,8 +47,8 @@ class ProofImages:
             ZooError: its file cannot be read.
         """
         picture = self.pictures[place]
-        if isinstance(picture, np.ndarray):
-            return Image.fromarray(picture)
+        if isinstance(picture, Image.Image):
+            return picture
         try:
             return open_rgb(picture)
         except Unreadable as error:
@@ -54,9 +56,7 @@ class ProofImages:
 
     def spread(self, most: int) -> ProofImages:
         """Return at most so many of the images, evenly spread over all."""
-        if len(self) <= most:
-            return self
-        places = np.linspace(0, len(self) - 1, most).round().astype(np.int64)
+        places = _spread(len(self), most)
         return ProofImages(self.source, [self.pictures[place] for place in places], self.targets[places])
 
 
@@ -93,9 +93,9 @@ def _below(folder: Path, classes: tuple[str, ...]) -> ProofImages:
         raise ZooError(CHECK, f"{folder}: {error.strerror}", "give a folder of images") from None
     if not files:
         raise ZooError(CHECK, f"no images in {folder}", "give a folder with a folder of images for each class")
+    files = [files[place] for place in _spread(len(files), MOST_IMAGES)]
     labels = {name: label for label, name in enumerate(classes)}
-    targets = np.array([labels.get(path.parent.name, -1) for path in files], np.int64)
-    return ProofImages(str(folder), files, targets).spread(MOST_IMAGES)
+    return ProofImages(str(folder), files, np.array([labels.get(path.parent.name, -1) for path in files], np.int64))
 
 
 def _validation(run: RunFolder) -> ProofImages:
@@ -104,19 +104,16 @@ def _validation(run: RunFolder) -> ProofImages:
     Raises:
         ZooError: the run has neither, or its images are no longer there.
     """
-    from zoo.data.folder_set import Folder
-    from zoo.data.image_folder import scan
-    from zoo.recipe.load import load_recipe
-
     recipe = load_recipe(run.path / "recipe.yaml")
-    data = recipe.data.load(recipe.train.seed, recipe.image_size.end)
-    split, name = (data.val, "validation") if data.val is not None else (data.test, "test")
+    splits = splits_of(recipe.data, recipe.train.seed)
+    split, name = (splits.val, "validation") if splits.val is not None else (splits.test, "test")
     if split is None:
         raise ZooError(str(run.path), "it has no validation and no test images")
-    if isinstance(recipe.data, Folder):
-        files = scan(recipe.data.absolute_root()).files()
-        pictures: list[Path | np.ndarray] = [files[place] for place in split.index]
-    else:
-        # uint8 [3, S, S] each: whatever their shape was, the store has them square.
-        pictures = [np.ascontiguousarray(np.moveaxis(np.asarray(split.pixels.images[place]), 0, -1)) for place in split.index]
-    return ProofImages(f"{name} images of {run.path}", pictures, split.targets).spread(MOST_IMAGES)
+    places = _spread(len(split), MOST_IMAGES)
+    pictures = [*map(reader(split, recipe.data), places.tolist())]
+    return ProofImages(f"{name} images of {run.path}", pictures, split.targets[places])
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """Return at most so many places from 0 to `count`, evenly spread: int64 [n]."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

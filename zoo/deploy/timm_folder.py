@@ -24,7 +24,7 @@ CARD = "README.md"
 MERGED_ARGS = {"inference_mode": True}
 
 
-class TimmNetwork:
+class FolderNetwork:
     """A folder as timm loads it, as a network that takes a normalized batch."""
 
     takes_pixels = False

@@ -11,11 +11,12 @@ from PIL import Image
 
 from zoo.data.data_set import DataSet
 from zoo.data.folder_set import Folder
-from zoo.data.image_folder import scan_classes, shown, split_folders
+from zoo.data.image_folder import scan_classes, split_folders
 from zoo.data.root_check import SPLITS, check_root
 from zoo.data.splits import Split, Splits
 from zoo.errors import ZooError
 from zoo.recipe.data_words import read_data
+from zoo.system.files import printable
 
 # The flag that errors name.
 WHERE = "--data"
@@ -86,7 +87,7 @@ def in_folder(folder: str, split: str) -> LabeledImages:
         data=folder,
         split=split if parts else "all",
         classes=tree.classes,
-        names=[shown(os.fspath(path)[above:].replace(os.sep, "/")) for path in files],
+        names=[printable(os.fspath(path)[above:].replace(os.sep, "/")) for path in files],
         labels=[label for _, label in tree.parts["all"]],
         image=files.__getitem__,
         notes=notes,
@@ -100,8 +101,7 @@ def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
         ZooError: it cannot be had, or has no such split.
     """
     data.check()
-    # The side matters to folders alone, which are planned and not decoded.
-    found = data.plan(seed)[1] if isinstance(data, Folder) else data.load(seed, 1)
+    found = splits_of(data, seed)
     images = found.named().get(split)
     if images is None:
         raise no_split(split, list(found.named()))
@@ -111,9 +111,19 @@ def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
         classes=found.classes,
         names=images.names(),
         labels=images.targets.tolist(),
-        image=_reader(images, data),
+        image=reader(images, data),
         notes=_notes(found, images, split),
     )
+
+
+def splits_of(data: DataSet, seed: int) -> Splits:
+    """Return the splits of a data set; a folder's files are listed and not decoded.
+
+    Raises:
+        ZooError: it cannot be had.
+    """
+    # The side in pixels matters to folders alone.
+    return data.plan(seed)[1] if isinstance(data, Folder) else data.load(seed, 1)
 
 
 def no_split(split: str, there: list[str]) -> ZooError:
@@ -127,7 +137,7 @@ def _notes(found: Splits, images: Split, split: str) -> list[str]:
     return found.notes
 
 
-def _reader(images: Split, data: DataSet) -> Callable[[int], Path | Image.Image]:
+def reader(images: Split, data: DataSet) -> Callable[[int], Path | Image.Image]:
     """Return the function that gives an image by its place in a split."""
 
     def file(place: int) -> Path:

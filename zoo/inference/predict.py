@@ -15,7 +15,7 @@ from zoo.inference.load import load
 from zoo.inference.prediction import Prediction, RowFormat
 from zoo.inference.tables import csv_lines, json_array
 from zoo.inference.work import Tally, to_console, to_file
-from zoo.system.files import digest
+from zoo.system.files import digest, printable
 from zoo.system.table import percent
 
 # Letters of the widest class name that a line is aligned for.
@@ -101,7 +101,7 @@ def _text_line(classes: Sequence[str], form: RowFormat, paths: Sequence[str]) ->
 
     def show(prediction: Prediction) -> None:
         nonlocal name_width
-        filename = prediction.filename.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        filename = printable(prediction.filename)
         name_width = max(name_width, len(filename))
         if prediction.error:
             print(f"{filename:<{name_width}}  cannot be read: {prediction.error}")  # noqa: T201

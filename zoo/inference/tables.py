@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.system.files import staged, storing
+from zoo.system.files import printable, staged, storing
 
 # Rows of a group of a Parquet file: what is in memory at a time.
 GROUP = 1000
@@ -99,9 +99,7 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Rows) -> None:
     iterator = rows()
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         while group := list(islice(iterator, GROUP)):
-            values = [
-                {name: _decoded(value) if name == FEATURES else _text(value) for name, value in row.items()} for row in group
-            ]
+            values = [{name: _cell(name, value) for name, value in row.items()} for row in group]
             writer.write_table(pyarrow.Table.from_pylist(values, schema))
 
 
@@ -109,7 +107,7 @@ def _write_arrays(path: Path, columns: Sequence[str], rows: Rows) -> None:  # no
     """Write `filename` and `error` [N] and `features` float32 [N, D], NaN where an image cannot be read."""
     names, errors, width = [], [], 0
     for row in rows():
-        names.append(_text(row["filename"]))
+        names.append(printable(row["filename"]))
         errors.append(row["error"] or "")
         values = _decoded(row[FEATURES]) if not width else None
         width = len(values) if values is not None else width
@@ -135,9 +133,11 @@ def _decoded(text: str | None) -> np.ndarray | None:
     return None if text is None else np.frombuffer(base64.b64decode(text), "<f4")
 
 
-def _text(value: Any) -> Any:
-    """Return a text that any program can read: bytes of a file name that are none are written as escapes."""
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if isinstance(value, str) else value
+def _cell(column: str, value: Any) -> Any:
+    """Return a value of a row as Parquet keeps it."""
+    if column == FEATURES:
+        return _decoded(value)
+    return printable(value) if isinstance(value, str) else value
 
 
 def json_array(rows: Iterable[dict[str, Any]]) -> Iterator[str]:

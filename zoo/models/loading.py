@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -153,6 +154,8 @@ def load_archive(model: Any, head: tuple[str, ...], found: Found) -> tuple[Loade
     try:
         model.load_pretrained(str(found.archive))
     except Exception as error:  # whatever NumPy and timm's readers raise
+        # timm does not close the archive: with the frames that hold it, it is closed now and not at some later time.
+        traceback.clear_frames(error.__traceback__)
         reason = first_line(error)
         raise ZooError(WHERE, f"{found.source} does not fit {kind}: {reason}", "check backbone.name") from None
     unread = [name for name, parameter in parameters.items() if parameter.isnan().all()]

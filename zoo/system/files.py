@@ -30,6 +30,11 @@ def _read_umask() -> int:
 UMASK = _read_umask()
 
 
+def printable(name: str) -> str:
+    """Return a file's name or path as any program can print it: bytes that are no text become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 @contextlib.contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """Give a place to write a file or folder to, then put it in the target's place, whole and synced.

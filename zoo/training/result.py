@@ -173,4 +173,5 @@ def describe_result(console: Console, run: RunFolder, result: Result) -> None:
     train = result.train
     speed = f"{train.images_per_second:,.0f} images/s"
     console.fact("train", f"{train.seconds:.0f} s, {speed}, peak memory {train.peak_memory_mb:,.0f} MB")
-    console.fact("run", f"{run.path} (result.json, model/, curves.svg{', confusion.svg' if result.test else ''})")
+    files = ["result.json", "model/", *([result.predictions] if result.predictions else []), "curves.svg"]
+    console.fact("run", f"{run.path} ({', '.join([*files, *(['confusion.svg'] if result.test else [])])})")
