@@ -31,6 +31,11 @@ def test_train_then_evaluate_then_predict(tiny: Path) -> None:
     assert zoo.train(tiny, train={"epochs": 1}).folder != result.folder
 
 
+def test_an_option_may_hold_a_path(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="no such folder"):
+        zoo.train(tiny, data={"kind": "folder", "root": tmp_path / "none"})
+
+
 def test_an_option_can_be_a_whole_section(tiny: Path) -> None:
     result = zoo.train(tiny, data={"kind": "synthetic", "train_images": 16, "test_images": 8, "classes": 2}, train={"epochs": 1})
     assert result.num_classes == 2

@@ -115,6 +115,5 @@ def _as_words(overrides: Mapping[str, Any], above: str = "") -> list[str]:
         if isinstance(value, Mapping) and not (above == "" and "kind" in value):
             words += _as_words(value, f"{above}{name}.")
         else:
-            plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-            words.append(f"{above}{name}={json.dumps(plain)}")
+            words.append(f"{above}{name}={json.dumps(value, default=os.fspath)}")
     return words

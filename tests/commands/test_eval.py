@@ -56,7 +56,9 @@ def test_images_that_cannot_be_read_are_exit_code_three(
     assert main(["eval", model, "--data", str(root)]) == 3
     captured = capsys.readouterr()
     assert "on 3 images" in captured.out
-    assert captured.err == f"error: {root}: 1 of 4 images cannot be read, first: ant/000.png: empty file\n"
+    assert (
+        captured.err == f"error: {root}: 1 of 4 images cannot be read, first: ant/000.png: empty file (the others are scored)\n"
+    )
 
 
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], image_folder: Draw, model: str, tmp_path: Path) -> None:

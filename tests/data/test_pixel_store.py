@@ -29,7 +29,7 @@ def test_a_second_start_decodes_nothing(image_folder: Draw, monkeypatch: pytest.
     monkeypatch.setattr(pixel_store, "decode_range", lambda job: pytest.fail("decoded again"))
     second = load(root, val_fraction=0.5)
     assert "decoded 4 images" in first.notes
-    assert "images found decoded" in second.notes
+    assert "images were decoded before" in second.notes
     assert np.array_equal(first.train.pixels.images, second.train.pixels.images)
 
 

@@ -98,7 +98,7 @@ def test_a_store_of_an_earlier_version_is_found_again(root: Path, monkeypatch: p
 
     manifest["store.json"] = _digests(folder / "store.json")
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert "images found decoded" in load(root, store_size=16).notes
+    assert "images were decoded before" in load(root, store_size=16).notes
     (store,) = store_cache.stores()
     assert (store.source, store.images) == ("", 4)
 

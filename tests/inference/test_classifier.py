@@ -72,6 +72,25 @@ def test_mistakes(classifier: Classifier, tmp_path: Path) -> None:
         classifier.predict(tmp_path)
 
 
+def test_images_that_fail_late_are_rows(classifier: Classifier, tmp_path: Path) -> None:
+    """Pillow reads a file when its pixels are needed; a picture may be empty, or too long to be resized."""
+    photographs.picture("top", 1).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
+    long = Image.new("RGB", (6_000_000, 1))
+    with Image.open(tmp_path / "cut.jpg") as cut:
+        found = classifier.predict([cut, np.zeros((0, 0, 3), np.uint8), long, Image.new("RGB", (9, 9))])
+    assert [one.error for one in found] == [
+        *("truncated", "an array without pixels: [0, 0, 3]"),
+        *("6000000 x 1 pixels: more than 400 times as long as wide", ""),
+    ]
+    with Image.open(tmp_path / "cut.jpg") as again, pytest.raises(DataError, match="image: truncated"):
+        classifier.predict(again)
+    with pytest.raises(DataError, match=r"cut\.jpg: truncated"):
+        classifier.embed(tmp_path / "cut.jpg")
+    with pytest.raises(ZooError, match="topk: expected at least 1, found 0"):
+        classifier.predict(Image.new("RGB", (9, 9)), topk=0)
+
+
 def test_features_are_timms(classifier: Classifier) -> None:
     image = photographs.picture("left", 3)
     features = classifier.embed(image)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo.data.decode import Unreadable, open_rgb
 from zoo.errors import ZooError
 from zoo.inference.image_paths import ImagePaths
 
@@ -48,18 +49,35 @@ def test_a_list_on_standard_input(photos: Path) -> None:
     ("paths", "text"),
     [
         (["none.jpg"], "none.jpg: no such file or folder (check the path)"),
-        (["photos/*.bmp"], "photos/*.bmp: no such file or folder"),
+        (["photos/*.bmp"], "photos/*.bmp: no image matches (known endings: .jpg"),
         (["empty"], "empty: no images in this folder (known endings: .jpg"),
         (["-", "-"], "PATH: - is given twice"),
+        (["-"], "PATH: standard input names no image (give one path a line)"),
     ],
 )
 def test_what_names_no_image_is_refused(photos: Path, paths: list[str], text: str) -> None:
     Path("empty").mkdir()
     with pytest.raises(ZooError) as error:
-        ImagePaths(paths).check()
+        ImagePaths(paths, io.StringIO("\n")).check()
     assert str(error.value).startswith(text)
 
 
-def test_folders_that_link_in_circles_are_not_followed(photos: Path) -> None:
+def test_links_are_followed_unless_they_lead_in_a_circle(photos: Path, tmp_path: Path) -> None:
     os.symlink(photos, photos / "b" / "again")
     assert len(ImagePaths(["photos"])) == 4
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "f.jpg").touch()
+    os.symlink(tmp_path / "other", photos / "z")
+    assert list(ImagePaths(["photos"]))[-1] == "photos/z/f.jpg"
+
+
+def test_photographs_of_a_kind_that_is_not_read_are_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.dng").write_bytes(b"raw")
+    assert list(ImagePaths([str(tmp_path)])) == [str(tmp_path / "a.dng")]
+    with pytest.raises(Unreadable, match="of a kind that is not read: convert to JPEG or PNG"):
+        open_rgb(tmp_path / "a.dng")
+
+
+def test_names_on_standard_input_may_be_no_text(photos: Path) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"caf\xe9.jpg\n"), encoding="utf-8")
+    assert list(ImagePaths(["-"], stdin)) == ["caf\udce9.jpg"]

@@ -7,6 +7,7 @@ import torch
 
 from zoo.inference.load import load
 from zoo.inference.networks import TimmNetwork
+from zoo.inference.preprocessing import Preprocessing
 
 
 def test_a_long_stream_gets_a_faster_model_with_the_same_outputs(model_folder: Path) -> None:
@@ -25,4 +26,6 @@ def test_a_long_stream_gets_a_faster_model_with_the_same_outputs(model_folder: P
 
 def test_batches_have_about_the_same_number_of_pixels(model_folder: Path) -> None:
     network = load(model_folder).network
-    assert 1 <= network.batch_size <= 256
+    assert isinstance(network, TimmNetwork)
+    other = Preprocessing({**network.preprocessing.config, "input_size": (3, 224, 224)})
+    assert (network.batch_size, TimmNetwork(network.model, other).batch_size) == (32, 7)

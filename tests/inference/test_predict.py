@@ -32,6 +32,16 @@ def test_aligned_lines(model_folder: Path, photos: Path, capsys: pytest.CaptureF
     assert all(line.count(" %") == 2 for line in lines)
 
 
+def test_a_file_name_can_neither_break_a_line_nor_command_a_terminal(
+    model_folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "left.png").rename(photos / "a\n\x1b[31mred.png")
+    assert main(["predict", str(model_folder), "photos"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("photos/a\\n\\x1b[31mred.png ")
+
+
 def test_an_unreadable_image_is_a_row_and_exit_code_3(
     model_folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,7 +49,8 @@ def test_an_unreadable_image_is_a_row_and_exit_code_3(
     assert main(["predict", str(model_folder), "photos", "--csv"]) == 3
     printed = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(printed.out)))
-    assert [row["error"] for row in rows] == ["", "", "empty file", "", ""] or len(rows) == 5
+    assert {Path(row["filename"]).name: row["error"] for row in rows if row["error"]} == {"m.jpg": "empty file"}
+    assert len(rows) == 5
     assert printed.err == (
         "error: images: 1 of 5 images could not be read, first: photos/m.jpg: empty file"
         " (their rows say why; the others are done)\n"
@@ -80,4 +91,4 @@ def test_another_model_is_no_resumption(model_folder: Path, photos: Path, capsys
 
     Journal(Path("out.csv"), {"model": "another"}, resume=False).close(whole=False)
     assert main(["predict", str(model_folder), "photos", "--out", "out.csv", "--resume"]) == 2
-    assert "begun with another model" in capsys.readouterr().err
+    assert "begun with other settings: model, " in capsys.readouterr().err

@@ -8,15 +8,16 @@ from pathlib import Path
 from zoo.commands.predict import add_model_and_paths
 from zoo.errors import ZooError
 
-FORMATS = (".npz", ".parquet")
+FORMATS = (".npz", ".parquet", ".jsonl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo embed`."""
     add_model_and_paths(parser)
-    about = "the file, its ending says the format: .npz (arrays features, filename, error) or .parquet"
+    about = "the file, its ending says the format: .npz (arrays features, filename, error), .parquet or .jsonl"
     parser.add_argument("--out", type=Path, metavar="FILE", help=about)
     parser.add_argument("--resume", action="store_true", help="go on with an --out that was interrupted")
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,9 +31,12 @@ def run(options: argparse.Namespace) -> int:
     from zoo.inference.source import find_source
     from zoo.inference.tables import check_format
 
-    if options.out is None:
-        raise ZooError("--out", "which file?", "give --out features.npz")
-    check_format(options.out, FORMATS)
+    if options.json and (options.out is not None or options.resume):
+        raise ZooError("--json", "it prints, and --out writes a file", "give one of them")
+    if options.out is not None:
+        check_format(options.out, FORMATS)
+    elif not options.json:
+        raise ZooError("--out", "which file?", "give --out features.npz, or --json")
     find_source(options.model)
     images = ImagePaths(options.paths)
     images.check()

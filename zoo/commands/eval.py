@@ -5,17 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import ZooError
+from zoo.errors import DataError, ZooError
 
 if TYPE_CHECKING:
     from zoo.inference.evaluation import Evaluation
-
-# Exit code where some images could not be read.
-EXIT_UNREAD = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         ZooError: bad input.
+        DataError: some images cannot be read; the others are scored.
     """
     data = data_words(options)
     if options.batch_size is not None and options.batch_size < 1:
@@ -66,8 +63,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     first, total = found.unread[0], len(found.unread) + found.scores.n
     text = f"{len(found.unread):,} of {total:,} images cannot be read, first: {first.file}: {first.error}"
-    print(f"error: {' '.join(f'{found.data}: {text}'.split())}", file=sys.stderr)
-    return EXIT_UNREAD
+    raise DataError(found.data, text, "the others are scored")
 
 
 def data_words(options: argparse.Namespace) -> list[str] | None:

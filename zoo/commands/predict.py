@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
 
     topk, least = _whole_number("--topk", options.topk), _share("--min-confidence", options.min_confidence)
     if options.out is not None:
+        if options.json or options.csv:
+            raise ZooError("--json" if options.json else "--csv", "it prints, and --out writes a file", "give one of them")
         check_format(options.out, FORMATS)
     elif options.resume:
         raise ZooError("--resume", "only a file can be resumed", "give --out FILE too")

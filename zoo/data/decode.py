@@ -14,6 +14,7 @@ import contextlib
 import os
 import signal
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ with contextlib.suppress(ImportError):
 
     register_heif_opener()
     EXTENSIONS += (".heic", ".heif")
+HEIF = (".heic", ".heif")
 UNREAD = tuple(ending for ending in UNREAD if ending not in EXTENSIONS)
 
 # A header may claim any size; nothing larger than this is decoded.
@@ -68,14 +70,40 @@ def open_rgb(path: str | Path) -> Image.Image:
     Raises:
         Unreadable: empty, truncated, not an image, or larger than MAX_PIXELS.
     """
-    try:
+    with _reading():
         if os.path.getsize(path) == 0:
             raise Unreadable("empty file")
+        if str(path).lower().endswith(UNREAD):
+            raise Unreadable(f"of a kind that is not read: {unread_todo(path)}")
         with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Unreadable(f"{image.width} x {image.height} is more than {MAX_PIXELS // 1_000_000} million pixels")
-            image.load()
-            return to_rgb(upright(image))
+            return loaded_rgb(image)
+
+
+def unread_todo(path: str | Path) -> str:
+    """Return what to do with a photograph of a kind in `UNREAD`."""
+    return "pip install pillow-heif" if str(path).lower().endswith(HEIF) else "convert to JPEG or PNG"
+
+
+def loaded_rgb(image: Image.Image) -> Image.Image:
+    """Return an image of Pillow upright and in RGB; its file is read only now.
+
+    Raises:
+        Unreadable: truncated or damaged, without pixels, or larger than MAX_PIXELS.
+    """
+    with _reading():
+        if image.width * image.height > MAX_PIXELS:
+            raise Unreadable(f"{image.width} x {image.height} is more than {MAX_PIXELS // 1_000_000} million pixels")
+        if not image.width * image.height:
+            raise Unreadable(f"{image.width} x {image.height} pixels")
+        image.load()
+        return to_rgb(upright(image))
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn whatever Pillow raises into an `Unreadable` that says why."""
+    try:
+        yield
     except Unreadable:
         raise
     except Image.UnidentifiedImageError:

@@ -69,7 +69,7 @@ class Folder(DataSet):
         # Bicubic whatever the backbone resamples with: a bilinear store shows (0.7 to 1.1 of 255 from timm, against 0.4 to
         # 0.8), and all backbones can share one.
         pixels, made = from_files(files, side, "bicubic", "data.root")
-        notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images found decoded"]
+        notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images were decoded before"]
         return planned.filled(pixels, notes)
 
     def plan(self, seed: int) -> tuple[Tree, Splits]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zoo.data.decode import EXTENSIONS, UNREAD
+from zoo.data.decode import EXTENSIONS, UNREAD, unread_todo
 from zoo.data.root_check import EXPECTED, LEFT_BY_SYSTEMS, SPLITS, check_root, split_name
 from zoo.errors import ZooError
 from zoo.system.files import printable
@@ -165,8 +165,7 @@ def _check_kinds(ignored: list[str]) -> None:
     unread = [path for path in ignored if path.lower().endswith(UNREAD)]
     if unread:
         count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
-        todo = "pip install pillow-heif" if unread[0].lower().endswith((".heic", ".heif")) else "convert to JPEG or PNG"
-        raise _Flaw(f"{count}, first: {printable(unread[0])}", f"{todo}, or remove them")
+        raise _Flaw(f"{count}, first: {printable(unread[0])}", f"{unread_todo(unread[0])}, or remove them")
 
 
 def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path) -> None:

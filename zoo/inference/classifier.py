@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo.data.decode import Unreadable, open_rgb, to_rgb, upright
+from zoo.data.decode import Unreadable, loaded_rgb, open_rgb
 from zoo.errors import DataError, ZooError
 from zoo.inference.image_paths import ImagePaths
 from zoo.inference.lanes import in_lanes
@@ -25,6 +25,8 @@ from zoo.inference.views import views_of
 
 # An image in any of the forms that are taken: a file, a Pillow image, or pixels uint8 [H, W, 3] or [H, W].
 AnyImage = str | os.PathLike[str] | Image.Image | np.ndarray
+# Long side of an image over its short side, at most: its short side is resized to the model's, the long one with it.
+LONGEST = 400
 # Images from which on it pays to make a model faster first.
 MANY = 64
 
@@ -90,7 +92,13 @@ class Classifier:
         return prediction
 
     def stream(self, images: Iterable[AnyImage], topk: int = 1) -> Iterator[Prediction]:
-        """Yield the prediction of each image in order; memory does not grow with their number."""
+        """Yield the prediction of each image in order; memory does not grow with their number.
+
+        Raises:
+            ZooError: the model has no classes, or `topk` is less than 1.
+        """
+        if topk < 1:
+            raise ZooError("topk", f"expected at least 1, found {topk}", "e.g. topk=5")
         if not self.classes:
             raise ZooError(self.source.name, "this model has no classes to predict", "use zoo embed for its features")
         for filename, logits, error in with_names(images, self.stream_logits):
@@ -107,9 +115,9 @@ class Classifier:
         """
         single = _is_single(images)
         rows: list[Tensor] = []
-        for index, features, error in self.stream_features([images] if single else _expanded(images)):
+        for filename, features, error in with_names([images] if single else _expanded(images), self.stream_features):
             if features is None:
-                raise DataError(f"image {index}", error, "give another image")
+                raise DataError(filename or f"image {len(rows)}", error, "give another image")
             rows.append(features)
         return rows[0] if single else torch.stack(rows) if rows else torch.zeros(0, 0)
 
@@ -120,9 +128,9 @@ class Classifier:
             DataError: one cannot be read.
         """
         rows: list[Tensor] = []
-        for index, row, error in self.stream_logits(images):
+        for filename, row, error in with_names(images, self.stream_logits):
             if row is None:
-                raise DataError(f"image {index}", error, "give another image")
+                raise DataError(filename or f"image {len(rows)}", error, "give another image")
             rows.append(row)
         return torch.stack(rows)
 
@@ -175,9 +183,15 @@ def with_names(
 def _decoded(image: AnyImage, preprocessing: Preprocessing | None, views: str) -> tuple[list[np.ndarray], str]:
     """Return the views of an image, or none and why it cannot be read."""
     try:
-        return views_of(as_rgb(image), preprocessing, views), ""
+        found = as_rgb(image)
+        long, short = max(found.size), min(found.size)
+        if long > LONGEST * short:
+            return [], f"{found.width} x {found.height} pixels: more than {LONGEST} times as long as wide"
+        return views_of(found, preprocessing, views), ""
     except Unreadable as error:
         return [], str(error)
+    except MemoryError:
+        return [], "there is not enough memory for it"
 
 
 def _computed(decoded: list[tuple[list[np.ndarray], str]], compute: Any) -> list[tuple[Tensor | None, str]]:
@@ -206,9 +220,11 @@ def as_rgb(image: AnyImage) -> Image.Image:
     if isinstance(image, str | os.PathLike):
         return open_rgb(os.fspath(image))
     if isinstance(image, Image.Image):
-        return to_rgb(upright(image))
+        return loaded_rgb(image)
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and (image.ndim == 2 or image.shape[2:] in ((3,), (4,))):
-        return to_rgb(Image.fromarray(image))
+        if not image.size:
+            raise Unreadable(f"an array without pixels: {list(image.shape)}")
+        return loaded_rgb(Image.fromarray(image))
     shape = f" {image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else ""
     raise Unreadable(f"expected a path, a Pillow image or an array uint8 [H, W, 3], found {type(image).__name__}{shape}")
 

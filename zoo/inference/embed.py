@@ -11,13 +11,13 @@ from zoo.inference.image_paths import ImagePaths
 from zoo.inference.load import load
 from zoo.inference.predict import identity
 from zoo.inference.tables import FEATURES, encoded
-from zoo.inference.work import to_file
+from zoo.inference.work import to_file, to_json
 
 COLUMNS = ["filename", FEATURES, "error"]
 
 
-def embed(model: str, images: ImagePaths, out: Path, *, resume: bool = False) -> None:
-    """Write the features of images to a file.
+def embed(model: str, images: ImagePaths, out: Path | None, *, resume: bool = False) -> None:
+    """Write the features of images to a file, or print them as a JSON list.
 
     Raises:
         DataError: some images cannot be read; the rest are there.
@@ -31,5 +31,8 @@ def embed(model: str, images: ImagePaths, out: Path, *, resume: bool = False) ->
             values = None if features is None else encoded(features.numpy())
             yield {"filename": filename, FEATURES: values, "error": error or None}
 
+    if out is None:
+        to_json(images, rows_of).check()
+        return
     settings = {"model": identity(classifier), "columns": COLUMNS}
     to_file(out, COLUMNS, settings, images, rows_of, resume=resume).check()

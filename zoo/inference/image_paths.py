@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TextIO
 
-from zoo.data.decode import EXTENSIONS
+from zoo.data.decode import EXTENSIONS, UNREAD
 from zoo.errors import ZooError
 
 # How the arguments are called in errors that have no path to name.
 WHERE = "PATH"
 STDIN = "-"
+# Endings of files in a folder that are taken. Photographs of a kind that cannot be read here get a row that says so.
+PHOTOGRAPHS = EXTENSIONS + UNREAD
 
 
 class ImagePaths:
@@ -25,12 +29,16 @@ class ImagePaths:
 
     def __init__(self, paths: Sequence[str], stdin: TextIO | None = None) -> None:
         self.paths, self.stdin = list(paths), stdin or sys.stdin
+        self._first: list[str] = []
+        if isinstance(self.stdin, io.TextIOWrapper):
+            # A file name may hold bytes that are no text.
+            self.stdin.reconfigure(errors="surrogateescape")
 
     def check(self) -> None:
         """Check that every PATH names something.
 
         Raises:
-            ZooError: one names nothing, or a folder without images.
+            ZooError: one names nothing, or a folder without images; or nothing comes on standard input.
         """
         if self.paths.count(STDIN) > 1:
             raise ZooError(WHERE, "- is given twice", "standard input can be read once")
@@ -38,7 +46,14 @@ class ImagePaths:
             if path != STDIN and next(_below(path), None) is None:
                 if os.path.isdir(path):
                     raise ZooError(path, "no images in this folder", f"known endings: {' '.join(EXTENSIONS)}")
+                if glob.has_magic(path):
+                    todo = f"known endings: {' '.join(EXTENSIONS)}; a file that is named itself may have any"
+                    raise ZooError(path, "no image matches", todo)
                 raise ZooError(path, "no such file or folder", "check the path")
+        if STDIN in self.paths:
+            self._first = list(islice(self._listed(), 1))
+            if not self._first and len(self.paths) == 1:
+                raise ZooError(WHERE, "standard input names no image", "give one path a line")
 
     def __len__(self) -> int:
         """Return the number of images; what comes on standard input is not counted."""
@@ -47,9 +62,13 @@ class ImagePaths:
     def __iter__(self) -> Iterator[str]:
         for path in self.paths:
             if path == STDIN:
-                yield from filter(None, (line.rstrip("\r\n") for line in self.stdin))
+                yield from self._first
+                yield from self._listed()
             else:
                 yield from _below(path)
+
+    def _listed(self) -> Iterator[str]:
+        return filter(None, (line.rstrip("\r\n") for line in self.stdin))
 
 
 def _below(path: str) -> Iterator[str]:
@@ -62,23 +81,31 @@ def _below(path: str) -> Iterator[str]:
         for match in sorted(glob.iglob(os.path.expanduser(path), recursive=True)):
             if os.path.isdir(match):
                 yield from _in_folder(match)
-            elif match.lower().endswith(EXTENSIONS):
+            elif match.lower().endswith(PHOTOGRAPHS):
                 yield match
 
 
-def _in_folder(folder: str) -> Iterator[str]:
-    """Yield the images of a folder at any depth, sorted by name; links to folders are not followed.
+def _in_folder(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Yield the images of a folder at any depth, sorted by name; a link that leads in a circle is not followed.
+
+    Args:
+        folder: where to look.
+        above: device and inode of each folder that it lies in.
 
     Raises:
         ZooError: it cannot be read.
     """
     try:
+        status = os.stat(folder)
+        own = (status.st_dev, status.st_ino)
+        if own in above:
+            return
         with os.scandir(folder) as listing:
             entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
         raise ZooError(folder, f"cannot be read: {error.strerror}", "check its permissions") from None
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _in_folder(entry.path)
-        elif entry.name.lower().endswith(EXTENSIONS) and not entry.is_dir():
+        if entry.is_dir():
+            yield from _in_folder(entry.path, above | {own})
+        elif entry.name.lower().endswith(PHOTOGRAPHS):
             yield entry.path

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
+from zoo.system.console import plural
 from zoo.system.files import hidden, remove, storing
 
 ENDING = ".rows"
@@ -24,18 +25,20 @@ class Journal:
     Args:
         out: the output that they are for.
         settings: what decides the rows; a prediction is resumed with the same.
-        resume: keep the rows of an interrupted prediction.
+        resume: keep the rows of an interrupted prediction; where there are none, begin.
 
     Raises:
-        ZooError: there is nothing to resume, or it was begun with other settings.
+        ZooError: it was begun with other settings; or with these, and would lose its rows.
         StorageError: the journal cannot be written.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         self.out, self.path = out, journal_of(out)
         first = json.dumps(dict(settings), ensure_ascii=True).encode() + b"\n"
-        if resume:
-            self._check(first)
+        begun = self.path.is_file()
+        if begun:
+            self._check(first, resume=resume)
+        resume = resume and begun
         with storing(self.path, len(first)):
             if resume:
                 os.truncate(self.path, _whole(self.path))
@@ -43,15 +46,16 @@ class Journal:
                 self.path.write_bytes(first)
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
 
-    def _check(self, first: bytes) -> None:
-        if not self.path.is_file():
-            what = "is whole, there is nothing to resume" if self.out.exists() else "was never begun, there is nothing to resume"
-            raise ZooError(str(self.out), what, "leave --resume out")
+    def _check(self, first: bytes, *, resume: bool) -> None:
         with open(self.path, "rb") as file:
             then = file.readline()
-        if then != first:
-            changed = _changed(then, first)
-            raise ZooError("--resume", f"{self.out} was begun with another {changed}", "give the same, or leave --resume out")
+            rows = sum(1 for _ in file)
+        if resume and then != first:
+            what = f"{self.out} was begun with other settings: {_changed(then, first)}"
+            raise ZooError("--resume", what, "give the same, or leave --resume out")
+        if not resume and then == first and rows:
+            what = f"{self.out} was interrupted, and {plural(rows, 'row')} are there"
+            raise ZooError("--out", what, f"--resume goes on; to begin anew, remove {self.path}")
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, in one write of whole lines.
@@ -88,11 +92,14 @@ def journal_of(out: Path) -> Path:
     return hidden(out, ENDING)
 
 
-def skipping(paths: Iterable[str], done: Iterable[str]) -> Iterator[str]:
-    """Yield the paths without those that are done; one that is named twice is skipped as often as it is done."""
-    left: dict[str, int] = {}
-    for path in done:
-        left[path] = left.get(path, 0) + 1
+def skipping(paths: Iterable[str], done: Mapping[str, int]) -> Iterator[str]:
+    """Yield the paths without those that are done; one that is named twice is skipped as often as it is done.
+
+    Args:
+        paths: all of them.
+        done: how often each path is done.
+    """
+    left = dict(done)
     for path in paths:
         if left.get(path):
             left[path] -= 1

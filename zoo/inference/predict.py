@@ -13,8 +13,9 @@ from zoo.inference.classifier import Classifier
 from zoo.inference.image_paths import ImagePaths
 from zoo.inference.load import load
 from zoo.inference.prediction import Prediction, RowFormat
-from zoo.inference.tables import csv_lines, json_array
-from zoo.inference.work import Tally, to_console, to_file
+from zoo.inference.tables import csv_lines
+from zoo.inference.work import Tally, to_console, to_file, to_json
+from zoo.system.console import one_line
 from zoo.system.files import digest, printable
 from zoo.system.table import percent
 
@@ -63,10 +64,9 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
         return
     tally = Tally()
     if options.style == "json":
-        for line in json_array(_counted(rows_of(images), tally)):
-            print(line)  # noqa: T201
+        tally = to_json(images, rows_of)
     elif options.style == "csv":
-        to_console(images, lambda paths: _counted(rows_of(paths), tally), csv_lines(sys.stdout, form.columns))
+        to_console(images, lambda paths: tally.counted(rows_of(paths)), csv_lines(sys.stdout, form.columns))
     else:
         show = _text_line(classifier.classes, form, images.paths)
 
@@ -79,19 +79,14 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
 
 
 def identity(classifier: Classifier) -> str:
-    """Return a text that changes with the model: its name, and a digest of its classes and weights."""
+    """Return a text that changes with the model: a digest of its classes and weights, or its name where it has no file."""
     mark = hashlib.sha256("\0".join(classifier.classes).encode("utf-8", "surrogateescape"))
     path = classifier.source.path
     weights = path / "model.safetensors" if path is not None and path.is_dir() else path
     if weights is not None and weights.is_file():
         mark.update(bytes.fromhex(digest(weights)))
+        return mark.hexdigest()[:16]
     return f"{classifier.source.name} {mark.hexdigest()[:16]}"
-
-
-def _counted(rows: Iterable[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        tally.add(row)
-        yield row
 
 
 def _text_line(classes: Sequence[str], form: RowFormat, paths: Sequence[str]) -> Callable[[Prediction], None]:
@@ -101,17 +96,17 @@ def _text_line(classes: Sequence[str], form: RowFormat, paths: Sequence[str]) ->
 
     def show(prediction: Prediction) -> None:
         nonlocal name_width
-        filename = printable(prediction.filename)
+        filename = one_line(printable(prediction.filename))
         name_width = max(name_width, len(filename))
         if prediction.error:
             print(f"{filename:<{name_width}}  cannot be read: {prediction.error}")  # noqa: T201
             return
-        cells = [f"{percent(prob, 2):>8} {label:<{label_width}}" for label, prob in prediction.top]
+        named, width = list(prediction.top), label_width
         if form.probabilities and prediction.probabilities is not None:
-            values = prediction.probabilities.tolist()
-            cells = [f"{percent(prob, 2):>8} {label}" for label, prob in zip(classes, values, strict=True)]
-        elif prediction.prob < form.min_confidence:
-            cells[0] = f"{percent(prediction.prob, 2):>8} {f'({prediction.label})?':<{label_width}}"
+            named, width = [*zip(classes, prediction.probabilities.tolist(), strict=True)], 0
+        unsure = prediction.label if prediction.prob < form.min_confidence else None
+        labels = [f"({label})?" if label == unsure else label for label, _ in named]
+        cells = [f"{percent(prob, 2):>8} {label:<{width}}" for label, (_, prob) in zip(labels, named, strict=True)]
         print(f"{filename:<{name_width}}  {'  '.join(cells)}".rstrip())  # noqa: T201
 
     return show

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import csv
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from zoo.errors import ZooError
 from zoo.system.files import printable, staged, storing
+from zoo.system.table import csv_writer
 
 # Rows of a group of a Parquet file: what is in memory at a time.
 GROUP = 1000
@@ -39,7 +39,7 @@ def check_format(out: Path, formats: Sequence[str]) -> None:
         from importlib.util import find_spec
 
         if find_spec("pyarrow") is None:
-            raise ZooError("--out", "Parquet files need pyarrow", "pip install 'zoo-trainer[parquet]'")
+            raise ZooError("--out", "Parquet files need pyarrow", "pip install pyarrow")
 
 
 def write_table(out: Path, columns: Sequence[str], rows: Rows, size: int = 0) -> None:
@@ -66,14 +66,13 @@ def write_table(out: Path, columns: Sequence[str], rows: Rows, size: int = 0) ->
 
 def csv_lines(file: IO[str], columns: Sequence[str]) -> Callable[[dict[str, Any]], None]:
     """Write the headings of a CSV; returns a function that writes a row."""
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
-    return writer.writerow
+    write = csv_writer(file)
+    write(columns)
+    return lambda row: write([_cell(column, row[column]) for column in columns])
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Rows) -> None:
-    # A file name may hold bytes that are no text: they are written as they are.
-    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         write = csv_lines(file, columns)
         for row in rows():
             write(row)
@@ -82,7 +81,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Rows) -> None:
 def _write_json_lines(path: Path, columns: Sequence[str], rows: Rows) -> None:  # noqa: ARG001
     with open(path, "w", encoding="ascii") as file:
         for row in rows():
-            file.write(json.dumps(row) + "\n")
+            file.write(json_text(row) + "\n")
 
 
 def _write_parquet(path: Path, columns: Sequence[str], rows: Rows) -> None:
@@ -133,17 +132,19 @@ def _decoded(text: str | None) -> np.ndarray | None:
     return None if text is None else np.frombuffer(base64.b64decode(text), "<f4")
 
 
+def _json(row: dict[str, Any]) -> str:
+    cells = {name: _cell(name, value) for name, value in row.items()}
+    return json.dumps({name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in cells.items()})
+
+
 def _cell(column: str, value: Any) -> Any:
-    """Return a value of a row as Parquet keeps it."""
+    """Return a value of a row for others: an array of features, a text that any program can print."""
     if column == FEATURES:
         return _decoded(value)
     return printable(value) if isinstance(value, str) else value
 
 
-def json_array(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a JSON list of rows, while the rows come."""
-    before = "["
-    for row in rows:
-        yield before + json.dumps(row)
-        before = ","
-    yield "]" if before == "," else "[]"
+def json_text(row: dict[str, Any]) -> str:
+    """Return a row as an object of JSON."""
+    cells = {name: _cell(name, value) for name, value in row.items()}
+    return json.dumps({name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in cells.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 
 from zoo.errors import DataError, Stopped
 from zoo.inference.image_paths import STDIN, ImagePaths
-from zoo.inference.journal import Journal, skipping
-from zoo.inference.tables import write_table
+from zoo.inference.journal import Journal, journal_of, skipping
+from zoo.inference.tables import json_text, write_table
 from zoo.system.console import Console, plural
+from zoo.system.files import printable
 from zoo.system.progress import show_progress
 
 # Rows that are written at a time.
@@ -46,6 +48,12 @@ class Tally:
         elif "label" in row and row["label"] is None:
             self.unsure += 1
 
+    def counted(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield rows, and count them."""
+        for row in rows:
+            self.add(row)
+            yield row
+
     def check(self) -> None:
         """Check that every image was read.
 
@@ -53,8 +61,8 @@ class Tally:
             DataError: some were not. The others have their rows.
         """
         if self.unreadable:
-            count = f"{self.unreadable:,} of {plural(self.images, 'image')}"
-            what = f"{count} could not be read, first: {self.first[0]}: {self.first[1]}"
+            count = f"{self.unreadable:,} of {self.images:,} images" if self.images > 1 else "the image"
+            what = f"{count} could not be read, first: {printable(self.first[0])}: {self.first[1]}"
             raise DataError("images", what, "their rows say why; the others are done")
 
 
@@ -75,37 +83,38 @@ def to_file(
         settings: what decides the rows.
         images: the images.
         rows_of: yields the row of each image, in order.
-        resume: go on after the rows of an interrupted call.
+        resume: go on after the rows of an interrupted call; a whole file stays as it is.
 
     Raises:
         Stopped: a signal interrupted the work.
-        ZooError: there is nothing to resume.
+        ZooError: an interrupted call had other settings, or would lose its rows.
         StorageError: the file cannot be written.
     """
-    console, tally = Console(), Tally()
-    journal = Journal(out, settings, resume=resume)
-    done = [row["filename"] for row in journal.rows()]
+    console = Console()
+    if resume and out.exists() and not journal_of(out).exists():
+        console.fact("done", f"{out} is whole, and nothing was changed (leave --resume out to replace it)")
+        return Tally()
+    journal = Journal(out, {**settings, "paths": images.paths}, resume=resume)
+    done = Counter(row["filename"] for row in journal.rows())
     if done:
-        console.fact("resume", f"{plural(len(done), 'row')} of {out} are there")
+        console.fact("resume", f"{plural(done.total(), 'row')} of {out} are there")
     total = len(images) if STDIN not in images.paths else 0
     try:
-        with interruptible(), show_progress(out.name, total, done=len(done)) as count:
+        with interruptible(), show_progress(out.name, total, done=done.total()) as count:
             for rows in batched(rows_of(skipping(images, done))):
                 journal.append(rows)
                 count(len(rows))
     except KeyboardInterrupt:
         write_table(out, columns, journal.rows, journal.size())
-        written = sum(1 for _ in journal.rows())
+        written = plural(sum(1 for _ in journal.rows()), "row")
         journal.close(whole=False)
-        raise Stopped(
-            "a signal", f"after {plural(written, 'row')}, all in {out}", "the same command with --resume goes on"
-        ) from None
+        raise Stopped("a signal", f"after {written}, all in {out}", "the same command with --resume goes on") from None
+    write_table(out, columns, journal.rows, journal.size())
+    tally = Tally()
     for row in journal.rows():
         tally.add(row)
-    write_table(out, columns, journal.rows, journal.size())
     journal.close(whole=True)
-    unsure = f", {tally.unsure:,} of them unsure" if tally.unsure else ""
-    console.fact("done", f"{plural(tally.images, 'row')} in {out}{unsure}")
+    console.fact("done", f"{plural(tally.images, 'row')} in {out}{f', {tally.unsure:,} of them unsure' if tally.unsure else ''}")
     return tally
 
 
@@ -118,14 +127,33 @@ def to_console(images: ImagePaths, rows_of: Callable[[Iterable[str]], Iterator[A
             count(1)
 
 
+def to_json(images: ImagePaths, rows_of: Callable[[Iterable[str]], Iterator[dict[str, Any]]]) -> Tally:
+    """Print the rows of images as a JSON list, while they come, with progress where that is no terminal."""
+    tally, before = Tally(), "["
+
+    def show(row: dict[str, Any]) -> None:
+        nonlocal before
+        print(before + json_text(row))  # noqa: T201
+        before = ","
+
+    to_console(images, lambda paths: tally.counted(rows_of(paths)), show)
+    print("]" if tally.images else "[]")  # noqa: T201
+    return tally
+
+
 def batched(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Yield rows in groups; what there is of the last one too if the work is interrupted."""
     group: list[dict[str, Any]] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == ROWS:
+    try:
+        for row in rows:
+            group.append(row)
+            if len(group) == ROWS:
+                yield group
+                group = []
+    except KeyboardInterrupt:
+        if group:
             yield group
-            group = []
+        raise
     if group:
         yield group
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from zoo.system.table import csv_writer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,10 +62,8 @@ def csv_text(parts: Sequence[Predicted], classes: Sequence[str]) -> str:
 def table_text(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
     """Return a table as CSV with lines that end in a line feed."""
     text = io.StringIO()
-    plain = csv.writer(text, lineterminator="\n")
-    # Before Python 3.13, csv quotes a carriage return only where lines end in one.
-    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    plain.writerow(header)
+    write = csv_writer(text)
+    write(header)
     for row in rows:
-        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
+        write(row)
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 
@@ -37,3 +38,8 @@ class Console:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return a count with its noun: `1 epoch`, `2,000 images`; `nouns` is the plural where it is not the noun and an s."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def one_line(text: str) -> str:
+    """Return a text whose control characters are escapes, so that it can neither break a line nor command a terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0].encode("unicode_escape").decode(), text)

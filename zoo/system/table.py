@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 # Stands where a row has no value.
 MISSING = "-"
@@ -55,6 +56,18 @@ def align(rows: Sequence[Any], columns: Sequence[Column], gap: str = " ") -> lis
         for column in columns
     ]
     return [heading(fitted, gap), *(line(row, fitted, gap) for row in rows)]
+
+
+def csv_writer(file: IO[str]) -> Callable[[Sequence[Any]], None]:
+    """Return a function that writes a row of CSV, with a line feed at its end; None becomes an empty cell."""
+    plain = csv.writer(file, lineterminator="\n")
+    # Before Python 3.13, csv quotes a carriage return only where lines end in one.
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(row: Sequence[Any]) -> None:
+        (quoted if any("\r" in cell for cell in row if isinstance(cell, str)) else plain).writerow(row)
+
+    return write
 
 
 def percent(share: float, digits: int = 0) -> str:
