@@ -7,8 +7,8 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from zoo.recipe import yaml
-from zoo.recipe.load import recipe_schema
 from zoo.recipe.recipe import Recipe
+from zoo.recipe.schema import recipe_schema
 from zoo.section import Section, sections_of
 
 ROOT = Path(__file__).parent.parent

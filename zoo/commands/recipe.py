@@ -23,7 +23,8 @@ def run(options: argparse.Namespace) -> int:
         ZooError: no recipe was given, or it has mistakes.
     """
     from zoo.recipe.dump import dump_recipe
-    from zoo.recipe.load import load_recipe, recipe_schema, shipped_recipes
+    from zoo.recipe.load import load_recipe, shipped_recipes
+    from zoo.recipe.schema import recipe_schema
 
     if options.schema:
         print(recipe_schema(), end="")
