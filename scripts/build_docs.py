@@ -69,7 +69,7 @@ def _short(value: Any) -> str:
         return _kind(type(value))
     if value is None or isinstance(value, Path):
         return str(value or "null")
-    return yaml.write(value).removesuffix("...\n").strip()
+    return yaml.write_value(value)
 
 
 def _values(field: Any) -> str:

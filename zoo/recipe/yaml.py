@@ -271,6 +271,12 @@ def write(values: Any) -> str:
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=LINE_WIDTH, default_flow_style=None)
 
 
+def write_value(value: Any) -> str:
+    """Return a single value as YAML in one line."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=True)
+    return text.removesuffix("...\n").strip()
+
+
 class _Dumper(yaml.SafeDumper):
     """PyYAML's writer; it quotes only what the YAML 1.2 loader would not read back as the same word."""
 
