@@ -17,7 +17,8 @@ from zoo.recipe.load import find_recipe, load_recipe, shipped_recipes, shipped_r
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
     for path, text in [
-        (tmp_path / "none.yaml", "no such recipe"),
+        (tmp_path / "none.yaml", r"none.yaml: no such recipe \('zoo recipe --list' shows the shipped ones\)"),
+        (Path("cifar10/resnet81"), r"^cifar10/resnet81: no such recipe \(did you mean 'cifar10/resnet18'\? 'zoo"),
         (tmp_path, "is a directory"),
         (tmp_path / "latin.yaml", "not UTF-8"),
     ]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import Mistakes, nearest
+from zoo.errors import Mistakes, ZooError, nearest
 from zoo.recipe import messages, yaml
 from zoo.recipe.base import fill
 from zoo.recipe.recipe import BASE, Recipe, rules
@@ -31,7 +31,12 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Source:
         ZooError: if the file, or one that it takes as its base, cannot be read.
         Mistakes: if its base cannot be found.
     """
-    written = _read_with_base(find_recipe(path), ())
+    file = find_recipe(path)
+    close = [] if os.path.lexists(file) else nearest(str(path), shipped_names(), 1)
+    if close:
+        todo = f"did you mean '{close[0]}'? 'zoo recipe --list' shows the shipped ones"
+        raise ZooError(str(path), "no such recipe", todo)
+    written = _read_with_base(file, ())
     if any(override.startswith("image_size.") for override in overrides) and "image_size" in written.tree:
         written.tree["image_size"] = image_size_mapping(written.tree["image_size"])
     yaml.apply_overrides(written, overrides)
