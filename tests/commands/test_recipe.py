@@ -85,3 +85,9 @@ def test_a_recipe_with_a_mistake_is_not_written(capsys: pytest.CaptureFixture[st
     line = mistake(capsys, "recipe", "quickstart", "optim.lr=fast", "--save", str(tmp_path / "mine.yaml"))
     assert line.startswith("error: optim.lr: expected a number")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_of_recipes_shows_the_differences_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    command, *lines = page.partition("```text\n$ zoo ")[2].partition("\n```")[0].splitlines()
+    assert printed(capsys, *command.split()).splitlines() == lines

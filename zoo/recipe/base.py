@@ -14,8 +14,8 @@ from zoo.section import Section, Shorthand, sections_of
 
 # What `base` means, for the schema and the docs.
 DESCRIPTION = (
-    "Another recipe, whose options count where this one has none: the name of a shipped recipe, or a path from the folder "
-    "of this file."
+    "Another recipe that has the options which this one leaves out: the name of a shipped recipe, or a path from the folder of "
+    "this file."
 )
 # The options that a recipe does not take from its base: two recipes would write runs of one name.
 OWN = ("name",)
