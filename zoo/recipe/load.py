@@ -32,7 +32,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Source:
         Mistakes: if its base cannot be found.
     """
     file = find_recipe(path)
-    close = [] if os.path.lexists(file) else nearest(str(path), shipped_names(), 1)
+    close = [] if os.path.lexists(file) else nearest(str(path).removesuffix(".yaml"), shipped_names(), 1)
     if close:
         todo = f"did you mean '{close[0]}'? 'zoo recipe --list' shows the shipped ones"
         raise ZooError(str(path), "no such recipe", todo)

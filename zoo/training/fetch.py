@@ -14,7 +14,7 @@ from zoo.recipe.recipe import Recipe
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was brought.
+    """Something that was brought.
 
     Attributes:
         size: bytes; 0 where there is nothing to bring.
