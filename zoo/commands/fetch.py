@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from zoo.system.table import line
 
     items = wanted([*options.names, *options.overrides])
+    shown = columns(items)
     failed = 0
     for item in items:
         try:
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         except ZooError as error:
             failed += 1
             found = error
-        print(line((item, found), columns(items), gap="  "), flush=True)
+        print(line((item, found), shown, gap="  "), flush=True)
     return 1 if failed else 0
 
 
