@@ -20,7 +20,8 @@ def test_the_surface_is_what_it_is() -> None:
     assert flags == {
         "train": ["--allow-change", "--debug", "--help", "--resume", "-h"],
         "cache": ["--clear", "--debug", "--help", "-h"],
-        "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
+        "fetch": ["--debug", "--help", "-h"],
+        "recipe": ["--debug", "--diff", "--help", "--json", "--list", "--save", "--schema", "-h"],
         "list": [
             *(
                 "--cached",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -16,6 +16,8 @@ class Section(BaseModel):
     """One mapping of a recipe: strict types, no unknown keys, never changed after it was read."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    # Keys that a file may have here and that are no options: they are used up when it is read.
+    file_keys: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)

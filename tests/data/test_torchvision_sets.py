@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision
+from helpers.cifar import write_cifar
 from helpers.folders import counts
 
 from zoo.data import options
@@ -23,25 +24,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 @pytest.fixture
 def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny CIFAR-10 in its own format, with the sums torchvision is to expect."""
-    generator = np.random.default_rng(0)
-    base = tmp_path / "archive" / "cifar-10-batches-py"
-    base.mkdir(parents=True)
-
-    def write(name: str, value: dict) -> list[str]:
-        (base / name).write_bytes(pickle.dumps(value))
-        return [name, hashlib.md5((base / name).read_bytes()).hexdigest()]
-
-    def batch(first: int) -> dict:
-        return {"data": generator.integers(0, 256, (20, 3072), np.uint8), "labels": [(first + n) % 10 for n in range(20)]}
-
-    kind = torchvision.datasets.CIFAR10
-    monkeypatch.setattr(kind, "train_list", [write(f"data_batch_{n}", batch(n)) for n in (1, 2)])
-    monkeypatch.setattr(kind, "test_list", [write("test_batch", batch(0))])
-    names, md5 = write("batches.meta", {"label_names": [f"c{n}" for n in range(10)]})
-    monkeypatch.setattr(kind, "meta", {"filename": names, "key": "label_names", "md5": md5})
-    monkeypatch.setattr(kind, "url", "http://127.0.0.1:9/cifar.tar.gz")
-    return tmp_path / "archive"
+    return write_cifar(tmp_path / "archive", monkeypatch)
 
 
 def test_cifar_is_read_once_from_its_archive(cifar: Path, monkeypatch: pytest.MonkeyPatch) -> None:

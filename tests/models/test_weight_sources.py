@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import http.server
 import os
 import pickle
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +17,7 @@ import pytest
 import skimage.data
 import timm
 import torch
+from helpers.servers import serving, use_hub
 from helpers.tensors import NAME, built, fresh, refused, same, saved
 from huggingface_hub import constants
 from PIL import Image
@@ -189,35 +187,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     served = tmp_path / "served"
     served.mkdir()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            file = served / self.path.rpartition("/")[2]
-            self.send_response(200 if file.is_file() else 404)
-            content = file.read_bytes() if file.is_file() else b""
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", "0" * 40)
-            if not content:
-                self.send_header("X-Error-Code", "EntryNotFound")
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        address = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+    with serving(served) as address:
+        use_hub(address, tmp_path / "hub", monkeypatch)
         yield served
-        server.shutdown()
 
 
 def test_a_file_on_the_hub_that_is_not_read_is_named(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:

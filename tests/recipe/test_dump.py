@@ -11,8 +11,9 @@ from helpers.recipes import GOOD, load
 
 from zoo.recipe import yaml
 from zoo.recipe.dump import dump_recipe
-from zoo.recipe.load import load_recipe, recipe_schema, shipped_recipes
+from zoo.recipe.load import load_recipe, shipped_recipes
 from zoo.recipe.recipe import Recipe
+from zoo.recipe.schema import recipe_schema
 
 
 @pytest.mark.parametrize("name", ["no", "1:30", "0o10", "3e-4", "true", "~x", "2026-01-02", "a b: c #d", "'q'", "ünï"])

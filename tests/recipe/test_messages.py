@@ -173,7 +173,7 @@ def test_a_word_besides_a_number_is_a_second_error_of_the_same_value() -> None:
 )
 def test_known_words_are_those_of_the_type(written: str, line: str) -> None:
     source = yaml.Source("s")
-    source.tree = yaml.parse(written, "s", source.line_of)
+    source.tree = yaml.parse(written, "s", source.places)
     with pytest.raises(Mistakes) as error:
         messages.validate(Sample, source)
     assert error.value.lines == [line]

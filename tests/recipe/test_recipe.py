@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.recipes import GOOD, load, mistakes
 
-from zoo.recipe.load import recipe_schema
+from zoo.recipe.schema import recipe_schema
 
 
 def test_every_option_is_described() -> None:

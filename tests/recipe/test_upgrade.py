@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import ZooError
+from zoo.recipe import upgrade
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
@@ -49,5 +50,16 @@ def test_options_of_this_version_are_as_they_are_written(tmp_path: Path, momentu
 
 def test_a_change_of_momentum_is_still_a_change(tmp_path: Path) -> None:
     run = run_of(tmp_path, recipe(tmp_path, ", momentum: 0.9"), recipe_version=VERSION)
-    with pytest.raises(ZooError, match=r"recipe differs: optim.momentum 0.9 -> None"):
+    with pytest.raises(ZooError, match=r"recipe differs: optim.momentum 0.9 -> null"):
         recipe_changes(recipe(tmp_path), run, allowed=False)
+
+
+def test_a_run_is_named_by_its_folder_or_its_recipe(tmp_path: Path) -> None:
+    started = recipe(tmp_path, ", momentum: 0.9")
+    run = run_of(tmp_path, started)
+    assert upgrade.run_of(run) == upgrade.run_of(run / "recipe.yaml") == run
+    assert upgrade.run_recipe(run).optim.momentum is None
+    assert upgrade.run_recipe(run, ["train.epochs=3"]).train.epochs == 3
+    # A recipe that happens to have the name of a run's.
+    assert upgrade.run_of(tmp_path / "recipe.yaml") is None
+    assert upgrade.run_of(Path("quickstart")) is None

@@ -19,9 +19,8 @@ from zoo.errors import ZooError
 from zoo.inference.evaluation import Evaluation
 from zoo.inference.labeled_images import no_split
 from zoo.models.options import RunWeights
-from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
-from zoo.recipe.upgrade import upgraded
+from zoo.recipe.upgrade import run_recipe
 from zoo.results.folder import RunFolder, threads_of_run
 from zoo.results.result import Result, read_result
 from zoo.system import launch
@@ -47,7 +46,7 @@ def finished(run: Path) -> tuple[Recipe, Result]:
     result = read_result(RunFolder(run))
     if result is None:
         raise ZooError(str(run), "the run is not finished", f"zoo train --resume {run}")
-    return upgraded(load_recipe(run / "recipe.yaml"), run), result
+    return run_recipe(run), result
 
 
 def evaluate_own(

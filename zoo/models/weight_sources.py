@@ -10,6 +10,7 @@ import errno
 import importlib
 import pickle
 import re
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ class Found:
         by_order: their names are another library's, their order is timm's.
         own: they are timm's own weights of this backbone, from the hub.
         archive: the file of an archive of JAX.
+        downloaded: they were not on this machine before.
     """
 
     tensors: Tensors | None
@@ -48,6 +50,14 @@ class Found:
     by_order: bool = False
     own: bool = False
     archive: Path | None = None
+    downloaded: bool = False
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all tensors, or of the archive."""
+        if self.tensors is None:
+            return self.archive.stat().st_size if self.archive else 0
+        return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
 def from_file(path: Path, source: str | None = None) -> Found:
@@ -146,14 +156,15 @@ def from_torchvision(name: str) -> Found:
         raise ZooError(f"{WHERE}.name", f"torchvision has no weights '{name}'", f"e.g. {close}") from None
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     file = folder / weight.url.rpartition("/")[2]
-    if not file.is_file():
+    missing = not file.is_file()
+    if missing:
         try:
             with exclusive(cache_root() / "weights.lock"):
-                weight.get_state_dict(progress=False, check_hash=True)
+                weight.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
         except (OSError, RuntimeError) as error:
             what = f"{name} is not in {folder} and cannot be downloaded: {error}"
             raise ZooError(WHERE, what, f"put {weight.url} there") from None
-    return from_file(file, f"torchvision {name}")
+    return replace(from_file(file, f"torchvision {name}"), downloaded=missing)
 
 
 def from_run(path: Path) -> Found:
@@ -237,5 +248,5 @@ def from_hub(backbone: str) -> Found:
             raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({reason})", todo) from None
         if not path.endswith(READABLE):
             raise ZooError(WHERE, f"{repository} on the hub holds {name}", f"convert it to one of {', '.join(READABLE)}")
-        return replace(from_file(Path(path), f"hub {repository}"), own=True)
+        return replace(from_file(Path(path), f"hub {repository}"), own=True, downloaded=True)
     raise ZooError(WHERE, f"{repository} on the hub holds none of {', '.join(names)}", todo)

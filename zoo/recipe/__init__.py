@@ -6,10 +6,12 @@ most sections are defined elsewhere (zoo/data/options.py, zoo/models/options.py,
 
 Read the files in this order:
 
-1. yaml.py: text to plain values, with the line of every key; overrides are set on top.
+1. yaml.py: text to plain values, with the place of every key; overrides are set on top.
 2. sections.py: the options of the run itself: image size, training, evaluation, output.
 3. recipe.py: `Recipe`, all sections together, and the rules that hold across them.
 4. messages.py: values are checked against the sections; pydantic's errors become our lines.
-5. load.py: the four above in a row; also finds shipped recipes and makes the JSON schema.
-6. dump.py: back to YAML, every option filled in.
+5. base.py: a recipe takes what it lacks from another one.
+6. load.py: the five above in a row; also finds shipped recipes.
+7. dump.py: back to YAML, every option filled in. save.py: a short file to edit. schema.py: the JSON schema for editors.
+8. upgrade.py: recipes of runs, also of those that an earlier version began. differences.py: two recipes compared.
 """

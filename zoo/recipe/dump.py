@@ -10,7 +10,12 @@ from zoo.section import Section
 
 def dump_recipe(section: Section) -> str:
     """Return a section as YAML that reads back to the same values."""
-    return write(_kind_first(section.model_dump(mode="json")))
+    return write(plain_values(section))
+
+
+def plain_values(section: Section) -> dict[str, Any]:
+    """Return a section as the plain values of a recipe file, every option filled in."""
+    return _kind_first(section.model_dump(mode="json"))
 
 
 def _kind_first(value: Any) -> Any:

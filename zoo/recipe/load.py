@@ -1,34 +1,102 @@
-"""Read a recipe from a file, find the shipped ones, make the schema."""
+"""Read a recipe from a file, with those that it takes as its base, and find the shipped ones."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import Mistakes
+from zoo.errors import Mistakes, ZooError, nearest
 from zoo.recipe import messages, yaml
-from zoo.recipe.recipe import Recipe, rules
+from zoo.recipe.base import fill
+from zoo.recipe.recipe import BASE, Recipe, rules
 from zoo.recipe.sections import image_size_mapping
+from zoo.recipe.yaml import Source
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and check all of it.
 
     Raises:
-        ZooError: if the file cannot be read.
+        ZooError: if the file, or one that it takes as its base, cannot be read.
         Mistakes: with a line for every mistake in it.
     """
-    written = yaml.read(find_recipe(path))
+    return check_recipe(read_recipe(path, overrides), path)
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Source:
+    """Read a recipe's plain values: those of its base below its own, and the overrides on top.
+
+    Raises:
+        ZooError: if the file, or one that it takes as its base, cannot be read.
+        Mistakes: if its base cannot be found.
+    """
+    file = find_recipe(path)
+    close = [] if os.path.lexists(file) else nearest(str(path).removesuffix(".yaml"), shipped_names(), 1)
+    if close:
+        todo = f"did you mean '{close[0]}'? 'zoo recipe --list' shows the shipped ones"
+        raise ZooError(str(path), "no such recipe", todo)
+    written = _read_with_base(file, ())
     if any(override.startswith("image_size.") for override in overrides) and "image_size" in written.tree:
         written.tree["image_size"] = image_size_mapping(written.tree["image_size"])
     yaml.apply_overrides(written, overrides)
+    return written
+
+
+def check_recipe(written: Source, path: Path) -> Recipe:
+    """Check a recipe's plain values; one without a name has that of its file.
+
+    Raises:
+        Mistakes: with a line for every mistake.
+    """
     recipe = messages.validate(Recipe, written)
     mistakes = messages.in_order(written, [(key, messages.mistake_at(written, key, text)) for key, text in rules(recipe)])
     if mistakes:
         raise Mistakes(mistakes)
     return recipe if recipe.name else recipe.model_copy(update={"name": path.stem})
+
+
+def _read_with_base(path: Path, above: tuple[Path, ...]) -> Source:
+    """Read a recipe file, filled with what its base has.
+
+    Args:
+        path: the file.
+        above: the files that have it as their base, directly or not.
+    """
+    source = yaml.read(path)
+    if BASE in source.tree:
+        base = _find_base(source, path)
+        chain = (*above, path)
+        if any(base.resolve() == other.resolve() for other in chain):
+            circle = " -> ".join(str(file) for file in (*chain, base))
+            raise Mistakes([messages.mistake_at(source, (BASE,), f"the bases go in a circle: {circle} (take one out)")])
+        del source.tree[BASE]
+        fill(source, _read_with_base(base, chain))
+    return source
+
+
+def _find_base(source: Source, path: Path) -> Path:
+    """Return the file that a recipe names as its base: a shipped recipe, or a path from the folder of the recipe.
+
+    Raises:
+        Mistakes: there is none; names the nearest ones.
+    """
+    name = source.tree[BASE]
+    if not isinstance(name, str) or not name or "\0" in name:
+        text = f"expected the name or path of a recipe, found {yaml.describe(name)} (e.g. cifar10/resnet18)"
+        raise Mistakes([messages.mistake_at(source, (BASE,), text)])
+    shipped = name.removesuffix(".yaml")
+    if shipped in shipped_names():
+        return shipped_root() / f"{shipped}.yaml"
+    file = Path(os.path.normpath(path.parent / os.path.expanduser(name)))
+    if os.path.isfile(file):
+        return file
+    files = sorted(file.parent.glob("*.yaml")) if os.path.isdir(file.parent) else []
+    beside = [os.path.relpath(other, path.parent) for other in files if other != path]
+    close = nearest(name, [*beside, *shipped_names()])
+    hint = f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
+    text = f"no recipe {yaml.describe(name)} ({hint}give a name of 'zoo recipe --list', or a path from the folder of this file)"
+    raise Mistakes([messages.mistake_at(source, (BASE,), text)])
 
 
 def find_recipe(path: Path) -> Path:
@@ -47,18 +115,17 @@ def shipped_root() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent.parent / "recipes"
 
 
+def shipped_names() -> list[str]:
+    """Return the names of the shipped recipes, sorted."""
+    return [path.relative_to(shipped_root()).with_suffix("").as_posix() for path in sorted(shipped_root().rglob("*.yaml"))]
+
+
 def shipped_recipes() -> list[tuple[str, str]]:
     """Return the shipped recipes, each with its name and its first comment line, which says what it is for."""
-    root = shipped_root()
     found = []
-    for path in sorted(root.rglob("*.yaml")):
-        comments = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    for name in shipped_names():
+        text = (shipped_root() / f"{name}.yaml").read_text(encoding="utf-8")
+        comments = [line[1:].strip() for line in text.splitlines() if line.startswith("#")]
         about = next((line for line in comments if line and not line.startswith("yaml-language-server")), "")
-        found.append((path.relative_to(root).with_suffix("").as_posix(), about))
+        found.append((name, about))
     return found
-
-
-def recipe_schema() -> str:
-    """Return the JSON schema of recipes, for editors."""
-    described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
-    return json.dumps(described, indent=1, ensure_ascii=False) + "\n"

@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from zoo.errors import Mistakes, nearest
-from zoo.recipe.yaml import Key, Source, describe, dotted
+from zoo.recipe.yaml import Key, Place, Source, describe, dotted
 from zoo.section import S, Section, Shorthand, sections_of
 
 # The first word of a pydantic error type such as `int_type` or `finite_number`, and what we say was expected.
@@ -64,13 +64,9 @@ def validate(section: type[S], source: Source) -> S:
 
 
 def in_order(source: Source, mistakes: Sequence[tuple[Key, str]]) -> list[str]:
-    """Return the texts of mistakes in the order of the file's lines."""
-
-    def line(mistake: tuple[Key, str]) -> int:
-        key = mistake[0]
-        return next((source.line_of[key[:n]] for n in range(len(key), -1, -1) if key[:n] in source.line_of), 0)
-
-    return [text for _, text in sorted(mistakes, key=line)]
+    """Return the texts of mistakes in the order of the file's lines, then those of its base."""
+    nowhere = Place(0, 0, "")
+    return [text for _, text in sorted(mistakes, key=lambda mistake: source.place(mistake[0]) or nowhere)]
 
 
 def mistake_at(source: Source, key: Key, text: str) -> str:
@@ -190,8 +186,10 @@ def _mistake(section: type[Section], source: Source, key: Key, details: list[Err
 
 def _unknown_key(owner: type[Section], source: Source, key: Key) -> str:
     """Return the line for a key that a section does not have, with the nearest one that it has."""
-    close = nearest(str(key[-1]), owner.model_fields)
-    if close:
+    close = nearest(str(key[-1]), [*owner.model_fields, *owner.file_keys])
+    if key[-1] in owner.file_keys:
+        hint = "it stands in a recipe's file only"
+    elif close:
         hint = f"did you mean '{dotted((*key[:-1], close[0]))}'?"
     elif key == ("backbone", "num_classes"):
         hint = "the number of classes comes from the data"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -16,10 +16,14 @@ from zoo.optim.schedules import Cosine, Schedule
 from zoo.recipe.sections import Eval, ImageSize, Output, Train, image_size_mapping
 from zoo.section import Section, Shorthand
 
+# The key of a file that names another recipe to take options from.
+BASE = "base"
+
 
 class Recipe(Section):
     """Every option of a run: `zoo recipe RECIPE` prints them all."""
 
+    file_keys: ClassVar[tuple[str, ...]] = (BASE,)
     name: str | None = Field(
         default=None, examples=["my-run"], description="Name of the run folder. null: the recipe's file name."
     )

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 
 # Version of the options, kept in a run's environment.json; runs without one are of version 1.
 # 1: `optim.momentum: 0.9`, the default, stood for the optimizer's own momentum or first beta.
 # 2: that is `optim.momentum: null`, and 0.9 is 0.9.
 VERSION = 2
+# The file of a run folder that holds its recipe, and the one that is beside it in every run.
+RECIPE = "recipe.yaml"
+ENVIRONMENT = "environment.json"
+
+
+def run_of(path: Path) -> Path | None:
+    """Return the run folder that a path names, itself or by its recipe; None for any other path."""
+    if (path / RECIPE).is_file():
+        return path
+    return path.parent if path.name == RECIPE and (path.parent / ENVIRONMENT).is_file() else None
+
+
+def run_recipe(run: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe that a run folder keeps.
+
+    Raises:
+        ZooError: it is missing or damaged.
+    """
+    return upgraded(load_recipe(run / RECIPE, overrides), run)
 
 
 def upgraded(recipe: Recipe, run: Path) -> Recipe:
@@ -21,7 +42,7 @@ def upgraded(recipe: Recipe, run: Path) -> Recipe:
         run: the run folder.
     """
     try:
-        version = json.loads((run / "environment.json").read_text(encoding="utf-8")).get("recipe_version", 1)
+        version = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8")).get("recipe_version", 1)
     except (OSError, ValueError):
         version = 1
     if version >= VERSION or recipe.optim.momentum != 0.9:

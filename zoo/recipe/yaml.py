@@ -47,6 +47,24 @@ for _tag, _pattern, _first in [
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _PATTERNS[_tag], _first)
 
 
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a key was written; places are ordered as errors are reported.
+
+    Attributes:
+        depth: 0 in the recipe itself, 1 in its base, 2 in the base of that.
+        line: counted from 1.
+        file: as an error names it.
+    """
+
+    depth: int
+    line: int
+    file: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
 @dataclass
 class Source:
     """The plain values of a recipe and where each was written.
@@ -54,29 +72,33 @@ class Source:
     Attributes:
         path: the file, as an error names it.
         tree: the values.
-        line_of: the line of each key that the file holds, counted from 1.
+        places: where each key is, in the file or in one that it takes as its base.
         overridden: the keys that the command line set.
     """
 
     path: str
     tree: dict[str, Any] = field(default_factory=dict)
-    line_of: dict[Key, int] = field(default_factory=dict)
+    places: dict[Key, Place] = field(default_factory=dict)
     overridden: set[Key] = field(default_factory=set)
+
+    def place(self, key: Key) -> Place | None:
+        """Return the place of a key, or of its nearest parent that was written; None where nothing was."""
+        return next((self.places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self.places), None)
 
     def where(self, key: Key) -> str:
         """Return the place of a key: `FILE:LINE` of it or of its nearest parent, '' where the command line set it."""
         for length in range(len(key), -1, -1):
             if key[:length] in self.overridden:
                 return ""
-            if key[:length] in self.line_of:
-                return f"{self.path}:{self.line_of[key[:length]]}"
+            if key[:length] in self.places:
+                return str(self.places[key[:length]])
         return self.path
 
     def mark_overridden(self, key: Key) -> None:
-        """Note that the command line set a key: the lines of what the file has below it no longer count."""
+        """Note that the command line set a key: the places of what a file has below it no longer count."""
         self.overridden.add(key)
-        for other in [other for other in self.line_of if len(other) > len(key) and other[: len(key)] == key]:
-            del self.line_of[other]
+        for other in [other for other in self.places if len(other) > len(key) and other[: len(key)] == key]:
+            del self.places[other]
 
 
 def read(path: Path) -> Source:
@@ -97,7 +119,7 @@ def read(path: Path) -> Source:
     except OSError as error:
         raise ZooError(name, f"cannot be read: {error.strerror}", "check its permissions") from None
     source = Source(name)
-    value = parse(text, name, source.line_of)
+    value = parse(text, name, source.places)
     if not isinstance(value, dict):
         found = describe(value)
         raise ZooError(f"{name}:1", f"expected a mapping at top level, found {found}", "write 'backbone: {name: …}'")
@@ -105,13 +127,13 @@ def read(path: Path) -> Source:
     return source
 
 
-def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
+def parse(text: str, name: str, places: dict[Key, Place] | None = None) -> Any:
     """Parse one YAML document into plain values.
 
     Args:
         text: the document.
         name: the place that an error names.
-        line_of: is filled with the line of every key; without it (an override is a single line) errors name no line.
+        places: is filled with the place of every key; without it (an override is a single line) errors name no line.
 
     Raises:
         ZooError: if the text is not YAML, or has more than one document, a tag, a duplicate key or too many values.
@@ -120,7 +142,7 @@ def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark and line_of is not None else name
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark and places is not None else name
         problem = error.problem or error.context or "cannot be parsed"
         if "'\\t'" in problem:
             raise ZooError(place, "not valid YAML: tab used for indentation", "use spaces") from None
@@ -129,15 +151,15 @@ def parse(text: str, name: str, line_of: dict[Key, int] | None = None) -> Any:
         raise ZooError(name, f"not valid YAML: {error}", "save it as UTF-8 text") from None
     except RecursionError:
         raise ZooError(name, "not valid YAML: nested too deeply", "a recipe has two or three levels") from None
-    return None if node is None else _Builder(name, {} if line_of is None else line_of, line_of is not None).build(node, ())
+    return None if node is None else _Builder(name, {} if places is None else places, places is not None).build(node, ())
 
 
 @dataclass
 class _Builder:
-    """Builds plain values from PyYAML's nodes, and notes the line of each key."""
+    """Builds plain values from PyYAML's nodes, and notes the place of each key."""
 
     name: str
-    line_of: dict[Key, int]
+    places: dict[Key, Place]
     lines: bool
     count: int = 0
 
@@ -150,7 +172,7 @@ class _Builder:
         place = self._place(node)
         if self.count > MAX_NODES or len(key) > MAX_DEPTH:
             raise ZooError(place, "too many or too deeply nested values", "write the values out, without aliases")
-        self.line_of.setdefault(key, node.start_mark.line + 1)
+        self.places.setdefault(key, Place(0, node.start_mark.line + 1, self.name))
         short = node.tag.removeprefix("tag:yaml.org,2002:")
         if short not in ("null", "bool", "int", "float", "str", "map", "seq"):
             tag = "!!" + short if short != node.tag else node.tag
@@ -173,9 +195,9 @@ class _Builder:
                 raise ZooError(self._place(key_node), "a key must be a plain word", "write 'key: value'")
             child = (*key, key_node.value)
             if key_node.value in values:
-                what = f"duplicate key '{dotted(child)}'" + (f", first on line {self.line_of[child]}" if self.lines else "")
+                what = f"duplicate key '{dotted(child)}'" + (f", first on line {self.places[child].line}" if self.lines else "")
                 raise ZooError(self._place(key_node), what, "keep one")
-            self.line_of[child] = key_node.start_mark.line + 1
+            self.places[child] = Place(0, key_node.start_mark.line + 1, self.name)
             values[key_node.value] = self.build(value_node, child)
         return values
 
@@ -247,6 +269,12 @@ def describe(value: Any) -> str:
 def write(values: Any) -> str:
     """Return plain values as YAML that reads back to the same values."""
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=LINE_WIDTH, default_flow_style=None)
+
+
+def write_value(value: Any) -> str:
+    """Return a single value as YAML in one line."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=True)
+    return text.removesuffix("...\n").strip()
 
 
 class _Dumper(yaml.SafeDumper):

@@ -9,10 +9,10 @@ from typing import Any
 from zoo.data.changes import check_unchanged
 from zoo.errors import ZooError
 from zoo.optim.state import unpack_state
+from zoo.recipe.differences import differences
 from zoo.recipe.dump import dump_recipe
-from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
-from zoo.recipe.upgrade import upgraded
+from zoo.recipe.upgrade import run_recipe
 from zoo.results.folder import RunFolder
 from zoo.results.result import read_result
 from zoo.training.checkpoint import Checkpoint
@@ -36,18 +36,17 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     Raises:
         ZooError: naming the options that must not differ.
     """
-    now = flatten(recipe.model_dump(mode="json"))
-    then = flatten(upgraded(load_recipe(run / "recipe.yaml"), run).model_dump(mode="json"))
-    differ = [key for key in {**then, **now} if then.get(key) != now.get(key)]
-    fixed = [key for key in differ if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
-    refused = fixed if allowed else differ
+    differ = differences(run_recipe(run), recipe)
+    texts = {difference.key: f"{difference.key} {' -> '.join(difference.texts)}" for difference in differ}
+    fixed = [key for key in texts if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
+    refused = fixed if allowed else list(texts)
     if refused:
-        listed = ", ".join(f"{key} {then.get(key)} -> {now.get(key)}" for key in refused)
+        listed = ", ".join(texts[key] for key in refused)
         todo = "these cannot change within a run: start a new one" if allowed else "drop the change or start a new run"
         if not fixed:
             todo = "drop the change, start a new run, or --allow-change"
         raise ZooError("--resume", f"recipe differs: {listed}", todo)
-    return [f"{key} {then.get(key)} -> {now.get(key)}" for key in differ]
+    return list(texts.values())
 
 
 @dataclass(frozen=True)
@@ -175,11 +174,3 @@ def load_model(setup: Setup, saved: Checkpoint) -> None:
     setup.bare_model.load_state_dict(saved.tensors["model"])
     if setup.training.averaged is not None:
         setup.training.averaged.module.load_state_dict(saved.tensors["averaged"])
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested options as one level of dotted names: some trackers take no other."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
-    return found

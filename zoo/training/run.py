@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list
 
 from zoo.errors import StorageError, ZooError
 from zoo.models.features import last_layer
+from zoo.recipe.differences import flatten
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import VERSION, upgraded
@@ -30,7 +31,7 @@ from zoo.training.linear_probe import fit_head
 from zoo.training.loop import fit
 from zoo.training.preflight import check_environment
 from zoo.training.result import finish
-from zoo.training.resume import SavedRun, check_format, flatten, is_done, recipe_changes, resume_run
+from zoo.training.resume import SavedRun, check_format, is_done, recipe_changes, resume_run
 from zoo.training.saver import Saver, splits_shown
 from zoo.training.setup import Setup, set_up
 from zoo.training.state import Progress
@@ -179,4 +180,6 @@ def _start_trackers(recipe: Recipe, accelerator: Accelerator, run: RunFolder) ->
     if len(accelerator.log_with) < len(recipe.output.track):
         raise ZooError("output.track", "Accelerate cannot use all of them here", f"usable: {accelerator.log_with or 'none'}")
     accelerator.project_configuration.set_directories(str(run.path))
-    accelerator.init_trackers(str(recipe.name), config=flatten(recipe.model_dump(mode="json")))
+    # One level of names and plain words: some trackers take nothing else.
+    config = {key: str(value) for key, value in flatten(recipe.model_dump(mode="json")).items()}
+    accelerator.init_trackers(str(recipe.name), config=config)

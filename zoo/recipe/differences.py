@@ -1,0 +1,81 @@
+"""Compare recipes option by option: two of them, or one with the defaults."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from zoo.recipe import yaml
+from zoo.recipe.dump import plain_values
+from zoo.recipe.recipe import Recipe
+from zoo.recipe.sections import ImageSize
+
+
+class _Absent:
+    """The value of an option that a recipe does not have: each kind of a section has options of its own."""
+
+    def __repr__(self) -> str:
+        return "-"
+
+
+ABSENT = _Absent()
+
+
+class Difference(NamedTuple):
+    """An option that two recipes set differently.
+
+    Attributes:
+        key: its dotted key, such as `optim.lr`.
+        a: the plain value in the first recipe, ABSENT where it has no such option.
+        b: the same of the second one.
+    """
+
+    key: str
+    a: Any
+    b: Any
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Both values as a recipe would write them; `-` for one that is absent."""
+        return _text(self.a), _text(self.b)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The difference for a JSON file, without what is absent."""
+        return {name: value for name, value in self._asdict().items() if value is not ABSENT}
+
+
+def differences(a: Recipe, b: Recipe) -> list[Difference]:
+    """Return the options that two recipes set differently, in the order of a recipe."""
+    plain = [plain_values(recipe) for recipe in (a, b)]
+    if not all(isinstance(values["image_size"], int) for values in plain):
+        # One of them grows: a single size is compared as both of its ends.
+        for recipe, values in zip((a, b), plain, strict=True):
+            values["image_size"] = {name: getattr(recipe.image_size, name) for name in ImageSize.model_fields}
+    first, second = map(flatten, plain)
+    order = list(Recipe.model_fields)
+    keys = sorted({**first, **second}, key=lambda key: order.index(key.partition(".")[0]))
+    pairs = [Difference(key, first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys]
+    return [pair for pair in pairs if pair.a != pair.b]
+
+
+def from_defaults(recipe: Recipe) -> list[Difference]:
+    """Return the options that a recipe sets otherwise than by default: `a` is the default, `b` the recipe's value.
+
+    The name, the backbone, the kind of the data and what that cannot do without have no default, and are left out.
+    """
+    kind = type(recipe.data)
+    needed = {name: getattr(recipe.data, name) for name, field in kind.model_fields.items() if field.is_required()}
+    backbone = type(recipe.backbone)(name=recipe.backbone.name)
+    return differences(Recipe(name=recipe.name, backbone=backbone, data=kind(**needed)), recipe)
+
+
+def flatten(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Return nested options as one level of dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flatten(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
+def _text(value: Any) -> str:
+    return repr(value) if value is ABSENT else yaml.write_value(value)

@@ -1,0 +1,68 @@
+"""Bring weights and images into the caches, where a run finds them without any network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.data import store_cache
+from zoo.models.options import Backbone
+from zoo.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Something that was brought.
+
+    Attributes:
+        size: bytes; 0 where there is nothing to bring.
+        text: what came from where, for the console.
+    """
+
+    size: int
+    text: str
+
+
+def fetch_weights(backbone: Backbone) -> Fetched:
+    """Bring a backbone's weights to this machine, and read them once.
+
+    Raises:
+        ZooError: they cannot be had, or the file is damaged.
+        StorageError: the cache has no room for them.
+    """
+    found = backbone.weights.find(backbone.name)
+    if found is None:
+        return Fetched(0, "nothing to fetch: the weights are random")
+    return Fetched(found.size, f"{'downloaded from' if found.downloaded else 'already here:'} {found.source}")
+
+
+def fetch_data(recipe: Recipe) -> Fetched:
+    """Bring a recipe's images to this machine, and decode them into a pixel store of the size that training needs.
+
+    Raises:
+        ZooError: they cannot be had, or are not as they should be.
+        StorageError: the cache has no room for them.
+    """
+    stores = {store.folder for store in store_cache.stores()}
+    root = getattr(recipe.data, "root", None)
+    new_files = _watch(root.expanduser()) if root is not None else bool
+    pixels = recipe.data.load(recipe.train.seed, recipe.image_size.end).train.pixels
+    if pixels.folder is None:
+        return Fetched(0, "nothing to fetch: the images are no files")
+    count = f"{len(pixels.images):,} images"
+    if pixels.folder in stores:
+        return Fetched(pixels.images.nbytes, f"already here: {count} in {pixels.folder}")
+    origin = f"downloaded into {root}, " if new_files() else ""
+    return Fetched(pixels.images.nbytes, f"{origin}{count} of {root} decoded into {pixels.folder}")
+
+
+def _watch(folder: Path) -> Callable[[], bool]:
+    """Return a function that tells whether a folder has more in it than it has now."""
+
+    def names() -> set[str]:
+        return set(os.listdir(folder)) if folder.is_dir() else set()
+
+    before = names()
+    return lambda: names() > before
