@@ -18,6 +18,16 @@ def test_it_knows_its_classes_pixels_and_weights(subject: Subject, model_folder:
     assert (subject.run, subject.result) == (None, None)
 
 
+def test_a_path_of_dots_or_links_has_the_name_of_its_folder(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = model_folder.parent
+    monkeypatch.chdir(model_folder)
+    assert subject_of("..").name == run.name
+    (tmp_path / "latest").symlink_to(run)
+    assert subject_of(tmp_path / "latest").name == run.name
+
+
 def test_another_image_size_changes_the_pixels(model_folder: Path) -> None:
     assert subject_of(model_folder, 48).config["input_size"] == (3, 48, 48)
 
