@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,12 @@ def test_it_knows_its_classes_pixels_and_weights(subject: Subject, model_folder:
 def test_a_path_of_dots_or_links_has_the_name_of_its_folder(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = model_folder.parent
-    monkeypatch.chdir(model_folder)
-    assert subject_of("..").name == run.name
+    run = tmp_path / "photos"
+    shutil.copytree(model_folder, run / "model")
+    (run / "recipe.yaml").touch()
     (tmp_path / "latest").symlink_to(run)
-    assert subject_of(tmp_path / "latest").name == run.name
+    monkeypatch.chdir(run / "model")
+    assert [subject_of(place).name for place in ("..", "../../latest", run)] == ["photos"] * 3
 
 
 def test_another_image_size_changes_the_pixels(model_folder: Path) -> None:

@@ -38,6 +38,8 @@ from zoo.inference.preprocessing import Preprocessing
 STRICT = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
 # Share of images on which the answer must be the same, in both checks.
 AGREE = {"fp32": 0.99, "fp16": 0.98, "int8": 0.90}
+# Probabilities of the same images, float32 [N, C] each: of the live model and of the exported one.
+Pair = tuple[Tensor, Tensor]
 TODO = "nothing was written; another --format or --precision may do"
 # Images of the second measurement of speed.
 MANY = 64
@@ -169,10 +171,8 @@ def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:
             raise ZooError("zoo export", f"the exported file {what}, {AGREE[precision]:.0%} are asked for", TODO)
 
 
-def _predictions(
-    live: TimmNetwork, exported: Exported, images: ProofImages
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return probabilities (live, exported) of both checks, float32 [N, C] each."""
+def _predictions(live: TimmNetwork, exported: Exported, images: ProofImages) -> tuple[Pair, Pair]:
+    """Return the probabilities of both checks: strict, whole."""
     side = resized_side(live.preprocessing.config)
 
     def answers(some: list[Image.Image]) -> list[Tensor]:
