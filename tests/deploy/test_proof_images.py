@@ -95,7 +95,7 @@ def test_without_a_run_a_half_is_calibrated_on(check_folder: Path, tmp_path: Pat
 
 
 def assert_apart(calibration: ProofImages, counted: ProofImages, count: int) -> None:
-    assert len(calibration) + len(counted) == len({*calibration.pictures, *counted.pictures}) == count
+    assert len(calibration) + len(counted) == len({*map(str, calibration.pictures), *map(str, counted.pictures)}) == count
     assert len(calibration) <= len(counted) == len(counted.targets)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ class Subject:
         return digest(weights) if weights and weights.exists() else ""
 
 
-def subject_of(model: str | Path, image_size: int | None = None) -> Subject:
+def subject_of(model: str | os.PathLike[str], image_size: int | None = None) -> Subject:
     """Load what is to be exported, for another image size where one is asked for.
 
     Raises:
