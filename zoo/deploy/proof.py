@@ -44,7 +44,7 @@ TODO = "nothing was written; another --format or --precision may do"
 # Images of the second measurement of speed.
 MANY = 64
 # Times that each measurement of speed is repeated at most, and the seconds for each of its two halves.
-REPEATS, SECONDS = 15, 2.5
+REPEATS, SECONDS = 100, 2.5
 
 
 @dataclass(frozen=True)
