@@ -8,8 +8,8 @@ Two checks, since a graph with photographs inside differs from Pillow by 1 of 25
 
 A file that takes a normalized batch gets the same one as the live model, and both checks are one.
 
-Both are networks as `zoo predict` runs them, and answer in its lanes. For their speed both run on one thread, in turns: on a
-machine that others use too, the threads of one product wait for each other, and would be what is measured.
+Both are networks as `zoo predict` runs them, and answer in its lanes. For their speed both run on one thread, in turns, and
+processor time counts: on a machine that others use too, waiting for them would be what is measured.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of some images on one thread, the least of alternating measurements."""
+    """Milliseconds of processor time of some images on one thread, the least of alternating measurements."""
 
     images: int
     live_ms: float
@@ -233,14 +233,14 @@ def _one_thread() -> Iterator[None]:
 
 
 def alternate(pair: Sequence[Callable[[], Any]]) -> list[float]:
-    """Return the least seconds of each call; they take turns, so that each meets the same machine."""
+    """Return the least seconds of processor time of each call; they take turns, so that each meets the same machine."""
     for call in pair:
         call()
     times: list[list[float]] = [[] for _ in pair]
     began = time.perf_counter()
     while len(times[0]) < REPEATS and (len(times[0]) < 3 or time.perf_counter() - began < SECONDS):
         for call, found in zip(pair, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            found.append(time.perf_counter() - start)
+            found.append(time.process_time() - start)
     return [min(found) for found in times]
