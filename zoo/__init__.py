@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from zoo.deploy.export import Export
@@ -90,20 +90,48 @@ def evaluate(
     return evaluate(model, data, split, tta=tta, batch_size=batch_size)
 
 
-def export(model: str | os.PathLike[str], format: str, **options: Any) -> Export:
+def export(
+    model: str | os.PathLike[str],
+    format: str,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    image_size: int | None = None,
+    batch: int | Literal["dynamic"] = "dynamic",
+    preprocess: Literal["inside", "outside"] | None = None,
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    check: str | os.PathLike[str] | None = None,
+    push: str | None = None,
+) -> Export:
     """Write a model for other programs, proven on real images, as `zoo export` does.
 
     Args:
         model: a run, its model folder, or a name of timm or the hub.
         format: onnx, torch or timm.
-        **options: `out, image_size, batch, preprocess, precision, check, push`, as the command's flags.
+        out: the file or folder; by default it is named like the run, in the current folder. An earlier export is replaced.
+        image_size: side of the network's images in pixels; by default that of the model.
+        batch: images of a batch, or `dynamic`: any number.
+        preprocess: inside (default of onnx): the file takes photographs; outside: a normalized batch.
+        precision: fp32; onnx also fp16 and int8.
+        check: a folder of images to prove it on; by default the run's validation images.
+        push: `OWNER/NAME` on the Hugging Face hub to send a timm folder to.
 
     Raises:
         ZooError: bad input, or a file that is too far from the live model; none is left then.
+        StorageError: it cannot be written.
     """
     from zoo.deploy.export import export
 
-    return export(os.fspath(model), format, **options)
+    return export(
+        model,
+        format,
+        out=out,
+        image_size=image_size,
+        batch=batch,
+        preprocess=preprocess,
+        precision=precision,
+        check=check,
+        push=push,
+    )
 
 
 def _as_words(overrides: Mapping[str, Any], above: str = "") -> list[str]:

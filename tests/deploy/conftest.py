@@ -67,7 +67,7 @@ def check_folder(tmp_path_factory: pytest.TempPathFactory, photographs: list[Ima
 @pytest.fixture(autouse=True)
 def _quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.deploy.proof.REPEATS", 1)
-    monkeypatch.setattr("zoo.deploy.proof.BATCH", 4)
+    monkeypatch.setattr("zoo.deploy.proof.MANY", 4)
 
 
 @pytest.fixture(scope="session")

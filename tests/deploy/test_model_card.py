@@ -59,9 +59,15 @@ def test_the_hub_reads_it(subject: Subject, run: RunFolder) -> None:
     assert 'timm.create_model("hf-hub:me/animals", pretrained=True)' in card.text
     assert "82.83 % of 1,000 test images, 95 % interval 80.00 % to 85.00 %" in card.text
     assert "cat, dog, übel, d" in card.text
+    assert "resnet18.tv_in1k, fine-tuned with zoo" in card.text
 
 
 def test_a_model_of_no_run_has_no_scores(subject: Subject) -> None:
     card = ModelCard(model_card(subject))
     assert card.data.eval_results is None
     assert "## Scores" not in card.text
+
+
+def test_zoo_trained_what_is_of_a_run_alone(subject: Subject) -> None:
+    assert "tuned with" not in model_card(subject)
+    assert "trained with zoo" not in model_card(subject)

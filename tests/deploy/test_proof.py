@@ -1,34 +1,38 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from zoo.deploy.proof import Agreement, Live, prove
+from zoo.deploy.proof import Agreement, Exported, alternate, on_cpu, prove
 from zoo.deploy.proof_images import ProofImages, images_of
 from zoo.deploy.subject import Subject
 from zoo.errors import ZooError
+from zoo.inference.networks import TimmNetwork
 
 
-class Copy:
-    """The live model itself, in the place of an exported file."""
+class Photographs(TimmNetwork):
+    """The live model in the place of a file that takes photographs."""
 
-    batch: int | None = None
+    def logits(self, pixels: Sequence[np.ndarray]) -> Tensor:
+        return super().logits([self.preprocessing.pixels(Image.fromarray(one)) for one in pixels])
 
-    def __init__(self, subject: Subject, *, takes_pixels: bool = False) -> None:
-        self.takes_pixels = takes_pixels
-        self.live = Live(copy.deepcopy(subject.model), subject.preprocessing)
 
-    def logits(self, batch: Tensor | np.ndarray) -> Tensor:
-        if isinstance(batch, Tensor):
-            return self.live.logits(batch)
-        from PIL import Image
+def copied(subject: Subject, *, takes_photographs: bool = False) -> Exported:
+    network = (Photographs if takes_photographs else TimmNetwork)(copy.deepcopy(subject.model), subject.preprocessing)
+    return Exported(network, network, takes_photographs)
 
-        return self.live.logits(self.live.batch([Image.fromarray(one) for one in batch]))
+
+def live_of(subject: Subject) -> TimmNetwork:
+    return on_cpu(subject.model, subject.preprocessing)
 
 
 @pytest.fixture
@@ -36,9 +40,9 @@ def images(check_folder: Path, subject: Subject) -> ProofImages:
     return images_of(None, check_folder, subject.classes)
 
 
-@pytest.mark.parametrize("takes_pixels", [False, True])
-def test_a_copy_agrees_in_everything(subject: Subject, images: ProofImages, takes_pixels: bool) -> None:
-    found = prove(Live(subject.model, subject.preprocessing), Copy(subject, takes_pixels=takes_pixels), images, "fp32")
+@pytest.mark.parametrize("takes_photographs", [False, True])
+def test_a_copy_agrees_in_everything(subject: Subject, images: ProofImages, takes_photographs: bool) -> None:
+    found = prove(live_of(subject), copied(subject, takes_photographs=takes_photographs), images, "fp32")
     assert found.whole.agreeing == found.strict.agreeing == len(images)
     assert found.strict.largest_difference < 1e-6
     assert found.accuracy is not None
@@ -47,24 +51,78 @@ def test_a_copy_agrees_in_everything(subject: Subject, images: ProofImages, take
     assert found.record()["speed"][0]["ratio"] > 0
 
 
-@pytest.mark.parametrize("takes_pixels", [False, True])
-def test_one_wrong_weight_is_found(subject: Subject, images: ProofImages, takes_pixels: bool) -> None:
-    wrong = Copy(subject, takes_pixels=takes_pixels)
-    weight = next(iter(wrong.live.model.parameters()))
+@pytest.mark.parametrize("takes_photographs", [False, True])
+def test_one_wrong_weight_is_found(subject: Subject, images: ProofImages, takes_photographs: bool) -> None:
+    wrong = copied(subject, takes_photographs=takes_photographs)
+    weight = next(iter(wrong.network.module().parameters()))
     with torch.no_grad():
         weight.view(-1)[0] += 0.05
     with pytest.raises(ZooError, match="differs from the live model by") as caught:
-        prove(Live(subject.model, subject.preprocessing), wrong, images, "fp32")
+        prove(live_of(subject), wrong, images, "fp32")
     assert len(caught.value.lines) == 1
 
 
 def test_other_answers_are_refused_whatever_the_precision(subject: Subject, images: ProofImages) -> None:
-    wrong = Copy(subject)
+    wrong = copied(subject)
     with torch.no_grad():
-        wrong.live.model.get_submodule("fc").weight.neg_()
+        next(iter(wrong.network.module().get_submodule("fc").parameters())).neg_()
     with pytest.raises(ZooError, match=r"gives the live model's answer for \d of 9 images"):
-        prove(Live(subject.model, subject.preprocessing), wrong, images, "int8")
+        prove(live_of(subject), wrong, images, "int8")
 
 
 def test_what_is_not_a_number_is_as_far_off_as_can_be() -> None:
     assert Agreement.of(torch.zeros(2, 3), torch.full((2, 3), torch.nan)).largest_difference == 1
+
+
+def test_both_are_timed_alike(subject: Subject, images: ProofImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one thread, in batches that `zoo predict` takes, the same number of images; one is not timed more than the other."""
+    monkeypatch.setattr("zoo.deploy.proof.MANY", 10)
+    live, exported = live_of(subject), copied(subject)
+    seen: dict[str, list[tuple[int, int]]] = {"live": [], "exported": []}
+
+    def watch(network: TimmNetwork, name: str) -> None:
+        compute = network.logits
+
+        def logits(pixels: Sequence[np.ndarray]) -> Tensor:
+            if threading.current_thread() is threading.main_thread():
+                seen[name].append((len(pixels), torch.get_num_threads()))
+            return compute(pixels)
+
+        monkeypatch.setattr(network, "logits", logits)
+
+    live.batch_size = 4
+    assert isinstance(exported.network, TimmNetwork)
+    exported.network.batch_size = 4
+    watch(live, "live")
+    watch(exported.network, "exported")
+    threads = torch.get_num_threads()
+    prove(live, exported, images, "fp32")
+    assert torch.get_num_threads() == threads
+    assert seen["live"] == seen["exported"]
+    # Warming up, then three times at least, both sizes.
+    assert set(seen["live"]) == {(1, 1), (4, 1), (2, 1)}
+
+
+def test_the_time_of_others_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.deploy.proof.REPEATS", 3)
+    work = iter([0, 0, 0.05, 0.002, 0.002, 0.05, 0.002, 0.05])
+
+    def busy() -> None:
+        ends = time.process_time() + next(work)
+        while time.process_time() < ends:
+            pass
+
+    assert max(alternate([busy] * 2)) < 0.04
+    # Asleep, as while other programs compute.
+    assert max(alternate([lambda: time.sleep(0.02)] * 2)) < 0.015
+
+
+def test_a_file_that_cannot_be_run_is_one_line(subject: Subject, images: ProofImages, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = copied(subject)
+
+    def fail(pixels: Sequence[np.ndarray]) -> Tensor:
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr(broken.network, "logits", fail)
+    with pytest.raises(ZooError, match="fails on real images: sizes do not match"):
+        prove(live_of(subject), broken, images, "fp32")

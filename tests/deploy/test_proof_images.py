@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zoo.deploy import proof_images
-from zoo.deploy.proof_images import images_of
+from zoo.deploy.proof_images import ProofImages, images_of, set_apart
 from zoo.errors import ZooError
 from zoo.results.folder import RunFolder
 
@@ -42,6 +43,62 @@ def test_a_folder_knows_the_classes_that_the_model_knows(check_folder: Path) -> 
     assert found.targets.tolist() == [{"dog": 0, "cat": 1}.get(name, -1) for name in names]
 
 
+def test_a_class_that_came_after_the_run_moves_no_other(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
+    """Classes are matched by name: `aaa` comes before all others, and the model has no such output."""
+    root = image_folder({f"{split}/{name}": 2 for split in ("train", "val") for name in ("aaa", "cat", "dog")})
+    found = images_of(run_of(tmp_path / "run", f"{{kind: folder, root: '{root}'}}"), None, ("cat", "dog"))
+    assert found.targets.tolist() == [-1, -1, 0, 0, 1, 1]
+    assert "the classes of the run's images are others" in found.notes[0]
+    assert any(line.endswith("that the model does not know: aaa") for line in found.notes)
+
+
+def test_classes_of_a_folder_are_matched_as_eval_does(image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"Cat/deeper": 2, "dog": 1, "n02123045": 1, "other": 1})
+    found = images_of(None, root, ("dog", "cat", "tabby"), {"n02123045": 2})
+    assert found.targets.tolist() == [1, 1, 0, 2, -1]
+
+
+def test_a_folder_of_splits_gives_its_validation_images(image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"train/a": 3, "train/b": 3, "valid/a": 1, "valid/b": 2})
+    assert images_of(None, root, ("a", "b")).targets.tolist() == [0, 1, 1]
+
+
+def test_it_says_why_no_accuracy_is_compared(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
+    strange = images_of(None, image_folder({"x": 1, "y": 1}), ("a", "b"))
+    assert strange.targets.tolist() == [-1, -1]
+    assert "accuracies are not compared: no class in common" in strange.notes[0]
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    (flat / "1.png").touch()
+    assert "accuracies are not compared" in images_of(None, flat, ("a", "b")).notes[0]
+
+
+def test_calibration_takes_training_images_of_the_run(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"train/a": 3, "train/b": 3, "val/a": 2, "val/b": 2})
+    run = run_of(tmp_path / "run", f"{{kind: folder, root: '{root}'}}")
+    calibration, counted = set_apart(run, images_of(run, None, ("a", "b")), 4)
+    assert {path.parents[1].name for path in calibration.pictures if isinstance(path, Path)} == {"train"}
+    assert (len(calibration), len(counted)) == (4, 4)
+    # Those that the proof counts are left out, wherever they are.
+    calibration, counted = set_apart(run, images_of(None, root / "train", ("a", "b")), 100)
+    assert_apart(calibration, counted, 6)
+
+
+def test_without_a_run_a_half_is_calibrated_on(check_folder: Path, tmp_path: Path, image_folder: Callable[..., Path]) -> None:
+    images = images_of(None, check_folder, ("dog", "cat"))
+    assert_apart(*set_apart(None, images, 100), len(images))
+    assert len(set_apart(None, images, 2)[0]) == 2
+    gone = run_of(tmp_path / "run", f"{{kind: folder, root: '{tmp_path / 'gone'}'}}")
+    assert_apart(*set_apart(gone, images, 100), len(images))
+    with pytest.raises(ZooError, match="--precision int8: one image alone"):
+        set_apart(None, images.take(np.array([0])), 100)
+
+
+def assert_apart(calibration: ProofImages, counted: ProofImages, count: int) -> None:
+    assert len(calibration) + len(counted) == len({*map(str, calibration.pictures), *map(str, counted.pictures)}) == count
+    assert len(calibration) <= len(counted) == len(counted.targets)
+
+
 def test_many_images_are_taken_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(100):
         (tmp_path / f"{number:02}.png").touch()
@@ -61,8 +118,9 @@ def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="no images in"):
         images_of(None, tmp_path, ("a",))
     run = run_of(tmp_path / "run", f"{{kind: folder, root: '{tmp_path / 'gone'}'}}")
-    with pytest.raises(ZooError, match="give others: --check FOLDER"):
+    with pytest.raises(ZooError, match="give others: --check FOLDER") as caught:
         images_of(run, None, ("a",))
+    assert str(caught.value).count("(") == 1
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ def test_it_knows_its_classes_pixels_and_weights(subject: Subject, model_folder:
     assert subject.digest == digest(model_folder / "model.safetensors")
     assert subject.backbone.startswith("test_resnet")
     assert (subject.run, subject.result) == (None, None)
+
+
+def test_a_path_of_dots_or_links_has_the_name_of_its_folder(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "photos"
+    shutil.copytree(model_folder, run / "model")
+    (run / "recipe.yaml").touch()
+    (tmp_path / "latest").symlink_to(run)
+    monkeypatch.chdir(run / "model")
+    assert [subject_of(place).name for place in ("..", "../../latest", run)] == ["photos"] * 3
 
 
 def test_another_image_size_changes_the_pixels(model_folder: Path) -> None:

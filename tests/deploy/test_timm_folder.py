@@ -10,7 +10,7 @@ import timm
 import torch
 
 from zoo.deploy.subject import Subject
-from zoo.deploy.timm_folder import FolderNetwork, push, write_folder
+from zoo.deploy.timm_folder import check_repository, load_folder, push, write_folder
 from zoo.errors import ZooError
 
 
@@ -21,7 +21,7 @@ def test_it_is_the_model_folder_and_a_card(subject: Subject, model_folder: Path,
         assert (tmp_path / "out" / name).read_bytes() == (model_folder / name).read_bytes()
     batch = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
-        assert torch.equal(FolderNetwork(tmp_path / "out").logits(batch), subject.model(batch))
+        assert torch.equal(load_folder(tmp_path / "out")(batch), subject.model(batch))
 
 
 def test_a_model_without_a_folder_is_saved(subject: Subject, tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ def test_branches_are_merged_where_timm_can_build_the_merged_form(subject: Subje
     assert note.startswith("Branches merged for inference")
     batch = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
-        torch.testing.assert_close(FolderNetwork(tmp_path / "out").logits(batch), model(batch), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(load_folder(tmp_path / "out")(batch), model(batch), atol=1e-3, rtol=1e-3)
     assert "Branches merged" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
 def test_branches_stay_where_timm_cannot(subject: Subject, tmp_path: Path) -> None:
     model = timm.create_model("repghostnet_050", num_classes=4).eval()
     assert write_folder(replace(subject, model=model, folder=None), tmp_path / "out") == "Weights as trained."
-    FolderNetwork(tmp_path / "out")
+    load_folder(tmp_path / "out")
 
 
 def test_a_folder_is_sent_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,11 +64,17 @@ def test_a_folder_is_sent_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return "https://hub/me/animals"
 
     monkeypatch.setattr("huggingface_hub.HfApi", Api)
-    assert push(tmp_path, "animals") == "https://hub/me/animals"
-    assert sent == ["animals", tmp_path]
+    assert push(tmp_path, "me/animals") == "https://hub/me/animals"
+    assert sent == ["me/animals", tmp_path]
 
 
 def test_a_hub_out_of_reach_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="--push: not sent to me/animals") as caught:
         push(tmp_path, "me/animals")
     assert len(caught.value.lines) == 1
+
+
+@pytest.mark.parametrize("name", ["animals", "a/b/c", "me/", "/animals", "me/ani mals", ""])
+def test_a_name_that_the_hub_would_not_take_is_refused(name: str) -> None:
+    with pytest.raises(ZooError, match=r"--push: .*OWNER"):
+        check_repository(name, "timm")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -15,10 +16,13 @@ import pytest
 from helpers.models import save_tiny
 from PIL import Image
 
+from zoo.system.files import digest, remove
+
 pytestmark = pytest.mark.slow
 
 IMAGES = 3000
 KILLS = 6
+EXPORT = ("export", "model", "--format", "torch", "--check", "photos")
 
 
 @pytest.fixture(scope="module")
@@ -76,24 +80,80 @@ def test_a_prediction_that_is_killed_again_and_again_ends_with_every_row(place: 
     assert not journal.exists()
 
 
-@pytest.mark.parametrize("after", [0.0, 0.5, 1.0, 1.5])
-def test_an_evaluation_writes_its_folder_whole_or_not_at_all(place: Path, after: float) -> None:
-    out = place / f"scores-{after}"
-    process = start(place, "eval", "model", "--data", "photos", "--out", out.name)
-    time.sleep(3)
-    killed(process, after)
-    if out.exists():
-        assert json.loads((out / "eval.json").read_text())["n"] == IMAGES
-        assert {"eval.json", "predictions.csv", "predictions.safetensors", "confusion.svg"} <= {p.name for p in out.iterdir()}
+def appeared(process: subprocess.Popen[bytes], hidden: Path) -> bool:
+    """Wait until a process writes under a hidden name; False if it has ended before."""
+    while not hidden.exists():
+        if process.poll() is not None:
+            return False
+        time.sleep(0.001)
+    return True
 
 
-@pytest.mark.parametrize("after", [0.0, 0.7, 1.4, 2.1])
-def test_an_export_appears_when_it_is_proven(place: Path, after: float) -> None:
-    target = place / f"out-{after}.pt2"
-    process = start(place, "export", "model", "--format", "torch", "--check", "photos", "--out", target.name)
-    staging = place / f".{target.name}.tmp"
-    while not staging.exists() and not target.exists() and process.poll() is None:
-        time.sleep(0.01)
-    killed(process, after)
-    if target.exists():
-        assert start(place, "predict", target.name, "photos/a/0000.png").wait() == 0
+def test_an_evaluation_writes_its_folder_whole_or_not_at_all(place: Path) -> None:
+    out, staging = place / "scores", place / ".scores.tmp"
+    writing = 0
+    for after in (0.0, 0.02, 0.1, 0.3):
+        remove(staging)
+        process = start(place, "eval", "model", "--data", "photos", "--out", out.name)
+        assert appeared(process, staging)
+        killed(process, after)
+        # Still there: the kill came while the folder was written.
+        writing += staging.exists()
+        if out.exists():
+            assert_whole(out)
+    assert writing
+    assert start(place, "eval", "model", "--data", "photos", "--out", out.name).wait() == 0
+    assert_whole(out)
+    assert not staging.exists()
+
+
+def assert_whole(scores: Path) -> None:
+    assert json.loads((scores / "eval.json").read_text())["n"] == IMAGES
+    assert {path.name for path in scores.iterdir()} == {
+        *("eval.json", "predictions.csv", "predictions.safetensors", "confusion.svg")
+    }
+
+
+def test_an_export_appears_when_it_is_proven(place: Path) -> None:
+    target = place / "out.pt2"
+    record, staging = place / "out.pt2.export.json", place / ".out.pt2.tmp"
+    writing = 0
+    for after in (0.0, 0.5, 2.0, 4.0):
+        remove(staging)
+        process = start(place, *EXPORT, "--out", target.name)
+        assert appeared(process, staging)
+        killed(process, after)
+        writing += staging.exists()
+        if target.exists():
+            assert start(place, "predict", target.name, "photos/a/0000.png").wait() == 0
+        # The proof comes after its file, never without it.
+        assert target.exists() or not record.exists()
+    assert writing
+    assert start(place, *EXPORT, "--out", target.name).wait() == 0
+    assert digest(target) == json.loads(record.read_text())["sha256"]
+    assert not staging.exists()
+
+
+def test_a_kill_between_a_file_and_its_proof_is_seen_and_mended(place: Path) -> None:
+    """The new file lies beside the proof of the earlier one, which names another file's digest."""
+    target, record = place / "again.pt2", place / "again.pt2.export.json"
+    assert start(place, *EXPORT, "--out", target.name).wait() == 0
+    stale = record.read_text()
+    between = f"""
+import os, signal
+rename = os.replace
+def replace(source, to):
+    rename(source, to)
+    if str(to).endswith("{target.name}"):
+        os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace
+from zoo.cli import main
+main({[*EXPORT, "--batch", "2", "--out", target.name]!r})
+"""
+    killed_there = subprocess.run([sys.executable, "-c", between], cwd=place, capture_output=True, check=False)
+    assert killed_there.returncode == -signal.SIGKILL, killed_there.stderr
+    assert record.read_text() == stale
+    assert json.loads(stale)["sha256"] != digest(target)
+    assert start(place, *EXPORT, "--out", target.name).wait() == 0
+    assert json.loads(record.read_text())["sha256"] == digest(target)
+    assert sorted(path.name for path in place.glob(".again*")) == []

@@ -62,11 +62,15 @@ def report(found: Export, console: Console) -> None:
     console.fact("export", f"{found.path} ({what})")
     if found.note:
         console.fact("weights", found.note)
+    if found.calibration:
+        console.fact("calibrated", f"on {found.calibration}")
     console.fact("proof", f"{plural(proof.whole.images, 'image')}: {proof.source}")
+    for line in found.images:
+        console.fact("classes", line)
     far = f"largest difference of a probability {proof.whole.largest_difference:.2g}"
     if choice.inside:
         far += f" (of images that need no resizing {proof.strict.largest_difference:.2g})"
-    console.fact("equal", f"{proof.whole.agreeing:,} of {proof.whole.images:,} answers; {far}")
+    console.fact("equal", f"same class for {proof.whole.agreeing:,} of {plural(proof.whole.images, 'image')}; {far}")
     if proof.accuracy:
         one = proof.accuracy
         low, high = (f"{value * 100:+.2f}" for value in one.interval)
@@ -75,7 +79,7 @@ def report(found: Export, console: Console) -> None:
         )
     for speed in proof.speed:
         times = f"{speed.exported_ms:.2f} ms, live {speed.live_ms:.2f} ms: {speed.ratio:.2f}x"
-        console.fact("speed", f"{plural(speed.images, 'image')} {times}")
+        console.fact("speed", f"{plural(speed.images, 'image')} on one thread {times}")
     console.fact("record", str(found.record))
     if found.address:
         console.fact("sent to", found.address)

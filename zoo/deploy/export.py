@@ -7,10 +7,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,16 +19,16 @@ from zoo import __version__
 from zoo.deploy import onnx_network, onnx_pixels, timm_folder, torch_program
 from zoo.deploy.formats import DYNAMIC, FORMATS, TIMMX, Choice, choose, other_tool
 from zoo.deploy.low_precision import CALIBRATION_IMAGES, to_fp16, to_int8
-from zoo.deploy.proof import AGREE, STRICT, Live, Network, Proof, prove
-from zoo.deploy.proof_images import ProofImages, images_of
+from zoo.deploy.proof import AGREE, STRICT, Exported, Proof, on_cpu, prove
+from zoo.deploy.proof_images import ProofImages, images_of, set_apart
 from zoo.deploy.subject import Subject, subject_of
-from zoo.errors import StorageError, ZooError
-from zoo.inference.exported import INSTALL, OnnxNetwork, TorchNetwork, notes_of
+from zoo.deploy.target import PRODUCER, RECORD, check_target, digests, record_of
+from zoo.errors import ZooError
+from zoo.inference.exported import FileNetwork, OnnxNetwork, TorchNetwork, notes_of
 from zoo.inference.source import find_source, read_config
-from zoo.system.files import digest, existing, staged
+from zoo.system.files import digest, staged, storing
 from zoo.system.hardware import cpu_name, metadata_version, versions
 
-RECORD = "export.json"
 # Libraries of the extra `onnx`.
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -42,6 +43,8 @@ class Export:
         choice: what was asked for.
         proof: how far it is from the live model.
         note: a sentence on the weights; may be empty.
+        images: lines on the images that it was proven on.
+        calibration: the images that int8 was calibrated on, for people; '' for other precisions.
         address: where it was sent; '' where it was not.
     """
 
@@ -50,19 +53,21 @@ class Export:
     choice: Choice
     proof: Proof
     note: str = ""
+    images: tuple[str, ...] = ()
+    calibration: str = ""
     address: str = ""
 
 
 def export(
-    model: str | Path,
+    model: str | os.PathLike[str],
     format: str,
     *,
-    out: str | Path | None = None,
+    out: str | os.PathLike[str] | None = None,
     image_size: int | None = None,
     batch: int | str = DYNAMIC,
     preprocess: str | None = None,
     precision: str = "fp32",
-    check: str | Path | None = None,
+    check: str | os.PathLike[str] | None = None,
     push: str | None = None,
 ) -> Export:
     """Write a model for other programs, proven on real images.
@@ -85,57 +90,67 @@ def export(
     if format in TIMMX:
         raise _for_timmx(format, model)
     choice = choose(format, precision, preprocess, batch, image_size)
-    if push and format != "timm":
-        raise ZooError("--push", "sends folders of timm", "--format timm")
+    if push is not None:
+        timm_folder.check_repository(push, format)
     _check_libraries(choice)
     subject = subject_of(model, image_size)
     if choice.inside:
         onnx_pixels.check_pixels(subject.config)
     target = Path(out).expanduser() if out else Path(f"{subject.name}{FORMATS[format]}")
-    _check_target(target, choice)
-    images = images_of(subject.run, Path(check) if check else None, subject.classes)
-    try:
-        found = _write(subject, choice, target, images, push or "")
-    except OSError as error:
-        raise StorageError(str(target), f"cannot be written: {error.strerror or error}", "free some space") from None
-    return found if not push else Export(**{**vars(found), "address": timm_folder.push(target, push)})
+    target = target if target.name not in ("", "..") else target.resolve()
+    check_target(target, choice)
+    images, calibration = images_of(subject.run, Path(check) if check else None, subject.classes, subject.aliases), None
+    if choice.precision == "int8":
+        calibration, images = set_apart(subject.run, images, CALIBRATION_IMAGES)
+    size = 4 * sum(value.numel() for value in subject.model.state_dict().values())
+    with storing(target, size, "free some space, or give another place with --out"):
+        found = _write(subject, choice, target, images, calibration, push or "")
+    return found if not push else replace(found, address=timm_folder.push(target, push))
 
 
-def _write(subject: Subject, choice: Choice, target: Path, images: ProofImages, repository: str) -> Export:
+def _write(
+    subject: Subject, choice: Choice, target: Path, images: ProofImages, calibration: ProofImages | None, repository: str
+) -> Export:
     """Write, prove, and put in place: the file first, then its proof."""
     folder = choice.format == "timm"
-    record = target / RECORD if folder else target.with_name(f"{target.name}.{RECORD}")
+    record = record_of(target, choice)
+    measured = f"{len(calibration):,} of the {calibration.source}" if calibration else ""
     with nullcontext() if folder else staged(record) as beside, staged(target) as staging:
-        note, network = _make(subject, choice, staging, images, repository)
-        proof = prove(Live(subject.model, subject.preprocessing), network, images, choice.precision)
-        text = json.dumps(_record(subject, choice, target, staging, proof, note), indent=2, ensure_ascii=False)
+        note, exported = _make(subject, choice, staging, calibration, repository)
+        proof = prove(on_cpu(subject.model, subject.preprocessing), exported, images, choice.precision)
+        found = Export(target, record, choice, proof, note, images.notes, measured)
+        text = json.dumps(_record(subject, found, staging), indent=2, ensure_ascii=False)
         (beside or staging / RECORD).write_text(text + "\n", encoding="utf-8")
-    return Export(target, record, choice, proof, note)
+    return found
 
 
-def _make(subject: Subject, choice: Choice, path: Path, images: ProofImages, repository: str) -> tuple[str, Network]:
-    """Write a file or folder and open it again; return a sentence on it, and its network."""
+def _make(subject: Subject, choice: Choice, path: Path, calibration: ProofImages | None, repository: str) -> tuple[str, Exported]:
+    """Write a file or folder and open it again; return a sentence on it, and what was opened."""
     if choice.format == "timm":
         note = timm_folder.write_folder(subject, path, repository)
-        return note, timm_folder.FolderNetwork(path)
+        network = on_cpu(timm_folder.load_folder(path), subject.preprocessing)
+        return note, Exported(network, network)
+    outside = None if choice.inside else subject.preprocessing
     if choice.format == "torch":
         torch_program.write_program(subject.model, subject.size, choice.batch, _notes(subject, choice), path)
-        return "", TorchNetwork(path)
-    _write_onnx(subject, choice, path, images)
-    return "", OnnxNetwork(path)
+        program = FileNetwork(TorchNetwork(path), outside)
+        return "", Exported(program, program, batch=choice.batch)
+    _write_onnx(subject, choice, path, calibration)
+    file, alone = (FileNetwork(OnnxNetwork(path, threads), outside) for threads in (None, 1))
+    return "", Exported(file, alone, choice.inside, choice.batch)
 
 
-def _write_onnx(subject: Subject, choice: Choice, path: Path, images: ProofImages) -> None:
+def _write_onnx(subject: Subject, choice: Choice, path: Path, calibration: ProofImages | None) -> None:
     import onnx
 
     graph = onnx_network.network_graph(subject.model, subject.size, choice.batch)
-    if choice.precision == "int8":
-        graph = to_int8(graph, _batches(subject, images.spread(CALIBRATION_IMAGES), choice.batch or 32))
+    if calibration is not None:
+        graph = to_int8(graph, _batches(subject, calibration, choice.batch or 32))
     elif choice.precision == "fp16":
         graph = to_fp16(graph)
     if choice.inside:
         graph = onnx_pixels.with_pixels(graph, subject.config)
-    graph.producer_name, graph.producer_version = "zoo", __version__
+    graph.producer_name, graph.producer_version = PRODUCER, __version__
     onnx.helper.set_model_props(graph, _notes(subject, choice))
     onnx.checker.check_model(graph, full_check=True)
     onnx.save(graph, path)
@@ -143,9 +158,10 @@ def _write_onnx(subject: Subject, choice: Choice, path: Path, images: ProofImage
 
 def _batches(subject: Subject, images: ProofImages, size: int) -> Iterator[Tensor]:
     """Yield whole batches of the model's input, float32 [size, 3, T, T]; images beyond the last whole one are left out."""
-    live = Live(subject.model, subject.preprocessing)
+    prepared = subject.preprocessing
     for start in range(0, max(len(images) - size, 0) + 1, size):
-        yield live.batch([images.image(place % len(images)) for place in range(start, start + size)])
+        some = [images.image(place % len(images)) for place in range(start, start + size)]
+        yield prepared.normalize(torch.from_numpy(np.stack([prepared.pixels(image) for image in some])))
 
 
 def _notes(subject: Subject, choice: Choice) -> dict[str, str]:
@@ -163,14 +179,16 @@ def _notes(subject: Subject, choice: Choice) -> dict[str, str]:
     )
 
 
-def _record(subject: Subject, choice: Choice, target: Path, staging: Path, proof: Proof, note: str) -> dict[str, Any]:
+def _record(subject: Subject, found: Export, staging: Path) -> dict[str, Any]:
     """Return what `export.json` says."""
+    choice = found.choice
     weights = staging / "model.safetensors" if staging.is_dir() else staging
-    installed = {name: found for name in LIBRARIES if (found := metadata_version(name))}
+    installed = {name: version for name in LIBRARIES if (version := metadata_version(name))}
     return {
-        "file": target.name,
+        "file": found.path.name,
         "sha256": digest(weights),
         "bytes": weights.stat().st_size,
+        "files": digests(staging) if staging.is_dir() else {},
         "format": choice.format,
         "precision": choice.precision,
         "preprocess": choice.preprocess,
@@ -179,8 +197,10 @@ def _record(subject: Subject, choice: Choice, target: Path, staging: Path, proof
         "backbone": subject.backbone,
         "classes": len(subject.classes),
         "model_sha256": subject.digest,
-        "note": note,
-        "proof": proof.record(),
+        "note": found.note,
+        "images": list(found.images),
+        "calibration": found.calibration,
+        "proof": found.proof.record(),
         "allowed": {"largest_difference": STRICT[choice.precision], "agreeing": AGREE[choice.precision]},
         "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
@@ -196,27 +216,10 @@ def _check_libraries(choice: Choice) -> None:
     """
     missing = [name for name in LIBRARIES if choice.format == "onnx" and importlib.util.find_spec(name) is None]
     if missing:
-        raise ZooError("--format onnx", f"needs {' and '.join(missing)}, not installed here", INSTALL)
+        raise ZooError("--format onnx", f"needs {' and '.join(missing)}, not installed here", f"pip install {' '.join(missing)}")
 
 
-def _check_target(target: Path, choice: Choice) -> None:
-    """Check that the target can be written, and that nothing but an earlier export is replaced.
-
-    Raises:
-        ZooError: it cannot.
-    """
-    if choice.format == "timm":
-        if target.exists() and not (target / RECORD).is_file():
-            raise ZooError("--out", f"{target} exists and is no export", "give a new folder")
-    elif target.is_dir() or target.suffix != FORMATS[choice.format]:
-        raise ZooError("--out", f"{target} does not end in {FORMATS[choice.format]}", f"e.g. model{FORMATS[choice.format]}")
-    parent = existing(target.parent)
-    if not target.absolute().parent.is_dir() or not os.access(parent, os.W_OK):
-        what = "cannot be written" if target.absolute().parent.is_dir() else "does not exist"
-        raise ZooError("--out", f"the folder {target.absolute().parent} {what}", "make it, or give another")
-
-
-def _for_timmx(format: str, model: str | Path) -> ZooError:
+def _for_timmx(format: str, model: str | os.PathLike[str]) -> ZooError:
     """Return the error that names the command of timmx for a run."""
     folder = find_source(model).path
     if folder is None or not folder.is_dir():

@@ -91,5 +91,7 @@ def to_int8(network: ModelProto, batches: Iterable[Tensor]) -> ModelProto:
                 calibrate_method=CalibrationMethod.MinMax,
             )
             return onnx.load(quantized)
+    except OSError:  # no place for the files in between
+        raise
     except Exception as error:  # the quantizer raises plain exceptions of any class
         raise ZooError("--precision int8", f"this backbone cannot be quantized: {first_line(error)}", "try fp16") from None

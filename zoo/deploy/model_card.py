@@ -74,7 +74,7 @@ def _scores(result: Result) -> list[Any]:
 
 def _text(subject: Subject, repository: str, note: str) -> str:
     result, config = subject.result, subject.config
-    parts = [f"# {subject.name}", f"{subject.backbone}, fine-tuned with zoo {__version__}. {note}".strip()]
+    parts = [f"# {subject.name}", f"{subject.backbone}, {_origin(result)} zoo {__version__}. {note}".strip()]
     if result and result.test:
         low, high = result.test.ci95
         ends = f"{percent(low, 2)} to {percent(high, 2)}"
@@ -88,6 +88,13 @@ def _text(subject: Subject, repository: str, note: str) -> str:
     parts += [f"## {len(subject.classes):,} classes", ", ".join(subject.classes[:MOST_NAMES]) + more]
     parts += ["## License", _license_text(subject)]
     return "\n\n".join(parts) + "\n"
+
+
+def _origin(result: Result | None) -> str:
+    """Return what zoo did with the weights: a model of no run was trained by somebody else."""
+    if result is None:
+        return "written for timm with"
+    return "trained with" if result.weights == "random" else "fine-tuned with"
 
 
 def _license_text(subject: Subject) -> str:

@@ -7,15 +7,18 @@ Two checks, since a graph with photographs inside differs from Pillow by 1 of 25
 * whole: the photographs as they are.
 
 A file that takes a normalized batch gets the same one as the live model, and both checks are one.
+
+Both are networks as `zoo predict` runs them, and answer in its lanes. For their speed both run on one thread, in turns, and
+processor time counts: on a machine that others use too, waiting for them would be what is measured.
 """
 
 from __future__ import annotations
 
-import statistics
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,55 +28,49 @@ from torch import Tensor, nn
 from zoo.deploy.onnx_pixels import resized_side
 from zoo.deploy.paired import PairedAccuracy, paired_accuracy
 from zoo.deploy.proof_images import ProofImages
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
+from zoo.inference.lanes import in_lanes
+from zoo.inference.networks import CPU_PIXELS, MOST_IMAGES, Network, TimmNetwork
 from zoo.inference.preprocessing import Preprocessing
-from zoo.models.fuse_batchnorm import fused_copy
 
 # Largest difference of a probability in the strict check. fp32: the same sums in another order (measured: 2e-6).
 # fp16 has 11 bits of mantissa. int8 has no bound of its own: its answers count.
 STRICT = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
 # Share of images on which the answer must be the same, in both checks.
 AGREE = {"fp32": 0.99, "fp16": 0.98, "int8": 0.90}
-# Images of a batch while proving, and in the second measurement of speed.
-BATCH = 64
+# Probabilities of the same images, float32 [N, C] each: of the live model and of the exported one.
+Pair = tuple[Tensor, Tensor]
+TODO = "nothing was written; another --format or --precision may do"
+# Images of the second measurement of speed.
+MANY = 64
 # Times that each measurement of speed is repeated at most, and the seconds for each of its two halves.
-REPEATS, SECONDS = 15, 2.5
-
-
-class Network(Protocol):
-    """Answer for an exported file: logits of a batch."""
-
-    takes_pixels: bool
-    batch: int | None
-
-    def logits(self, batch: Tensor | np.ndarray) -> Tensor:
-        """Return float32 [N, C] of uint8 [N, H, W, 3] if `takes_pixels`, else of float32 [N, 3, T, T]."""
-        ...
+REPEATS, SECONDS = 100, 2.5
 
 
 @dataclass(frozen=True)
-class Live:
-    """The live model and its preprocessing."""
+class Exported:
+    """An exported model, opened again.
 
-    model: nn.Module
-    preprocessing: Preprocessing
+    Attributes:
+        network: what computes, with all threads.
+        alone: the same on one thread, where torch's number of threads does not decide that.
+        takes_photographs: whether its images are whole ones; else they are resized and cropped before.
+        batch: images of a batch, None for any number.
+    """
 
-    def batch(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return the model's input for RGB images: float32 [B, 3, T, T]."""
-        pixels = np.stack([self.preprocessing.pixels(image) for image in images])
-        return self.preprocessing.normalize(torch.from_numpy(pixels))
+    network: Network
+    alone: Network
+    takes_photographs: bool = False
+    batch: int | None = None
 
-    def logits(self, batch: Tensor) -> Tensor:
-        """Return float32 [B, C] of float32 [B, 3, T, T]."""
-        with torch.inference_mode():
-            return self.model(batch).float()
 
-    def quickest(self) -> Live:
-        """Return the model as `zoo predict` runs it: BatchNorm fused, channels last."""
-        side = self.preprocessing.size
-        example = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-        fused = fused_copy(self.model, example).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return Live(fused, self.preprocessing)
+def on_cpu(model: nn.Module, preprocessing: Preprocessing) -> TimmNetwork:
+    """Return a model as `zoo predict` runs it on a CPU, whatever else this machine has."""
+    network = TimmNetwork(model, preprocessing)
+    network.model.cpu()
+    network.device = torch.device("cpu")
+    network.batch_size = max(1, min(MOST_IMAGES["cpu"], CPU_PIXELS // preprocessing.size**2))
+    return network
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of a batch, medians of alternating measurements."""
+    """Milliseconds of processor time of some images on one thread, the least of alternating measurements."""
 
     images: int
     live_ms: float
@@ -121,18 +118,40 @@ class Proof:
         return asdict(self) | {"speed": speed}
 
 
-def prove(live: Live, network: Network, images: ProofImages, precision: str) -> Proof:
+def prove(live: TimmNetwork, exported: Exported, images: ProofImages, precision: str) -> Proof:
     """Compare a file with the live model.
 
+    Args:
+        live: the model; from here on its faster form is used.
+        exported: the file.
+        images: real ones.
+        precision: of the file: fp32, fp16 or int8.
+
     Raises:
-        ZooError: it is further off than its precision allows.
+        ZooError: it is further off than its precision allows, or fails.
     """
-    strict, whole = _predictions(live, network, images)
+    with _failing():
+        strict, whole = _predictions(live, exported, images)
     checks = Agreement.of(*strict), Agreement.of(*whole)
     _judge(*checks, precision)
     answers = [probabilities.argmax(1) for probabilities in whole]
     accuracy = paired_accuracy(answers[0], answers[1], torch.from_numpy(images.targets))
-    return Proof(images.source, *checks, accuracy, _speeds(live.quickest(), network, images.image(0)))
+    with _failing():
+        speed = _speeds(live, exported, images.image(0))
+    return Proof(images.source, *checks, accuracy, speed)
+
+
+@contextlib.contextmanager
+def _failing() -> Iterator[None]:
+    """Turn torch's error into one line: elsewhere in an export a RuntimeError is one of a full disk.
+
+    Raises:
+        ZooError: the file cannot be run on real images.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise ZooError("zoo export", f"the exported file fails on real images: {first_line(error)}", TODO) from None
 
 
 def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:
@@ -141,65 +160,87 @@ def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:
     Raises:
         ZooError: with what was found and what is allowed.
     """
-    where, todo = "zoo export", "nothing was written; another --format or --precision may do"
     if strict.largest_difference > STRICT[precision]:
         what = (
             f"differs from the live model by {strict.largest_difference:.1g} in a probability, {STRICT[precision]:g} is allowed"
         )
-        raise ZooError(where, f"the exported file {what}", todo)
+        raise ZooError("zoo export", f"the exported file {what}", TODO)
     for check in (strict, whole):
         if check.agreeing < AGREE[precision] * check.images:
             what = f"gives the live model's answer for {check.agreeing:,} of {check.images:,} images"
-            raise ZooError(where, f"the exported file {what}, {AGREE[precision]:.0%} are asked for", todo)
+            raise ZooError("zoo export", f"the exported file {what}, {AGREE[precision]:.0%} are asked for", TODO)
 
 
-def _predictions(live: Live, network: Network, images: ProofImages) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Return probabilities (live, exported) of both checks, float32 [N, C] each."""
-    found: dict[str, list[Tensor]] = {key: [] for key in ("live", "exported", "strict live", "strict exported")}
+def _predictions(live: TimmNetwork, exported: Exported, images: ProofImages) -> tuple[Pair, Pair]:
+    """Return the probabilities of both checks: strict, whole."""
     side = resized_side(live.preprocessing.config)
-    for start in range(0, len(images), BATCH):
-        some = [images.image(place) for place in range(start, min(start + BATCH, len(images)))]
-        batch = live.batch(some)
-        found["live"].append(live.logits(batch))
-        if not network.takes_pixels:
-            found["exported"].append(network.logits(batch))
-            continue
-        found["exported"].append(torch.cat([network.logits(np.asarray(image)[None]) for image in some]))
-        # BILINEAR: however they are brought to this size, both get the same pixels.
-        squares = [image.resize((side, side), Image.Resampling.BILINEAR) for image in some]
-        found["strict live"].append(live.logits(live.batch(squares)))
-        found["strict exported"].append(network.logits(np.stack([np.asarray(image) for image in squares])))
-    shares = {key: torch.cat(parts).softmax(1) for key, parts in found.items() if parts}
-    whole = shares["live"], shares["exported"]
-    return (shares["strict live"], shares["strict exported"]) if network.takes_pixels else whole, whole
+
+    def answers(some: list[Image.Image]) -> list[Tensor]:
+        """Return logits [B, C] of the live model and of the exported one."""
+        pixels = [live.preprocessing.pixels(image) for image in some]
+        given = [np.asarray(image) for image in some] if exported.takes_photographs else pixels
+        return [live.logits(pixels), exported.network.logits(given)]
+
+    def work(places: list[int]) -> list[tuple[Tensor, ...]]:
+        some = [images.image(place) for place in places]
+        found = answers(some)
+        if exported.takes_photographs:
+            # BILINEAR: however they are brought to this size, both get the same pixels.
+            found += answers([image.resize((side, side), Image.Resampling.BILINEAR) for image in some])
+        return [*zip(*found, strict=True)]
+
+    rows = in_lanes(range(len(images)), work, live.batch_size, live.lanes)
+    shares = [torch.stack(column).softmax(1) for column in zip(*rows, strict=True)]
+    whole = shares[0], shares[1]
+    return (shares[2], shares[3]) if exported.takes_photographs else whole, whole
 
 
-def _speeds(live: Live, network: Network, image: Image.Image) -> list[Speed]:
-    """Time one image and a batch of many; with pixels inside, the live model's preprocessing is timed with it."""
-    sizes = [1, BATCH] if network.batch is None else [network.batch]
-    return [_speed(live, network, [image] * size) for size in sizes]
+def _speeds(live: TimmNetwork, exported: Exported, image: Image.Image) -> list[Speed]:
+    """Time one image and many, from the image to the logits; where it is not in the file, without resize and crop."""
+    live.expect_many()
+    exported.alone.expect_many()
+    sizes = [1, MANY] if exported.batch is None else [exported.batch]
+    with _one_thread():
+        return [_speed(live, exported, image, size) for size in sizes]
 
 
-def _speed(live: Live, network: Network, images: list[Image.Image]) -> Speed:
-    batch = live.batch(images)
-    if network.takes_pixels:
-        pixels = np.stack([np.asarray(image) for image in images])
-        pair = (lambda: live.logits(live.batch(images)).softmax(1)), (lambda: network.logits(pixels))
-    else:
-        pair = (lambda: live.logits(batch)), (lambda: network.logits(batch))
-    medians = _alternate(pair)
-    return Speed(len(images), medians[0] * 1000, medians[1] * 1000)
+def _speed(live: TimmNetwork, exported: Exported, image: Image.Image, count: int) -> Speed:
+    pixels = live.preprocessing.pixels(image)
+    given = np.asarray(image) if exported.takes_photographs else pixels
+    prepared = (lambda: live.preprocessing.pixels(image)) if exported.takes_photographs else (lambda: pixels)
+    pair = (
+        lambda: [live.logits([prepared() for _ in range(size)]) for size in _sizes(count, live.batch_size)],
+        lambda: [exported.alone.logits([given] * size) for size in _sizes(count, exported.alone.batch_size)],
+    )
+    seconds = alternate(pair)
+    return Speed(count, seconds[0] * 1000, seconds[1] * 1000)
 
 
-def _alternate(pair: Sequence[Callable[[], Any]]) -> list[float]:
-    """Return the median seconds of each call; they take turns, so that each meets the same machine."""
+def _sizes(count: int, batch: int) -> list[int]:
+    """Return the sizes of the batches of some images."""
+    return [min(batch, count - start) for start in range(0, count, batch)]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def alternate(pair: Sequence[Callable[[], Any]]) -> list[float]:
+    """Return the least seconds of processor time of each call; they take turns, so that each meets the same machine."""
     for call in pair:
         call()
     times: list[list[float]] = [[] for _ in pair]
     began = time.perf_counter()
     while len(times[0]) < REPEATS and (len(times[0]) < 3 or time.perf_counter() - began < SECONDS):
         for call, found in zip(pair, times, strict=True):
-            start = time.perf_counter()
+            start = time.process_time()
             call()
-            found.append(time.perf_counter() - start)
-    return [statistics.median(found) for found in times]
+            found.append(time.process_time() - start)
+    return [min(found) for found in times]

@@ -1,23 +1,32 @@
-"""The real images that an export is proven on: validation images of the run, or a folder of class folders."""
+"""The real images that an export is proven on, and those that int8 is calibrated on: of the run, or of a folder.
+
+Classes are matched by name, as `zoo eval` does: a folder may have gained a class since the run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from zoo.data.decode import EXTENSIONS, Unreadable, open_rgb
+from zoo.data.root_check import check_not_a_file, listed, split_name
 from zoo.errors import ZooError
-from zoo.inference.labeled_images import reader, splits_of
+from zoo.inference.image_paths import ImagePaths
+from zoo.inference.labeled_images import LabeledImages, in_folder, reader, splits_of
+from zoo.inference.match_classes import match_classes
 from zoo.recipe.load import load_recipe
 from zoo.results.folder import RunFolder
 
 # Images that a proof looks at, at most: 1,000 tell accuracies apart that differ by 1 to 2 points, in under a minute.
 MOST_IMAGES = 1000
 CHECK = "--check"
+# Splits of the images to prove an export on, the best first.
+SPLITS = ("val", "test", "train")
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,13 @@ class ProofImages:
         source: where they came from, for people.
         pictures: files, or the images of a data set without files.
         targets: int64 [N], -1 where the class is not known or not the model's.
+        notes: lines for the console: what differs between the images' classes and the model's.
     """
 
     source: str
     pictures: Sequence[Path | Image.Image]
     targets: np.ndarray
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -54,64 +65,150 @@ class ProofImages:
         except Unreadable as error:
             raise ZooError(str(picture), str(error), "remove it, or give other images with --check") from None
 
-    def spread(self, most: int) -> ProofImages:
-        """Return at most so many of the images, evenly spread over all."""
-        places = _spread(len(self), most)
-        return ProofImages(self.source, [self.pictures[place] for place in places], self.targets[places])
+    def take(self, places: np.ndarray) -> ProofImages:
+        """Return some of the images; `places` int64 [n]."""
+        return replace(self, pictures=[self.pictures[place] for place in places], targets=self.targets[places])
 
 
-def images_of(run: RunFolder | None, check: Path | None, classes: tuple[str, ...]) -> ProofImages:
+def images_of(
+    run: RunFolder | None, check: Path | None, classes: tuple[str, ...], aliases: Mapping[str, int] | None = None
+) -> ProofImages:
     """Return the images to prove an export on.
 
     Args:
         run: the run, None where the model is of none.
         check: a folder of images to take instead.
         classes: of the model, in label order.
+        aliases: other names of the classes, in lower case, and their labels.
 
     Raises:
         ZooError: there are none, or they cannot be read.
     """
     if check is not None:
-        return _below(check, classes)
+        return _below(check, classes, aliases or {})
     if run is None:
         raise ZooError(CHECK, "the model is of no run, so there are no images to prove the export on", "--check FOLDER")
     try:
-        return _validation(run)
+        return _of_run(run, ("val", "test"), MOST_IMAGES, classes, aliases or {})
     except ZooError as error:
-        raise ZooError(CHECK, f"the run's images: {error}", "give others: --check FOLDER") from None
+        raise ZooError(CHECK, f"the run's images: {error.where}: {error.what}", "give others: --check FOLDER") from None
 
 
-def _below(folder: Path, classes: tuple[str, ...]) -> ProofImages:
-    """Return the images of a folder; a class is the name of the folder that a file is in.
+def set_apart(run: RunFolder | None, images: ProofImages, most: int) -> tuple[ProofImages, ProofImages]:
+    """Return images to calibrate on, at most so many, and those that the proof counts: no image is both.
+
+    The run's training images are taken where they can be had; else a half, at most, of the images that were given.
+
+    Args:
+        run: the run, None where the model is of none.
+        images: what the proof would count.
+        most: images to calibrate on, at most.
+
+    Raises:
+        ZooError: there is one image alone.
+    """
+    own = _training(run, most) if run else None
+    if own is not None:
+        counted = {os.path.realpath(path) for path in images.pictures if isinstance(path, Path)}
+        free = [place for place, path in enumerate(own.pictures) if _real(path) not in counted]
+        if free:
+            return own.take(np.array(free)), images
+    if len(images) < 2:
+        raise ZooError("--precision int8", f"one image alone in {images.source}", "give more with --check FOLDER")
+    places = _spread(len(images), min(most, len(images) // 2))
+    rest = np.setdiff1d(np.arange(len(images)), places)
+    return images.take(places), images.take(rest)
+
+
+def _real(picture: Path | Image.Image) -> str:
+    return os.path.realpath(picture) if isinstance(picture, Path) else ""
+
+
+def _training(run: RunFolder, most: int) -> ProofImages | None:
+    """Return training images of a run; None where they can no longer be had."""
+    try:
+        return _of_run(run, ("train",), most, (), {})
+    except ZooError:
+        return None
+
+
+def _of_run(run: RunFolder, names: Sequence[str], most: int, classes: tuple[str, ...], aliases: Mapping[str, int]) -> ProofImages:
+    """Return images of the first of the splits that the run's data has.
+
+    Raises:
+        ZooError: it has none, or its images are no longer there.
+    """
+    recipe = load_recipe(run.path / "recipe.yaml")
+    recipe.data.check()
+    splits = splits_of(recipe.data, recipe.train.seed)
+    name = next((name for name in names if name in splits.named()), None)
+    if name is None:
+        raise ZooError(str(run.path), "it has no validation and no test images")
+    split = splits.named()[name]
+    title = {"val": "validation", "test": "test", "train": "training"}[name]
+    images = LabeledImages(
+        data=f"{title} images of {run.path}",
+        split=name,
+        classes=splits.classes,
+        names=[],
+        labels=split.targets.tolist(),
+        image=reader(split, recipe.data),
+    )
+    found = _matched(images, most, classes, aliases)
+    if not classes or splits.classes == classes:
+        return found
+    changed = "the classes of the run's images are others than those it was trained on: its validation images may be too"
+    return replace(found, notes=(changed, *found.notes))
+
+
+def _below(folder: Path, classes: tuple[str, ...], aliases: Mapping[str, int]) -> ProofImages:
+    """Return the images of a folder of classes, or of splits of such; those of any other folder have no class.
 
     Raises:
         ZooError: there are none.
     """
+    root = folder.expanduser()
+    check_not_a_file(root, CHECK)
     try:
-        files = sorted(path for path in folder.expanduser().rglob("*") if path.suffix.lower() in EXTENSIONS and path.is_file())
+        folders, _ = listed(root)
     except OSError as error:
         raise ZooError(CHECK, f"{folder}: {error.strerror}", "give a folder of images") from None
+    if folders:
+        there = {split_name(name) for name in folders}
+        try:
+            images = in_folder(str(root), next((name for name in SPLITS if name in there), SPLITS[0]))
+        except ZooError as error:
+            raise error.at(CHECK) from None
+        return _matched(replace(images, data=str(folder)), MOST_IMAGES, classes, aliases)
+    files = [Path(path) for path in ImagePaths([str(root)]) if path.lower().endswith(EXTENSIONS)]
     if not files:
         raise ZooError(CHECK, f"no images in {folder}", "give a folder with a folder of images for each class")
     files = [files[place] for place in _spread(len(files), MOST_IMAGES)]
-    labels = {name: label for label, name in enumerate(classes)}
-    return ProofImages(str(folder), files, np.array([labels.get(path.parent.name, -1) for path in files], np.int64))
+    notes = ("the folder has no folders of classes: accuracies are not compared",)
+    return ProofImages(str(folder), files, np.full(len(files), -1, np.int64), notes)
 
 
-def _validation(run: RunFolder) -> ProofImages:
-    """Return the validation images of a run; test images where it has none.
+def _matched(images: LabeledImages, most: int, classes: tuple[str, ...], aliases: Mapping[str, int]) -> ProofImages:
+    """Return at most so many of some labeled images, with the model's labels of their classes; -1 where it has none.
 
-    Raises:
-        ZooError: the run has neither, or its images are no longer there.
+    Args:
+        images: with classes of their own.
+        most: images to return at most, evenly spread.
+        classes: of the model; none where only the pictures are needed.
+        aliases: other names of the classes.
     """
-    recipe = load_recipe(run.path / "recipe.yaml")
-    splits = splits_of(recipe.data, recipe.train.seed)
-    split, name = (splits.val, "validation") if splits.val is not None else (splits.test, "test")
-    if split is None:
-        raise ZooError(str(run.path), "it has no validation and no test images")
-    places = _spread(len(split), MOST_IMAGES)
-    pictures = [*map(reader(split, recipe.data), places.tolist())]
-    return ProofImages(f"{name} images of {run.path}", pictures, split.targets[places])
+    places = _spread(len(images.labels), most)
+    pictures = [images.image(place) for place in places.tolist()]
+    labels = np.asarray(images.labels, np.int64)[places]
+    counts = np.bincount(labels, minlength=len(images.classes)).tolist()
+    unknown: list[int | None] = [None] * len(images.classes)
+    try:
+        matching = match_classes(images.classes, classes, aliases, counts) if classes else None
+        outputs, notes = (matching.outputs, matching.notes) if matching else (unknown, ())
+    except ZooError as error:
+        outputs, notes = unknown, (f"accuracies are not compared: {error.what}",)
+    targets = np.array([-1 if output is None else output for output in outputs], np.int64)[labels]
+    return ProofImages(images.data, pictures, targets, tuple(notes))
 
 
 def _spread(count: int, most: int) -> np.ndarray:

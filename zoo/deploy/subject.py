@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ class Subject:
         preprocessing: the way from an image to the model's input.
         folder: the model folder; None for a name of timm or of the hub.
         run: the run it came from; None where there is none.
+        aliases: other names that classes go by, in lower case, and their labels.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Subject:
     preprocessing: Preprocessing
     folder: Path | None
     run: RunFolder | None
+    aliases: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -82,7 +86,7 @@ class Subject:
         return digest(weights) if weights and weights.exists() else ""
 
 
-def subject_of(model: str | Path, image_size: int | None = None) -> Subject:
+def subject_of(model: str | os.PathLike[str], image_size: int | None = None) -> Subject:
     """Load what is to be exported, for another image size where one is asked for.
 
     Raises:
@@ -100,9 +104,10 @@ def subject_of(model: str | Path, image_size: int | None = None) -> Subject:
         config["input_size"] = (3, image_size, image_size)
         net = _resized(net, source.path, image_size)
     place = source.run or source.path
-    name = place.absolute().name if place else source.name.rpartition("/")[2]
+    # `..` and links have the name of the folder that they lead to.
+    name = place.resolve().name if place else source.name.rpartition("/")[2]
     run = RunFolder(source.run) if source.run else None
-    return Subject(name, net, tuple(found.classes), Preprocessing(config), source.path, run)
+    return Subject(name, net, tuple(found.classes), Preprocessing(config), source.path, run, found.aliases)
 
 
 def _resized(model: nn.Module, folder: Path | None, size: int) -> nn.Module:

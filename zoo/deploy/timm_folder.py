@@ -10,8 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.deploy.model_card import model_card
 from zoo.deploy.subject import Subject
@@ -20,23 +19,9 @@ from zoo.inference.preprocessing import Preprocessing
 from zoo.models.save import save_model
 
 CARD = "README.md"
+PUSH = "--push"
 # How timm is told to build the merged form of a family.
 MERGED_ARGS = {"inference_mode": True}
-
-
-class FolderNetwork:
-    """A folder as timm loads it, as a network that takes a normalized batch."""
-
-    takes_pixels = False
-    batch: int | None = None
-
-    def __init__(self, folder: Path) -> None:
-        self.model = load_folder(folder)
-
-    def logits(self, batch: Any) -> Tensor:
-        """Return float32 [N, C] of float32 [N, 3, T, T]."""
-        with torch.inference_mode():
-            return self.model(batch).float()
 
 
 def load_folder(folder: Path) -> nn.Module:
@@ -99,6 +84,24 @@ def _data(preprocessing: Preprocessing) -> dict[str, Any]:
     return {key: value for key, value in preprocessing.config.items() if key != "input_size"}
 
 
+def check_repository(repository: str, format: str) -> None:
+    """Check what `--push` names, before anything is computed.
+
+    Raises:
+        ZooError: it is not OWNER/NAME as the hub takes it, or no folder of timm is written.
+    """
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    if format != "timm":
+        raise ZooError(PUSH, "sends folders of timm", "--format timm")
+    try:
+        validate_repo_id(repository)
+        if repository.count("/") != 1:
+            raise ZooError(PUSH, f"expected OWNER/NAME, found '{repository}'", "OWNER is your account, as the hub shows it")
+    except HFValidationError as error:
+        raise ZooError(PUSH, f"'{repository}' is no name of the hub: {first_line(error)}", "OWNER/NAME") from None
+
+
 def push(folder: Path, repository: str) -> str:
     """Send a folder to the hub, made where there is none of this name; return its address.
 
@@ -115,4 +118,4 @@ def push(folder: Path, repository: str) -> str:
         return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message="Add model"))
     except (OSError, ValueError, RuntimeError) as error:  # errors of the hub are OSErrors, of a wrong name ValueErrors
         what = f"not sent to {repository}: {first_line(error)}"
-        raise ZooError("--push", what, f"{folder} is whole; 'hf auth login', then: hf upload {repository} {folder}") from None
+        raise ZooError(PUSH, what, f"{folder} is whole; 'hf auth login', then: hf upload {repository} {folder}") from None

@@ -5,6 +5,7 @@ BatchNorm is fused into the convolutions before it, and the colors of a pixel li
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,5 +53,8 @@ def write_program(model: nn.Module, size: int, batch: int | None, notes: Mapping
     except Exception as error:  # the tracer raises errors of dynamo, of sympy and of the model
         raise ZooError("--format torch", f"this backbone cannot be traced: {first_line(error)}", "try --batch 1") from None
     kept = {**notes, "batch": str(batch or "dynamic")}
-    with open(path, "wb") as file, quiet():
-        torch.export.save(program, file, extra_files={NOTES: json.dumps(kept, ensure_ascii=False)})
+    # In memory first: where a file cannot be written to its end, torch's own writer ends the process.
+    written = io.BytesIO()
+    with quiet():
+        torch.export.save(program, written, extra_files={NOTES: json.dumps(kept, ensure_ascii=False)})
+    path.write_bytes(written.getbuffer())

@@ -69,8 +69,8 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def storing(path: Path, size: int) -> Iterator[None]:
-    """Turn what goes wrong while about `size` bytes are written into one line.
+def storing(path: Path, size: int, todo: str = "free some space, then --resume") -> Iterator[None]:
+    """Turn what goes wrong while about `size` bytes are written into one line, which ends in what to do about it.
 
     Raises:
         StorageError: with the path, the bytes needed and those that are free.
@@ -85,7 +85,7 @@ def storing(path: Path, size: int) -> Iterator[None]:
             raise
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         what = f"cannot be written: {reason}; needs {size:,} bytes, {free_bytes(path):,} are free"
-        raise StorageError(str(path), what, "free some space, then --resume") from None
+        raise StorageError(str(path), what, todo) from None
 
 
 def hidden(path: Path, ending: str) -> Path:
