@@ -150,3 +150,6 @@ def test_parts_are_found_whatever_is_missing(image_folder: Draw) -> None:
     root = image_folder({"Validation/a": 1, "test/a": 1, "other/a": 1})
     assert split_folders(root) == {"val": root / "Validation", "test": root / "test"}
     assert split_folders(image_folder({"train": 2, "bus": 2}, root="vehicles")) == {}
+    os.symlink("/nowhere", root / "linked")
+    with pytest.raises(ZooError, match="--data: .*linked links outside the root"):
+        split_folders(root, "--data")

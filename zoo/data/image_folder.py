@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,13 +54,8 @@ def scan(root: Path, where: str = "data.root") -> Tree:
             that train lacks, images of a kind that is not read, or links that leave it.
     """
     check_root(root, where)
-    try:
+    with _reading(root, where):
         return _scan(root)
-    except _Flaw as flaw:
-        raise ZooError(where, flaw.what, flaw.todo) from None
-    except OSError as error:
-        what = f"{error.filename or root} cannot be read: {error.strerror}"
-        raise ZooError(where, what, "check its permissions") from None
 
 
 def scan_classes(folder: Path, root: Path, where: str = "data.root") -> Tree:
@@ -73,7 +70,7 @@ def scan_classes(folder: Path, root: Path, where: str = "data.root") -> Tree:
         ZooError: there are no classes or no images, it cannot be read, or links leave the root.
     """
     ignored: list[str] = []
-    try:
+    with _reading(folder, where):
         classes = sorted(path.name for path in _folders(folder, root))
         if not classes:
             raise _Flaw(f"no class folders in {folder}", "expected CLASS/IMAGE in it")
@@ -82,21 +79,34 @@ def scan_classes(folder: Path, root: Path, where: str = "data.root") -> Tree:
         _check_kinds(ignored)
         if not files:
             raise _Flaw(f"no images in {folder}", "expected CLASS/IMAGE in it")
-    except _Flaw as flaw:
-        raise ZooError(where, flaw.what, flaw.todo) from None
-    except OSError as error:
-        raise ZooError(where, f"{error.filename or folder} cannot be read: {error.strerror}", "check its permissions") from None
     return Tree(classes, {"all": files}, _ignored_note(ignored))
 
 
-def split_folders(root: Path) -> dict[str, Path]:
+def split_folders(root: Path, where: str = "data.root") -> dict[str, Path]:
     """Return the folders train, val and test in a root, whatever of these there is; folders of images alone are classes.
 
+    Args:
+        root: an absolute path.
+        where: the key or flag that an error names.
+
     Raises:
-        OSError: the root cannot be read.
+        ZooError: the root cannot be read, or links leave it.
     """
-    folders = {split_name(path.name): path for path in _folders(root, root)}
-    return {name: folders[name] for name in SPLITS if name in folders and not _is_class(folders[name], root)}
+    with _reading(root, where):
+        folders = {split_name(path.name): path for path in _folders(root, root)}
+        return {name: folders[name] for name in SPLITS if name in folders and not _is_class(folders[name], root)}
+
+
+@contextlib.contextmanager
+def _reading(folder: Path, where: str) -> Iterator[None]:
+    """Turn what is wrong in a folder into an error that names the key or flag."""
+    try:
+        yield
+    except _Flaw as flaw:
+        raise ZooError(where, flaw.what, flaw.todo) from None
+    except OSError as error:
+        what = f"{error.filename or folder} cannot be read: {error.strerror}"
+        raise ZooError(where, what, "check its permissions") from None
 
 
 def _ignored_note(ignored: list[str]) -> list[str]:

@@ -32,7 +32,7 @@ CONFIG = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 BATCH = 32
 # The same for a file that takes photographs: those of a camera have 36 MB each.
 PHOTOGRAPHS = 8
-INSTALL = "pip install 'zoo-trainer[onnx]'"
+INSTALL = "pip install onnxruntime"
 
 
 def notes_of(classes: tuple[str, ...], config: Mapping[str, Any], *, inside: bool, **more: str) -> dict[str, str]:

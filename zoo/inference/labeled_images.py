@@ -70,10 +70,7 @@ def in_folder(folder: str, split: str) -> LabeledImages:
     """
     root = Path(os.path.abspath(os.path.expanduser(folder)))
     check_root(root, WHERE)
-    try:
-        parts = split_folders(root)
-    except OSError as error:
-        raise ZooError(WHERE, f"{error.filename or root} cannot be read: {error.strerror}", "check its permissions") from None
+    parts = split_folders(root, WHERE)
     if parts and split not in parts:
         there = [name for name in SPLITS if name in parts]
         raise ZooError(WHERE, f"no folder {split} in {root}, but {', '.join(there)}", f"--split {there[-1]}")
