@@ -151,5 +151,5 @@ def test_parts_are_found_whatever_is_missing(image_folder: Draw) -> None:
     assert split_folders(root) == {"val": root / "Validation", "test": root / "test"}
     assert split_folders(image_folder({"train": 2, "bus": 2}, root="vehicles")) == {}
     os.symlink("/nowhere", root / "linked")
-    with pytest.raises(ZooError, match="--data: .*linked links outside the root"):
+    with pytest.raises(ZooError, match=r"--data: .*linked links outside the root"):
         split_folders(root, "--data")
