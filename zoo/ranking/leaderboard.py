@@ -173,11 +173,15 @@ def _with_fronts(rows: Sequence[Row], by: str) -> tuple[Row, ...]:
     """Mark the rows that no other row beats in both score and cost; rows of another machine count for parameters only."""
     fronts: dict[str, list[str]] = {row.name: [] for row in rows}
     own = [row for row in rows if not row.other_machine]
-    timed = all(row.costs.eval_images_per_second is not None for row in own)
-    for name, some in ((MINUTES, own), (SPEED, own) if timed else (PARAMS, rows)):
+    for name, some in ((MINUTES, own), (SPEED, own) if is_timed(own) else (PARAMS, rows)):
         for place in pareto_front([(cost(row, name), merit(by, row.score.mean)) for row in some]):
             fronts[some[place].name].append(name)
     return tuple(replace(row, pareto=tuple(fronts[row.name])) for row in rows)
+
+
+def is_timed(rows: Sequence[Row]) -> bool:
+    """Return whether all rows tell the speed of inference."""
+    return all(row.costs.eval_images_per_second is not None for row in rows)
 
 
 def cost(row: Row, front: str) -> float:

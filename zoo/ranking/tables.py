@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from zoo.metrics import LOWER_IS_BETTER
 from zoo.ranking.leaderboard import Leaderboard, Row, notes_and_facts
 from zoo.results.predictions import table_text
 from zoo.system.table import Column, align
@@ -20,7 +19,7 @@ NARROW = 16
 # Metrics that are shares of images and shown in percent; all others as they are.
 SHARES = ("accuracy", "top5", "macro_f1", "ece")
 # Titles of columns that narrow terminals do without, the first to go first.
-DROPPED = ("license", "MB", "M params", "train/s", "Pareto", "p", "95 % interval", "eval/s", "minutes", "runs")
+DROPPED = ("license", "MB", "train/s", "M params", "p", "Pareto", "eval/s", "runs", "minutes", "95 % interval")
 
 
 class Shown(NamedTuple):
@@ -39,7 +38,12 @@ def columns(board: Leaderboard) -> list[Shown]:
     known = [
         Shown(", ".join(board.keys), lambda row: row.name, True, "what the runs of a row have in common"),
         Shown("runs", lambda row: str(len(row.seeds)), False, "finished runs, with different seeds"),
-        Shown(by, lambda row: _score(row, share=share), False, "mean over the runs, and their standard deviation"),
+        Shown(
+            f"{by}, %" if share else by,
+            lambda row: _score(row, share=share),
+            False,
+            "mean over the runs, and their standard deviation",
+        ),
         Shown("95 % interval", lambda row: _interval(row, share=share), False, "by Student's t; Wilson's for one run"),
         Shown("difference", _difference, False, f"in points of test accuracy to {board.reference}, with its 95 % interval"),
         Shown("p", lambda row: p_text(row.p_adjusted), False, "of no difference, after Holm's correction"),
@@ -181,11 +185,3 @@ def _verdict(row: Row) -> str:
 
 def _optional(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
-
-
-def score_label(board: Leaderboard) -> str:
-    """Return how a picture's axis calls the score; upwards is better on it."""
-    split, _, metric = board.by.partition(".")
-    unit = ", percent" if metric in SHARES else ""
-    lower = ", negated" if metric in LOWER_IS_BETTER else ""
-    return f"{split} {metric.replace('_', ' ')}{unit}{lower}"
