@@ -10,7 +10,6 @@ from typing import Any
 from zoo.ranking.comparison import Comparison, Figure, OptionDifference
 from zoo.ranking.groups import shown
 from zoo.ranking.leaderboard import ALPHA
-from zoo.ranking.tables import p_text
 from zoo.results.predictions import table_text
 from zoo.system.console import NAME_WIDTH, plural
 from zoo.system.table import Column, align, percent
@@ -51,7 +50,7 @@ def sentence(found: Comparison) -> str:
     low, high = (100 * bound for bound in table.interval)
     if not table.first and not table.second:
         return f"A and B have the same {plural(table.both, 'image')} right (of {table.images:,}; p = 1)"
-    p = f"p {'=' if table.p >= 0.001 else ''} {p_text(table.p)}".replace("<", "< ").replace("  ", " ")
+    p = "p < 0.001" if table.p < 0.001 else f"p = {table.p:.3f}"
     if table.p >= ALPHA:
         middle = f"{100 * table.difference:+.2f} points from A to B, 95 % interval {low:+.2f} to {high:+.2f}"
         return f"A and B cannot be told apart on {plural(table.images, 'image')} ({middle}; {p})"

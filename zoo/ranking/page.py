@@ -10,6 +10,7 @@ from pathlib import Path
 from zoo.ranking.leaderboard import ALIKE, BASELINE, BEST, Leaderboard, notes_and_facts
 from zoo.ranking.picture import alternative_text, draw
 from zoo.ranking.tables import columns
+from zoo.system.console import plural
 
 # The template beside this file.
 TEMPLATE = "page.html.j2"
@@ -52,7 +53,7 @@ def sentence(board: Leaderboard) -> str:
     """Return what a person wants to know first."""
     first = board.rows[0]
     others = [name for name in board.alike if name != board.reference]
-    start = f"{first.name} has the best {board.by} of {len(board.rows)} rows"
+    start = f"{first.name} has the best {board.by} of {plural(len(board.rows), 'row')}"
     if not board.images or len(board.rows) == 1:
         return f"{start}."
     if board.reference != first.name:

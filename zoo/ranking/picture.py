@@ -18,6 +18,7 @@ from zoo.ranking.tables import SHARES
 from zoo.results import canvas
 from zoo.results.canvas import FAINT, INK, LINE, MUTED, WIDTH
 from zoo.results.pareto import FRONT, check
+from zoo.system.console import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,8 +69,7 @@ def draw(board: Leaderboard, path: Path) -> None:
 
 def title(board: Leaderboard) -> str:
     """Return the picture's title."""
-    rows = len(board.rows)
-    return f"{_label(board)} and cost of {rows} row{'' if rows == 1 else 's'}; bars: 95 % intervals; orange: the Pareto front"
+    return f"{_label(board)} and cost of {plural(len(board.rows), 'row')}; bars: 95 % intervals; orange: the Pareto front"
 
 
 def alternative_text(board: Leaderboard) -> str:

@@ -81,7 +81,7 @@ def value_of(run: Run, key: str) -> float | None:
     """Return a run's value of `test.METRIC` or `val.METRIC`; None where it has none."""
     split, _, metric = key.partition(".")
     value = _metrics(run, split).get(metric)
-    return float(value) if isinstance(value, int | float) else None
+    return value if isinstance(value, float) else None
 
 
 def check_key(runs: Sequence[Run], key: str) -> None:

@@ -42,7 +42,7 @@ def columns(board: Leaderboard) -> list[Shown]:
             f"{by}, %" if share else by,
             lambda row: _score(row, share=share),
             False,
-            "mean over the runs, and their standard deviation",
+            "mean and standard deviation of the runs",
         ),
         Shown("95 % interval", lambda row: _interval(row, share=share), False, "by Student's t; Wilson's for one run"),
         Shown("difference", _difference, False, f"in points of test accuracy to {board.reference}, with its 95 % interval"),
