@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from zoo.errors import ZooError
 from zoo.metrics import LOWER_IS_BETTER
 from zoo.ranking.leaderboard import MINUTES, PARAMS, SPEED, Leaderboard, Row, cost, is_timed
@@ -149,9 +151,8 @@ def _around(row: Row) -> tuple[float, float]:
 
 def _name(axes: Axes, dots: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:
     """Write a name for each dot beside the panel, in the order of their heights, a line apart at least."""
-    to_points = axes.transData.transform
     box = axes.get_window_extent()
-    points = [to_points(dot) for dot in dots]
+    points = axes.transData.transform(np.array(dots)).tolist() if dots else []
     order = sorted(range(len(dots)), key=lambda place: points[place][1])
     heights, floor = {}, box.y0 + LINE / 2
     for place in order:
@@ -163,7 +164,7 @@ def _name(axes: Axes, dots: Sequence[tuple[float, float]], texts: Sequence[str])
         heights[place] = ceiling = min(heights[place], ceiling)
         ceiling -= LINE
     for place, text in enumerate(texts):
-        ends = axes.transData.inverted().transform([points[place], (box.x1 + 14, heights[place])])
+        ends = axes.transData.inverted().transform(np.array([points[place], [box.x1 + 14, heights[place]]]))
         axes.plot(ends[:, 0], ends[:, 1], color=MUTED, linewidth=0.4, alpha=0.7, clip_on=False, zorder=0)
         at = ((box.x1 + 18 - box.x0) / box.width, (heights[place] - box.y0) / box.height)
         axes.text(*at, text, transform=axes.transAxes, va="center", color=INK, clip_on=False)

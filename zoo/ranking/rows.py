@@ -59,7 +59,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class Costs:
-    """What the runs of a group cost, on average; None where a run does not tell.
+    """Costs of the runs of a group, on average; None where a run does not tell.
 
     Attributes:
         machine: what they were trained on; several joined by `and`.

@@ -52,7 +52,7 @@ class Run:
 
     @cached_property
     def machine(self) -> str:
-        """What it was trained on: the device, the number of cores and of processes, as far as the run says."""
+        """Name what it was trained on: the device, the number of cores and of processes, as far as the run says."""
         try:
             environment = RunFolder(self.path).read_json("environment.json")
         except ZooError:
@@ -68,7 +68,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """What folders hold.
+    """Runs that folders hold.
 
     Attributes:
         runs: finished runs, in the order of their paths.

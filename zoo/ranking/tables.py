@@ -127,17 +127,18 @@ def _flat(row: Row, by: str) -> dict[str, Any]:
 
 def _fitted(board: Leaderboard, width: int) -> list[str]:
     """Return the table's lines: columns are left out, and names cut in their middle, until they fit."""
-    kept = columns(board)
-    for title in (None, *DROPPED):
-        kept = [column for column in kept if column.title != title]
-        lines = _aligned(board, kept, None)
+    kept, names = columns(board), max(len(row.name) for row in board.rows)
+    lines = _aligned(board, kept, None)
+    for title in DROPPED:
         over = max(map(len, lines)) - width
-        names = max(len(row.name) for row in board.rows)
         if over <= 0:
             return lines
+        # Rather a short cut in the names than a column less.
         if names - over >= max(NARROW, names * 2 // 3):
             return _aligned(board, kept, names - over)
-    return _aligned(board, kept, max(NARROW, names - over))
+        kept = [column for column in kept if column.title != title]
+        lines = _aligned(board, kept, None)
+    return _aligned(board, kept, max(NARROW, names - max(0, max(map(len, lines)) - width)))
 
 
 def _aligned(board: Leaderboard, shown: Sequence[Shown], limit: int | None) -> list[str]:

@@ -16,7 +16,7 @@ COUNTED = 1000
 
 @dataclass(frozen=True)
 class PairedTable:
-    """How many images two models have right.
+    """Counts of the images that two models have right.
 
     Attributes:
         both: right by both models.
