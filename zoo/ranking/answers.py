@@ -82,7 +82,7 @@ def _from_tensors(path: Path, classes: Sequence[str]) -> Answers:
     try:
         tensors = load_file(path)
         targets, predicted = tensors["targets"], tensors["logits"].argmax(1)  # [N], [N]
-        labels, said = (tuple([classes[place] for place in places.tolist()]) for places in (targets, predicted))
+        labels, said = (tuple([classes[int(place)] for place in places.tolist()]) for places in (targets, predicted))
     except (OSError, SafetensorError, KeyError, IndexError, ValueError) as error:
         what = "no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error}"
         raise ZooError(str(path), what, "the run's predictions are needed to compare it") from None
