@@ -36,7 +36,7 @@ def columns(board: Leaderboard) -> list[Shown]:
     by = board.by
     share = by.rpartition(".")[2] in SHARES
     known = [
-        Shown(", ".join(board.keys), lambda row: row.name, True, "what the runs of a row have in common"),
+        *(Shown(key, lambda row, key=key: row.group[key], True, "what the runs of a row have in common") for key in board.keys),
         Shown("runs", lambda row: str(len(row.seeds)), False, "finished runs, with different seeds"),
         Shown(
             f"{by}, %" if share else by,
@@ -48,7 +48,7 @@ def columns(board: Leaderboard) -> list[Shown]:
         Shown("difference", _difference, False, f"in points of test accuracy to {board.reference}, with its 95 % interval"),
         Shown("p", lambda row: p_text(row.p_adjusted), False, "of no difference, after Holm's correction"),
         Shown("verdict", _verdict, True, f"of the comparison with {board.reference}"),
-        Shown("minutes", lambda row: f"{row.costs.train_minutes:,.1f}", False, "of training, a run"),
+        Shown("minutes", lambda row: f"{row.costs.train_minutes:,.2f}", False, "of training, a run"),
         Shown("train/s", lambda row: f"{row.costs.train_images_per_second:,.0f}", False, "images per second while training"),
         Shown("eval/s", lambda row: _optional(row.costs.eval_images_per_second), False, "images per second while scoring"),
         Shown("MB", lambda row: f"{row.costs.peak_memory_mb:,.0f}", False, "peak memory of training"),
@@ -56,7 +56,7 @@ def columns(board: Leaderboard) -> list[Shown]:
         Shown("Pareto", lambda row: " ".join(row.pareto), True, "no other row is better in both the score and this cost"),
         Shown("license", lambda row: row.costs.license, True, "of the pretrained weights"),
     ]
-    return [known[0], *(column for column in known[1:] if any(column.text(row) for row in board.rows))]
+    return [column for column in known if any(column.text(row) for row in board.rows)]
 
 
 def as_table(board: Leaderboard) -> str:
@@ -121,13 +121,14 @@ def _flat(row: Row, by: str) -> dict[str, Any]:
         **asdict(row.costs),
         "other_machine": bool(row.other_machine),
         "pareto": " ".join(row.pareto),
-        "folders": " ".join(map(str, row.folders)),
+        "folders": ";".join(map(str, row.folders)),
     }
 
 
 def _fitted(board: Leaderboard, width: int) -> list[str]:
     """Return the table's lines: columns are left out, and names cut in their middle, until they fit."""
-    kept, names = columns(board), max(len(row.name) for row in board.rows)
+    kept = columns(board)
+    names = max(len(kept[0].text(row)) for row in board.rows)
     lines = _aligned(board, kept, None)
     for title in DROPPED:
         over = max(map(len, lines)) - width
@@ -143,7 +144,7 @@ def _fitted(board: Leaderboard, width: int) -> list[str]:
 
 def _aligned(board: Leaderboard, shown: Sequence[Shown], limit: int | None) -> list[str]:
     first, *others = shown
-    named = Column(first.title, lambda row: _cut(row.name, limit), left=True)
+    named = Column(first.title, lambda row: _cut(first.text(row), limit), left=True)
     return align(board.rows, [named, *(Column(one.title, one.text, left=one.left) for one in others)], gap="  ")
 
 
