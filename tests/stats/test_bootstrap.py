@@ -34,6 +34,14 @@ def test_patterns_of_images_are_as_good_as_images(first_runs: int, second_runs: 
     assert found.interval == pytest.approx(np.quantile(expected, [0.025, 0.975]), abs=0.006)
 
 
+def test_any_number_of_runs_is_compared() -> None:
+    """More than a whole number has bits."""
+    first, second = answers(1, 70, 60), answers(2, 70, 60, better=0.3)
+    found = paired_difference(first, second, draws=2000)
+    assert found.value == pytest.approx(second.mean() - first.mean())
+    assert found.interval == pytest.approx(np.quantile(slow(first, second, 2000), [0.025, 0.975]), abs=0.008)
+
+
 def test_the_interval_holds_what_it_promises() -> None:
     """Of 200 pairs of equally good models, about 95 % have 0 in their interval and a p-value above 0.05."""
     pairs = [(answers(2 * seed, 4, 200), answers(2 * seed + 1, 4, 200)) for seed in range(200)]
