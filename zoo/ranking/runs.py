@@ -18,8 +18,6 @@ from zoo.results.result import Result, read_result
 RECIPE = "recipe.yaml"
 # Levels of folders below the given one in which runs are looked for.
 DEPTH = 3
-# Folders that a user may not want to name: a root of runs.
-DEFAULT = Path("runs")
 
 
 @dataclass(frozen=True)

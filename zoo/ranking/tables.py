@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -62,7 +63,8 @@ def columns(board: Leaderboard) -> list[Shown]:
 def as_table(board: Leaderboard) -> str:
     """Return the board as lines no wider than the terminal where that can be, and what a reader must know below."""
     width = shutil.get_terminal_size((WIDE, 24)).columns
-    return "\n".join([*_fitted(board, width), "", *notes_and_facts(board)])
+    facts = [textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False) for text in notes_and_facts(board)]
+    return "\n".join([*_fitted(board, width), "", *facts])
 
 
 def as_markdown(board: Leaderboard) -> str:
@@ -135,7 +137,7 @@ def _fitted(board: Leaderboard, width: int) -> list[str]:
         if over <= 0:
             return lines
         # Rather a short cut in the names than a column less.
-        if names - over >= max(NARROW, names * 2 // 3):
+        if names - over >= max(NARROW, names * 3 // 4):
             return _aligned(board, kept, names - over)
         kept = [column for column in kept if column.title != title]
         lines = _aligned(board, kept, None)
