@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from zoo.errors import ZooError
 from zoo.ranking.leaderboard import Leaderboard, build
 from zoo.ranking.page import html, sentence
+from zoo.ranking.picture import draw
 
 
 class Tags(HTMLParser):
@@ -54,6 +58,17 @@ def test_every_row_is_there_and_names_are_text(board: Leaderboard) -> None:
     assert "A & <b>" in tags.text
     # The best row and the one that cannot be told apart from it.
     assert sum(attributes.get("class") == "alike" for tag, attributes in tags.tags if tag == "tr") == 2
+
+
+def test_a_score_that_is_no_number_is_a_row_without_a_picture(folder: Path) -> None:
+    path = folder / "good.-0" / "result.json"
+    values = json.loads(path.read_text())
+    values["test"]["ece"] = math.nan
+    path.write_text(json.dumps(values))
+    board = build([path.parent], by="test.ece")
+    assert "img" not in {tag for tag, _ in parsed(html(board)).tags}
+    with pytest.raises(ZooError, match=r"no row has a test\.ece that is a number"):
+        draw(board, folder / "a.svg")
 
 
 def test_runs_with_a_report_are_links(board: Leaderboard, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -170,18 +171,23 @@ def _on_one_machine(rows: Sequence[Row]) -> tuple[list[Row], list[str], str]:
 
 
 def _with_fronts(rows: Sequence[Row], by: str) -> tuple[Row, ...]:
-    """Mark the rows that no other row beats in both score and cost; rows of another machine count for parameters only."""
+    """Mark the rows that no other row beats in both score and cost."""
     fronts: dict[str, list[str]] = {row.name: [] for row in rows}
-    own = [row for row in rows if not row.other_machine]
-    for name, some in ((MINUTES, own), (SPEED, own) if is_timed(own) else (PARAMS, rows)):
+    for name, some in fronts_of(rows):
         for place in pareto_front([(cost(row, name), merit(by, row.score.mean)) for row in some]):
             fronts[some[place].name].append(name)
     return tuple(replace(row, pareto=tuple(fronts[row.name])) for row in rows)
 
 
-def is_timed(rows: Sequence[Row]) -> bool:
-    """Return whether all rows tell the speed of inference."""
-    return all(row.costs.eval_images_per_second is not None for row in rows)
+def fronts_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Return the two fronts and the rows that compete for each: those with a score that is a number.
+
+    Rows of another machine have no time that compares; where a run does not tell its speed, parameters take its place.
+    """
+    scored = [row for row in rows if math.isfinite(row.score.mean)]
+    own = [row for row in scored if not row.other_machine]
+    timed = all(row.costs.eval_images_per_second is not None for row in own)
+    return [(MINUTES, own), (SPEED, own) if timed else (PARAMS, scored)]
 
 
 def cost(row: Row, front: str) -> float:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from zoo.ranking.leaderboard import ALIKE, BASELINE, BEST, Leaderboard, notes_and_facts
+from zoo.ranking.leaderboard import ALIKE, BASELINE, BEST, Leaderboard, fronts_of, notes_and_facts
 from zoo.ranking.picture import alternative_text, draw
 from zoo.ranking.tables import columns
 from zoo.system.console import plural
@@ -62,7 +62,12 @@ def sentence(board: Leaderboard) -> str:
 
 
 def _picture(board: Leaderboard) -> str:
-    """Return the picture as an address that holds it: as an image it shares no styles and names with the page."""
+    """Return the picture as an address that holds it; '' where no row can be drawn.
+
+    As an image it shares no styles and no names with the page.
+    """
+    if not any(rows for _, rows in fronts_of(board.rows)):
+        return ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "leaderboard.svg"
         draw(board, path)

@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo.errors import ZooError
 from zoo.metrics import LOWER_IS_BETTER
-from zoo.ranking.leaderboard import MINUTES, PARAMS, SPEED, Leaderboard, Row, cost, is_timed
+from zoo.ranking.leaderboard import MINUTES, PARAMS, SPEED, Leaderboard, Row, cost, fronts_of
 from zoo.ranking.tables import SHARES
 from zoo.results import canvas
 from zoo.results.canvas import FAINT, INK, LINE, MUTED, WIDTH
@@ -47,14 +47,15 @@ LOGARITHMIC = 4
 
 
 def draw(board: Leaderboard, path: Path) -> None:
-    """Draw a panel for each front into an .svg or .png file; rows of another machine are in the panel of parameters only.
+    """Draw a panel for each front into an .svg or .png file, with the rows that `fronts_of` returns for it.
 
     Raises:
-        ZooError: the file cannot be written.
+        ZooError: no row has a score that is a number, or the file cannot be written.
     """
     kind = check(path)
-    own = [row for row in board.rows if not row.other_machine]
-    panels = [(MINUTES, own), (SPEED, own) if is_timed(own) else (PARAMS, list(board.rows))]
+    panels = [(front, rows) for front, rows in fronts_of(board.rows) if rows]
+    if not panels:
+        raise ZooError("--plot", f"no row has a {board.by} that is a number", "order by another metric")
     with canvas.style():
         heights = [max(HEIGHT, 1.15 * len(_named(rows, front)) * LINE / 72) for front, rows in panels]
         figure = canvas.figure(title(board), AROUND + sum(heights) + AROUND * len(panels))
@@ -132,7 +133,7 @@ def _frame(axes: Axes, board: Leaderboard, label: str, costs: Sequence[float], s
         axes.set_xticks([tick for tick in ticks if least / 1.2 <= tick <= most * 1.2])
         axes.set_xticks([], minor=True)
     else:
-        margin = 0.08 * (most - least) or 0.1 * most
+        margin = 0.08 * (most - least) or 0.1 * most or 1.0
         axes.set_xlim(least - margin, most + margin)
         axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
