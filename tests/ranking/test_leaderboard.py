@@ -70,6 +70,12 @@ def test_rows_of_another_machine_are_marked_and_on_no_front_of_time(folder: Path
     assert [note for note in board.notes if "another machine (Another CPU, 2 cores; most rows: AMD EPYC, 2 cores)" in note]
 
 
+def test_a_row_of_several_machines_is_marked(folder: Path) -> None:
+    finished_run(folder / "moved", right_answers(5), backbone="worse.in1k", cpu="Another CPU", seed=4)
+    row = next(row for row in build([folder]).rows if row.name == "worse.in1k")
+    assert row.other_machine == "AMD EPYC, 2 cores and Another CPU, 2 cores"
+
+
 def test_different_test_sets_are_refused(folder: Path) -> None:
     other = finished_run(folder / "other", right_answers(0, 100), backbone="other")
     with pytest.raises(ZooError, match=f"^{other}: has other test images than {folder}/.*: 200 and 100 images"):

@@ -16,6 +16,8 @@ def test_runs_are_found_three_levels_below_and_once(tmp_path: Path) -> None:
     for name in ("b", "sweep/a", "one/two/three", "one/two/three-deep/four", ".hidden"):
         finished_run(tmp_path / name, RIGHT)
     (tmp_path / "b" / "model").mkdir()
+    (tmp_path / "one" / "circle").symlink_to(tmp_path)
+    (tmp_path / "one" / "link").symlink_to(tmp_path / "b")
     found = find_runs([tmp_path, tmp_path / "b", tmp_path / "one" / ".." / "b"])
     assert [run.path.relative_to(tmp_path).as_posix() for run in found.runs] == ["b", "one/two/three", "sweep/a"]
     assert found.notes == []
@@ -26,10 +28,13 @@ def test_what_cannot_be_ranked_is_a_note_and_the_rest_goes_on(tmp_path: Path) ->
     (finished_run(tmp_path / "unfinished", RIGHT) / "result.json").unlink()
     (finished_run(tmp_path / "damaged", RIGHT) / "result.json").write_text("{")
     (finished_run(tmp_path / "half", RIGHT) / "result.json").write_text('{"status": "done"}')
+    (finished_run(tmp_path / "no-recipe", RIGHT) / "recipe.yaml").unlink()
+    (finished_run(tmp_path / "odd-recipe", RIGHT) / "recipe.yaml").write_text("a: [")
     found = find_runs([tmp_path])
     assert [run.path.name for run in found.runs] == ["good"]
-    assert len(found.notes) == 3
-    for note, text in zip(found.notes, ["cannot be read", "name: field required", "the run is not finished"], strict=True):
+    assert len(found.notes) == 5
+    texts = ["cannot be read", "name: field required", "recipe.yaml: cannot be read: No such file", "not valid YAML"]
+    for note, text in zip(found.notes, [*texts, "the run is not finished"], strict=True):
         assert note.startswith("left out: ")
         assert text in note
 

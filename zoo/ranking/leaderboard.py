@@ -45,7 +45,7 @@ class Row:
         p_adjusted: p-value after Holm's correction over all rows.
         verdict: best, baseline, not told apart, better or worse; '' where there are no test images to compare on.
         costs: what the runs cost.
-        other_machine: the machine, where it is not that of most rows; its times compare with none of theirs.
+        other_machine: the machines of its runs, where they are not all that of most rows: its times compare with none of theirs.
         pareto: the fronts it is on: minutes, and speed or params.
     """
 
@@ -156,8 +156,10 @@ def _verdict(pair: Paired, p: float) -> str:
 
 def _on_one_machine(rows: Sequence[Row]) -> tuple[list[Row], list[str], str]:
     """Mark the rows of other machines than most; return the rows, a note for each other machine, and the machine of most."""
-    machine = Counter(row.costs.machine for row in rows).most_common(1)[0][0]
-    marked = [replace(row, other_machine=row.costs.machine if row.costs.machine != machine else "") for row in rows]
+    machine = Counter(one for row in rows for one in row.costs.machines).most_common(1)[0][0]
+    marked = [
+        replace(row, other_machine=" and ".join(row.costs.machines)) if row.costs.machines != (machine,) else row for row in rows
+    ]
     others: dict[str, list[str]] = {}
     for row in marked:
         if row.other_machine:

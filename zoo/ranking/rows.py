@@ -62,13 +62,13 @@ class Costs:
     """Costs of the runs of a group, on average; None where a run does not tell.
 
     Attributes:
-        machine: what they were trained on; several joined by `and`.
+        machines: what they were trained on.
         eval_images_per_second: of the pass over the test images.
         params: a count.
         license: of the pretrained weights; '' where none is known or none were used.
     """
 
-    machine: str
+    machines: tuple[str, ...]
     train_minutes: float
     train_images_per_second: float
     eval_images_per_second: float | None
@@ -162,7 +162,7 @@ def costs(group: Group) -> Costs:
     speeds = [train.eval_images_per_second for train in training]
     known = [speed for speed in speeds if speed is not None and math.isfinite(speed)]
     return Costs(
-        machine=" and ".join(dict.fromkeys(run.machine for run in group.runs)),
+        machines=tuple(dict.fromkeys(run.machine for run in group.runs)),
         train_minutes=mean([train.seconds for train in training]) / 60,
         train_images_per_second=mean([train.images_per_second for train in training]),
         eval_images_per_second=mean(known) if len(known) == len(speeds) else None,

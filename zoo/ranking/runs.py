@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,26 +27,14 @@ class Run:
     Attributes:
         path: its folder, as the user wrote it.
         result: its `result.json`.
+        recipe: the options by their dotted names.
         answers: to the test images; None where it has no test set.
     """
 
     path: Path
     result: Result
+    recipe: dict[str, Any]
     answers: Answers | None
-
-    @cached_property
-    def recipe(self) -> dict[str, Any]:
-        """The options by their dotted names.
-
-        Raises:
-            ZooError: `recipe.yaml` is missing or damaged.
-        """
-        path = self.path / RECIPE
-        try:
-            values = parse(path.read_text(encoding="utf-8"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ZooError(str(path), f"cannot be read: {error}", "the run is damaged") from None
-        return dict(_dotted(values, "")) if isinstance(values, dict) else {}
 
     @cached_property
     def machine(self) -> str:
@@ -115,7 +103,18 @@ def read_run(path: Path) -> Run:
     if result is None:
         raise ZooError(str(path), "the run is not finished", f"zoo train --resume {path}")
     test = result.test
-    return Run(path, result, read_answers(path, result.classes, test.n) if test else None)
+    return Run(path, result, _read_recipe(path / RECIPE), read_answers(path, result.classes, test.n) if test else None)
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        values = parse(path.read_text(encoding="utf-8"), str(path), {})
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ZooError(str(path), f"cannot be read: {reason}", "the run is damaged") from None
+    if not isinstance(values, dict):
+        raise ZooError(str(path), "is no recipe", "the run is damaged")
+    return dict(_dotted(values, ""))
 
 
 def check_same_test(runs: Sequence[Run]) -> list[Run]:
@@ -135,7 +134,7 @@ def check_same_test(runs: Sequence[Run]) -> list[Run]:
         if differs := other_test(first.answers, run.answers):
             what = f"has other test images than {first.path}: {differs}"
             raise ZooError(str(run.path), what, "rank runs of one test set at a time")
-        same.append(Run(run.path, run.result, in_order_of(first.answers, run.answers)))
+        same.append(replace(run, answers=in_order_of(first.answers, run.answers)))
     return same
 
 
@@ -144,7 +143,10 @@ def _is_run(path: Path) -> bool:
 
 
 def _runs_below(path: Path, depth: int, notes: list[str]) -> Iterator[Path]:
-    """Yield the run folders in and below a folder, in the order of their names; hidden folders are not looked into."""
+    """Yield the run folders in and below a folder, in the order of their names.
+
+    Hidden folders are not looked into; neither are links, which may lead in a circle, unless they lead to a run.
+    """
     if _is_run(path):
         yield path
         return
@@ -156,7 +158,8 @@ def _runs_below(path: Path, depth: int, notes: list[str]) -> Iterator[Path]:
         notes.append(f"left out: {path}: cannot be read: {error.strerror}")
         return
     for one in inner:
-        yield from _runs_below(one, depth - 1, notes)
+        if _is_run(one) or not one.is_symlink():
+            yield from _runs_below(one, depth - 1, notes)
 
 
 def _dotted(values: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:

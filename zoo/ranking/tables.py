@@ -121,6 +121,7 @@ def _flat(row: Row, by: str) -> dict[str, Any]:
         "test": pair and pair.method,
         "verdict": row.verdict,
         **asdict(row.costs),
+        "machines": "; ".join(row.costs.machines),
         "other_machine": bool(row.other_machine),
         "pareto": " ".join(row.pareto),
         "folders": ";".join(map(str, row.folders)),
