@@ -157,9 +157,8 @@ def _verdict(pair: Paired, p: float) -> str:
 def _on_one_machine(rows: Sequence[Row]) -> tuple[list[Row], list[str], str]:
     """Mark the rows of other machines than most; return the rows, a note for each other machine, and the machine of most."""
     machine = Counter(one for row in rows for one in row.costs.machines).most_common(1)[0][0]
-    marked = [
-        replace(row, other_machine=" and ".join(row.costs.machines)) if row.costs.machines != (machine,) else row for row in rows
-    ]
+    there = {row.name: " and ".join(row.costs.machines) for row in rows}
+    marked = [row if there[row.name] == machine else replace(row, other_machine=there[row.name]) for row in rows]
     others: dict[str, list[str]] = {}
     for row in marked:
         if row.other_machine:

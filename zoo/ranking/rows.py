@@ -162,7 +162,7 @@ def costs(group: Group) -> Costs:
     speeds = [train.eval_images_per_second for train in training]
     known = [speed for speed in speeds if speed is not None and math.isfinite(speed)]
     return Costs(
-        machines=tuple(dict.fromkeys(run.machine for run in group.runs)),
+        machines=tuple(sorted({run.machine for run in group.runs})),
         train_minutes=mean([train.seconds for train in training]) / 60,
         train_images_per_second=mean([train.images_per_second for train in training]),
         eval_images_per_second=mean(known) if len(known) == len(speeds) else None,
