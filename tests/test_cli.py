@@ -47,6 +47,10 @@ def test_the_surface_is_what_it_is() -> None:
             *("--batch", "--check", "--debug", "--format", "--help", "--image-size", "--json", "--out", "--precision"),
             *("--preprocess", "--push", "-h"),
         ],
+        "leaderboard": [
+            *("--baseline", "--by", "--csv", "--debug", "--group", "--help", "--html", "--json", "--md", "--plot", "-h"),
+        ],
+        "compare": ["--debug", "--help", "--json", "--out", "-h"],
         "bench": [
             *("--batch-size", "--channels-last", "--classes", "--compare", "--compile", "--data", "--debug", "--help"),
             *("--image-size", "--mode", "--optimizer", "--out", "--precision", "--processes", "--steps", "--threads"),

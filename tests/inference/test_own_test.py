@@ -45,6 +45,7 @@ def test_figures_and_logits_are_those_of_the_run_to_the_bit(tiny: Path, override
         values = json.loads(json.dumps(found.values()))
         assert {name: values[name] for name in result[split]} == result[split]
     assert state_of(folder) == before, "nothing is written into the run"
+    assert result["train"]["eval_images_per_second"] > 0
 
 
 def test_the_threads_of_the_caller_stay(tiny: Path) -> None:

@@ -21,7 +21,10 @@ VALUES: dict[str, Any] = {
     "epochs": 3, "steps": 30, "selected_by": "val.accuracy", "selected_epoch": 2, "val": {"accuracy": 0.8, "loss": 0.4},
     "test": TEST | {"per_class": {"cat": SCORES, "dog": SCORES | {"precision": None}}}, "test_scored": "once, after selection",
     "predictions": "predictions.csv",
-    "train": {"loss": 0.3, "accuracy": 0.9, "images_per_second": 120.0, "data_share": 0.01, "seconds": 9.5, "peak_memory_mb": 700.0},
+    "train": {
+        "loss": 0.3, "accuracy": 0.9, "images_per_second": 120.0, "data_share": 0.01, "seconds": 9.5, "peak_memory_mb": 700.0,
+        "eval_images_per_second": 480.0,
+    },
     "precision": "fp32", "channels_last": True, "accumulate": 1, "compile": False, "batch_size": 32, "processes": 1, "seed": 0,
     "versions": {"torch": "2.14"}, "device": "AMD EPYC", "device_type": "cpu",
 }  # fmt: skip
@@ -49,6 +52,14 @@ def test_a_result_of_the_first_version_is_read(run: RunFolder):
     result = read_result(run)
     assert result is not None
     assert (result.version, result.device_type, result.test_scored, result.accumulate) == (1, "", "", 1)
+
+
+def test_a_result_without_the_speed_of_evaluation_is_read(run: RunFolder):
+    train = {key: value for key, value in VALUES["train"].items() if key != "eval_images_per_second"}
+    run.write_json("result.json", VALUES | {"train": train})
+    result = read_result(run)
+    assert result is not None
+    assert result.train.eval_images_per_second is None
 
 
 def test_values_of_a_later_version_are_kept(run: RunFolder):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from zoo.metrics import Z_95
+from zoo.stats.paired import paired_interval
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,3 @@ def paired_accuracy(live: Tensor, exported: Tensor, targets: Tensor) -> PairedAc
     lost, won = int((first & ~second).sum()), int((~first & second).sum())
     shares = int(first.sum()) / count, int(second.sum()) / count
     return PairedAccuracy(*shares, shares[1] - shares[0], paired_interval(lost, won, count), count)
-
-
-def paired_interval(lost: int, won: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a difference of two shares of the same `count` images.
-
-    The adjusted Wald interval of Agresti and Min (Statistics in Medicine 24, 2005, 729 to 740): a half is added to each cell
-    of the table of both answers. McNemar's test looks at the same two cells, those in which the two models disagree.
-
-    Args:
-        lost: images that only the first is right on.
-        won: images that only the second is right on.
-        count: all images.
-    """
-    size, lower, upper = count + 2, lost + 0.5, won + 0.5
-    middle = (upper - lower) / size
-    spread = Z_95 * math.sqrt(lower + upper - (upper - lower) ** 2 / size) / size
-    return max(middle - spread, -1.0), min(middle + spread, 1.0)

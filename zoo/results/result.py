@@ -47,7 +47,12 @@ class TestScores(_Values):
 
 
 class TrainingFigures(_Values):
-    """Training: loss and accuracy of the selected epoch, speed and memory of all epochs."""
+    """Training: loss and accuracy of the selected epoch, speed and memory of all epochs.
+
+    Attributes:
+        eval_images_per_second: speed of the last pass over the test images (over val where there is no test set), batches
+            included; None in files of earlier versions.
+    """
 
     loss: float
     accuracy: float
@@ -55,6 +60,7 @@ class TrainingFigures(_Values):
     data_share: float
     seconds: float
     peak_memory_mb: float
+    eval_images_per_second: float | None = None
 
 
 class Result(_Values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ from zoo.system.files import staged, storing
 from zoo.system.hardware import versions
 from zoo.system.table import percent
 from zoo.training import checkpoint
-from zoo.training.evaluate import predict_split
+from zoo.training.evaluate import EvalBatches, predict_split
 from zoo.training.resume import load_model
 from zoo.training.setup import Setup
-from zoo.training.state import Progress
+from zoo.training.state import Progress, Training
 
 Predictions = tuple[Tensor, Tensor]
 
@@ -37,10 +38,10 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     training = setup.training
     memory = peak_memory_mb(training.accelerator.device)
     epoch = _select(setup, run, progress)
-    predictions = predict_split(training, training.test) if training.test is not None else None
+    predictions, speed = _predict(training, training.test)
     # Of the selected epoch: at the time nobody knew that it would be the one.
-    val = predict_split(training, training.val) if training.val is not None else None
-    result = _result(setup, progress, epoch, predictions, memory)
+    val, val_speed = _predict(training, training.val)
+    result = _result(setup, progress, epoch, predictions, memory, speed or val_speed)
     if not training.accelerator.is_main_process:
         return
     _save_model(setup, run)
@@ -53,6 +54,16 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     # Last: a run that has it is done.
     write_result(run, result)
     describe_result(setup.console, run, result)
+
+
+def _predict(training: Training, batches: EvalBatches | None) -> tuple[Predictions | None, float | None]:
+    """Score a split, where there is one; return what the model says of it, and images/s over all processes."""
+    if batches is None:
+        return None, None
+    started = time.perf_counter()
+    # Outputs end on the CPU: a GPU has finished them.
+    found = predict_split(training, batches)
+    return found, len(batches) / (time.perf_counter() - started)
 
 
 def _select(setup: Setup, run: RunFolder, progress: Progress) -> int:
@@ -96,7 +107,9 @@ def _stored(target: Path, size: int) -> Iterator[Path]:
         yield staging
 
 
-def _result(setup: Setup, progress: Progress, epoch: int, predictions: Predictions | None, memory: float) -> Result:
+def _result(
+    setup: Setup, progress: Progress, epoch: int, predictions: Predictions | None, memory: float, speed: float | None
+) -> Result:
     recipe, choice, classes = setup.recipe, setup.execution.choice, setup.inputs.data.classes
     accelerator, built = setup.training.accelerator, setup.model.built
     selected = next(row for row in progress.history if row["epoch"] == epoch)
@@ -119,7 +132,7 @@ def _result(setup: Setup, progress: Progress, epoch: int, predictions: Predictio
         test=test_scores(classes, *predictions) if predictions is not None else None,
         test_scored="each epoch, as the recipe asks" if recipe.eval.test_every_epoch else "once, after selection",
         predictions=PREDICTIONS if setup.training.val is not None or setup.training.test is not None else "",
-        train=_training_figures(progress.history, selected, setup.probe_seconds, memory),
+        train=_training_figures(progress.history, selected, setup.probe_seconds, memory, speed),
         precision=choice.precision,
         channels_last=choice.channels_last,
         accumulate=choice.accumulate,
@@ -134,7 +147,7 @@ def _result(setup: Setup, progress: Progress, epoch: int, predictions: Predictio
 
 
 def _training_figures(
-    history: list[dict[str, Any]], selected: dict[str, Any], probe_seconds: float, memory: float
+    history: list[dict[str, Any]], selected: dict[str, Any], probe_seconds: float, memory: float, speed: float | None
 ) -> TrainingFigures:
     seconds = sum(row["seconds"] for row in history)
     return TrainingFigures(
@@ -144,6 +157,7 @@ def _training_figures(
         data_share=sum(row["seconds"] * row["data_share"] for row in history) / seconds,
         seconds=seconds + probe_seconds,
         peak_memory_mb=memory,
+        eval_images_per_second=speed,
     )
 
 

@@ -1,0 +1,133 @@
+"""Two finished runs side by side: their recipes, their answers to the same test images, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import ZooError
+from zoo.ranking.answers import Answers, in_order_of, other_test
+from zoo.ranking.runs import Run, read_run
+from zoo.stats.paired import PairedTable
+
+# Options that differ between any two runs and say nothing of either.
+NAMES = ("name", "output.root")
+
+
+@dataclass(frozen=True)
+class OptionDifference:
+    """An option that the runs have different values of; None also where a run does not have it, and then `in_both` is false."""
+
+    key: str
+    first: Any
+    second: Any
+    in_both: bool
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A test image that one run has right and the other wrong.
+
+    Attributes:
+        file: its name.
+        label: its class.
+        first, second: what the runs say.
+        right: which of them is right: first or second.
+    """
+
+    file: str
+    label: str
+    first: str
+    second: str
+    right: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of both runs; None where a run does not tell it."""
+
+    name: str
+    first: float | None
+    second: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Return the second over the first."""
+        return self.second / self.first if self.first and self.second is not None else None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the same test images.
+
+    Attributes:
+        first, second: the runs.
+        recipe: options that differ.
+        table: how many images both, one or none of them has right.
+        flips: the images that one of them has right, in the order of the test set.
+        figures: minutes, speeds, memory and parameters.
+    """
+
+    first: Run
+    second: Run
+    recipe: tuple[OptionDifference, ...]
+    table: PairedTable
+    flips: tuple[Flip, ...]
+    figures: tuple[Figure, ...]
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two finished runs.
+
+    Raises:
+        ZooError: one is no finished run, is damaged, has no test set, or has another one.
+    """
+    one, other = read_run(first), read_run(second)
+    ours, theirs = _answers(one), _answers(other)
+    if differs := other_test(ours, theirs):
+        raise ZooError(str(second), f"has other test images than {first}: {differs}", "compare runs of one test set")
+    # Of two, the one with names names the images.
+    if ours.files or not theirs.files:
+        theirs = in_order_of(ours, theirs)
+    named = ours if ours.files else theirs
+    return Comparison(
+        first=one,
+        second=other,
+        recipe=tuple(_options(one, other)),
+        table=PairedTable.of(ours.right, theirs.right),
+        flips=tuple(_flips(named, ours, theirs)),
+        figures=tuple(_figures(one, other)),
+    )
+
+
+def _answers(run: Run) -> Answers:
+    if not run.answers:
+        raise ZooError(str(run.path), "has no test set to compare on", "compare runs that have one")
+    return run.answers
+
+
+def _options(first: Run, second: Run) -> Iterator[OptionDifference]:
+    ours, theirs = first.recipe, second.recipe
+    for key in dict.fromkeys([*ours, *theirs]):
+        in_both = key in ours and key in theirs
+        if key not in NAMES and not (in_both and ours[key] == theirs[key]):
+            yield OptionDifference(key, ours.get(key), theirs.get(key), in_both)
+
+
+def _flips(named: Answers, first: Answers, second: Answers) -> Iterator[Flip]:
+    for place in (first.right != second.right).nonzero()[0].tolist():
+        right = "first" if first.right[place] else "second"
+        yield Flip(named.name(place), named.labels[place], first.predicted[place], second.predicted[place], right)
+
+
+def _figures(first: Run, second: Run) -> Iterator[Figure]:
+    results = first.result, second.result
+    trains = [result.train for result in results]
+    yield Figure("test accuracy", *(result.test.accuracy if result.test else None for result in results))
+    yield Figure("training minutes", *(train.seconds / 60 for train in trains))
+    yield Figure("training images/s", *(train.images_per_second for train in trains))
+    yield Figure("inference images/s", *(train.eval_images_per_second for train in trains))
+    yield Figure("peak memory, MB", *(train.peak_memory_mb for train in trains))
+    yield Figure("parameters, M", *(result.params / 1e6 for result in results))

@@ -1,0 +1,105 @@
+"""Runs that are repetitions of one recipe: they agree in the keys that are compared, and differ in their seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.errors import ZooError, nearest
+from zoo.ranking.runs import Run
+
+# The key that every run has, and its default.
+BACKBONE = "backbone"
+# Options that do not make a run another experiment; those of `output` neither.
+INDIFFERENT = ("name", "train.seed", "train.threads", "train.timeout", "data.root")
+# Keys of a note, at most.
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one row.
+
+    Attributes:
+        name: the backbone, then the other keys as `optim.lr=0.001`.
+        values: the value of each key.
+        runs: its runs.
+    """
+
+    name: str
+    values: dict[str, str]
+    runs: tuple[Run, ...]
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """Yield what a reader must know: the runs differ in more than the seed, or have the same one."""
+        if len(self.runs) < 2:
+            return
+        recipes = [run.recipe for run in self.runs]
+        keys = dict.fromkeys(key for recipe in recipes for key in recipe)
+        differ = [key for key in keys if counts(key) and len({repr(recipe.get(key, ...)) for recipe in recipes}) > 1]
+        if differ:
+            listed = ", ".join(differ[:SHOWN]) + (f" and {len(differ) - SHOWN} more" if len(differ) > SHOWN else "")
+            wanted = ",".join([*self.values, *differ[:SHOWN]])
+            yield f"{self.name}: its {len(self.runs)} runs differ in {listed}, not only in the seed (apart: --group {wanted})"
+            return
+        twice = [seed for seed, times in Counter(run.result.seed for run in self.runs).items() if times > 1]
+        if twice:
+            yield f"{self.name}: several runs have seed {', '.join(map(str, twice))}, and are counted as repetitions"
+
+
+def counts(key: str) -> bool:
+    """Return whether an option makes a run another experiment."""
+    return key not in INDIFFERENT and not key.startswith("output.")
+
+
+def group_runs(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
+    """Put the runs together that have the same values of the keys: `backbone`, or any dotted key of a recipe.
+
+    Raises:
+        ZooError: no run has such a key.
+    """
+    _check(runs, keys)
+    found: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        found.setdefault(tuple(_value(run, key) for key in keys), []).append(run)
+    return [Group(_name(keys, values), dict(zip(keys, values, strict=True)), tuple(some)) for values, some in found.items()]
+
+
+def _check(runs: Sequence[Run], keys: Sequence[str]) -> None:
+    if not keys:
+        raise ZooError("--group", "names no key", "e.g. backbone,optim.lr")
+    for key in keys:
+        if key != BACKBONE and not any(_below(run.recipe, key) for run in runs):
+            known = [BACKBONE, *dict.fromkeys(name for run in runs for name in run.recipe)]
+            close = nearest(key, known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else "a dotted key of the runs' recipe.yaml, e.g. optim.lr"
+            raise ZooError("--group", f"no run has the key '{key}'", hint)
+
+
+def _below(recipe: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the options at a key and below it, by the rest of their names."""
+    return {name[len(key) + 1 :]: value for name, value in recipe.items() if name == key or name.startswith(f"{key}.")}
+
+
+def _value(run: Run, key: str) -> str:
+    """Return a key's value as text; that of a section is the list of its options."""
+    if key == BACKBONE:
+        return run.result.backbone
+    found = _below(run.recipe, key)
+    if set(found) <= {""}:
+        return shown(found[""]) if found else "-"
+    return " ".join(f"{name}={shown(value)}" for name, value in found.items())
+
+
+def _name(keys: Sequence[str], values: Sequence[str]) -> str:
+    return ", ".join(value if key == BACKBONE else f"{key}={value}" for key, value in zip(keys, values, strict=True))
+
+
+def shown(value: Any) -> str:
+    """Return an option's value as a recipe writes it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,226 @@
+"""The leaderboard: a row for each group of finished runs, in order, told apart or not."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zoo.errors import ZooError, nearest
+from zoo.metrics import merit
+from zoo.ranking.groups import BACKBONE, Group, group_runs
+from zoo.ranking.rows import BOOTSTRAP, MCNEMAR, Costs, Paired, Score, check_key, costs, paired, score, value_of
+from zoo.ranking.runs import Run, check_same_test, find_runs
+from zoo.results.pareto import pareto_front
+from zoo.stats.holm import holm
+from zoo.system.console import plural
+
+# An adjusted p-value below this tells two rows apart.
+ALPHA = 0.05
+# What rows are ordered by: the first that a run has.
+DEFAULT_BY = ("test.accuracy", "val.accuracy")
+# The verdicts on a row.
+BEST, BASELINE, ALIKE, BETTER, WORSE = "best", "baseline", "not told apart", "better", "worse"
+# The fronts that a row may be on: score against minutes of training, and against the speed of inference or, where a run
+# does not tell it, the number of parameters.
+MINUTES, SPEED, PARAMS = "minutes", "speed", "params"
+# How each method of `rows.paired` is explained.
+TESTS = {MCNEMAR: "McNemar's exact test", BOOTSTRAP: "a bootstrap over runs and images"}
+BOTH_TESTS = "McNemar's exact test between single runs, else a bootstrap over runs and images"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group of runs.
+
+    Attributes:
+        name: of the group.
+        group: value of each key that the runs have in common.
+        seeds: of its runs, in their order.
+        folders: of its runs.
+        score: its values of the metric that orders the rows.
+        paired: the difference in test accuracy to the best row, or to the baseline; None for that row itself.
+        p_adjusted: p-value after Holm's correction over all rows.
+        verdict: best, baseline, not told apart, better or worse; '' where there are no test images to compare on.
+        costs: what the runs cost.
+        other_machine: the machines of its runs, where they are not all that of most rows: its times compare with none of theirs.
+        pareto: the fronts it is on: minutes, and speed or params.
+    """
+
+    name: str
+    group: dict[str, str]
+    seeds: tuple[int, ...]
+    folders: tuple[Path, ...]
+    score: Score
+    paired: Paired | None
+    p_adjusted: float | None
+    verdict: str
+    costs: Costs
+    other_machine: str = ""
+    pareto: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Rows, the best first.
+
+    Attributes:
+        by: the metric that orders them, such as `test.accuracy`.
+        keys: what the runs of a row have in common.
+        reference: name of the row that the others are compared with.
+        images: number of test images; 0 where there are none.
+        machine: what most rows were trained on.
+        selected: how the runs chose their epochs, and when they looked at the test set.
+        rows: the rows.
+        notes: a line for each thing that a reader must know, runs that are left out among them.
+    """
+
+    by: str
+    keys: tuple[str, ...]
+    reference: str
+    images: int
+    machine: str
+    selected: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def alike(self) -> list[str]:
+        """Return the names of the rows that cannot be told apart from the reference, itself the first."""
+        return [self.reference, *(row.name for row in self.rows if row.verdict == ALIKE)]
+
+
+def build(
+    paths: Sequence[Path], by: str | None = None, group: Sequence[str] = (BACKBONE,), baseline: str | None = None
+) -> Leaderboard:
+    """Rank the finished runs of some folders.
+
+    Args:
+        paths: runs, or folders that hold some.
+        by: `test.METRIC` or `val.METRIC`; None for the test accuracy, or that of validation where no run has a test set.
+        group: keys in which repetitions agree: `backbone`, or dotted keys of a recipe.
+        baseline: name of the row to compare with; None for the best.
+
+    Raises:
+        ZooError: no finished run, different test images, or a key, metric or baseline that there is not.
+    """
+    found = find_runs(paths)
+    by = by or next((key for key in DEFAULT_BY if any(value_of(run, key) is not None for run in found.runs)), DEFAULT_BY[0])
+    check_key(found.runs, by)
+    ranked = [run for run in found.runs if value_of(run, by) is not None]
+    lacking = [f"left out: {run.path}: has no {by}" for run in found.runs if value_of(run, by) is None]
+    ranked = check_same_test(ranked)
+    groups = sorted(group_runs(ranked, group), key=lambda one: -merit(by, score(one, by).mean))
+    reference = _reference(groups, baseline)
+    rows, machine_notes, machine = _on_one_machine(_rows(groups, reference, by, named=baseline is not None))
+    notes = [*found.notes, *lacking, *(note for one in groups for note in one.notes), *machine_notes]
+    images = max((len(run.answers) for run in ranked if run.answers), default=0)
+    rows = _with_fronts(rows, by)
+    return Leaderboard(by, tuple(group), reference.name, images, machine, _selected(ranked), rows, tuple(notes))
+
+
+def _reference(groups: Sequence[Group], baseline: str | None) -> Group:
+    if baseline is None:
+        return groups[0]
+    named = [one for one in groups if one.name == baseline] or [one for one in groups if baseline in one.name]
+    if len(named) != 1:
+        names = [one.name for one in named or groups]
+        what = f"'{baseline}' fits {len(named)} rows" if named else f"no row is named '{baseline}'"
+        raise ZooError("--baseline", what, f"one of {', '.join(nearest(baseline, names, 5) or names[:5])}")
+    return named[0]
+
+
+def _rows(groups: Sequence[Group], reference: Group, by: str, *, named: bool) -> list[Row]:
+    """Return the rows with their verdicts; `named` is whether the user named the reference."""
+    pairs = {one.name: None if one is reference else paired(one, reference) for one in groups}
+    tested = [name for name, pair in pairs.items() if pair]
+    adjusted = dict(zip(tested, holm([pair.p for pair in pairs.values() if pair]), strict=True))
+    rows = []
+    for one in groups:
+        pair, p = pairs[one.name], adjusted.get(one.name)
+        own = (BASELINE if named else BEST) if one is reference else ""
+        verdict = own or (_verdict(pair, p) if pair and p is not None else "")
+        seeds = tuple(run.result.seed for run in one.runs)
+        paths = tuple(run.path for run in one.runs)
+        rows.append(Row(one.name, one.values, seeds, paths, score(one, by), pair, p, verdict, costs(one)))
+    return rows
+
+
+def _verdict(pair: Paired, p: float) -> str:
+    if p >= ALPHA:
+        return ALIKE
+    return BETTER if pair.difference > 0 else WORSE
+
+
+def _on_one_machine(rows: Sequence[Row]) -> tuple[list[Row], list[str], str]:
+    """Mark the rows of other machines than most; return the rows, a note for each other machine, and the machine of most."""
+    machine = Counter(one for row in rows for one in row.costs.machines).most_common(1)[0][0]
+    there = {row.name: " and ".join(row.costs.machines) for row in rows}
+    marked = [row if there[row.name] == machine else replace(row, other_machine=there[row.name]) for row in rows]
+    others: dict[str, list[str]] = {}
+    for row in marked:
+        if row.other_machine:
+            others.setdefault(row.other_machine, []).append(row.name)
+    notes = [
+        f"trained on another machine ({other}; most rows: {machine}), so that minutes, speeds and memory do not compare: "
+        + ", ".join(names)
+        for other, names in others.items()
+    ]
+    return marked, notes, machine
+
+
+def _with_fronts(rows: Sequence[Row], by: str) -> tuple[Row, ...]:
+    """Mark the rows that no other row beats in both score and cost."""
+    fronts: dict[str, list[str]] = {row.name: [] for row in rows}
+    for name, some in fronts_of(rows):
+        for place in pareto_front([(cost(row, name), merit(by, row.score.mean)) for row in some]):
+            fronts[some[place].name].append(name)
+    return tuple(replace(row, pareto=tuple(fronts[row.name])) for row in rows)
+
+
+def fronts_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Return the two fronts and the rows that compete for each: those with a score that is a number.
+
+    Rows of another machine have no time that compares; where a run does not tell its speed, parameters take its place.
+    """
+    scored = [row for row in rows if math.isfinite(row.score.mean)]
+    own = [row for row in scored if not row.other_machine]
+    timed = all(row.costs.eval_images_per_second is not None for row in own)
+    return [(MINUTES, own), (SPEED, own) if timed else (PARAMS, scored)]
+
+
+def cost(row: Row, front: str) -> float:
+    """Return what a row costs on a front: minutes of training, milliseconds an image, or parameters."""
+    if front == SPEED:
+        return 1000 / (row.costs.eval_images_per_second or 1)
+    return row.costs.train_minutes if front == MINUTES else row.costs.params
+
+
+def _selected(runs: Sequence[Run]) -> str:
+    """Return the sentence on how epochs were chosen and when the test set was looked at."""
+    keys = ", ".join(dict.fromkeys(run.result.selected_by for run in runs))
+    epochs = "each run shows its last epoch" if keys == "last" else f"each run's epoch was selected by {keys}"
+    if not any(run.answers for run in runs):
+        return f"{epochs}; there is no test set"
+    often = [str(run.path) for run in runs if "each epoch" in run.result.test_scored]
+    return f"{epochs}; the test set was {f'scored in each epoch by {_some(often)}' if often else 'scored once, after that'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def notes_and_facts(board: Leaderboard) -> Iterator[str]:
+    """Yield the sentences below the table: what was compared and how, what cannot be told apart, and the notes."""
+    runs = plural(sum(len(row.seeds) for row in board.rows), "run")
+    yield f"{runs}, ordered by {board.by}; {board.selected}"
+    methods = {row.paired.method for row in board.rows if row.paired}
+    if methods:
+        tests = TESTS[methods.pop()] if len(methods) == 1 else BOTH_TESTS
+        images = plural(board.images, "image")
+        yield f"differences in test accuracy are paired, on the same {images}: {tests}; p after Holm's correction"
+    if len(board.alike) > 1:
+        yield f"not told apart from {board.reference}: {', '.join(board.alike[1:])}"
+    yield from (f"note: {note}" for note in board.notes)

@@ -1,0 +1,74 @@
+"""A leaderboard as one page of HTML that needs nothing else: no script, no request, the picture inside."""
+
+from __future__ import annotations
+
+import base64
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from zoo.ranking.leaderboard import ALIKE, BASELINE, BEST, Leaderboard, fronts_of, notes_and_facts
+from zoo.ranking.picture import alternative_text, draw
+from zoo.ranking.tables import columns
+from zoo.system.console import plural
+
+# The template beside this file.
+TEMPLATE = "page.html.j2"
+
+
+def html(board: Leaderboard, links: Mapping[Path, str] | None = None, title: str = "Leaderboard") -> str:
+    """Return the page.
+
+    Args:
+        board: the leaderboard.
+        links: for each run folder the address of its own report, relative to the page; runs without one are named only.
+        title: heading of the page.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    shown = columns(board)
+    rows = [
+        {
+            "cells": [{"text": column.text(row), "left": column.left} for column in shown],
+            "alike": row.verdict in (BEST, BASELINE, ALIKE),
+            "runs": [{"name": path.name, "href": (links or {}).get(path, "")} for path in row.folders],
+        }
+        for row in board.rows
+    ]
+    return environment.get_template(TEMPLATE).render(
+        title=title,
+        sentence=sentence(board),
+        columns=[{"title": column.title, "left": column.left, "about": column.about} for column in shown],
+        rows=rows,
+        facts=list(notes_and_facts(board)),
+        picture=_picture(board),
+        alternative=alternative_text(board),
+    )
+
+
+def sentence(board: Leaderboard) -> str:
+    """Return what a person wants to know first."""
+    first = board.rows[0]
+    others = [name for name in board.alike if name != board.reference]
+    start = f"{first.name} has the best {board.by} of {plural(len(board.rows), 'row')}"
+    if not board.images or len(board.rows) == 1:
+        return f"{start}."
+    if board.reference != first.name:
+        return f"{start}; all are compared with {board.reference}."
+    return f"{start}; " + (f"{len(others)} cannot be told apart from it." if others else "all others are told apart from it.")
+
+
+def _picture(board: Leaderboard) -> str:
+    """Return the picture as an address that holds it; '' where no row can be drawn.
+
+    As an image it shares no styles and no names with the page.
+    """
+    if not any(rows for _, rows in fronts_of(board.rows)):
+        return ""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "leaderboard.svg"
+        draw(board, path)
+        return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
