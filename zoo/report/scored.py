@@ -33,6 +33,7 @@ class Scored:
         predicted: int64 [N].
         prob: float64 [N], probability of the predicted class.
         label_prob: float64 [N], probability of the label.
+        named: the names are the images' own, and not their numbers.
     """
 
     split: str
@@ -41,6 +42,7 @@ class Scored:
     predicted: np.ndarray
     prob: np.ndarray
     label_prob: np.ndarray
+    named: bool = True
 
     def __len__(self) -> int:
         return len(self.files)
@@ -109,5 +111,5 @@ def _from_tensors(path: Path) -> dict[str, Scored]:
         predicted = logits.argmax(1)  # [N]
         rows = np.arange(len(labels))
         files = [f"{split}[{row}]" for row in rows]
-        found[split] = Scored(split, files, labels, predicted, shares[rows, predicted], shares[rows, labels])
+        found[split] = Scored(split, files, labels, predicted, shares[rows, predicted], shares[rows, labels], named=False)
     return found
