@@ -114,7 +114,7 @@ class Gallery:
         shots = []
         for position, file in enumerate(seen.names):
             picture = self.budget.take(thumbnail(seen.pixels[position]))
-            label = seen.label(position)
+            label = " + ".join(seen.lines(position))
             shots.append(Shot(picture, f"{file} as the model saw it: {label}", label, file=file))
         return shots
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from zoo.results import canvas
 from zoo.results.canvas import INK, MUTED
 from zoo.system.files import write_file
+from zoo.system.table import percent
 
 # Pixels of the side that a picture has at least on a sheet: smaller ones are enlarged by a whole number.
 LEAST_SIDE = 112
@@ -46,16 +47,23 @@ class Seen:
     labels: Sequence[Sequence[tuple[str, float]]]
     names: Sequence[str]
 
-    def label(self, position: int) -> str:
-        """Return an image's label as text: `cat`, or `cat 70 % + dog 30 %` where it was mixed."""
+    def lines(self, position: int) -> list[str]:
+        """Return an image's labels as lines of text: `cat`, or `cat 70 %` and `dog 30 %` where it was mixed."""
         parts = self.labels[position]
-        return parts[0][0] if len(parts) == 1 else " + ".join(f"{name} {share:.0%}".replace("%", " %") for name, share in parts)
+        if len(parts) == 1:
+            return [parts[0][0]]
+        return [f"{name} {_share(share)}" for name, share in parts]
 
     def about(self) -> str:
         """Return what the images are, for a title."""
         shown, side = len(self.names), self.pixels.shape[-1]
         part = f"all {self.total}" if shown == self.total else f"{shown} of {self.total}"
         return f"step {self.step}: {part} images, {side} px"
+
+
+def _share(share: float) -> str:
+    """Return a share of a target in whole percent."""
+    return "< 1 %" if share < 0.005 else percent(share)
 
 
 def labels_of(targets: np.ndarray, classes: Sequence[str]) -> list[list[tuple[str, float]]]:
@@ -85,7 +93,8 @@ def draw_sheet(seen: Seen, path: Path, title: str) -> None:
     cell = side * max(1, -(-LEAST_SIDE // side))
     columns = max(1, min(COLUMNS, len(seen.names), ROW_WIDTH // (cell + GAP)))
     rows = -(-len(seen.names) // columns)
-    high = cell + 2 * LINE + GAP
+    texts = [[*((text, INK) for text in seen.lines(position)), (name.rpartition("/")[2], MUTED)] for position, name in enumerate(seen.names)]
+    high = cell + max(map(len, texts)) * LINE + GAP
     heading = 2 * LINE
     wide = 2 * MARGIN + columns * (cell + GAP) - GAP
     # As wide as the title at least: a single image is narrower.
@@ -93,12 +102,12 @@ def draw_sheet(seen: Seen, path: Path, title: str) -> None:
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     _text(draw, (MARGIN, MARGIN - 4), f"{title}, {seen.about()}", size[0] - 2 * MARGIN, TITLE, INK)
-    for position, name in enumerate(seen.names):
+    for position, lines in enumerate(texts):
         left, top = MARGIN + position % columns * (cell + GAP), MARGIN + heading + position // columns * high
         picture = Image.fromarray(np.ascontiguousarray(seen.pixels[position].transpose(1, 2, 0)))
         sheet.paste(picture.resize((cell, cell), Image.Resampling.NEAREST), (left, top))
-        _text(draw, (left, top + cell + 2), seen.label(position), cell, TEXT, INK)
-        _text(draw, (left, top + cell + 2 + LINE), name.rpartition("/")[2], cell, TEXT, MUTED)
+        for down, (text, color) in enumerate(lines):
+            _text(draw, (left, top + cell + 2 + down * LINE), text, cell, TEXT, color)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     write_file(path, buffer.getvalue())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from unicodedata import category
 
 from zoo.metrics import merit
 from zoo.report.analysis import Certain, Pair
@@ -15,8 +15,10 @@ from zoo.results.result import Result
 from zoo.system.console import plural
 from zoo.system.table import percent
 
-# What a name may hold and HTML must not: controls and lone surrogates. Joiners and marks of direction are part of a text.
-UNFIT = ("Cc", "Cs")
+# What a name may hold and HTML must not: controls, lone surrogates, and codes that are no characters for good. Also what turns
+# other letters around, so that a name reads as another one. Joiners and marks of direction are part of a text.
+LAST_OF_PLANES = "".join(chr((plane << 16) | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+UNFIT = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff\ufdd0-\ufdef{LAST_OF_PLANES}]")
 # Digits of a percentage at most, where fewer would make it 0 or 100 although it is neither.
 MOST_DIGITS = 4
 # What more than a tenth too sure, or too unsure, is called.
@@ -25,15 +27,7 @@ MUCH = 0.1
 
 def fit_text(value: object) -> str:
     """Return a text that HTML can hold; what it cannot hold is shown as a question mark in a box."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if category(letter) in UNFIT or _is_no_character(ord(letter)) else letter
-        for letter in str(value)
-    )
-
-
-def _is_no_character(code: int) -> bool:
-    """Return whether a code is none of a character, as Unicode says for good."""
-    return 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
+    return UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(value))
 
 
 def share(value: float | None, digits: int = 1) -> str:

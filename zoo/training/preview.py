@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from zoo.data.batches import Batches
 from zoo.data.resize import Normalize
 from zoo.errors import ZooError
 from zoo.recipe.recipe import Recipe
-from zoo.report.seen import Seen, labels_of
-from zoo.training.setup import Inputs, preprocessing_of
+from zoo.report.seen import Seen, draw_sheet, labels_of
+from zoo.training.checks import check_data
+from zoo.training.setup import Inputs, load_images, preprocessing_of
 from zoo.training.state import epoch_batches, steps_of
 
 
@@ -74,3 +76,27 @@ def seen(found: StepImages, train: Batches, normalize: Normalize, classes: tuple
         labels=labels_of(found.targets.cpu().numpy(), classes),
         names=train.split.take(shown).names(),
     )
+
+
+def draw_step(recipe: Recipe, step: int, count: int, path: Path) -> str:
+    """Draw the images of a step as PNG; return a line that says what was drawn.
+
+    Args:
+        recipe: of a run that need not have started.
+        step: counted from 0.
+        count: images, at most.
+        path: the picture.
+
+    Raises:
+        ZooError: the data cannot be had or does not fit the recipe, there is no such step, or the picture cannot be written.
+    """
+    inputs = load_images(recipe)
+    check_data(recipe, inputs.data, processes=1)
+    train = batches_alone(inputs)
+    found = images_of_step(recipe, train, step, count)
+    shown = seen(found, train, preprocessing_of(inputs).normalize, inputs.data.classes)
+    try:
+        draw_sheet(shown, path, str(recipe.name))
+    except OSError as error:
+        raise ZooError("--batch", f"{path}: cannot be written: {error.strerror}", "give another file") from None
+    return f"{path}: {shown.about()}"
