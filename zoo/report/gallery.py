@@ -140,4 +140,3 @@ def _places(scored: Scored, split: Split) -> dict[int, int]:
         return dict(zip(range(len(names)), range(len(names)), strict=True))
     known = {name: place for place, name in enumerate(names)}
     return {position: known[name] for position, name in enumerate(scored.files) if name in known}
-

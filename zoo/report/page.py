@@ -219,7 +219,10 @@ def _origin(facts: Facts, images: Images) -> Iterator[tuple[str, str]]:
         accumulated = f", {plural(result.accumulate, 'micro-batch', 'micro-batches')}" if result.accumulate > 1 else ""
         yield "computed in", f"{result.precision}{', channels_last' if result.channels_last else ''}{accumulated}"
         yield "steps", f"{result.steps:,} of {plural(result.batch_size, 'image')}"
-        yield "speed", f"{result.train.images_per_second:,.0f} images/s, {wording.share(result.train.data_share)} of it for batches"
+        yield (
+            "speed",
+            f"{result.train.images_per_second:,.0f} images/s, {wording.share(result.train.data_share)} of it for batches",
+        )
         yield "peak memory", f"{result.train.peak_memory_mb:,.0f} MB"
     yield from _machine(facts)
 
@@ -250,4 +253,3 @@ def _license(name: str, kind: str) -> str:
     if entry.license in catalog.UNNAMED:
         return f"{entry.license or 'none named'} (ask its authors)"
     return entry.license if catalog.permissive(entry.license) else f"{entry.license} (no commercial use)"
-

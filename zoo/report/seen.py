@@ -93,7 +93,10 @@ def draw_sheet(seen: Seen, path: Path, title: str) -> None:
     cell = side * max(1, -(-LEAST_SIDE // side))
     columns = max(1, min(COLUMNS, len(seen.names), ROW_WIDTH // (cell + GAP)))
     rows = -(-len(seen.names) // columns)
-    texts = [[*((text, INK) for text in seen.lines(position)), (name.rpartition("/")[2], MUTED)] for position, name in enumerate(seen.names)]
+    texts = [
+        [*((text, INK) for text in seen.lines(position)), (name.rpartition("/")[2], MUTED)]
+        for position, name in enumerate(seen.names)
+    ]
     high = cell + max(map(len, texts)) * LINE + GAP
     heading = 2 * LINE
     wide = 2 * MARGIN + columns * (cell + GAP) - GAP

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoo.data.splits import Splits
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.save import save_model
+from zoo.report.page import REPORT
 from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
@@ -175,4 +176,5 @@ def describe_result(console: Console, run: RunFolder, result: Result) -> None:
     train = result.train
     speed = f"{train.images_per_second:,.0f} images/s"
     console.fact("train", f"{train.seconds:.0f} s, {speed}, peak memory {train.peak_memory_mb:,.0f} MB")
-    console.fact("run", f"{run.path} (result.json, model/, report.html)")
+    page = f", {REPORT}" if (run.path / REPORT).exists() else ""
+    console.fact("run", f"{run.path} (result.json, model/{page})")
