@@ -83,7 +83,8 @@ def test_certainty_is_told_in_sentences() -> None:
 )
 def test_a_confused_pair_is_a_sentence(count: int, text: str) -> None:
     pair = Pair(0, 1, count, 100, scored(2).labels[:count])
-    assert "".join(wording.pair_sentence(pair, ["cat", "dog"])) == text
+    *words, share = wording.pair_sentence(pair, ["cat", "dog"])
+    assert f"{''.join(words)} {share}" == text
 
 
 def test_commands_can_be_copied() -> None:

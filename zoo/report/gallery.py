@@ -13,6 +13,8 @@ from zoo.report.seen import Seen
 from zoo.report.thumbnails import SIDE, Budget, Thumbnail, thumbnail
 from zoo.report.wording import probability
 
+# Images that are read from a store at a time.
+TOGETHER = 64
 # Longer side in pixels of the picture of a class, by the classes up to which it is that large.
 CLASS_SIDES = ((20, SIDE), (100, 72), (1_000_000, 40))
 
@@ -78,9 +80,11 @@ class Gallery:
 
     def predicted(self, positions: np.ndarray) -> list[Shot]:
         """Return figures of scored images, int64 [n], with what the model says of them."""
-        return [self._predicted(int(position)) for position in positions]
+        places = [self.place_of.get(int(position)) for position in positions]
+        pictures = self._pictures(self.split, places)
+        return [self._predicted(int(position), picture) for position, picture in zip(positions, pictures, strict=True)]
 
-    def _predicted(self, position: int) -> Shot:
+    def _predicted(self, position: int, picture: Thumbnail | None) -> Shot:
         scored = self.scored
         assert scored is not None
         label, guess = self.classes[scored.labels[position]], self.classes[scored.predicted[position]]
@@ -88,7 +92,6 @@ class Gallery:
         file = scored.files[position]
         sure = probability(float(scored.prob[position]))
         alt = f"{file}: labeled {label}, predicted {guess} at {sure}"
-        picture = self._picture(self.split, self.place_of.get(position))
         if right:
             return Shot(picture, alt, guess, sure, file=file)
         return Shot(picture, alt, guess, sure, label, probability(float(scored.label_prob[position])), file)
@@ -101,9 +104,10 @@ class Gallery:
         side = next(side for most, side in CLASS_SIDES if len(data.classes) <= most)
         labels, first = np.unique(data.train.targets, return_index=True)
         names = data.train.take(first).names()
+        pictures = self._pictures(data.train, first.tolist(), side)
         return [
-            Shot(self._picture(data.train, int(at), side), f"{name}: {data.classes[label]}", data.classes[label], file=name)
-            for label, at, name in zip(labels, first, names, strict=True)
+            Shot(picture, f"{name}: {data.classes[label]}", data.classes[label], file=name)
+            for label, name, picture in zip(labels, names, pictures, strict=True)
         ]
 
     def seen(self) -> list[Shot]:
@@ -118,12 +122,21 @@ class Gallery:
             shots.append(Shot(picture, f"{file} as the model saw it: {label}", label, file=file))
         return shots
 
-    def _picture(self, split: Split | None, place: int | None, side: int = SIDE) -> Thumbnail | None:
-        """Return the picture of an image of a split; None where there is none, or no room for it."""
-        if split is None or place is None or self.budget.left == 0:
-            return None
-        row = split.index[place : place + 1]
-        return self.budget.take(thumbnail(split.pixels.take(row)[0], float(split.pixels.aspects[row[0]]), side))
+    def _pictures(self, split: Split | None, places: Sequence[int | None], side: int = SIDE) -> list[Thumbnail | None]:
+        """Return the pictures of images of a split; None where there is none, or no room for it."""
+        found: list[Thumbnail | None] = []
+        for first in range(0, len(places), TOGETHER):
+            part = places[first : first + TOGETHER]
+            there = [place for place in part if place is not None]
+            if split is None or not there or self.budget.left == 0:
+                found += [None] * len(part)
+                continue
+            rows = split.index[there]
+            # All at once: a store that is a file is told each time what need not stay in memory.
+            shapes = zip(split.pixels.take(rows), split.pixels.aspects[rows], strict=True)
+            made = iter([self.budget.take(thumbnail(pixels, float(aspect), side)) for pixels, aspect in shapes])
+            found += [None if place is None else next(made) for place in part]
+        return found
 
 
 def _named(scored: Scored, split: Split) -> Scored:

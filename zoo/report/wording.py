@@ -130,10 +130,10 @@ def overconfidence_sentence(gap: float) -> str:
 
 
 def pair_sentence(pair: Pair, classes: Sequence[str]) -> tuple[str, str, str, str, str]:
-    """Return how often a class is taken for another, as text around the names of both."""
+    """Return how often a class is taken for another, as text around the names of both; a space is before the last part."""
     count = f"{pair.count:,} of {plural(pair.total, 'image')} of "
     taken = " are taken for " if pair.count > 1 else " is taken for "
-    return count, classes[pair.label], taken, classes[pair.predicted], f" ({share(pair.count / pair.total)})."
+    return count, classes[pair.label], taken, classes[pair.predicted], f"({share(pair.count / pair.total)})."
 
 
 def split_name(scored: Scored) -> str:
