@@ -1,4 +1,4 @@
-"""What predictions say of a model: its mistakes, its doubts, its classes and its confidence. Pure functions of `Scored`.
+"""Find in predictions a model's mistakes, its doubts, its weak classes and its confidence. Pure functions of `Scored`.
 
 Letters in shapes: N images, C classes, n of a selection.
 """
@@ -91,14 +91,15 @@ def per_class(scored: Scored, classes: int) -> list[ClassRow]:
     hits = np.bincount(scored.labels[scored.hits], minlength=classes)
     images = np.bincount(scored.labels, minlength=classes)
     predicted = np.bincount(scored.predicted, minlength=classes)
-    rows = [_class_row(label, int(images[label]), int(hits[label]), int(predicted[label])) for label in np.flatnonzero(images)]
+    counts = zip(images.tolist(), hits.tolist(), predicted.tolist(), strict=True)
+    rows = [_class_row(label, *three) for label, three in enumerate(counts) if three[0]]
     return sorted(rows, key=lambda row: (row.recall, -row.n, row.label))
 
 
 def _class_row(label: int, n: int, hits: int, predicted: int) -> ClassRow:
     low, high = interval(hits / n, n)
     precision = hits / predicted if predicted else None
-    return ClassRow(int(label), n, hits, predicted, hits / n, low, high, precision, 2 * hits / (n + predicted))
+    return ClassRow(label, n, hits, predicted, hits / n, low, high, precision, 2 * hits / (n + predicted))
 
 
 @dataclass(frozen=True)

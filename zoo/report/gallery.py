@@ -75,7 +75,7 @@ class Gallery:
 
     @property
     def lacking(self) -> int:
-        """How many of the images that were scored are no longer there under their names."""
+        """Images that were scored and are no longer there under their names."""
         return len(self.scored) - len(self.place_of) if self.scored and self.split else 0
 
     def predicted(self, positions: np.ndarray) -> list[Shot]:
@@ -87,7 +87,7 @@ class Gallery:
     def _predicted(self, position: int, picture: Thumbnail | None) -> Shot:
         scored = self.scored
         assert scored is not None
-        label, guess = self.classes[scored.labels[position]], self.classes[scored.predicted[position]]
+        label, guess = (self.classes[int(of[position])] for of in (scored.labels, scored.predicted))
         right = label == guess
         file = scored.files[position]
         sure = probability(float(scored.prob[position]))

@@ -34,7 +34,7 @@ TIMM_WEIGHTS = ("auto", "pretrained", "package")
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of each kind a page shows.
+    """The most of each kind that a page shows.
 
     Attributes:
         worst, hits: worst mistakes and least certain hits.

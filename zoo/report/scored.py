@@ -1,4 +1,4 @@
-"""What a model said of each image of a split, as a run keeps it. Read with numpy, never torch."""
+"""Read what a model said of each image of a split, as a run keeps it: with numpy, never torch."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Scored:
 
     @property
     def hits(self) -> np.ndarray:
-        """Which images are right, bool [N]."""
+        """The images that are right, bool [N]."""
         return self.labels == self.predicted
 
 

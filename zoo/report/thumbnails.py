@@ -37,7 +37,7 @@ class Thumbnail:
 
     @property
     def pixelated(self) -> bool:
-        """Whether it is so small that its pixels should be seen."""
+        """It is so small that its pixels should be seen."""
         return max(self.width, self.height) <= PIXELATED
 
 
