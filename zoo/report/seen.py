@@ -69,12 +69,12 @@ def _share(share: float) -> str:
 def labels_of(targets: np.ndarray, classes: Sequence[str]) -> list[list[tuple[str, float]]]:
     """Return the labels of a batch's targets: int64 [n], or float [n, C] where images were mixed."""
     if targets.ndim == 1:
-        return [[(classes[label], 1.0)] for label in targets.tolist()]
-    rows = []
+        return [[(classes[int(label)], 1.0)] for label in targets]
+    rows: list[list[tuple[str, float]]] = []
     for shares in targets:
         found = np.flatnonzero(shares > 0)
         best = found[np.argsort(-shares[found], kind="stable")]
-        rows.append([(classes[label], float(shares[label])) for label in best.tolist()])
+        rows.append([(classes[int(label)], float(shares[label])) for label in best])
     return rows
 
 
