@@ -68,7 +68,7 @@ def test_classes_are_those_of_the_model_where_the_result_is_damaged(tmp_path: Pa
     assert facts.result is None
     assert facts.judged is not None
     assert facts.classes == ("cat", "dog")
-    assert "result.json cannot be read" in facts.problems[0]
+    assert "result.json is damaged" in facts.problems[0]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

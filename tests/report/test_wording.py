@@ -50,6 +50,13 @@ def test_a_run_without_a_test_set_says_so() -> None:
     assert wording.headline(facts((), result=result)) == "50.0 % of the validation images right; there is no test set."
 
 
+def test_a_run_whose_result_is_damaged_still_has_its_headline() -> None:
+    found = facts(("cat", "dog"), scored(2))
+    right = int(found.scored["test"].hits.sum())
+    assert wording.headline(found) == f"{100 * right / 60:.1f} % of 60 test images right."
+    assert wording.details(found).startswith("95 % interval ")
+
+
 def test_an_unfinished_run_says_how_far_it_came(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "run", done=False)
     found = read_facts(run)

@@ -40,17 +40,24 @@ def test_a_run_ends_with_its_page_and_another_time_it_is_the_same(done: Path, tm
     assert {"train/<b>cat/000.png: <b>cat", "train/dog/000.png: dog"} <= set(pictures)
 
 
-def test_a_page_of_files_that_are_gone_or_fewer_says_so(done: Path, tmp_path: Path) -> None:
-    (tmp_path / "images/test/dog/000.png").unlink()
-    _, path = report_run(done)
-    assert "1 of the images that were scored are no longer found" in text_of(tree(path.read_text()))
-    shutil.rmtree(tmp_path / "images")
-    _, path = report_run(done)
-    root = tree(path.read_text())
-    shown = text_of(root)
-    assert "The images are not shown: data.root" in shown
-    assert "test/dog/" in shown
-    assert not any("labeled" in picture.get("alt", "") for picture in all_of(root, "img"))
+def test_a_page_says_which_images_it_cannot_show(done: Path, tmp_path: Path) -> None:
+    def shown() -> str:
+        return text_of(tree(report_run(done, tmp_path / "again.html")[1].read_text()))
+
+    images = tmp_path / "images"
+    (images / "test/dog/000.png").unlink()
+    assert "1 of the images that were scored are no longer found" in shown()
+    shutil.copytree(images / "train/dog", images / "train/cow")
+    assert "the data has other classes now" in shown()
+    shutil.rmtree(images)
+    text = shown()
+    assert "The images are not shown: data.root" in text
+    assert "test/dog/" in text
+    pictures = [picture.get("alt", "") for picture in all_of(tree((tmp_path / "again.html").read_text()), "img")]
+    assert pictures
+    assert not any("labeled" in alt for alt in pictures)
+    (done / "recipe.yaml").write_text("nonsense: [")
+    assert "Without its recipe, the images of the run are not found." in shown()
 
 
 def test_a_page_that_fails_leaves_the_run_done(
@@ -75,12 +82,3 @@ def test_a_page_that_fails_leaves_the_run_done(
     assert "Not finished after epoch 1 of 1." in shown
     assert f"zoo train --resume {run}" in shown
     assert "as the model saw" in path.read_text()
-
-
-def test_images_without_a_recipe_or_of_other_classes_are_not_shown(done: Path, tmp_path: Path) -> None:
-    shutil.copytree(tmp_path / "images/train/dog", tmp_path / "images/train/cow")
-    _, path = report_run(done)
-    assert "the data has other classes now" in text_of(tree(path.read_text()))
-    (done / "recipe.yaml").write_text("nonsense: [")
-    _, path = report_run(done)
-    assert "Without its recipe, the images of the run are not found." in text_of(tree(path.read_text()))

@@ -98,7 +98,7 @@ def _result(run: Path, problems: list[str]) -> Result | None:
     try:
         return read_result(RunFolder(run))
     except ZooError as error:
-        problems.append(f"{RESULT} cannot be read: {error.what}.")
+        problems.append(f"{RESULT} is damaged: {error.what}.")
         return None
 
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.metrics import merit
+from zoo.metrics import interval, merit
 from zoo.report.analysis import Certain, Pair
 from zoo.report.facts import Facts
 from zoo.report.scored import Scored
@@ -62,6 +62,9 @@ def headline(facts: Facts) -> str:
     if result:
         found = f"{share(result.val['accuracy'])} of the validation images right; " if result.val else ""
         return found + "there is no test set."
+    if scored:
+        # The result is there, and damaged.
+        return f"{share(float(scored.hits.mean()))} of {len(scored):,} {split_name(scored)} images right."
     return f"{_state(facts)} after {_epochs(facts)}." if facts.history else f"{_state(facts)}, before its first epoch ended."
 
 
@@ -93,6 +96,9 @@ def details(facts: Facts) -> str:
 
 def _unfinished(facts: Facts) -> str:
     """Return what is known of a run without a result, and how it goes on."""
+    if scored := facts.judged:
+        low, high = interval(float(scored.hits.mean()), len(scored))
+        return f"95 % interval {percent(low, 1).removesuffix(' %')} to {percent(high, 1)}."
     parts = []
     key = facts.recipe.eval.select_by if facts.recipe else "val.accuracy"
     rows = [row for row in facts.history if isinstance(row.get(key), float)]
