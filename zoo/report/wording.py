@@ -109,7 +109,7 @@ def _unfinished(facts: Facts) -> str:
     if facts.going:
         parts.append("This page shows what there is; the finished run writes its own.")
     elif facts.checkpoints:
-        parts.append(f"Its newest checkpoint is of step {facts.checkpoints[-1]:,}; resume it with the command below.")
+        parts.append(f"Its newest checkpoint is of step {facts.checkpoints[-1]:,}, and `{_resume(facts)}` goes on from there.")
     else:
         parts.append("It has no checkpoint to resume from.")
     return " ".join(parts)
@@ -151,7 +151,7 @@ def commands(facts: Facts) -> dict[str, str]:
     """Return the commands that are next, by what they do."""
     run = str(facts.run)
     if facts.result is None:
-        return {} if facts.going else {"Resume it": shlex.join(["zoo", "train", "--resume", run])}
+        return {} if facts.going else {"Resume it": _resume(facts)}
     found = {
         "Predict with it": shlex.join(["zoo", "predict", run, "photo.jpg"]),
         "Score other images": shlex.join(["zoo", "eval", run, "--data", "more-photos"]),
@@ -162,6 +162,10 @@ def commands(facts: Facts) -> dict[str, str]:
     if began := facts.environment.get("command"):
         found["It was started by"] = _as_typed(began)
     return found
+
+
+def _resume(facts: Facts) -> str:
+    return shlex.join(["zoo", "train", "--resume", str(facts.run)])
 
 
 def _to_the_bit(facts: Facts, result: Result) -> str:
