@@ -219,10 +219,8 @@ def _origin(facts: Facts, images: Images) -> Iterator[tuple[str, str]]:
         accumulated = f", {plural(result.accumulate, 'micro-batch', 'micro-batches')}" if result.accumulate > 1 else ""
         yield "computed in", f"{result.precision}{', channels_last' if result.channels_last else ''}{accumulated}"
         yield "steps", f"{result.steps:,} of {plural(result.batch_size, 'image')}"
-        yield (
-            "speed",
-            f"{result.train.images_per_second:,.0f} images/s, {wording.share(result.train.data_share)} of it for batches",
-        )
+        made = f"{wording.share(result.train.data_share)} of the time to make batches"
+        yield "speed", f"{result.train.images_per_second:,.0f} images/s, {made}"
         yield "peak memory", f"{result.train.peak_memory_mb:,.0f} MB"
     yield from _machine(facts)
 
