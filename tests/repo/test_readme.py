@@ -71,6 +71,8 @@ def test_a_command_is_accepted(page: str, line: str, tmp_path: Path, monkeypatch
                 options, Path("runs/my-photos") if options.resume not in (None, "auto") else None
             )
             load_recipe(Path("folder/example") if recipe == Path("runs/my-photos/recipe.yaml") else recipe, overrides)
+        elif options.command == "show" and options.batch:
+            load_recipe(Path(options.name), options.overrides)
         elif options.command in ("list", "show", "recipe"):
             monkeypatch.chdir(tmp_path)
             assert options.run(options) == 0

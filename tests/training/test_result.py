@@ -27,7 +27,7 @@ def test_a_run_learns_and_leaves_a_whole_folder(tiny: Path, capsys: pytest.Captu
     names = {path.name for path in folder.iterdir()}
     assert names == {
         "recipe.yaml", "environment.json", "metrics.jsonl", "result.json", "model", "checkpoints",
-        "predictions.csv", "predictions.safetensors", "curves.svg", "confusion.svg",
+        "predictions.csv", "predictions.safetensors", "curves.svg", "confusion.svg", "report.html",
     }  # fmt: skip
     assert [row["epoch"] for row in history(folder)] == [1, 2, 3, 4]
     assert result["test_scored"] == "once, after selection"
@@ -36,6 +36,7 @@ def test_a_run_learns_and_leaves_a_whole_folder(tiny: Path, capsys: pytest.Captu
     out = capsys.readouterr().out
     assert "random initialization" in out
     assert percent(result["test"]["accuracy"], 2) in out
+    assert out.endswith(f"run        {folder} (result.json, model/, report.html)\n")
 
 
 def test_every_image_of_val_and_test_is_named_with_its_prediction(tiny: Path) -> None:

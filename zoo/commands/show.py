@@ -1,4 +1,4 @@
-"""`zoo show`: show one backbone's card and its tags."""
+"""`zoo show`: show one backbone's card and its tags, or the images of a recipe's training step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 
 from zoo.errors import ZooError
 from zoo.models import catalog, listing
@@ -19,22 +20,71 @@ from zoo.models.names import check_backbone
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo show`."""
-    parser.add_argument("name", metavar="NAME", help="a backbone, with or without a tag")
+    about = "a backbone, with or without a tag; with --batch a recipe"
+    parser.add_argument("name", metavar="NAME|RECIPE", help=about)
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="options of the recipe to change, with --batch")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    about = "write the images of a training step, as the model sees them, to a PNG"
+    parser.add_argument("--batch", metavar="FILE.png", type=Path, help=about)
+    parser.add_argument("--step", metavar="N", help="the step, counted from 0 (default 0), with --batch")
+    parser.add_argument("--images", metavar="N", help="number of images at most (default 32), with --batch")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a backbone's card; return the exit code.
+    """Print a backbone's card, or draw a batch; return the exit code.
 
     Raises:
-        ZooError: there is no such backbone.
+        ZooError: there is no such backbone; or the recipe or its data is wrong, or the picture cannot be written.
     """
+    if options.batch is not None:
+        return draw_batch(options)
+    for flag, value in (("--step", options.step), ("--images", options.images), (" ".join(options.overrides), options.overrides)):
+        if value:
+            raise ZooError(flag, "is for the images of a recipe's step", "add --batch FILE.png")
     entry = find(options.name)
     note = listing.other_timm()
     if note:
         print(note, file=sys.stderr)
     print(card_json(entry) if options.json else card(entry))
     return 0
+
+
+def draw_batch(options: argparse.Namespace) -> int:
+    """Draw the images of a recipe's training step; return the exit code.
+
+    Raises:
+        ZooError: the recipe or its data is wrong, there is no such step, or the picture cannot be written.
+    """
+    from zoo.recipe.load import load_recipe
+
+    path = options.batch
+    if options.json:
+        raise ZooError("--json", "a batch is a picture", "leave it out")
+    if path.suffix.lower() != ".png":
+        raise ZooError("--batch", f"{path}: not a PNG", "give a name that ends in .png")
+    if path.is_dir() or not path.parent.is_dir():
+        what = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise ZooError("--batch", what, "give the name of a file in a folder that exists")
+    step, images = whole("--step", options.step, 0), whole("--images", options.images, 32, least=1)
+    recipe = load_recipe(Path(options.name), options.overrides)
+    recipe.data.check()
+    from zoo.training.preview import draw_step
+
+    print(draw_step(recipe, step, images, path))
+    return 0
+
+
+def whole(flag: str, value: str | None, default: int, least: int = 0) -> int:
+    """Return a flag's whole number, the default where it is not given.
+
+    Raises:
+        ZooError: the text is none, or less than `least`.
+    """
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdigit() and int(value) >= least):
+        raise ZooError(flag, f"expected a whole number of at least {least}, found '{value}'", f"e.g. {flag} {default}")
+    return int(value)
 
 
 def find(name: str) -> Entry:

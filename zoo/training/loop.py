@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.rng import epoch_order, torch_seed
+from zoo.data.rng import torch_seed
 from zoo.errors import NonFiniteLoss
 from zoo.metrics import merit
 from zoo.system.progress import show_progress
 from zoo.training.evaluate import Interrupted, average_statistics, score, sum_over_processes
-from zoo.training.state import EpochTotals, Progress, Training
+from zoo.training.state import EpochTotals, Progress, Training, epoch_batches
 from zoo.training.step import losses, train_step
 
 
@@ -50,7 +50,7 @@ def fit(
     for epoch in range(len(progress.history), training.epochs):
         if out_of_patience(training, progress):
             break
-        batches = np.array_split(epoch_order(training.seed, epoch, len(training.train)), per_epoch)
+        batches = epoch_batches(training.seed, epoch, len(training.train), training.batch_size)
         totals = EpochTotals(**progress.partial)
         sums = torch.tensor([totals.loss, totals.hits], dtype=torch.float64, device=training.accelerator.device)
         remaining = batches[progress.step - epoch * per_epoch :]

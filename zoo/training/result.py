@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo.data.splits import Splits
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.save import save_model
+from zoo.report.page import REPORT
 from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
@@ -26,6 +27,7 @@ from zoo.system.hardware import versions
 from zoo.system.table import percent
 from zoo.training import checkpoint
 from zoo.training.evaluate import EvalBatches, predict_split
+from zoo.training.report import report_finished
 from zoo.training.resume import load_model
 from zoo.training.setup import Setup
 from zoo.training.state import Progress, Training
@@ -34,7 +36,7 @@ Predictions = tuple[Tensor, Tensor]
 
 
 def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
-    """Score the test set with the selected weights; write the model, the pictures and, last, `result.json`."""
+    """Score the test set with the selected weights; write the model, the pictures, `result.json` and a page of them all."""
     training = setup.training
     memory = peak_memory_mb(training.accelerator.device)
     epoch = _select(setup, run, progress)
@@ -51,8 +53,9 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     if predictions is not None:
         matrix = confusion(*predictions).numpy()
         draw_confusion(matrix, setup.inputs.data.classes, run.path / "confusion.svg", f"{title}, test set")
-    # Last: a run that has it is done.
+    # Last of what a run needs: one that has it is done.
     write_result(run, result)
+    report_finished(setup, run, progress)
     describe_result(setup.console, run, result)
 
 
@@ -187,5 +190,5 @@ def describe_result(console: Console, run: RunFolder, result: Result) -> None:
     train = result.train
     speed = f"{train.images_per_second:,.0f} images/s"
     console.fact("train", f"{train.seconds:.0f} s, {speed}, peak memory {train.peak_memory_mb:,.0f} MB")
-    files = ["result.json", "model/", *([result.predictions] if result.predictions else []), "curves.svg"]
-    console.fact("run", f"{run.path} ({', '.join([*files, *(['confusion.svg'] if result.test else [])])})")
+    page = f", {REPORT}" if (run.path / REPORT).exists() else ""
+    console.fact("run", f"{run.path} (result.json, model/{page})")

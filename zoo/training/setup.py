@@ -6,7 +6,7 @@ Whoever needs less, such as an evaluation or a comparison, takes the first stage
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -45,7 +45,7 @@ class Inputs:
     """All that a run reads.
 
     Attributes:
-        found: the weights to start from, None for random ones.
+        found: the weights to start from, None for random ones and where none were asked for.
         data: the splits.
         preprocessing: `mean, std, interpolation, crop_pct` that images get, as timm's configuration names them.
     """
@@ -138,10 +138,20 @@ def load_inputs(recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | No
         ZooError: either cannot be had, the data does not fit the recipe, or it is not that of the run that is resumed.
     """
     found = recipe.backbone.weights.find(recipe.backbone.name)
+    inputs = load_images(recipe, resumed)
+    check_data(recipe, inputs.data, processes)
+    return replace(inputs, found=found)
+
+
+def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None) -> Inputs:
+    """Load the data alone, for whoever needs no weights; `resumed` are the plain values of the checkpoint that is resumed.
+
+    Raises:
+        ZooError: the data cannot be had, or is not that of the run that is resumed.
+    """
     facts = data_config(recipe.backbone.name)
     data = recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
-    check_data(recipe, data, processes)
-    return Inputs(found, data, facts | {"crop_pct": _crop(recipe, facts["crop_pct"])})
+    return Inputs(None, data, facts | {"crop_pct": _crop(recipe, facts["crop_pct"])})
 
 
 def _crop(recipe: Recipe, native: float) -> float:
@@ -304,16 +314,22 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
 
 def _batches(split: Split, inputs: Inputs, execution: Execution) -> Batches:
     """Make the batches of a split on the device; a store that is there already is not copied again."""
-    device, facts = execution.accelerator.device, inputs.preprocessing
+    device = execution.accelerator.device
     same = split.pixels is inputs.data.train.pixels
     return Batches(
         split,
-        Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"]),
+        preprocessing_of(inputs),
         len(inputs.data.classes),
         device,
         channels_last=execution.choice.channels_last,
         resident=execution.resident if same else batches.resident(split.pixels, device),
     )
+
+
+def preprocessing_of(inputs: Inputs) -> Preprocessing:
+    """Return the way from pixels to the backbone's input."""
+    facts = inputs.preprocessing
+    return Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
 
 
 def _class_weights(data: Splits, device: torch.device) -> Tensor:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.data.augment import Augment
 from zoo.data.batches import Batches
+from zoo.data.rng import epoch_order
 
 
 @dataclass
@@ -104,6 +106,11 @@ def eval_batch_size(batch_size: int, processes: int, micro_batches: int) -> int:
 def steps_of(images: int, batch_size: int) -> int:
     """Return the steps of an epoch: batches of at most `batch_size` images."""
     return -(-images // batch_size)
+
+
+def epoch_batches(seed: int, epoch: int, images: int, batch_size: int) -> list[np.ndarray]:
+    """Return the images of each step of an epoch, positions int64 [G] in the training split; epochs count from 0."""
+    return np.array_split(epoch_order(seed, epoch, images), steps_of(images, batch_size))
 
 
 @dataclass

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import pytest
+from helpers.command_line import mistake, printed
+from helpers.reports import run_folder
+
+
+def test_a_page_is_written_into_the_run_or_where_one_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_folder(tmp_path / "run")
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    lines = printed(capsys, "report", str(run)).splitlines()
+    assert lines[0].startswith(f"report     {run / 'report.html'} (")
+    assert lines[1].strip() == "97.5 % of 359 test images right."
+    assert opened == []
+    page = (run / "report.html").read_bytes()
+    printed(capsys, "report", str(run), "--out", str(tmp_path / "a b.html"), "--worst", "3", "--open")
+    assert opened == [(tmp_path / "a b.html").as_uri()]
+    assert (run / "report.html").read_bytes() == page
+
+
+def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_folder(tmp_path / "run")
+    assert "no such folder" in mistake(capsys, "report", str(tmp_path / "none"))
+    (tmp_path / "empty").mkdir()
+    assert "no run in it" in mistake(capsys, "report", str(tmp_path / "empty"))
+    assert "--worst: expected a whole number, found 'many'" in mistake(capsys, "report", str(run), "--worst", "many")
+    assert "is a folder" in mistake(capsys, "report", str(run), "--out", str(tmp_path))
+    assert "there is no folder" in mistake(capsys, "report", str(run), "--out", str(tmp_path / "none" / "a.html"))
+    (tmp_path / "empty" / "sweep.json").write_text("{}")
+    assert "a sweep, and not a run" in mistake(capsys, "report", str(tmp_path / "empty"))
+    assert sorted(path.name for path in run.iterdir()) == ["environment.json", "metrics.jsonl", "recipe.yaml", "result.json"]

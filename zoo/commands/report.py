@@ -1,0 +1,88 @@
+"""`zoo report`: write one HTML page of a run."""
+
+from __future__ import annotations
+
+import argparse
+import webbrowser
+from pathlib import Path
+
+from zoo.errors import ZooError
+from zoo.system.console import Console
+
+# The file that tells a sweep from a run.
+SWEEP = "sweep.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `zoo report`."""
+    parser.add_argument("folder", metavar="RUN", type=Path, help="a run folder, finished or not")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="the page (default: RUN/report.html)")
+    about = "number of worst mistakes to show (default 48)"
+    parser.add_argument("--worst", metavar="N", default="48", help=about)
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page of a run; return the exit code.
+
+    Raises:
+        ZooError: there is no run in the folder, or the page cannot be written.
+    """
+    if not options.folder.is_dir():
+        raise ZooError(str(options.folder), "no such folder", "give the folder of a run, such as runs/my-photos")
+    worst, out = count("--worst", options.worst), options.out
+    if out is not None:
+        check_out(out)
+    path = sweep_page(options.folder) if (options.folder / SWEEP).is_file() else run_page(options.folder, out, worst)
+    if options.open:
+        webbrowser.open(path.absolute().as_uri())
+    return 0
+
+
+def run_page(folder: Path, out: Path | None, worst: int) -> Path:
+    """Write the page of a run and say what is on it; return where it is.
+
+    Raises:
+        ZooError: there is no run in the folder, or the page cannot be written.
+    """
+    from zoo.report.wording import details, headline
+    from zoo.training.report import report_run
+
+    console = Console()
+    facts, path = report_run(folder, out, worst)
+    console.fact("report", f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    console.fact("", headline(facts))
+    console.fact("", details(facts))
+    return path
+
+
+def sweep_page(folder: Path) -> Path:
+    """Refuse a sweep: its page is its leaderboard, which `zoo.ranking` makes.
+
+    Raises:
+        ZooError: always.
+    """
+    raise ZooError(str(folder), "a sweep, and not a run", f"zoo leaderboard {folder} --html FILE, or give one of its runs")
+
+
+def check_out(out: Path) -> None:
+    """Check that a page can be written there, before anything is read.
+
+    Raises:
+        ZooError: it is a folder, or its own folder is missing.
+    """
+    if out.is_dir():
+        raise ZooError("--out", f"{out} is a folder", f"give a file, such as {out / 'report.html'}")
+    if not out.parent.is_dir():
+        raise ZooError("--out", f"there is no folder {out.parent}", "make it first")
+
+
+def count(flag: str, value: str) -> int:
+    """Return a flag's whole number of images.
+
+    Raises:
+        ZooError: the text is none.
+    """
+    if not (value.isascii() and value.isdigit()):
+        raise ZooError(flag, f"expected a whole number, found '{value}'", f"e.g. {flag} 32")
+    return int(value)

@@ -1,0 +1,253 @@
+"""The page: everything that is known of a run, put into one HTML file that is never larger than `MOST_BYTES`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import StorageError
+from zoo.models import catalog
+from zoo.report import analysis, figures, wording
+from zoo.report.facts import Facts
+from zoo.report.gallery import Gallery, Images
+from zoo.report.recipe_table import options_of
+from zoo.report.scored import Scored
+from zoo.system.console import plural
+from zoo.system.files import write_file
+
+# The file in a run folder.
+REPORT = "report.html"
+# Bytes of a page at most: it is sent by mail.
+MOST_BYTES = 3_000_000
+# Worst mistakes that are shown, unless the user asks for another number.
+WORST = 48
+# Classes up to which each one's picture has its name below it.
+CAPTIONED = 100
+# The probability at which a sentence says how far the model can be trusted.
+TRUSTED = 0.9
+# The values of `backbone.weights` that stand for timm's own weights, whose license the catalog knows.
+TIMM_WEIGHTS = ("auto", "pretrained", "package")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most of each kind that a page shows.
+
+    Attributes:
+        worst, hits: worst mistakes and least certain hits.
+        pairs, pair_shots: pairs of classes that are confused, and images of each.
+        seen: training images.
+        rows: classes in the table.
+        pictures: bytes of all thumbnails.
+    """
+
+    worst: int = WORST
+    hits: int = 24
+    pairs: int = 8
+    pair_shots: int = 4
+    seen: int = 24
+    rows: int = 1000
+    pictures: int = 1_800_000
+
+    def smaller(self) -> Limits:
+        """Return half of everything."""
+        return Limits(**{name: value // 2 for name, value in vars(self).items()})
+
+
+def write_page(facts: Facts, images: Images, path: Path, worst: int = WORST) -> None:
+    """Write the page of a run.
+
+    Args:
+        facts: of the run.
+        images: behind it.
+        path: of the page.
+        worst: mistakes to show, at most.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        write_file(path, page(facts, images, Limits(worst=worst)))
+    except OSError as error:
+        raise StorageError(str(path), f"cannot be written: {error.strerror}", "give another file with --out") from None
+
+
+def page(facts: Facts, images: Images, limits: Limits | None = None) -> str:
+    """Return the page as HTML of at most `MOST_BYTES` bytes: where that is too little, it shows less."""
+    limits = limits or Limits()
+    charts = _charts(facts)
+    while True:
+        text = _render(_context(facts, images, limits) | charts)
+        if len(text.encode()) <= MOST_BYTES or limits.pictures == 0:
+            return text
+        limits = limits.smaller()
+
+
+def _render(values: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Before escaping: names come from folders, and may hold what HTML cannot.
+        finalize=lambda value: value if isinstance(value, Markup) else wording.fit_text(value),
+    )
+    environment.filters |= {"share": wording.share}
+    return environment.get_template("page.html.j2").render(values)
+
+
+def _charts(facts: Facts) -> dict[str, str]:
+    """Return the pictures with axes, '' for those that there is nothing to draw of."""
+    scored = facts.judged
+    return {
+        "curves": figures.curves(facts),
+        "confusion": figures.confusion(facts, scored) if scored else "",
+        "calibration": figures.calibration(scored) if scored else "",
+    }
+
+
+def _context(facts: Facts, images: Images, limits: Limits) -> dict[str, Any]:
+    """Return all values of the template but the charts."""
+    gallery = Gallery(images, facts.judged, facts.classes, limits.pictures)
+    scored = gallery.scored
+    # In the order of who gets pictures first.
+    judged = _judged(facts, scored, gallery, limits) if scored else None
+    seen = gallery.seen()[: limits.seen]
+    classes = gallery.classes_shown()
+    return {
+        "name": facts.name,
+        "headline": wording.headline(facts),
+        "details": wording.details(facts),
+        "problems": [*facts.problems, *_missing(images, gallery)],
+        "tiles": list(_tiles(facts)),
+        "selected": facts.result.selected_epoch if facts.result else None,
+        "judged": judged,
+        "seen": seen,
+        "seen_about": images.seen.about() if images.seen else "",
+        "class_shots": classes,
+        "captioned": len(classes) <= CAPTIONED,
+        "options": options_of(facts.recipe) if facts.recipe else {},
+        "origin": list(_origin(facts, images)),
+        "commands": wording.commands(facts),
+    }
+
+
+def _judged(facts: Facts, scored: Scored, gallery: Gallery, limits: Limits) -> dict[str, Any]:
+    """Return what the page says of the images that were scored."""
+    wrong, right = analysis.worst_mistakes(scored), analysis.least_certain_hits(scored)
+    mistakes, hits = gallery.predicted(wrong[: limits.worst]), gallery.predicted(right[: limits.hits])
+    pairs = analysis.confused_pairs(scored, limits.pairs)
+    rows = analysis.per_class(scored, len(facts.classes))
+    certain = analysis.at_thresholds(scored)
+    shown = next(row for row in certain if row.threshold == TRUSTED)
+    taken_for = {pair.label: pair.predicted for pair in reversed(analysis.confused_pairs(scored, len(wrong)))}
+    return {
+        "split": wording.split_name(scored),
+        "total": len(scored),
+        "mistakes": mistakes,
+        "wrong": len(wrong),
+        "hits": hits,
+        "right": len(right),
+        "pairs": [
+            (wording.pair_sentence(pair, facts.classes), gallery.predicted(pair.positions[: limits.pair_shots])) for pair in pairs
+        ],
+        "rows": [
+            (row, facts.classes[row.label], facts.classes[taken_for[row.label]] if row.label in taken_for else "")
+            for row in rows[: limits.rows]
+        ],
+        "left_out": max(0, len(rows) - limits.rows),
+        "certain": certain,
+        "sentences": [wording.certain_sentence(shown), wording.overconfidence_sentence(analysis.overconfidence(scored))],
+        "coarse": figures.cells_per_pixel(len(facts.classes)) if len(facts.classes) > figures.DRAWN else 0,
+    }
+
+
+def _missing(images: Images, gallery: Gallery) -> Iterator[str]:
+    """Yield why images have no picture."""
+    if images.missing:
+        yield images.missing
+    if gallery.lacking:
+        yield f"{gallery.lacking:,} of the images that were scored are no longer found under their names."
+
+
+def _tiles(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield the figures at the top, each with what it is."""
+    result = facts.result
+    if result is None:
+        return
+    scores = result.test.model_dump() if result.test else result.val
+    for key, name in (("macro_f1", "macro F1"), ("top5", "top 5"), ("ece", "calibration error")):
+        if key in scores and not (key == "top5" and len(result.classes) <= 5):
+            yield name, wording.share(scores[key])
+    if "loss" in scores:
+        yield "loss", f"{scores['loss']:.3f}"
+    yield "training", duration(result.train.seconds)
+    yield "speed", f"{result.train.images_per_second:,.0f} images/s"
+    yield "parameters", f"{result.params / 1e6:.1f} M"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _origin(facts: Facts, images: Images) -> Iterator[tuple[str, str]]:
+    """Yield what the run was made of and on, row by row."""
+    result, recipe, environment = facts.result, facts.recipe, facts.environment
+    if recipe:
+        yield "backbone", recipe.backbone.name
+        yield "data", f"{recipe.data.kind} {os.fspath(getattr(recipe.data, 'root', ''))}".strip()
+    if images.data:
+        yield "images", str(images.data)
+    elif facts.classes:
+        yield "classes", plural(len(facts.classes), "class", "classes")
+    if source := result.weights_source if result else environment.get("weights"):
+        yield "weights", str(source)
+    if recipe and (license_name := _license(recipe.backbone.name, recipe.backbone.weights.kind)):
+        yield "license of the weights", license_name
+    if result:
+        accumulated = f", {plural(result.accumulate, 'micro-batch', 'micro-batches')}" if result.accumulate > 1 else ""
+        yield "computed in", f"{result.precision}{', channels_last' if result.channels_last else ''}{accumulated}"
+        yield "steps", f"{result.steps:,} of {plural(result.batch_size, 'image')}"
+        made = f"{wording.share(result.train.data_share)} of the time to make batches"
+        yield "speed", f"{result.train.images_per_second:,.0f} images/s, {made}"
+        yield "peak memory", f"{result.train.peak_memory_mb:,.0f} MB"
+    yield from _machine(facts)
+
+
+def _machine(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield where and when the run was, as far as its environment tells."""
+    environment, result = facts.environment, facts.result
+    device = result.device if result else environment.get("device")
+    if device:
+        cores, processes, threads = (environment.get(key) for key in ("cores", "processes", "threads"))
+        parts = [str(device), *([f"{cores} cores"] if cores else [])]
+        parts += [plural(processes, "process", "processes")] if isinstance(processes, int) else []
+        yield "machine", ", ".join([*parts, *([f"{threads} threads each"] if threads else [])])
+    if "platform" in environment:
+        yield "system", str(environment["platform"])
+    if "date" in environment:
+        yield "started", str(environment["date"])
+    versions = result.versions if result else environment.get("versions")
+    if isinstance(versions, dict):
+        yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+
+
+def _license(name: str, kind: str) -> str:
+    """Return the license of a backbone's weights; '' where they are not timm's."""
+    entry = catalog.named(name)
+    if kind not in TIMM_WEIGHTS or entry is None or not entry.tag:
+        return ""
+    if entry.license in catalog.UNNAMED:
+        return f"{entry.license or 'none named'} (ask its authors)"
+    return entry.license if catalog.permissive(entry.license) else f"{entry.license} (no commercial use)"

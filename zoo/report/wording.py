@@ -1,0 +1,191 @@
+"""Numbers as text, and the sentences of the page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoo.metrics import interval, merit
+from zoo.report.analysis import Certain, Pair
+from zoo.report.facts import Facts
+from zoo.report.scored import Scored
+from zoo.results.result import Result
+from zoo.system.console import plural
+from zoo.system.table import percent
+
+# What a name may hold and HTML must not: controls, lone surrogates, and codes that are no characters for good. Also what turns
+# other letters around, so that a name reads as another one. Joiners and marks of direction are part of a text.
+LAST_OF_PLANES = "".join(chr((plane << 16) | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+UNFIT = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff\ufdd0-\ufdef{LAST_OF_PLANES}]")
+# Digits of a percentage at most, where fewer would make it 0 or 100 although it is neither.
+MOST_DIGITS = 4
+# What more than a tenth too sure, or too unsure, is called.
+MUCH = 0.1
+
+
+def fit_text(value: object) -> str:
+    """Return a text that HTML can hold; what it cannot hold is shown as a question mark in a box."""
+    return UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(value))
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    """Return a share in percent; one that is neither 0 nor 1 does not become 0 % or 100 %. A dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    for more in range(digits, MOST_DIGITS):
+        text = percent(value, more)
+        if value in (0, 1) or float(text.split()[0]) not in (0, 100):
+            return text
+    return percent(value, digits)
+
+
+def probability(value: float) -> str:
+    """Return a probability in percent, those near 0 and 1 as beyond a bound."""
+    if value != value:
+        return "no number"
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= value < 1:
+        return "> 99.9 %"
+    return percent(value, 1)
+
+
+def headline(facts: Facts) -> str:
+    """Return the sentence that a person wants."""
+    result, scored = facts.result, facts.judged
+    if result and result.test:
+        return f"{share(result.test.accuracy)} of {result.test.n:,} test images right."
+    if result and scored:
+        return f"{share(float(scored.hits.mean()))} of {len(scored):,} validation images right; there is no test set."
+    if result:
+        found = f"{share(result.val['accuracy'])} of the validation images right; " if result.val else ""
+        return found + "there is no test set."
+    if scored:
+        # The result is there, and damaged.
+        return f"{share(float(scored.hits.mean()))} of {len(scored):,} {split_name(scored)} images right."
+    return f"{_state(facts)} after {_epochs(facts)}." if facts.history else f"{_state(facts)}, before its first epoch ended."
+
+
+def _state(facts: Facts) -> str:
+    return "Still training" if facts.going else "Not finished"
+
+
+def _epochs(facts: Facts) -> str:
+    done = facts.history[-1]["epoch"]
+    return f"epoch {done} of {facts.recipe.train.epochs}" if facts.recipe else plural(done, "epoch")
+
+
+def details(facts: Facts) -> str:
+    """Return what belongs to the headline: the interval, the epoch, and when test was looked at."""
+    result = facts.result
+    if result is None:
+        return _unfinished(facts)
+    parts = []
+    if result.test:
+        low, high = result.test.ci95
+        parts.append(f"95 % interval {percent(low, 1).removesuffix(' %')} to {percent(high, 1)}")
+    of = f" of {facts.recipe.train.epochs}" if facts.recipe else ""
+    how = "the last one" if result.selected_by == "last" else f"chosen by {result.selected_by}"
+    parts.append(f"epoch {result.selected_epoch}{of}, {how}")
+    if result.test and result.test_scored:
+        parts.append(f"test scored {result.test_scored}")
+    return "; ".join(parts) + "."
+
+
+def _unfinished(facts: Facts) -> str:
+    """Return what is known of a run without a result, and how it goes on."""
+    if scored := facts.judged:
+        low, high = interval(float(scored.hits.mean()), len(scored))
+        return f"95 % interval {percent(low, 1).removesuffix(' %')} to {percent(high, 1)}."
+    parts = []
+    key = facts.recipe.eval.select_by if facts.recipe else "val.accuracy"
+    rows = [row for row in facts.history if isinstance(row.get(key), float)]
+    if rows:
+        best = max(rows, key=lambda row: merit(key, row[key]))
+        value = share(best[key], 2) if key.endswith("accuracy") else f"{best[key]:.4g}"
+        parts.append(f"The best {key} so far is {value}, in epoch {best['epoch']}.")
+    if facts.going:
+        parts.append("This page shows what there is; the finished run writes its own.")
+    elif facts.checkpoints:
+        parts.append(f"Its newest checkpoint is of step {facts.checkpoints[-1]:,}, and `{_resume(facts)}` goes on from there.")
+    else:
+        parts.append("It has no checkpoint to resume from.")
+    return " ".join(parts)
+
+
+def certain_sentence(row: Certain) -> str:
+    """Return how right the model is where it is certain."""
+    sure = percent(row.threshold)
+    if row.accuracy is None:
+        return f"The model is at least {sure} certain of no image."
+    right = f"{share(row.accuracy)} of them are right" if row.accuracy < 1 else "all of them are right"
+    return f"The model is at least {sure} certain of {share(row.coverage)} of the images, and {right}."
+
+
+def overconfidence_sentence(gap: float) -> str:
+    """Return whether the model is too certain, on average."""
+    if gap != gap:
+        return "Some probabilities are no numbers."
+    points = f"{100 * abs(gap):.1f} points"
+    if points == "0.0 points":
+        return "On average it is as certain as it is right."
+    much = "much " if abs(gap) > MUCH else ""
+    return f"On average it is {much}{'more' if gap > 0 else 'less'} certain than it is right, by {points}."
+
+
+def pair_sentence(pair: Pair, classes: Sequence[str]) -> tuple[str, str, str, str, str]:
+    """Return how often a class is taken for another, as text around the names of both; a space is before the last part."""
+    count = f"{pair.count:,} of {plural(pair.total, 'image')} of "
+    taken = " are taken for " if pair.count > 1 else " is taken for "
+    return count, classes[pair.label], taken, classes[pair.predicted], f"({share(pair.count / pair.total)})."
+
+
+def split_name(scored: Scored) -> str:
+    """Return what a split's images are called."""
+    return {"val": "validation"}.get(scored.split, scored.split)
+
+
+def commands(facts: Facts) -> dict[str, str]:
+    """Return the commands that are next, by what they do."""
+    run = str(facts.run)
+    if facts.result is None:
+        return {} if facts.going else {"Resume it": _resume(facts)}
+    found = {
+        "Predict with it": shlex.join(["zoo", "predict", run, "photo.jpg"]),
+        "Score other images": shlex.join(["zoo", "eval", run, "--data", "more-photos"]),
+        "Take it elsewhere": shlex.join(["zoo", "export", run, "--format", "onnx"]),
+        "Repeat it": shlex.join(["zoo", "train", str(Path(run) / "recipe.yaml")]),
+        "Repeat it to the bit, on this machine": _to_the_bit(facts, facts.result),
+    }
+    if began := facts.environment.get("command"):
+        found["It was started by"] = _as_typed(began)
+    return found
+
+
+def _resume(facts: Facts) -> str:
+    return shlex.join(["zoo", "train", "--resume", str(facts.run)])
+
+
+def _to_the_bit(facts: Facts, result: Result) -> str:
+    """Return the command that repeats a run with what it chose where its recipe says `auto`."""
+    chosen = {
+        "train.precision": result.precision,
+        "train.channels_last": str(result.channels_last).lower(),
+        "train.accumulate": str(result.accumulate),
+    }
+    if isinstance(threads := facts.environment.get("threads"), int):
+        chosen["train.threads"] = str(threads)
+    words = ["zoo", "train", str(Path(facts.run) / "recipe.yaml"), *(f"{key}={value}" for key, value in chosen.items())]
+    return shlex.join(words)
+
+
+def _as_typed(words: object) -> str:
+    """Return the command that started a run, with the name of its program alone."""
+    if not isinstance(words, list) or not words:
+        return str(words)
+    program, *rest = map(str, words)
+    name = Path(program).name
+    # `python -m zoo` gives the path of a file.
+    return shlex.join(["zoo" if name == "__main__.py" else name, *rest])

@@ -1,0 +1,75 @@
+"""Give `zoo.report` the images of a run: at its end those at hand, later the same ones, loaded again by its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.data.batches import Batches
+from zoo.errors import ZooError
+from zoo.recipe.recipe import Recipe
+from zoo.report.facts import Facts, read_facts
+from zoo.report.gallery import Images
+from zoo.report.page import REPORT, WORST, Limits, write_page
+from zoo.results.folder import RunFolder
+from zoo.training.preview import batches_alone, images_of_step, seen
+from zoo.training.setup import Inputs, load_images, preprocessing_of
+from zoo.training.state import Progress
+
+if TYPE_CHECKING:
+    from zoo.training.setup import Setup
+
+
+def report_finished(setup: Setup, run: RunFolder, progress: Progress) -> None:
+    """Write the page of a run that has just ended. The run is done without it: what goes wrong is one warning."""
+    try:
+        images = images_of(setup.recipe, setup.inputs, setup.training.train, progress.step)
+        write_page(read_facts(run.path), images, run.path / REPORT)
+    except Exception as error:
+        setup.console.warn(f"{run.path / REPORT} was not written: {error} (zoo report {run.path} tries again)")
+
+
+def report_run(run: Path, out: Path | None = None, worst: int = WORST) -> tuple[Facts, Path]:
+    """Write the page of a run, finished or not.
+
+    Args:
+        run: its folder.
+        out: the page; None for the run's own.
+        worst: mistakes to show, at most.
+
+    Returns:
+        What was read of the run, and where the page is.
+
+    Raises:
+        ZooError: there is no run in the folder, or the page cannot be written.
+    """
+    facts = read_facts(run)
+    path = out or run / REPORT
+    write_page(facts, find_images(facts), path, worst)
+    return facts, path
+
+
+def find_images(facts: Facts) -> Images:
+    """Load the images of a run again; where they cannot be had, a sentence says why."""
+    recipe = facts.recipe
+    if recipe is None:
+        return Images(missing="Without its recipe, the images of the run are not found.")
+    try:
+        recipe.data.check()
+        inputs = load_images(recipe)
+    except ZooError as error:
+        return Images(missing=f"The images are not shown: {error.where}: {error.what}.")
+    if facts.classes and inputs.data.classes != tuple(facts.classes):
+        return Images(missing="The images are not shown: the data has other classes now.")
+    taken = facts.history[-1].get("step", 1) if facts.history else 1
+    return images_of(recipe, inputs, batches_alone(inputs), taken)
+
+
+def images_of(recipe: Recipe, inputs: Inputs, train: Batches, taken: int) -> Images:
+    """Return the images of a run, and those that the model saw in the last of the steps that were taken."""
+    try:
+        found = images_of_step(recipe, train, taken - 1, Limits().seen)
+    except ZooError:
+        # The data has become smaller, or the recipe shorter: there was no such step.
+        return Images(inputs.data)
+    return Images(inputs.data, seen(found, train, preprocessing_of(inputs).normalize, inputs.data.classes))
