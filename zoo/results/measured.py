@@ -93,8 +93,14 @@ def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 # ----------------------------------------------------------------------------------------- rows
 
 
-def write_rows(folder: Path, rows: Sequence[Row], columns: Sequence[str]) -> None:
+def write_rows(folder: Path, rows: Sequence[Row], columns: Sequence[str], lists: Sequence[str] = ()) -> None:
     """Write `results.csv` and `results.json` whole: each holds the old rows or the new ones, at any moment.
+
+    Args:
+        folder: where.
+        rows: in their order.
+        columns: to write; a row may lack some.
+        lists: those of them that hold lists, and are left out of the CSV file.
 
     Raises:
         StorageError: they cannot be written.
@@ -103,7 +109,7 @@ def write_rows(folder: Path, rows: Sequence[Row], columns: Sequence[str]) -> Non
     run = RunFolder(folder)
     try:
         run.write_json("results.json", ordered)
-        run.write("results.csv", csv_text(ordered, columns))
+        run.write("results.csv", csv_text(ordered, [name for name in columns if name not in lists]))
     except StorageError as error:
         what = f"{error.where}: {error.what}"
         raise StorageError("--out", what, "free some space, then give the same command again") from None

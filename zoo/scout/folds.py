@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
 from zoo.data import rng
 from zoo.data.rng import generator_of
-from zoo.data.splits import Split, stratified_subset
+from zoo.data.splits import Split, Splits, stratified_subset
 
 # Images that are read of a store at a time.
 CHUNK = 256
 
 
-def subset(split: Split, limit: int | None, seed: int) -> Split:
-    """Return a random choice of a split's images in their order, `limit` at most, in proportion to the classes."""
-    if limit is None or limit >= len(split):
-        return split
-    shuffled = generator_of(seed, rng.FOLDS, 0).permutation(len(split))
-    return split.take(np.sort(shuffled[stratified_subset(split.targets[shuffled], limit)]))
+def scouted(data: Splits) -> Split:
+    """Return the images that a scouting may look at: train, and val after it. The test images stay unseen."""
+    if data.val is None:
+        return data.train
+    assert data.val.pixels is data.train.pixels, "one store holds all splits"
+    return replace(
+        data.train,
+        index=np.concatenate([data.train.index, data.val.index]),
+        targets=np.concatenate([data.train.targets, data.val.targets]),
+    )
+
+
+def subset(targets: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
+    """Return the positions of a random choice of images, int64, ascending, `limit` at most, in proportion to the classes."""
+    if limit is None or limit >= len(targets):
+        return np.arange(len(targets))
+    shuffled = generator_of(seed, rng.FOLDS, 0).permutation(len(targets))
+    return np.sort(shuffled[stratified_subset(targets[shuffled], limit)])
 
 
 def digests(split: Split) -> list[bytes]:
