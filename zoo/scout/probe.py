@@ -31,7 +31,7 @@ CHUNK = 1024
 
 @dataclass(frozen=True)
 class Scores:
-    """What features are worth.
+    """The worth of features.
 
     Attributes:
         folds: accuracy of the logistic regression on each fold.

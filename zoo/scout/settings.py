@@ -45,7 +45,7 @@ class Candidate:
 
     @property
     def key(self) -> tuple[str, bool]:
-        """What tells rows apart."""
+        """Return what tells rows apart."""
         return self.name, self.control
 
 

@@ -28,7 +28,7 @@ OWN_RECIPE = ("cifar10", "digits")
 
 @dataclass(frozen=True)
 class Subject:
-    """What backbones are compared on.
+    """The ground on which backbones are compared.
 
     Attributes:
         recipe: of the fine-tune; its backbone is replaced.
