@@ -97,12 +97,20 @@ def test_rows_of_other_images_or_settings_are_not_mixed(photos: Path) -> None:
     assert scout(photos, ["resnet18.tv_in1k", "resnet50.tv_in1k"], out=folder)[0] == folder
     with pytest.raises(ZooError, match=r"--out: .* holds rows of another kind: max_images 15 -> 18, pixels "):
         scout(photos, ["resnet18.tv_in1k"], out=folder, max_images=18)
+    with pytest.raises(ZooError, match=r"rows of another kind: recipe\.train\.epochs 10 -> 3 \(choose another folder\)$"):
+        scout(photos, ["resnet18.tv_in1k"], out=folder, overrides=["image_size=32", "train.epochs=3"])
     assert not Path("runs/scout-2").exists()
 
 
 def test_without_pretrained_weights_there_is_no_control(photos: Path) -> None:
     _, found = scout(photos, ["resnet18.tv_in1k"], overrides=["image_size=32", "backbone.weights=random"])
     assert list(found) == [("resnet18.tv_in1k", False)]
+
+
+def test_weights_of_a_file_are_those_of_the_recipe_s_own_backbone(photos: Path) -> None:
+    own = ["image_size=32", "backbone.name=resnet18.tv_in1k", "backbone.weights={kind: file, path: w.safetensors}"]
+    _, found = scout(photos, ["resnet18.tv_in1k", "resnet50.tv_in1k"], overrides=own)
+    assert [row["weights"] for row in found.values()] == ["file", "auto", "random"]
 
 
 def test_copies_are_counted_and_too_few_images_are_refused(photos: Path, image_folder: Draw) -> None:

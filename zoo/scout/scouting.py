@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
 from zoo.models import catalog, names
+from zoo.recipe.dump import flatten
 from zoo.recipe.recipe import Recipe
 from zoo.results import measured
 from zoo.results.folder import RunFolder
@@ -94,7 +94,7 @@ def run_scout(
     if subject.recipe.backbone.weights.kind != "random" and models:
         candidates.append(Candidate(smallest(models), control=True))
     hardware = _hardware(target)
-    settings = json.loads(json.dumps(asdict(chosen))) | {"pixels": images.digest}
+    settings = flatten(asdict(chosen)) | {"pixels": images.digest}
     state = {"settings": settings, "hardware": hardware, "asked": {"models": [*models, *unknown], "data": subject.data}}
     folder = measured.open_folder(out, NAME, STATE, state)
     scouting = Scouting(folder, subject, chosen, images, size, hardware, timeout, console, target)
@@ -238,11 +238,14 @@ class Scouting:
 
     def _recipe(self, candidate: Candidate) -> dict[str, Any]:
         """Return the values of the recipe with a candidate as its backbone."""
-        backbone = self.chosen.recipe["backbone"] | {"name": candidate.name}
-        # A file or a package holds the weights of one backbone.
+        own = self.chosen.recipe["backbone"]
+        backbone = own | {"name": candidate.name}
         if candidate.control:
             backbone |= {"weights": {"kind": "random"}}
-        elif backbone["weights"]["kind"] not in ("auto", "pretrained", "random"):
+        # A file, a package or a run holds the weights of one backbone.
+        elif own["weights"]["kind"] not in ("auto", "pretrained", "random") and catalog.named(own["name"]) != catalog.named(
+            candidate.name
+        ):
             backbone |= {"weights": {"kind": "auto"}}
         return dict(self.chosen.recipe) | {"backbone": backbone}
 
