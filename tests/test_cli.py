@@ -18,7 +18,7 @@ def test_the_surface_is_what_it_is() -> None:
         name: sorted(flag for action in command._actions for flag in action.option_strings) for name, command in commands.items()
     }
     assert flags == {
-        "train": ["--allow-change", "--debug", "--help", "--resume", "-h"],
+        "train": ["--allow-change", "--debug", "--help", "--json", "--plan", "--resume", "-h"],
         "cache": ["--clear", "--debug", "--help", "-h"],
         "fetch": ["--debug", "--help", "-h"],
         "recipe": ["--debug", "--diff", "--help", "--json", "--list", "--save", "--schema", "-h"],
@@ -39,6 +39,10 @@ def test_the_surface_is_what_it_is() -> None:
         ],
         "report": ["--debug", "--help", "--open", "--out", "--worst", "-h"],
         "show": ["--batch", "--debug", "--help", "--images", "--json", "--step", "-h"],
+        "scout": [
+            *("--cached", "--csv", "--debug", "--folds", "--help", "--image-size", "--json", "--licence", "--license"),
+            *("--max-gmacs", "--max-images", "--max-params", "--out", "--plot", "--pretrained", "--sort", "--timeout", "-h"),
+        ],
         "predict": [
             *("--csv", "--debug", "--help", "--json", "--min-confidence", "--out", "--probabilities", "--resume", "--topk", "-h"),
         ],

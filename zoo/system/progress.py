@@ -39,6 +39,17 @@ def show_progress(title: str, total: int, *, done: int = 0, shown: bool = True) 
         yield _Log(title, total, done).update
 
 
+def show_current(text: str) -> None:
+    """Show on a terminal what is being worked on, in place of what was shown before; '' shows nothing."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def note(text: str, end: str = "\n") -> None:
+    """Print on standard error what is being worked on, or what came of it."""
+    print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201
+
+
 def _ignore(_images: int) -> None:
     """Count nothing."""
 

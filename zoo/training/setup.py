@@ -105,7 +105,9 @@ class Setup:
         return self.model.built.model
 
 
-def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, Any] | None = None) -> Setup:
+def set_up(
+    recipe: Recipe, start: Launch, console: Console, resumed: dict[str, Any] | None = None, *, inputs: Inputs | None = None
+) -> Setup:
     """Load the data, build and prepare the model, and report what came of it.
 
     Args:
@@ -113,6 +115,7 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
         start: this process among its siblings.
         console: where to report.
         resumed: the plain values of the checkpoint that the run resumes from.
+        inputs: the first stage, where it was done before.
 
     Raises:
         ZooError: bad input. Nothing was written but caches.
@@ -120,7 +123,7 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
     silence_harmless_warnings()
-    inputs = load_inputs(recipe, start.processes, resumed)
+    inputs = inputs or load_inputs(recipe, start.processes, resumed)
     model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
     describe_model(recipe, inputs, model, console)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console))
@@ -131,30 +134,37 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     return setup
 
 
-def load_inputs(recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None) -> Inputs:
-    """Find the weights and load the data.
+def load_inputs(
+    recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None, *, data: Splits | None = None
+) -> Inputs:
+    """Find the weights and load the data; `data` is what was loaded before.
 
     Raises:
         ZooError: either cannot be had, the data does not fit the recipe, or it is not that of the run that is resumed.
     """
     found = recipe.backbone.weights.find(recipe.backbone.name)
-    inputs = load_images(recipe, resumed)
+    inputs = load_images(recipe, resumed, data=data)
     check_data(recipe, inputs.data, processes)
     return replace(inputs, found=found)
 
 
-def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None) -> Inputs:
-    """Load the data alone, for whoever needs no weights; `resumed` are the plain values of the checkpoint that is resumed.
+def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: Splits | None = None) -> Inputs:
+    """Load the data alone, for whoever needs no weights.
+
+    Args:
+        recipe: what to do.
+        resumed: the plain values of the checkpoint that the run resumes from.
+        data: what was loaded before.
 
     Raises:
         ZooError: the data cannot be had, or is not that of the run that is resumed.
     """
     facts = data_config(recipe.backbone.name)
-    data = recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
-    return Inputs(None, data, facts | {"crop_pct": _crop(recipe, facts["crop_pct"])})
+    data = data or recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
+    return Inputs(None, data, facts | {"crop_pct": evaluation_crop(recipe, facts["crop_pct"])})
 
 
-def _crop(recipe: Recipe, native: float) -> float:
+def evaluation_crop(recipe: Recipe, native: float) -> float:
     """Return the share of an image's side that evaluation shows."""
     if not isinstance(recipe.eval.crop, str):
         return recipe.eval.crop
