@@ -46,7 +46,7 @@ def test_the_surface_is_what_it_is() -> None:
         "predict": [
             *("--csv", "--debug", "--help", "--json", "--min-confidence", "--out", "--probabilities", "--resume", "--topk", "-h"),
         ],
-        "embed": ["--debug", "--help", "--out", "--resume", "-h"],
+        "embed": ["--debug", "--help", "--json", "--out", "--resume", "-h"],
         "eval": ["--batch-size", "--data", "--debug", "--help", "--json", "--out", "--split", "--tta", "-h"],
         "export": [
             *("--batch", "--check", "--debug", "--format", "--help", "--image-size", "--json", "--out", "--precision"),
