@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from zoo.results.folder import RunFolder
 from zoo.system import table, workers
 from zoo.system.console import Console
 from zoo.system.hardware import cores, cpu_name, versions
+from zoo.system.progress import show_line
 
 # The file in a benchmark's folder that holds its settings, its hardware and whether it is finished.
 STATE = "benchmark.json"
@@ -190,11 +190,11 @@ class Benchmark:
         self.console.line(table.heading(columns))
         for position, task in enumerate(tasks, start=1):
             if task not in known:
-                _progress(f"{position}/{len(tasks)} {task[0]}")
+                show_line(f"{position}/{len(tasks)} {task[0]}")
                 self.rows[task] = self._measured(*task)
                 self._add_efficiency(task)
                 rows.write(self.folder, self._ordered(tasks))
-                _progress("")
+                show_line("")
             self.console.line(rows.line(self.rows[task], columns))
 
     def _describe(self, tasks: Sequence[Task], known: Sequence[Task]) -> None:
@@ -276,9 +276,3 @@ class Benchmark:
             self.console.fact("failed", f"{len(found) - len(fine)} of {len(found)} rows: the table says why")
         self.console.fact("results", f"{self.folder} ({', '.join(written)})")
         return 0 if len(fine) == len(found) else 1
-
-
-def _progress(text: str) -> None:
-    """Show on a terminal what is being measured, until its row is printed."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201

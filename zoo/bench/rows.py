@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.bench.settings import INFER, TRAIN, Settings
-from zoo.errors import StorageError, ZooError
-from zoo.results.folder import RunFolder
+from zoo.errors import ZooError
+from zoo.results.rows import read_rows, write_rows
 from zoo.system import table
 from zoo.system.table import Column, percent
 
@@ -82,23 +81,12 @@ def key(row: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def write(folder: Path, rows: Sequence[Row]) -> None:
-    """Write `results.csv` and `results.json` whole: each holds the old rows or the new ones, at any moment.
+    """Write `results.csv` and `results.json`.
 
     Raises:
         StorageError: they cannot be written.
     """
-    ordered = [{name: row.get(name) for name in COLUMNS} for row in rows]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([{name: "" if value is None else value for name, value in row.items()} for row in ordered])
-    run = RunFolder(folder)
-    try:
-        run.write_json("results.json", ordered)
-        run.write("results.csv", text.getvalue())
-    except StorageError as error:
-        what = f"{error.where}: {error.what}"
-        raise StorageError("--out", what, "free some space, then give the same command again") from None
+    write_rows(folder, COLUMNS, rows)
 
 
 def read_json(folder: Path) -> list[Row]:
@@ -107,13 +95,7 @@ def read_json(folder: Path) -> list[Row]:
     Raises:
         ZooError: its `results.json` is damaged, or holds something else.
     """
-    path = folder / "results.json"
-    if not path.exists():
-        return []
-    rows = RunFolder(folder).read_json(path.name)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "model" in row for row in rows):
-        raise ZooError("--out", f"{path} holds no rows of a benchmark", "choose another folder")
-    return rows
+    return read_rows(folder, "model", "a benchmark")
 
 
 def read_csv(path: Path) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Write a recipe as YAML that reads back to the same values."""
+"""Write a recipe as YAML that reads back to the same values, or as one level of dotted names."""
 
 from __future__ import annotations
 
@@ -18,3 +18,11 @@ def _kind_first(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {key: _kind_first(value[key]) for key in sorted(value, key=lambda key: key != "kind")}
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested options as one level of dotted names: some trackers take no other."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
+    return found

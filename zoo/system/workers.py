@@ -54,11 +54,13 @@ class WorkerCall:
             and hands it to the `receive` of `run` at once, so that it is kept even if the worker fails later.
         arguments: its arguments, which must be picklable.
         title: the name of the process, as `top` shows it.
+        log: a file that what it prints is added to; '' for none.
     """
 
     target: str
     arguments: Mapping[str, Any]
     title: str
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Workers:
         self._workers: dict[Connection, Any] = {}
         self._done: set[Connection] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="zoo-worker-")
-        self._log = Path(self._folder.name) / "output"
+        self._log = Path(work.log or f"{self._folder.name}/output")
         context = _context(work.target.partition(":")[0])
         try:
             port = _free_port() if processes > 1 else 0
@@ -243,7 +245,7 @@ def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log
     os.setsid()
     threading.Thread(target=_end_with, args=(link,), daemon=True).start()
     # Keep what libraries print, for the case that the process ends without reporting an outcome.
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666 if work.log else 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
     for name in [name for name in os.environ if name in LAUNCH_VARIABLES or name.startswith("TORCHELASTIC_")]:

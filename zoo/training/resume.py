@@ -9,7 +9,7 @@ from typing import Any
 from zoo.data.changes import check_unchanged
 from zoo.errors import ZooError
 from zoo.optim.state import unpack_state
-from zoo.recipe.dump import dump_recipe
+from zoo.recipe.dump import dump_recipe, flatten
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import upgraded
@@ -175,11 +175,3 @@ def load_model(setup: Setup, saved: Checkpoint) -> None:
     setup.bare_model.load_state_dict(saved.tensors["model"])
     if setup.training.averaged is not None:
         setup.training.averaged.module.load_state_dict(saved.tensors["averaged"])
-
-
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested options as one level of dotted names: some trackers take no other."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": str(value)}
-    return found

@@ -13,7 +13,7 @@ from accelerate.utils import broadcast_object_list
 
 from zoo.errors import StorageError, ZooError
 from zoo.models.features import last_layer
-from zoo.recipe.dump import dump_recipe
+from zoo.recipe.dump import dump_recipe, flatten
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import VERSION, upgraded
 from zoo.results.epoch_table import heading
@@ -30,7 +30,7 @@ from zoo.training.linear_probe import fit_head
 from zoo.training.loop import fit, is_finished
 from zoo.training.preflight import check_environment
 from zoo.training.result import finish
-from zoo.training.resume import SavedRun, check_format, flatten, is_done, recipe_changes, resume_run
+from zoo.training.resume import SavedRun, check_format, is_done, recipe_changes, resume_run
 from zoo.training.saver import Saver, splits_shown
 from zoo.training.setup import Setup, set_up
 from zoo.training.state import Progress
