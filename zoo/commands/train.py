@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from zoo.errors import ZooError
@@ -17,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN|auto", help=about)
     about = "resume although the recipe differs from the run's, and record how"
     parser.add_argument("--allow-change", action="store_true", help=about)
+    about = "print what a start prints, the predicted minutes, memory, disk and learning rates, and stop"
+    parser.add_argument("--plan", action="store_true", help=about)
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
 
+    if options.plan or options.json:
+        return run_plan(options)
     folder = run_folder(options.resume)
     recipe = load_recipe(*recipe_and_overrides(options, folder))
     if folder is None or not (folder / RESULT).exists():  # a finished run needs its images no more
@@ -48,6 +54,31 @@ def run(options: argparse.Namespace) -> int:
     from zoo.training.run import train
 
     train(recipe, folder, allow_change=options.allow_change)
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Print what a run would cost; returns the exit code.
+
+    Raises:
+        ZooError: bad input, or flags that do not go together.
+    """
+    from zoo.recipe.load import load_recipe
+    from zoo.system import launch
+    from zoo.system.threads import announce_threads
+
+    began = time.perf_counter()
+    if not options.plan:
+        raise ZooError("--json", "prints a plan", "give --plan with it")
+    if options.resume is not None:
+        raise ZooError("--plan", "plans a new run, and --resume goes on with an old one", "give one of the two")
+    recipe = load_recipe(*recipe_and_overrides(options, None))
+    recipe.data.check()
+    launch.follow_launcher()
+    announce_threads(recipe.train.threads, launch.read())
+    from zoo.training.plan import plan
+
+    plan(recipe, as_json=options.json, began=began)
     return 0
 
 

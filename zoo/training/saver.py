@@ -84,7 +84,7 @@ class Saver:
     def save(self, progress: Progress) -> None:
         """Write a checkpoint, then remove those that are not to be kept."""
         training = self.setup.training
-        packed = _pack(self.setup, plain_values(self.setup, progress))
+        packed = pack(self.setup, plain_values(self.setup, progress))
         if training.accelerator.is_main_process:
             check_finite(packed.tensors["model"], progress.step)
             checkpoint.save(self.root, progress.step, packed)
@@ -149,7 +149,8 @@ def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:
         raise NonFiniteLoss(f"step {step}", what, "lower optim.lr, warm up longer, or set train.clip_grad")
 
 
-def _pack(setup: Setup, state: dict[str, Any]) -> Checkpoint:
+def pack(setup: Setup, state: dict[str, Any]) -> Checkpoint:
+    """Return what a checkpoint holds: weights, optimizer, averages and statistics, beside the plain values."""
     training = setup.training
     packed, plain = pack_state(training.plain_optimizer, setup.bare_model)
     tensors = {"model": setup.bare_model.state_dict(), "optimizer": packed}

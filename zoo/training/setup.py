@@ -105,7 +105,9 @@ class Setup:
         return self.model.built.model
 
 
-def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, Any] | None = None) -> Setup:
+def set_up(
+    recipe: Recipe, start: Launch, console: Console, resumed: dict[str, Any] | None = None, *, inputs: Inputs | None = None
+) -> Setup:
     """Load the data, build and prepare the model, and report what came of it.
 
     Args:
@@ -113,6 +115,7 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
         start: this process among its siblings.
         console: where to report.
         resumed: the plain values of the checkpoint that the run resumes from.
+        inputs: the first stage, where it was done before.
 
     Raises:
         ZooError: bad input. Nothing was written but caches.
@@ -120,7 +123,7 @@ def set_up(recipe: Recipe, start: Launch, console: Console, resumed: dict[str, A
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
     silence_harmless_warnings()
-    inputs = load_inputs(recipe, start.processes, resumed)
+    inputs = inputs or load_inputs(recipe, start.processes, resumed)
     model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
     describe_model(recipe, inputs, model, console)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console))

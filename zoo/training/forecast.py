@@ -1,0 +1,379 @@
+"""Forecast how long a recipe trains here, and what memory and disk it needs, from a few steps of the real thing.
+
+The set-up is that of a run. The steps are those of a run too, with a learning rate of 0, and what they were timed on is
+thrown away. Nothing is written but caches.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+
+from zoo.data.batches import Batches
+from zoo.data.rng import epoch_order
+from zoo.errors import ZooError
+from zoo.models.features import last_layer
+from zoo.models.logistic import logistic_regression
+from zoo.recipe.recipe import Recipe
+from zoo.system import launch
+from zoo.system.console import Console
+from zoo.system.device import peak_memory_mb, reset_peak_memory, synchronize
+from zoo.system.files import cache_root
+from zoo.system.launch import Launch
+from zoo.system.threads import announce_threads
+from zoo.training import checkpoint
+from zoo.training.evaluate import evaluate
+from zoo.training.loop import one_step
+from zoo.training.preflight import check_environment
+from zoo.training.saver import pack
+from zoo.training.setup import Inputs, Setup, load_inputs, set_up
+from zoo.training.state import EpochTotals, Training
+
+# Steps that are timed at each image size, after one that warms up.
+STEPS = 2
+# Steps at most; short ones are timed until they have taken `ENOUGH_SECONDS`.
+MOST_STEPS = 12
+# Seconds of timed steps at a size that are enough: single short steps differ by a third on a machine with other work.
+ENOUGH_SECONDS = 1.0
+# Evaluation batches that are timed, after one that warms up.
+EVALUATION_BATCHES = 2
+# Steps of a run whose image sizes are looked up: those of a longer run are sampled.
+SAMPLED_STEPS = 10_000
+# Iterations of the linear probe that are timed, and those that it takes.
+PROBE_ITERATIONS = (5, 60)
+# Images that they are timed on.
+PROBE_IMAGES = 2_000
+# Bytes of a checkpoint above which it is not written to learn how long that takes: its time is reckoned from its size.
+MOST_BYTES_WRITTEN = 500_000_000
+# Bytes/s at which a larger checkpoint is hashed and written: a slow SSD.
+DISK_SPEED = 200e6
+# Seconds that loading the data may take before it is done again: the first time decodes images, and a run finds them decoded.
+WORTH_REPEATING = 1.0
+# Seconds that a run takes at its end besides its passes: pictures, tables, the model's folder. Measured: 2 to 4 on 2 cores.
+FINISH_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The predicted cost of a run on this machine.
+
+    Attributes:
+        set_up_seconds: until the first step: libraries, data that was decoded before, model, measuring what is fastest.
+        probe_seconds: fitting the head first, where the recipe says so.
+        train_seconds: all training steps.
+        evaluation_seconds: val at each evaluation, and val and test at the end.
+        saving_seconds: checkpoints, and the files at the end.
+        epochs, steps_per_epoch, steps: of the whole run; `train.patience` may end it earlier.
+        step_seconds: a training step, averaged over the run's image sizes.
+        step_seconds_by_size: those that were timed, by the side of their images in pixels.
+        images_per_second: of training.
+        evaluation_images_per_second: of evaluation; 0 where there is nothing to evaluate.
+        peak_memory_mb: of one process, in MB of 10**6 bytes; on a GPU what torch allocates.
+        checkpoint_bytes: a checkpoint.
+        disk_bytes: all that is kept, with the checkpoint that is being written.
+        precision, channels_last, accumulate: as chosen here.
+        device: its name.
+        processes: that train together.
+    """
+
+    set_up_seconds: float
+    probe_seconds: float
+    train_seconds: float
+    evaluation_seconds: float
+    saving_seconds: float
+    epochs: int
+    steps_per_epoch: int
+    steps: int
+    step_seconds: float
+    step_seconds_by_size: dict[int, float]
+    images_per_second: float
+    evaluation_images_per_second: float
+    peak_memory_mb: float
+    checkpoint_bytes: int
+    disk_bytes: int
+    precision: str
+    channels_last: bool
+    accumulate: int
+    device: str
+    processes: int
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of the whole run."""
+        parts = (self.set_up_seconds, self.probe_seconds, self.train_seconds, self.evaluation_seconds, self.saving_seconds)
+        return sum(parts)
+
+    @property
+    def minutes(self) -> float:
+        """Return the minutes of the whole run."""
+        return self.seconds / 60
+
+    def record(self) -> dict[str, Any]:
+        """Return all values as plain ones, the sums too."""
+        return {"seconds": self.seconds, "minutes": self.minutes, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The seconds of training steps, by the side of their images in pixels: the usual step, and the first one of all."""
+
+    usual: dict[int, float]
+    first: dict[int, float]
+
+
+# -------------------------------------------------------------------------------------- forecast
+
+
+def forecast(recipe: Recipe, console: Console = Console(quiet=True), *, began: float | None = None) -> Forecast:
+    """Set a recipe up as a run does, time a few steps, and predict the whole run.
+
+    Args:
+        recipe: what would be done.
+        console: where to report what a start reports.
+        began: `time.perf_counter()` at the start of the program, so that the import of libraries counts; None: now.
+
+    Raises:
+        ZooError: bad input, as for a run.
+    """
+    began = time.perf_counter() if began is None else began
+    return forecast_of(*prepare(recipe, launch.read(), console, began))
+
+
+def prepare(recipe: Recipe, start: Launch, console: Console, began: float) -> tuple[Setup, float]:
+    """Set a recipe up as a run does; return what came of it, and the seconds that a run will take for the same.
+
+    Raises:
+        ZooError: bad input, as for a run.
+    """
+    check_environment(recipe)
+    inputs, spent = _inputs(recipe, start)
+    if recipe.finetune.probe_first:
+        console.fact("probe", "the head will be fitted on frozen features first")
+    setup = set_up(recipe, start, console, inputs=inputs)
+    return setup, time.perf_counter() - began - spent
+
+
+def _inputs(recipe: Recipe, start: Launch) -> tuple[Inputs, float]:
+    """Load the data; return it, and the seconds of it that a run will not spend, as it finds images decoded."""
+    before = time.perf_counter()
+    inputs = load_inputs(recipe, start.processes)
+    first = time.perf_counter() - before
+    if first < WORTH_REPEATING:
+        return inputs, 0.0
+    before = time.perf_counter()
+    load_inputs(recipe, start.processes)
+    again = time.perf_counter() - before
+    return inputs, first + again - min(first, again)
+
+
+def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
+    """Time steps of a run that is set up, and predict the whole; what was set up has served its purpose afterwards.
+
+    Args:
+        setup: as a run begins; its optimizer and BatchNorm statistics change.
+        set_up_seconds: what it took.
+    """
+    training, recipe = setup.training, setup.recipe
+    device = training.accelerator.device
+    reset_peak_memory(device)
+    times = time_steps(training, recipe.image_size.sizes())
+    memory = peak_memory_mb(device)
+    per_image = time_evaluation(training)
+    usual = _mean_over_run(times.usual, training)
+    # What a run meets anew at each size: kernels are chosen and memory is allocated.
+    warm_up = sum(max(0.0, times.first[size] - times.usual[size]) for size in times.usual) / len(times.usual)
+    sizes = len({training.size_at(step) for step in sampled(training.steps)})
+    saving, size = _checkpoint_cost(setup)
+    output = recipe.output
+    return Forecast(
+        set_up_seconds=set_up_seconds,
+        probe_seconds=_probe_seconds(setup, per_image) if recipe.finetune.probe_first else 0.0,
+        train_seconds=usual * training.steps + warm_up * sizes,
+        evaluation_seconds=per_image * _evaluated_images(training),
+        saving_seconds=saving * _checkpoints(setup) + FINISH_SECONDS,
+        epochs=training.epochs,
+        steps_per_epoch=training.steps_per_epoch,
+        steps=training.steps,
+        step_seconds=usual,
+        step_seconds_by_size=times.usual,
+        images_per_second=len(training.train) / training.steps_per_epoch / usual,
+        evaluation_images_per_second=1 / per_image if per_image else 0.0,
+        peak_memory_mb=memory,
+        checkpoint_bytes=size,
+        disk_bytes=size * (output.keep_last + output.keep_best + 1) + _model_bytes(setup),
+        precision=setup.execution.choice.precision,
+        channels_last=setup.execution.choice.channels_last,
+        accumulate=setup.execution.choice.accumulate,
+        device=setup.device_name,
+        processes=training.accelerator.num_processes,
+    )
+
+
+# ----------------------------------------------------------------------------------------- steps
+
+
+def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
+    """Time training steps at the first, the middle and the last of a run's image sizes.
+
+    Args:
+        training: ready to train; the learning rate is 0, so that weights stay as they are, BatchNorm's statistics do not.
+        sizes: sides in pixels, ascending.
+    """
+    order = epoch_order(training.seed, 0, len(training.train))
+    batches = np.array_split(order, training.steps_per_epoch)
+    usual, first = {}, {}
+    # The largest last: its memory is the peak.
+    for size in dict.fromkeys((sizes[0], sizes[len(sizes) // 2], sizes[-1])):
+        still = replace(training, lr_at=lambda _step: 0.0, size_at=lambda _step, size=size: size)
+
+        def step(number: int, still: Training = still) -> float:
+            before = time.perf_counter()
+            one_step(still, batches[number % len(batches)], number, EpochTotals())
+            synchronize(training.accelerator.device)
+            return time.perf_counter() - before
+
+        first[size] = step(0)
+        seconds = [step(number) for number in range(1, 1 + STEPS)]
+        more = min(MOST_STEPS, int(ENOUGH_SECONDS / min(seconds))) - STEPS
+        # All processes take as many as the first one says.
+        seconds += [step(number) for number in range(1 + STEPS, 1 + STEPS + broadcast_object_list([more])[0])]
+        usual[size] = float(np.mean(seconds))
+    return StepTimes(usual, first)
+
+
+def sampled(steps: int) -> list[int]:
+    """Return the steps of a run, evenly chosen ones of a long run."""
+    return sorted({round(step) for step in np.linspace(0, steps - 1, min(steps, SAMPLED_STEPS))})
+
+
+def _mean_over_run(times: Mapping[int, float], training: Training) -> float:
+    """Return the mean seconds of a step of a run whose image sizes lie between those timed: a step costs as its pixels do."""
+    counts = Counter(training.size_at(step) for step in sampled(training.steps))
+    pixels = [size**2 for size in times]
+    each = np.interp([size**2 for size in counts], pixels, list(times.values()))
+    return float(np.average(each, weights=list(counts.values())))
+
+
+class _FirstOf:
+    """The first images of a split, as `evaluate` takes them (`EvalBatches`)."""
+
+    def __init__(self, batches: Batches, count: int) -> None:
+        self.batches = batches
+        self.targets = batches.targets[:count]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+        """Return the images and targets of some positions."""
+        return self.batches.evaluation(positions, size)
+
+
+def time_evaluation(training: Training) -> float:
+    """Return the seconds that evaluation takes for an image, over all processes; 0 where there is nothing to evaluate."""
+    batches = training.val or training.test
+    if batches is None:
+        return 0.0
+    accelerator, size = training.accelerator, training.eval_batch_size
+    seconds, images = 0.0, 1
+    for number in (1, EVALUATION_BATCHES):
+        images = min(len(batches), number * size * accelerator.num_processes)
+        before = time.perf_counter()
+        evaluate(accelerator, training.eval_model, _FirstOf(batches, images), training.eval_size, size)
+        synchronize(accelerator.device)
+        seconds = time.perf_counter() - before
+    return seconds / images
+
+
+def _evaluated_images(training: Training) -> int:
+    """Count the images that a run evaluates: at its evaluations, and once more at its end."""
+    evaluations = -(-training.epochs // training.eval_every)
+    val, test = (len(batches) if batches is not None else 0 for batches in (training.val, training.test))
+    return val * (evaluations + 1) + test * (1 + evaluations * training.test_every_epoch)
+
+
+# ----------------------------------------------------------------------------------------- the rest
+
+
+def _probe_seconds(setup: Setup, per_image: float) -> float:
+    """Return the seconds of fitting the head first: features of all training images, then the iterations of a solver."""
+    training = setup.training
+    head = last_layer(setup.bare_model, "finetune.probe_first")
+    count = min(PROBE_IMAGES, len(training.train))
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(count, head.in_features, generator=generator)
+    targets = torch.randint(head.out_features, (count,), generator=generator)
+    timed, taken = PROBE_ITERATIONS
+    before = time.perf_counter()
+    logistic_regression(features, targets, head.out_features, steps=timed)
+    solver = (time.perf_counter() - before) * (taken / timed) * (len(training.train) / count)
+    # A pass over the training images costs what one over val does; without val, half a training step.
+    passes = per_image or 0.5 * time_steps(training, [training.eval_size]).usual[training.eval_size] / training.batch_size
+    return passes * len(training.train) + solver
+
+
+def _checkpoint_cost(setup: Setup) -> tuple[float, int]:
+    """Return the seconds and bytes of a checkpoint: it is written into the cache's folder once, and removed."""
+    packed = pack(setup, {})
+    size = checkpoint.size_of(packed.tensors)
+    if not setup.training.accelerator.is_main_process or size > MOST_BYTES_WRITTEN:
+        return size / DISK_SPEED, size
+    place = cache_root()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".forecast-", dir=place) as folder:
+            before = time.perf_counter()
+            checkpoint.save(Path(folder), 0, packed)
+            return time.perf_counter() - before, size
+    except OSError as error:
+        raise ZooError("ZOO_CACHE", f"cannot be written: {place}: {error.strerror}", "set it to another folder") from None
+
+
+def _checkpoints(setup: Setup) -> int:
+    """Count the checkpoints of a run, as if every evaluation were the best so far."""
+    training = setup.training
+    number, unit = setup.recipe.output.checkpoint_every.split()
+    every = int(number) * (training.steps_per_epoch if unit.startswith("epoch") else 1)
+    due = set(range(every, training.steps + 1, every)) | {training.steps}
+    if training.select_by != "last":
+        due |= {training.steps_per_epoch * epoch for epoch in range(training.eval_every, training.epochs, training.eval_every)}
+    return len(due)
+
+
+def _model_bytes(setup: Setup) -> int:
+    return checkpoint.size_of({"model": setup.bare_model.state_dict()})
+
+
+# ------------------------------------------------------------------------------------- in a worker
+
+
+def in_worker(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
+    """Forecast a recipe in a process of its own, as `zoo.system.workers.run` calls it.
+
+    Args:
+        arguments: `recipe`, what `Recipe.model_dump(mode="json")` returns.
+        send: gets `Forecast.record()`, once.
+
+    Raises:
+        ZooError: bad input, as for a run.
+    """
+    recipe = read_recipe(arguments["recipe"])
+    announce_threads(recipe.train.threads, launch.read())
+    send(forecast(recipe).record())
+
+
+def read_recipe(values: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `model_dump(mode="json")` gave the values of."""
+    # Strict in Python, where a path must be one; JSON knows none.
+    return Recipe.model_validate_json(json.dumps(values))

@@ -1,0 +1,133 @@
+"""Print what a run would cost before it starts: `zoo train RECIPE --plan`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from zoo.recipe.recipe import Recipe
+from zoo.results.folder import RunFolder
+from zoo.system import launch
+from zoo.system.console import Console, plural
+from zoo.system.files import free_bytes
+from zoo.training.forecast import Forecast, forecast_of, prepare, sampled
+from zoo.training.setup import Setup
+from zoo.training.state import Training
+
+# Letters of the curve of the learning rate, at most.
+CURVE_WIDTH = 60
+# Its levels, from none to the peak.
+LEVELS = "▁▂▃▄▅▆▇█"
+# Epochs whose last learning rate is printed, at most: of more, evenly chosen ones.
+MOST_EPOCHS = 10
+
+
+def plan(recipe: Recipe, *, as_json: bool = False, began: float | None = None) -> None:
+    """Print what a start prints, then the predicted minutes, memory, disk and learning rates. Nothing is written but caches.
+
+    Args:
+        recipe: what would be done.
+        as_json: print one JSON object alone.
+        began: `time.perf_counter()` at the start of the program; None: now.
+
+    Raises:
+        ZooError: bad input, as for a run.
+    """
+    start = launch.read()
+    console = Console(quiet=as_json or not start.main)
+    RunFolder.check(recipe.output.root)
+    with launch.lost_processes(start, recipe.train.timeout):
+        setup, seconds = prepare(recipe, start, console, time.perf_counter() if began is None else began)
+        rates = learning_rates(setup.training)
+        found = forecast_of(setup, seconds)
+    for name, text in described(setup, found, rates):
+        console.fact(name, text)
+    if as_json and start.main:
+        Console().line(json.dumps(record(setup, found, rates), indent=2, ensure_ascii=False))
+
+
+def learning_rates(training: Training) -> dict[str, Any]:
+    """Return the numbers of the learning-rate curve.
+
+    Returns:
+        `curve`, the rates of at most `CURVE_WIDTH` evenly chosen steps; `first` and `final`, those of the first and the last
+        step; `peak` and `peak_epoch`, the highest and the epochs after which it is reached; `epochs`, the rate of each
+        epoch's last step, as in `metrics.jsonl`.
+    """
+    rate, per_epoch, steps = training.lr_at, training.steps_per_epoch, training.steps
+    highest = max(sampled(steps), key=rate)
+    count = min(CURVE_WIDTH, steps)
+    return {
+        "first": rate(0),
+        "peak": rate(highest),
+        "peak_epoch": (highest + 1) / per_epoch,
+        "final": rate(steps - 1),
+        "curve": [rate((2 * place + 1) * steps // (2 * count)) for place in range(count)],
+        "epochs": [rate((epoch + 1) * per_epoch - 1) for epoch in range(training.epochs)],
+    }
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Draw values that are at least 0 as letters of eight heights, the highest value as a whole block."""
+    most = max(values, default=0.0) or 1.0
+    return "".join(LEVELS[min(len(LEVELS) - 1, int(value / most * len(LEVELS)))] for value in values)
+
+
+def record(setup: Setup, found: Forecast, rates: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan as values for JSON."""
+    recipe, warmup = setup.recipe, setup.recipe.schedule.warmup_epochs
+    facts = {"name": recipe.name, "backbone": recipe.backbone.name, "weights": setup.model.built.source}
+    return facts | found.record() | {"learning_rate": rates | {"warmup_epochs": warmup}}
+
+
+def described(setup: Setup, found: Forecast, rates: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines of a plan, each with the name that stands before it."""
+    recipe, warmup = setup.recipe, setup.recipe.schedule.warmup_epochs
+    epochs = rates["epochs"]
+    chosen = sorted({round(place * (len(epochs) - 1) / (MOST_EPOCHS - 1)) for place in range(MOST_EPOCHS)})
+    at_ends = ", ".join(f"{epoch + 1}: {epochs[epoch]:.3g}" for epoch in chosen)
+    root = recipe.output.root
+    kept = recipe.output.keep_last + recipe.output.keep_best
+    return [
+        ("lr", sparkline(rates["curve"])),
+        (
+            "",
+            f"{rates['first']:.3g} at the first step, warm-up over {warmup:g} epochs, peak {rates['peak']:.3g} after "
+            f"{rates['peak_epoch']:.3g} epochs, {rates['final']:.3g} at the last step",
+        ),
+        ("", f"at the end of epoch {at_ends}"),
+        ("predicted", f"{minutes(found.seconds)} in all"),
+        *(("", f"{minutes(seconds):>9}  {text}") for seconds, text in _parts(setup.training, found)),
+        ("memory", f"{found.peak_memory_mb:,.0f} MB{' in each process' if found.processes > 1 else ''}"),
+        (
+            "disk",
+            f"{found.disk_bytes / 1e6:,.0f} MB: {plural(kept, 'checkpoint')} of {found.checkpoint_bytes / 1e6:,.0f} MB, one "
+            f"that is being written, and the model; {free_bytes(root) / 1e6:,.0f} MB are free in {root}",
+        ),
+        ("plan", "nothing was trained or written; leave out --plan to start"),
+    ]
+
+
+def _parts(training: Training, found: Forecast) -> list[tuple[float, str]]:
+    """Return the seconds and the description of each part of a run that takes any."""
+    by_size = ", ".join(f"{size} px {seconds:.3g} s" for size, seconds in found.step_seconds_by_size.items())
+    steps = f"{plural(found.steps, 'step')} of {found.step_seconds:.3g} s, {found.images_per_second:,.0f} images/s ({by_size})"
+    often = -(-training.epochs // training.eval_every)
+    evaluation = f"evaluation: {plural(often, 'time')} and at the end, {found.evaluation_images_per_second:,.0f} images/s"
+    parts = [
+        (found.set_up_seconds, "set-up: libraries, data, model, measuring what is fastest"),
+        (found.probe_seconds, "the head, fitted on frozen features"),
+        (found.train_seconds, f"training: {steps}"),
+        (found.evaluation_seconds, evaluation),
+        (found.saving_seconds, "checkpoints and files"),
+    ]
+    return [(seconds, text) for seconds, text in parts if seconds]
+
+
+def minutes(seconds: float) -> str:
+    """Return a duration in minutes; hours where it is long."""
+    if seconds < 60:
+        return f"{seconds / 60:.2f} min"
+    return f"{seconds / 60:.1f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
