@@ -1,9 +1,9 @@
 """The folder of a sweep: chosen, compared with what is asked for now, and what it keeps besides the runs.
 
-    DIR/sweep.json      the settings, the runs, the time used
-    DIR/results.csv     a row for each run that has ended; results.json holds the same
-    DIR/logs/RUN.log    the console of each run
-    DIR/RUN/            its run folder
+DIR/sweep.json      the settings, the runs, the time used
+DIR/results.csv     a row for each run that has ended; results.json holds the same
+DIR/logs/RUN.log    the console of each run
+DIR/RUN/            its run folder
 """
 
 from __future__ import annotations

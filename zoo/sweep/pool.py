@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any, Protocol
 
 from zoo.sweep.folder import LOGS
@@ -74,13 +73,12 @@ class LocalPool:
     """Runs at work on this machine.
 
     Args:
-        folder: the sweep's folder.
         jobs: runs at a time.
         timeout: seconds that a run may take in one go; None for any.
     """
 
-    def __init__(self, folder: Path, jobs: int = 1, timeout: float | None = None) -> None:
-        self.folder, self.jobs, self.timeout = folder, jobs, timeout
+    def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
+        self.jobs, self.timeout = jobs, timeout
         self._begun: dict[str, _Begun] = {}
 
     @property
@@ -90,7 +88,7 @@ class LocalPool:
 
     def start(self, run: Run, until_epoch: int | None) -> None:
         """Start a run, which pauses after an epoch if one is given."""
-        logs = self.folder / LOGS
+        logs = run.trainable.output.root / LOGS
         logs.mkdir(exist_ok=True)
         arguments = {"recipe": run.trainable, "until_epoch": until_epoch, "lock": str(logs / f".{run.name}.lock")}
         facts: dict[str, Any] = {}

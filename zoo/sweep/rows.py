@@ -12,6 +12,7 @@ from zoo.results.folder import RunFolder
 from zoo.results.result import Result, read_result
 from zoo.sweep.grid import Run
 from zoo.system import table
+from zoo.system.progress import time_left
 from zoo.system.table import Column, percent
 
 Row = dict[str, Any]
@@ -98,7 +99,7 @@ def table_columns(runs: Sequence[Run]) -> list[Column]:
         Column("val acc", lambda row: percent(row["val.accuracy"], 2), 8),
         Column("test acc", lambda row: percent(row["test.accuracy"], 2), 8),
         Column("95 % interval", _interval, 16),
-        Column("minutes", lambda row: f"{row['minutes']:.1f}", 7),
+        Column("time", lambda row: time_left(60 * row["minutes"]), 10),
         Column("images/s", lambda row: f"{row['images_per_second']:,.0f}", 8),
         Column("memory", lambda row: f"{row['peak_memory_mb']:,.0f} MB", 9),
     ]

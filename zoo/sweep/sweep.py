@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,20 +70,17 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
     if how.budget is not None:
         check_validation(runs)
     settings = folders.settings_of(grid, runs)
-    folder = folders.find(out, settings, runs)
-    with RunFolder(folder).held("--out"):
-        known = folders.read_state(folder)
-        state = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}} | known
-        state = environment() | state | {"finished": False}
-        pool = make_pool(folder, how)
-        try:
-            sweep = Sweep(folder, [at(run, folder) for run in runs], pool, state, how, began)
-            return sweep.run()
-        finally:
-            pool.close()
+    folders.check_writable(out or folders.ROOT)
+    with contextlib.closing(make_pool(how)) as pool:
+        folder = folders.find(out, settings, runs)
+        with RunFolder(folder).held("--out"):
+            known = folders.read_state(folder)
+            state = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}} | known
+            state = environment() | state | {"finished": False}
+            return Sweep(folder, [at(run, folder) for run in runs], pool, state, how, began).run()
 
 
-def make_pool(folder: Path, how: How) -> Pool:
+def make_pool(how: How) -> Pool:
     """Return where runs are trained.
 
     Raises:
@@ -91,8 +89,8 @@ def make_pool(folder: Path, how: How) -> Pool:
     if how.on == "ray":
         from zoo.sweep.on_ray import RayPool
 
-        return RayPool(folder, how.jobs, how.timeout)
-    return LocalPool(folder, how.jobs or 1, how.timeout)
+        return RayPool(how.jobs, how.timeout)
+    return LocalPool(how.jobs or 1, how.timeout)
 
 
 def check_data(runs: Sequence[Run]) -> None:

@@ -162,8 +162,9 @@ class Workers:
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the processes, which may still report."""
         for worker in self._workers.values():
-            with contextlib.suppress(ProcessLookupError, AttributeError):
-                worker.terminate()
+            # Not by `terminate`, which sends nothing once the server of the forks is gone.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
 
     def close(self) -> None:
         """Kill the processes and all that they have started."""
@@ -179,6 +180,7 @@ def _context(module: str) -> Any:
     A GPU's driver must not be forked once it was used, so there every process imports for itself.
     """
     import multiprocessing
+    from multiprocessing import forkserver
 
     gpu = any(Path(path).exists() for path in GPU_DRIVERS)
     if sys.platform != "linux" or gpu:
@@ -189,6 +191,12 @@ def _context(module: str) -> Any:
     # A process that is killed leaves locks behind; Python's own tracker removes them, and would print a warning.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context.set_forkserver_preload([module])
+    # A terminal sends Ctrl-C to the server too, which it must not end by: while it imports, Python would print a traceback.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
@@ -243,6 +251,7 @@ def _end(worker: Any) -> None:
 def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log: str) -> None:
     """Call the function, and report its results and its outcome through the link."""
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with, args=(link,), daemon=True).start()
     # Keep what libraries print, for the case that the process ends without reporting an outcome.
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666 if work.log else 0o600)
