@@ -91,7 +91,8 @@ def test_a_signal_stops_all_runs_and_the_same_command_goes_on(tmp_path: Path, nu
     assert sweep.wait(60) == 75, sweep.text
     said = f"stopped by {signal.Signals(number).name} with 0 of 2 runs ended (the same command goes on)"
     assert said in sweep.text
-    assert sweep.processes() == []
+    assert sweep.workers() == []
+    assert wait_until(lambda: not sweep.processes(), 10)
     for run in runs:
         log = (folder / "sweep" / "logs" / f"{run.name}.log").read_text()
         assert "stopped by SIGTERM after step" in log

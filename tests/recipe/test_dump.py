@@ -10,7 +10,7 @@ import pytest
 from helpers.recipes import GOOD, load
 
 from zoo.recipe import yaml
-from zoo.recipe.dump import dump_recipe
+from zoo.recipe.dump import dump_recipe, flatten
 from zoo.recipe.load import load_recipe, recipe_schema, shipped_recipes
 from zoo.recipe.recipe import Recipe
 
@@ -39,3 +39,11 @@ def test_the_kind_of_a_section_comes_first_and_every_option_is_there(tmp_path: P
     values = yaml.parse("\n".join(lines), "x")
     assert [next(iter(values[key])) for key in ("data", "schedule")] == ["kind", "kind"]
     assert set(values) == set(Recipe.model_fields)
+
+
+def test_options_become_one_level_of_dotted_names() -> None:
+    assert flatten({"name": "a", "optim": {"lr": 0.1, "more": {"x": None}}}) == {
+        "name": "a",
+        "optim.lr": "0.1",
+        "optim.more.x": "None",
+    }

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 LOOKS = (1 / 9, 1 / 3, 1.0)
 # The share of the runs that goes on after a look, where time allows no more.
 GO_ON = 1 / 3
-# Share of the time in which the first look must be over: what is left takes the best run to its end.
-FIRST_LOOK = 0.5
 # Share of the time that plans leave free: epochs do not all take the same.
 SPARE = 0.05
 
@@ -62,6 +60,11 @@ def makespan(seconds: Sequence[float], jobs: int) -> float:
     return max(lanes)
 
 
+def usable(seconds: float) -> float:
+    """Return the part of a time that plans may use."""
+    return seconds * (1 - SPARE)
+
+
 def how_many(needed: Sequence[Sequence[float]], jobs: int, seconds: float) -> int:
     """Return how many of the best runs go on, at least one.
 
@@ -77,6 +80,6 @@ def how_many(needed: Sequence[Sequence[float]], jobs: int, seconds: float) -> in
         for stage in range(len(needed[0])):
             total += makespan([each[stage] for each in needed[:going]], jobs)
             going = math.ceil(going * GO_ON)
-        if total <= seconds * (1 - SPARE):
+        if total <= usable(seconds):
             return count
     return 1

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib.backends.backend_svg  # noqa: F401  a run draws its curves at the end
+
 from zoo.errors import Stopped, ZooError
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe

@@ -98,7 +98,7 @@ def table_columns(runs: Sequence[Run]) -> list[Column]:
         Column("epochs", lambda row: f"{row['epochs']:d}", 6),
         Column("val acc", lambda row: percent(row["val.accuracy"], 2), 8),
         Column("test acc", lambda row: percent(row["test.accuracy"], 2), 8),
-        Column("95 % interval", _interval, 16),
+        Column("95 % interval", _interval, 17),
         Column("time", lambda row: time_left(60 * row["minutes"]), 10),
         Column("images/s", lambda row: f"{row['images_per_second']:,.0f}", 8),
         Column("memory", lambda row: f"{row['peak_memory_mb']:,.0f} MB", 9),

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,11 @@ class Sweep:
         """The runs that can be trained and are not finished."""
         return [run for run in self.runs if run.recipe is not None and self.rows.get(run.name, {}).get("status") != OK]
 
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the time is up; infinite without a budget."""
+        return self.deadline - time.monotonic()
+
     def run(self) -> int:
         """Train what is left, and return the exit code."""
         self._keep()
@@ -182,6 +187,9 @@ class Sweep:
         jobs = "one at a time" if self.pool.jobs == 1 else f"{self.pool.jobs} at a time"
         self.console.fact("sweep", f"{many}: {plural(len(self.runs), 'run')}, {jobs}")
         self.console.fact("results", str(self.folder))
+        if self.how.budget is not None:
+            left = f", {time_left(max(0.0, self.seconds_left))} of it left" if self.used_before else ""
+            self.console.fact("budget", time_left(self.how.budget) + left)
         left = self.unfinished
         begun = sum((self.folder / run.name / "metrics.jsonl").exists() for run in left)
         if begun or len(left) < sum(run.recipe is not None for run in self.runs):
@@ -190,19 +198,22 @@ class Sweep:
 
     # ------------------------------------------------------------------------------- at work
 
-    def train(self, tasks: Sequence[tuple[Run, int | None]], begin_until: float = float("inf")) -> None:
+    def train(self, tasks: Sequence[tuple[Run, int | None]], may_begin: Callable[[Run], bool] = lambda _: True) -> None:
         """Train runs to their end, or to an epoch; returns early when the time is up.
 
         Args:
             tasks: runs, each with the epoch after which it pauses, None for its end.
-            begin_until: when no more of them are started, on the monotonic clock.
+            may_begin: whether there is time to start a run; where there is none, it and those after it are left out.
 
         Raises:
             Stopped: a signal asked for it; all runs have stopped.
         """
         waiting = deque(tasks)
         while (waiting or self.pool.running) and not self.out_of_time:
-            while waiting and len(self.pool.running) < self.pool.jobs and time.monotonic() < begin_until:
+            while waiting and len(self.pool.running) < self.pool.jobs:
+                if not may_begin(waiting[0][0]):
+                    waiting.clear()
+                    break
                 self._start(*waiting.popleft())
             if not self.pool.running:
                 return
@@ -214,7 +225,7 @@ class Sweep:
                 done = len(self.runs) - len(self.unfinished)
                 todo = "the same command goes on"
                 raise Stopped(signals.requested(), f"with {done} of {plural(len(self.runs), 'run')} ended", todo)
-            if time.monotonic() >= self.deadline:
+            if self.seconds_left <= 0:
                 self._stop()
                 self.out_of_time = True
 
@@ -233,7 +244,7 @@ class Sweep:
         self._note_pace(ended)
         status, error = outcome.status, outcome.error
         if status == OK:
-            asked = signals.requested() or time.monotonic() >= self.deadline
+            asked = signals.requested() or self.seconds_left <= 0
             status, error = ("killed", ended.stopped) if ended.stopped and not asked else (PAUSED, "")
         row = rows.row_of(run, self.folder / run.name, status, error)
         if row["status"] == PAUSED and ended.stopped:
@@ -290,7 +301,7 @@ class Sweep:
     def _seconds_left(self, waiting: Sequence[Run]) -> float | None:
         """Return the seconds that are left: of the budget, or by what finished runs took; None where nothing tells."""
         if self.how.budget is not None:
-            return max(0.0, self.deadline - time.monotonic())
+            return max(0.0, self.seconds_left)
         taken: dict[str, list[float]] = {}
         for row in self.rows.values():
             if row["status"] == OK:
