@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def test_a_cluster_gives_the_rows_and_bits_of_this_machine_and_goes_on(cluster: 
     again = Sweep(tmp_path, *arguments, "--out", "there", "--on", "ray")
     before = checkpoints(tmp_path / "there")
     assert wait_until(lambda: checkpoints(tmp_path / "there") - before or again.process.poll() is not None, 120), again.text
-    again.kill(number=2)
+    again.kill(number=signal.SIGTERM)
     assert again.wait(60) in (0, 75), again.text
     last = Sweep(tmp_path, *arguments, "--out", "there", "--on", "ray")
     assert last.wait() == 0, last.text

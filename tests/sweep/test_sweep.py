@@ -105,6 +105,30 @@ def test_a_signal_stops_the_runs_and_leaves_no_row_of_them(
     assert json.loads(Path("out/sweep.json").read_text())["finished"] is False
 
 
+def test_a_run_that_was_just_being_started_is_stopped_too(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = place.pool(outcomes={ALL[0]: Outcome("killed", "killed by SIGTERM")})
+    monkeypatch.setattr(pool, "seconds", lambda *_: 0.0)
+    monkeypatch.setattr(signals, "requested", lambda: "SIGINT")
+    with pytest.raises(Stopped):
+        place.sweep(place.grid())
+    assert not Path("out/results.json").exists()
+
+
+def test_a_terminal_shows_how_far_it_has_come(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.pool()
+    shown: list[str] = []
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr(sweep, "show_line", shown.append)
+    assert place.sweep(place.grid(seeds=[0, 1, 2])) == 0
+    assert shown[0] == "0 of 3: test_resnet-seed0"
+    assert "1 of 3, about 3 min left: test_resnet-seed1" in shown
+    assert "2 of 3, about 50 s left: test_resnet-seed2" in shown
+    assert shown[-1] == ""
+    assert capsys.readouterr().err == ""
+
+
 def test_a_run_that_someone_else_stopped_is_a_row(place: Place) -> None:
     pool = place.pool()
     end = pool.end

@@ -10,12 +10,15 @@ import importlib
 import importlib.util
 import logging
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
 from zoo.sweep.grid import Run
 from zoo.sweep.pool import Ended, LocalPool
+from zoo.system import signals
 from zoo.system.workers import Outcome
 
 # Seconds between two looks of a task at its run.
@@ -40,10 +43,11 @@ class RayPool:
             raise ZooError("--on", "ray is not installed", "pip install 'zoo-trainer[ray]'")
         # Any: the package is not there where types are checked.
         self._ray: Any = importlib.import_module("ray")
-        try:
-            self._ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError:
-            raise ZooError("--on", "no Ray cluster is running", START) from None
+        with _own_signals():
+            try:
+                self._ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+            except ConnectionError:
+                raise ZooError("--on", "no Ray cluster is running", START) from None
         self.timeout = timeout
         self._cores = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
         self._gpus = int(self._ray.cluster_resources().get("GPU", 0))
@@ -95,6 +99,17 @@ class RayPool:
                 self._ray.cancel(reference, force=True)
         self._begun.clear()
         self._ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's handlers of signals: ray sets its own, which end the process."""
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def train_in_task(run: Run, until_epoch: int | None, timeout: float | None, place: str) -> Ended:

@@ -17,7 +17,7 @@ from zoo.results.rows import FILES, read_rows, write_rows
 from zoo.sweep import folder as folders
 from zoo.sweep import rows
 from zoo.sweep.grid import Grid, Run, at, runs_of
-from zoo.sweep.halving import Pace
+from zoo.sweep.halving import Pace, makespan
 from zoo.sweep.pool import Ended, LocalPool, Pool
 from zoo.sweep.rows import OK, PAUSED, STOPPED, Row
 from zoo.system import signals, table
@@ -134,6 +134,7 @@ class Sweep:
         self.deadline = float("inf") if how.budget is None else began + how.budget - self.used_before
         self.out_of_time = False
         self.epochs_before: dict[str, int] = {}
+        self.started_at: dict[str, float] = {}
         self.paces = {name: Pace(**pace) for name, pace in state["paces"].items()}
         self.rows = self._rows_before()
 
@@ -236,18 +237,22 @@ class Sweep:
             what = f"{run.name} {goes_on}, {self.runs.index(run) + 1} of {len(self.runs)}"
             print(what, file=sys.stderr, flush=True)  # noqa: T201
         self.epochs_before[run.name] = len(rows.history_of(self.folder / run.name))
+        self.started_at[run.name] = time.monotonic()
         self.pool.start(run, until_epoch)
 
     def _ended(self, ended: Ended) -> None:
         """Keep and print the row of a run whose process has ended; one that stopped because it was asked to has none yet."""
         run, outcome = ended.run, ended.outcome
         self._note_pace(ended)
-        status, error = outcome.status, outcome.error
-        if status == OK:
-            asked = signals.requested() or self.seconds_left <= 0
-            status, error = ("killed", ended.stopped) if ended.stopped and not asked else (PAUSED, "")
+        self.started_at.pop(run.name, None)
+        asked = bool(signals.requested()) or self.seconds_left <= 0
+        # One that was just being started knows no other way to stop.
+        stopped = bool(ended.stopped) or (asked and "SIGTERM" in outcome.error)
+        status, error = (PAUSED, "") if outcome.status == OK else (outcome.status, outcome.error)
+        if stopped:
+            status, error = (STOPPED, "") if asked else ("killed", ended.stopped)
         row = rows.row_of(run, self.folder / run.name, status, error)
-        if row["status"] == PAUSED and ended.stopped:
+        if row["status"] == STOPPED:
             return
         self.rows[run.name] = row
         self._keep()
@@ -292,26 +297,25 @@ class Sweep:
 
     def _show(self, waiting: Sequence[Run]) -> None:
         """Show on a terminal how far the sweep has come."""
-        done = len(self.runs) - len(self.unfinished)
-        now = ", ".join(run.name for run in self.pool.running)
-        left = self._seconds_left(waiting)
-        text = f", about {time_left(left)} left" if left is not None else ""
-        show_line(f"{done} of {len(self.runs)}{text}: {now}" if now else "")
+        if sys.stderr.isatty():
+            done = len(self.runs) - len(self.unfinished)
+            left = self._forecast(waiting) if self.how.budget is None else max(0.0, self.seconds_left)
+            text = f", about {time_left(left)} left" if left is not None else ""
+            now = ", ".join(run.name for run in self.pool.running)
+            show_line(f"{done} of {len(self.runs)}{text}: {now}" if now else "")
 
-    def _seconds_left(self, waiting: Sequence[Run]) -> float | None:
-        """Return the seconds that are left: of the budget, or by what finished runs took; None where nothing tells."""
-        if self.how.budget is not None:
-            return max(0.0, self.seconds_left)
-        taken: dict[str, list[float]] = {}
-        for row in self.rows.values():
-            if row["status"] == OK:
-                taken.setdefault(row["backbone"], []).append(60 * row["minutes"])
-        if not taken:
+    def _forecast(self, waiting: Sequence[Run]) -> float | None:
+        """Return the seconds that are left, by the pace of runs of the same backbone; None where no run has a pace yet."""
+        paces = {run.backbone: self.paces[run.name] for run in self.runs if run.name in self.paces}
+        if not paces:
             return None
-        every = [seconds for several in taken.values() for seconds in several]
-        needed = [_mean(taken.get(run.backbone, every)) for run in (*self.pool.running, *waiting)]
-        done = [self.rows.get(run.name, {}).get("minutes") or 0 for run in self.pool.running]
-        return max(0.0, sum(needed) - 60 * sum(done)) / self.pool.jobs
+        any_pace = next(iter(paces.values()))
+        needed = []
+        for run in (*self.pool.running, *waiting):
+            epochs = run.trainable.train.epochs - self.epochs_before.get(run.name, 0)
+            elapsed = time.monotonic() - self.started_at[run.name] if run.name in self.started_at else 0.0
+            needed.append(max(0.0, paces.get(run.backbone, any_pace).seconds(epochs, to_the_end=True) - elapsed))
+        return makespan(needed, self.pool.jobs)
 
     # ----------------------------------------------------------------------------------- end
 
@@ -335,7 +339,3 @@ class Sweep:
         self.console.fact("results", f"{self.folder} ({', '.join(FILES)}, a folder for each run)")
         self.console.fact("compare", f"zoo leaderboard {self.folder}")
         return 1 if failed else 0
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
