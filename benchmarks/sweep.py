@@ -3,7 +3,7 @@
     python benchmarks/sweep.py overhead --rounds 3     seconds of the sweep beyond those of its runs, for each run, and
                                                        whether the models have the same bits
 
-Each round makes the runs in both ways, in turn: other work changes the machine's speed within seconds. The seconds of a run by
+Each round makes the runs in both ways. They have one thread each: several wait for each other where other work is. The seconds of a run by
 `zoo train` are those of its whole process, from the command to the prompt. The images are scikit-learn's digits.
 """
 
@@ -23,7 +23,7 @@ RECIPE = """\
 backbone: {{name: test_resnet, weights: random}}
 data: {{kind: digits}}
 image_size: {size}
-train: {{epochs: {epochs}, batch_size: 32, precision: fp32, channels_last: false, accumulate: 1}}
+train: {{epochs: {epochs}, batch_size: 32, precision: fp32, channels_last: false, accumulate: 1, threads: 1}}
 optim: {{lr: 2.0e-3}}
 """
 

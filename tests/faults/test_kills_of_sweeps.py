@@ -105,3 +105,4 @@ def test_a_signal_stops_all_runs_and_the_same_command_goes_on(tmp_path: Path, nu
     assert wait_until(lambda: "resumed    from " in log.read_text(), 120)
     again.kill()
     again.wait()
+    assert wait_until(lambda: not again.processes(), GONE_SECONDS)

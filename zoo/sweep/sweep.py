@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import Stopped, ZooError
-from zoo.results.folder import RESULT, RunFolder
+from zoo.results.folder import RESULT, RunFolder, checkpoint_steps
 from zoo.results.rows import FILES, read_rows, write_rows
 from zoo.sweep import folder as folders
 from zoo.sweep import rows
@@ -192,7 +192,7 @@ class Sweep:
             left = f", {time_left(max(0.0, self.seconds_left))} of it left" if self.used_before else ""
             self.console.fact("budget", time_left(self.how.budget) + left)
         left = self.unfinished
-        begun = sum((self.folder / run.name / "metrics.jsonl").exists() for run in left)
+        begun = sum(bool(checkpoint_steps(self.folder / run.name)) for run in left)
         if begun or len(left) < sum(run.recipe is not None for run in self.runs):
             going = f", {begun} more begun" if begun else ""
             self.console.fact("resumed", f"{len(self.runs) - len(left)} of {plural(len(self.runs), 'run')} ended before{going}")
@@ -233,7 +233,7 @@ class Sweep:
     def _start(self, run: Run, until_epoch: int | None) -> None:
         """Start a run; a log gets a line."""
         if not sys.stderr.isatty():
-            goes_on = "goes on" if (self.folder / run.name / "checkpoints").is_dir() else "starts"
+            goes_on = "goes on" if checkpoint_steps(self.folder / run.name) else "starts"
             what = f"{run.name} {goes_on}, {self.runs.index(run) + 1} of {len(self.runs)}"
             print(what, file=sys.stderr, flush=True)  # noqa: T201
         self.epochs_before[run.name] = len(rows.history_of(self.folder / run.name))

@@ -36,7 +36,9 @@ class Sweep:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.output = folder / f"console-{self.mark}.txt"
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), MARK: self.mark}
+        # Ray may lie beside the packages of the environment.
+        path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "PYTHONPATH": path, MARK: self.mark}
         with open(self.output, "w") as console:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "zoo", "sweep", *arguments],
