@@ -3,8 +3,9 @@
     python benchmarks/sweep.py overhead --rounds 3     seconds of the sweep beyond those of its runs, for each run, and
                                                        whether the models have the same bits
 
-Each round makes the runs in both ways. They have one thread each: several wait for each other where other work is. The seconds of a run by
-`zoo train` are those of its whole process, from the command to the prompt. The images are scikit-learn's digits.
+Each round makes the runs in both ways. They have one thread each: several would wait for each other where other work is.
+The seconds of a run by `zoo train` are those of its whole process, from the command to the prompt. The images are
+scikit-learn's digits.
 """
 
 from __future__ import annotations

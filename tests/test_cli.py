@@ -18,7 +18,7 @@ def test_the_surface_is_what_it_is() -> None:
         name: sorted(flag for action in command._actions for flag in action.option_strings) for name, command in commands.items()
     }
     assert flags == {
-        "train": ["--allow-change", "--debug", "--help", "--resume", "-h"],
+        "train": ["--allow-change", "--debug", "--help", "--json", "--plan", "--resume", "-h"],
         "cache": ["--clear", "--debug", "--help", "-h"],
         "recipe": ["--debug", "--help", "--list", "--schema", "-h"],
         "list": [
@@ -36,7 +36,14 @@ def test_the_surface_is_what_it_is() -> None:
             ),
             *("--plot", "--pretrained", "--sort", "-h"),
         ],
+        "scout": [
+            *("--cached", "--csv", "--debug", "--folds", "--help", "--image-size", "--json", "--licence", "--license"),
+            *("--max-gmacs", "--max-images", "--max-params", "--out", "--plot", "--pretrained", "--sort", "--timeout", "-h"),
+        ],
         "show": ["--debug", "--help", "--json", "-h"],
+        "sweep": [
+            *("--budget", "--debug", "--help", "--jobs", "--on", "--out", "--plan", "--seeds", "--set", "--timeout", "-h"),
+        ],
         "predict": [
             *("--csv", "--debug", "--help", "--json", "--min-confidence", "--out", "--probabilities", "--resume", "--topk", "-h"),
         ],

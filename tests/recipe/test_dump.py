@@ -41,9 +41,5 @@ def test_the_kind_of_a_section_comes_first_and_every_option_is_there(tmp_path: P
     assert set(values) == set(Recipe.model_fields)
 
 
-def test_options_become_one_level_of_dotted_names() -> None:
-    assert flatten({"name": "a", "optim": {"lr": 0.1, "more": {"x": None}}}) == {
-        "name": "a",
-        "optim.lr": "0.1",
-        "optim.more.x": "None",
-    }
+def test_options_are_flattened_to_dotted_names() -> None:
+    assert flatten({"a": {"b": {"c": 1}, "d": None}, "e": [1]}) == {"a.b.c": "1", "a.d": "None", "e": "[1]"}

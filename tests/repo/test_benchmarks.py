@@ -22,7 +22,7 @@ def printed(script: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("script", ["bench", "predict", "sweep", "training"])
+@pytest.mark.parametrize("script", ["bench", "forecast", "predict", "scout", "sweep", "training"])
 def test_the_help_shows_commands_of_this_script(script: str) -> None:
     assert f"python benchmarks/{script}.py " in printed(script, "--help")
 
@@ -61,3 +61,18 @@ def test_a_comparison_of_predictions_runs(what: str, line: str, image_folder: Ca
 def test_the_comparison_of_sweeps_runs() -> None:
     arguments = ["overhead", "--models", "test_resnet", "--seeds", "0", "--epochs", "1", "--rounds", "1"]
     assert "1 of 1 models have the same bits\n" in printed("sweep", *arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "line"), [("probe", "difference "), ("speed", "ratio "), ("time", "ratio ")])
+def test_a_comparison_of_scouting_runs(what: str, line: str, image_folder: Callable[..., Path]) -> None:
+    root = image_folder({f"train/{name}": 40 for name in ("cat", "dog", "owl")})
+    small = ["--models", "tf_efficientnet_lite0", "--size", "32", "--rounds", "1", "--threads", "1"]
+    options = ["train.threads=1", "train.precision=fp32", "train.channels_last=true"]
+    assert line in printed("scout", what, "--data", str(root), *small, "--set", *options)
+
+
+@pytest.mark.slow
+def test_the_comparison_of_forecasts_runs() -> None:
+    changes = ["backbone.name=test_resnet", "backbone.weights=random", "image_size=32", "train.epochs=1", "train.threads=1"]
+    assert "median of 1: ratio " in printed("forecast", "plan", "--rounds", "1", "--set", *changes)

@@ -120,7 +120,7 @@ def test_a_terminal_shows_how_far_it_has_come(
     place.pool()
     shown: list[str] = []
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr(sweep, "show_line", shown.append)
+    monkeypatch.setattr(sweep, "show_current", shown.append)
     assert place.sweep(place.grid(seeds=[0, 1, 2])) == 0
     assert shown[0] == "0 of 3: test_resnet-seed0"
     assert "1 of 3, about 3 min left: test_resnet-seed1" in shown

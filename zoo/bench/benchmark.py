@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,18 +14,18 @@ from zoo.bench.rows import Row
 from zoo.bench.settings import Request, Settings
 from zoo.errors import ZooError
 from zoo.models import names
+from zoo.results import measured
 from zoo.results.folder import RunFolder
 from zoo.system import table, workers
 from zoo.system.console import Console
 from zoo.system.hardware import cores, cpu_name, versions
-from zoo.system.progress import show_line
+from zoo.system.progress import show_current
 
 # The file in a benchmark's folder that holds its settings, its hardware and whether it is finished.
 STATE = "benchmark.json"
 # Packages whose versions are recorded with each row.
 PACKAGES = ("torch", "timm", "zoo", "python")
-# Where folders are made if `--out` names none, and what they are called.
-ROOT = Path("runs")
+# The name of a folder that is made if `--out` names none.
 NAME = "bench"
 # Seconds for the first worker to import torch and report the device: minutes on a cold disk.
 STAMP_TIMEOUT = 300.0
@@ -69,14 +68,14 @@ def run_benchmark(
         files = tuple(images.list_images(Path(chosen.data))) if chosen.data else ()
     except ZooError as error:
         raise error.at("--data") from None
-    _check_writable(out or ROOT)
+    measured.check_writable(out or measured.ROOT)
     if len(processes) > 1 and chosen.threads is None:
         # Each process gets the same threads whatever their number, or the effect of the two could not be told apart.
         chosen = replace(chosen, threads=max(1, cores() // max(processes)))
     hardware = _hardware(chosen, target)
     asked = {"models": list(models), "processes": list(processes)}
     state = {"settings": asdict(chosen) | {"modes": list(chosen.modes)}, "hardware": hardware, "asked": asked}
-    folder = _folder(out, state)
+    folder = measured.open_folder(out, NAME, STATE, state)
     benchmark = Benchmark(folder, chosen, hardware, files, timeout, target)
     tasks = [(model, number) for model in models for number in processes]
     with RunFolder(folder).held("--out"):
@@ -100,67 +99,6 @@ def _hardware(chosen: Settings, target: str) -> dict[str, Any]:
         raise ZooError("--precision", "fp16 needs a GPU", "use auto, bf16 or fp32")
     found = versions()
     return {"device": heard["device"], "cpu": cpu_name(), "cores": cores()} | {name: found[name] for name in PACKAGES}
-
-
-# -------------------------------------------------------------------------------------- folder
-
-
-def _check_writable(out: Path) -> None:
-    """Check that a folder could be written, without making it.
-
-    Raises:
-        ZooError: it cannot.
-    """
-    try:
-        RunFolder.check(out)
-    except ZooError as error:
-        raise error.at("--out") from None
-
-
-def _folder(out: Path | None, state: Mapping[str, Any]) -> Path:
-    """Return the folder to write to; it exists.
-
-    Raises:
-        ZooError: it cannot be written, or holds rows of other settings or hardware.
-    """
-    if out is None:
-        return _unfinished(state) or RunFolder.create(ROOT, NAME).path
-    folder = out.expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
-    # The folder may have been there, and not be writable.
-    _check_writable(folder)
-    different = _differences(_state(folder), state)
-    if different:
-        raise ZooError("--out", f"{folder} holds rows of another kind: {', '.join(different)}", "choose another folder")
-    return folder
-
-
-def _unfinished(state: Mapping[str, Any]) -> Path | None:
-    """Return the folder of an unfinished benchmark of the same models, settings and hardware; None where there is none."""
-    for path in sorted(ROOT.glob(f"{NAME}*")):
-        known = _state(path)
-        if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
-            # A benchmark that is running at this moment holds its folder: it is not resumed.
-            with contextlib.suppress(ZooError), RunFolder(path).held():
-                return path
-    return None
-
-
-def _state(folder: Path) -> dict[str, Any]:
-    return RunFolder(folder).read_json(STATE) if (folder / STATE).is_file() else {}
-
-
-def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the settings and hardware in which a folder's rows are not comparable to new ones."""
-    return [
-        f"{name} {value} -> {now[part].get(name)}"
-        for part in ("hardware", "settings")
-        for name, value in known.get(part, {}).items()
-        if value != now[part].get(name)
-    ]
 
 
 # ----------------------------------------------------------------------------------- benchmark
@@ -190,11 +128,11 @@ class Benchmark:
         self.console.line(table.heading(columns))
         for position, task in enumerate(tasks, start=1):
             if task not in known:
-                show_line(f"{position}/{len(tasks)} {task[0]}")
+                show_current(f"{position}/{len(tasks)} {task[0]}")
                 self.rows[task] = self._measured(*task)
                 self._add_efficiency(task)
                 rows.write(self.folder, self._ordered(tasks))
-                show_line("")
+                show_current("")
             self.console.line(rows.line(self.rows[task], columns))
 
     def _describe(self, tasks: Sequence[Task], known: Sequence[Task]) -> None:

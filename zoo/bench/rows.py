@@ -10,11 +10,11 @@ from typing import Any
 
 from zoo.bench.settings import INFER, TRAIN, Settings
 from zoo.errors import ZooError
-from zoo.results.rows import read_rows, write_rows
+from zoo.results import measured
+from zoo.results.measured import Row
 from zoo.system import table
 from zoo.system.table import Column, percent
 
-Row = dict[str, Any]
 MODES = (TRAIN, INFER)
 
 # The ninetieth percentile of images/s over the tenth, above which other work must share the machine: steps of the same
@@ -81,12 +81,12 @@ def key(row: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def write(folder: Path, rows: Sequence[Row]) -> None:
-    """Write `results.csv` and `results.json`.
+    """Write `results.csv` and `results.json` whole.
 
     Raises:
         StorageError: they cannot be written.
     """
-    write_rows(folder, COLUMNS, rows)
+    measured.write_rows(folder, rows, COLUMNS)
 
 
 def read_json(folder: Path) -> list[Row]:
@@ -95,7 +95,7 @@ def read_json(folder: Path) -> list[Row]:
     Raises:
         ZooError: its `results.json` is damaged, or holds something else.
     """
-    return read_rows(folder, "model", "a benchmark")
+    return measured.read_rows(folder, "a benchmark")
 
 
 def read_csv(path: Path) -> list[Row]:

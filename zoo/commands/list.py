@@ -16,20 +16,25 @@ from zoo.models.catalog import Entry
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo list`; the catalog checks their values, and names the flag in an error."""
     parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="names with or without a tag; * and ? are wildcards")
-    parser.add_argument("--max-params", metavar="N", help="maximum number of parameters, e.g. 30M or 1.2e7")
-    parser.add_argument("--max-gmacs", metavar="N", help="maximum cost of one image, in billions of multiply-adds")
+    add_filters(parser)
     parser.add_argument("--image-size", metavar="N", help="made for images of N pixels a side")
-    about = "license of the weights: its name, or permissive for those that allow commercial use"
-    parser.add_argument("--license", "--licence", metavar="NAME", help=about)
-    parser.add_argument("--pretrained", action="store_true", help="only those with pretrained weights")
-    about = "only those whose weights are on this machine, in the hub's cache or in an installed package"
-    parser.add_argument("--cached", action="store_true", help=about)
     parser.add_argument("--sort", metavar="KEY", default="name", help="order by name, params, gmacs or top1 (default name)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print CSV")
     about = "draw cost against top-1 accuracy as .svg or .png, with the best backbones named"
     parser.add_argument("--plot", metavar="FILE", type=Path, help=about)
+
+
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose among backbones, the same for every command that takes names or patterns."""
+    parser.add_argument("--max-params", metavar="N", help="maximum number of parameters, e.g. 30M or 1.2e7")
+    parser.add_argument("--max-gmacs", metavar="N", help="maximum cost of one image, in billions of multiply-adds")
+    about = "license of the weights: its name, or permissive for those that allow commercial use"
+    parser.add_argument("--license", "--licence", metavar="NAME", help=about)
+    parser.add_argument("--pretrained", action="store_true", help="only those with pretrained weights")
+    about = "only those whose weights are on this machine, in the hub's cache or in an installed package"
+    parser.add_argument("--cached", action="store_true", help=about)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,6 +18,8 @@ AUGMENT = 2
 DROPOUT = 3
 # Made-up images.
 SYNTHETIC = 4
+# Which images a probe looks at, and in which folds.
+FOLDS = 5
 
 
 def generator_of(seed: int, purpose: int, *index: int) -> np.random.Generator:

@@ -16,14 +16,14 @@ from typing import Any
 from zoo.errors import ZooError
 from zoo.recipe.dump import flatten
 from zoo.results.folder import RunFolder
+from zoo.results.measured import ROOT, check_writable
 from zoo.sweep.grid import Grid, Run
 
 # The file in a sweep's folder that says what it is.
 STATE = "sweep.json"
 # The folder in it for the consoles of the runs.
 LOGS = "logs"
-# Where folders are made if `--out` names none, and what they are called.
-ROOT = Path("runs")
+# The name of a folder that is made if `--out` names none.
 NAME = "sweep"
 # What a folder may hold that was made and then left by a process which was killed.
 LEFT = {".lock"}
@@ -75,15 +75,6 @@ def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> 
     # The folder may have been there, and not be writable.
     check_writable(folder)
     return folder
-
-
-def check_writable(out: Path) -> None:
-    """Check that a folder could be written, without making it.
-
-    Raises:
-        ZooError: it cannot.
-    """
-    RunFolder.check(out, "--out")
 
 
 def _same(settings: Mapping[str, Any]) -> Path | None:

@@ -11,7 +11,7 @@ from zoo.sweep.halving import makespan
 from zoo.sweep.sweep import check_data
 from zoo.system import table, workers
 from zoo.system.console import Console, plural
-from zoo.system.progress import show_line, time_left
+from zoo.system.progress import show_current, time_left
 from zoo.system.table import Column
 
 # The function that forecasts a recipe in a process of its own.
@@ -80,10 +80,10 @@ def _forecast(run: Run, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {"name": run.name, "error": f"{run.status}: {run.error}"}
     kind = json.dumps([run.backbone, {key: value for key, value in run.values.items() if not key.startswith(NO_COST)}])
     if kind not in known:
-        show_line(f"measuring {run.name}")
+        show_current(f"measuring {run.name}")
         found: dict[str, Any] = {}
         call = workers.WorkerCall(TARGET, {"recipe": run.recipe.model_dump(mode="json")}, f"zoo {run.backbone}")
         outcome = workers.run(call, found.update, timeout=TIMEOUT)
         known[kind] = found if outcome.status == "ok" else {"error": f"{outcome.status}: {outcome.error}"}
-        show_line("")
+        show_current("")
     return known[kind] | {"name": run.name}

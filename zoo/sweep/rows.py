@@ -9,13 +9,13 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.results.folder import RunFolder
+from zoo.results.measured import Row
 from zoo.results.result import Result, read_result
 from zoo.sweep.grid import Run
 from zoo.system import table
 from zoo.system.progress import time_left
 from zoo.system.table import Column, percent
 
-Row = dict[str, Any]
 # The status of a run that is finished, of one that waits for what becomes of others, and of one stopped for lack of time.
 OK, PAUSED, STOPPED = "ok", "paused", "stopped"
 # Columns before and after those of the options that are varied. Shares from 0 to 1, minutes of training, MB of 10**6 bytes.

@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.errors import Stopped, ZooError
 from zoo.results.folder import RESULT, RunFolder, checkpoint_steps
-from zoo.results.rows import FILES, read_rows, write_rows
+from zoo.results.measured import ROOT, check_writable, read_rows, write_rows
 from zoo.sweep import folder as folders
 from zoo.sweep import rows
 from zoo.sweep.grid import Grid, Run, at, runs_of
@@ -23,7 +23,7 @@ from zoo.sweep.rows import OK, PAUSED, STOPPED, Row
 from zoo.system import signals, table
 from zoo.system.console import Console, plural
 from zoo.system.hardware import environment
-from zoo.system.progress import show_line, time_left
+from zoo.system.progress import note, show_current, time_left
 
 # Seconds between two looks at signals and the clock.
 POLL_SECONDS = 0.2
@@ -70,7 +70,7 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
     if how.budget is not None:
         check_validation(runs)
     settings = folders.settings_of(grid, runs)
-    folders.check_writable(out or folders.ROOT)
+    check_writable(out or ROOT)
     with contextlib.closing(make_pool(how)) as pool:
         folder = folders.find(out, settings, runs)
         with RunFolder(folder).held("--out"):
@@ -140,7 +140,7 @@ class Sweep:
 
     def _rows_before(self) -> dict[str, Row]:
         """Return the rows of runs that are finished, that failed before, or that cannot be trained."""
-        before = {str(row["name"]): row for row in read_rows(self.folder, "name", "a sweep")}
+        before = {str(row["name"]): row for row in read_rows(self.folder, "a sweep", "name")}
         found = {}
         for run in self.runs:
             if run.recipe is None:
@@ -234,8 +234,7 @@ class Sweep:
         """Start a run; a log gets a line."""
         if not sys.stderr.isatty():
             goes_on = "goes on" if checkpoint_steps(self.folder / run.name) else "starts"
-            what = f"{run.name} {goes_on}, {self.runs.index(run) + 1} of {len(self.runs)}"
-            print(what, file=sys.stderr, flush=True)  # noqa: T201
+            note(f"{run.name} {goes_on}, {self.runs.index(run) + 1} of {len(self.runs)}")
         self.epochs_before[run.name] = len(rows.history_of(self.folder / run.name))
         self.started_at[run.name] = time.monotonic()
         self.pool.start(run, until_epoch)
@@ -256,7 +255,7 @@ class Sweep:
             return
         self.rows[run.name] = row
         self._keep()
-        show_line("")
+        show_current("")
         self.console.line(rows.line(row, self.columns))
 
     def _stop(self) -> None:
@@ -268,7 +267,7 @@ class Sweep:
             for ended in self.pool.wait(POLL_SECONDS):
                 self._ended(ended)
         self.pool.close()
-        show_line("")
+        show_current("")
         self._keep()
 
     def _note_pace(self, ended: Ended) -> None:
@@ -288,7 +287,7 @@ class Sweep:
         """Write the rows and the state."""
         if self.rows:
             found = [self.rows[run.name] for run in self.runs if run.name in self.rows]
-            write_rows(self.folder, rows.columns_of(list(self.state["settings"]["set"])), found)
+            write_rows(self.folder, found, rows.columns_of(list(self.state["settings"]["set"])))
         self.state["seconds"] = round(self.used_before + time.monotonic() - self.began, 1)
         self.state["paces"] = {name: asdict(pace) for name, pace in self.paces.items()}
         RunFolder(self.folder).write_json(folders.STATE, self.state)
@@ -302,7 +301,7 @@ class Sweep:
             left = self._forecast(waiting) if self.how.budget is None else max(0.0, self.seconds_left)
             text = f", about {time_left(left)} left" if left is not None else ""
             now = ", ".join(run.name for run in self.pool.running)
-            show_line(f"{done} of {len(self.runs)}{text}: {now}" if now else "")
+            show_current(f"{done} of {len(self.runs)}{text}: {now}" if now else "")
 
     def _forecast(self, waiting: Sequence[Run]) -> float | None:
         """Return the seconds that are left, by the pace of runs of the same backbone; None where no run has a pace yet."""
@@ -336,6 +335,6 @@ class Sweep:
         if failed:
             todo = f"the table says why, {self.folder / folders.LOGS} more; the same command tries them again"
             self.console.fact("failed", f"{failed} of {plural(len(statuses), 'run')}: {todo}")
-        self.console.fact("results", f"{self.folder} ({', '.join(FILES)}, a folder for each run)")
+        self.console.fact("results", f"{self.folder} (results.csv, results.json, a folder for each run)")
         self.console.fact("compare", f"zoo leaderboard {self.folder}")
         return 1 if failed else 0

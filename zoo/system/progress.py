@@ -39,6 +39,17 @@ def show_progress(title: str, total: int, *, done: int = 0, shown: bool = True) 
         yield _Log(title, total, done).update
 
 
+def show_current(text: str) -> None:
+    """Show on a terminal what is being worked on, in place of what was shown before; '' shows nothing."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def note(text: str, end: str = "\n") -> None:
+    """Print on standard error what is being worked on, or what came of it."""
+    print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201
+
+
 def _ignore(_images: int) -> None:
     """Count nothing."""
 
@@ -69,9 +80,3 @@ def time_left(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def show_line(text: str) -> None:
-    """Show a line on a terminal's standard error in place of the last one, until '' clears it; a log gets nothing."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201

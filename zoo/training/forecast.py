@@ -22,6 +22,7 @@ from torch import Tensor
 
 from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
+from zoo.data.splits import Splits
 from zoo.errors import ZooError
 from zoo.models.features import last_layer
 from zoo.models.logistic import logistic_regression
@@ -135,41 +136,51 @@ class StepTimes:
 # -------------------------------------------------------------------------------------- forecast
 
 
-def forecast(recipe: Recipe, console: Console = Console(quiet=True), *, began: float | None = None) -> Forecast:
+def forecast(recipe: Recipe, console: Console | None = None, *, began: float | None = None) -> Forecast:
     """Set a recipe up as a run does, time a few steps, and predict the whole run.
 
     Args:
         recipe: what would be done.
-        console: where to report what a start reports.
+        console: where to report what a start reports; None: nowhere.
         began: `time.perf_counter()` at the start of the program, so that the import of libraries counts; None: now.
 
     Raises:
         ZooError: bad input, as for a run.
     """
     began = time.perf_counter() if began is None else began
-    return forecast_of(*prepare(recipe, launch.read(), console, began))
+    return forecast_of(*prepare(recipe, launch.read(), console or Console(quiet=True), began))
 
 
-def prepare(recipe: Recipe, start: Launch, console: Console, began: float) -> tuple[Setup, float]:
+def prepare(recipe: Recipe, start: Launch, console: Console, began: float, *, data: Splits | None = None) -> tuple[Setup, float]:
     """Set a recipe up as a run does; return what came of it, and the seconds that a run will take for the same.
+
+    Args:
+        recipe: what would be done.
+        start: this process among its siblings.
+        console: where to report what a start reports.
+        began: `time.perf_counter()` when it began.
+        data: the splits, where they were loaded before.
 
     Raises:
         ZooError: bad input, as for a run.
     """
     check_environment(recipe)
-    inputs, spent = _inputs(recipe, start)
+    if launch.on_cpu():
+        # A run's peak counts its set-up; what this process did before is not part of it.
+        reset_peak_memory(torch.device("cpu"))
+    inputs, spent = _inputs(recipe, start, data)
     if recipe.finetune.probe_first:
         console.fact("probe", "the head will be fitted on frozen features first")
     setup = set_up(recipe, start, console, inputs=inputs)
     return setup, time.perf_counter() - began - spent
 
 
-def _inputs(recipe: Recipe, start: Launch) -> tuple[Inputs, float]:
+def _inputs(recipe: Recipe, start: Launch, data: Splits | None) -> tuple[Inputs, float]:
     """Load the data; return it, and the seconds of it that a run will not spend, as it finds images decoded."""
     before = time.perf_counter()
-    inputs = load_inputs(recipe, start.processes)
+    inputs = load_inputs(recipe, start.processes, data=data)
     first = time.perf_counter() - before
-    if first < WORTH_REPEATING:
+    if first < WORTH_REPEATING or data is not None:
         return inputs, 0.0
     before = time.perf_counter()
     load_inputs(recipe, start.processes)
@@ -186,7 +197,8 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     """
     training, recipe = setup.training, setup.recipe
     device = training.accelerator.device
-    reset_peak_memory(device)
+    if device.type != "cpu":
+        reset_peak_memory(device)
     times = time_steps(training, recipe.image_size.sizes())
     memory = peak_memory_mb(device)
     per_image = time_evaluation(training)

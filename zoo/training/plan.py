@@ -90,13 +90,12 @@ def described(setup: Setup, found: Forecast, rates: dict[str, Any]) -> list[tupl
     at_ends = ", ".join(f"{epoch + 1}: {epochs[epoch]:.3g}" for epoch in chosen)
     root = recipe.output.root
     kept = recipe.output.keep_last + recipe.output.keep_best
+    warming = f"warm-up over {warmup:g} epoch{'s' * (warmup != 1)}, " if warmup else ""
+    start = f"{rates['first']:.3g} at the first step, {warming}"
+    peak = f"peak {rates['peak']:.3g} after {rates['peak_epoch']:.3g} epochs, {rates['final']:.3g} at the last step"
     return [
         ("lr", sparkline(rates["curve"])),
-        (
-            "",
-            f"{rates['first']:.3g} at the first step, warm-up over {warmup:g} epochs, peak {rates['peak']:.3g} after "
-            f"{rates['peak_epoch']:.3g} epochs, {rates['final']:.3g} at the last step",
-        ),
+        ("", f"{start}{peak}"),
         ("", f"at the end of epoch {at_ends}"),
         ("predicted", f"{minutes(found.seconds)} in all"),
         *(("", f"{minutes(seconds):>9}  {text}") for seconds, text in _parts(setup.training, found)),

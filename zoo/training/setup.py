@@ -134,20 +134,22 @@ def set_up(
     return setup
 
 
-def load_inputs(recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None) -> Inputs:
-    """Find the weights and load the data.
+def load_inputs(
+    recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None, *, data: Splits | None = None
+) -> Inputs:
+    """Find the weights and load the data; `data` is what was loaded before.
 
     Raises:
         ZooError: either cannot be had, the data does not fit the recipe, or it is not that of the run that is resumed.
     """
     found = recipe.backbone.weights.find(recipe.backbone.name)
     facts = data_config(recipe.backbone.name)
-    data = recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
+    data = data or recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
     check_data(recipe, data, processes)
-    return Inputs(found, data, facts | {"crop_pct": _crop(recipe, facts["crop_pct"])})
+    return Inputs(found, data, facts | {"crop_pct": evaluation_crop(recipe, facts["crop_pct"])})
 
 
-def _crop(recipe: Recipe, native: float) -> float:
+def evaluation_crop(recipe: Recipe, native: float) -> float:
     """Return the share of an image's side that evaluation shows."""
     if not isinstance(recipe.eval.crop, str):
         return recipe.eval.crop

@@ -1,0 +1,55 @@
+"""The folder of measurements: resumed, refused, written whole. `tests/bench/test_benchmark.py` has more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo.errors import ZooError
+from zoo.results import measured
+from zoo.results.folder import RunFolder
+
+STATE: dict[str, Any] = {"hardware": {"cpu": "a"}, "settings": {"size": 32}, "asked": ["x", "y"]}
+
+
+def begin(out: Path | None, **changes: Any) -> Path:
+    state = STATE | changes
+    folder = measured.open_folder(out, "look", "look.json", state)
+    RunFolder(folder).write_json("look.json", state | {"finished": False})
+    return folder
+
+
+def test_an_unfinished_one_of_the_same_kind_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert begin(None) == Path("runs/look")
+    assert begin(None) == Path("runs/look")
+    assert begin(None, asked=["z"]) == Path("runs/look-2")
+    assert begin(None, settings={"size": 64}) == Path("runs/look-3")
+    RunFolder(Path("runs/look")).write_json("look.json", STATE | {"finished": True})
+    assert begin(None) == Path("runs/look-4")
+
+
+def test_rows_of_another_kind_are_not_mixed(tmp_path: Path) -> None:
+    assert begin(tmp_path, asked=["z"]) == tmp_path
+    assert begin(tmp_path) == tmp_path
+    with pytest.raises(ZooError, match=r"^--out: .* holds rows of another kind: size 32 -> 64 \(choose another folder\)$"):
+        begin(tmp_path, settings={"size": 64})
+
+
+def test_rows_are_read_back_and_lists_stay_out_of_the_csv(tmp_path: Path) -> None:
+    rows = [{"model": "a, b", "speed": 1.5, "folds": [1, 2]}, {"model": "c", "more": 1}]
+    measured.write_rows(tmp_path, rows, ["model", "speed", "folds"], ["folds"])
+    assert (tmp_path / "results.csv").read_text() == 'model,speed\n"a, b",1.5\nc,\n'
+    assert measured.read_rows(tmp_path, "a look") == [
+        {"model": "a, b", "speed": 1.5, "folds": [1, 2]},
+        {"model": "c", "speed": None, "folds": None},
+    ]
+    with pytest.raises(ZooError, match=r"results.json holds no rows of a look"):
+        measured.read_rows(tmp_path, "a look", "name")
+    assert measured.csv_text([{"model": "a", "crop": {"kind": "none"}}], ["model", "crop"]).splitlines()[1] == 'a,"{""kind"": ""none""}"'
+    (tmp_path / "results.json").write_text(json.dumps({"accuracy": 1}))
+    with pytest.raises(ZooError, match=r"results.json holds no rows of a look"):
+        measured.read_rows(tmp_path, "a look")

@@ -1,0 +1,86 @@
+"""Rows of a scouting: their order, the best of them, the table and the line to copy."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+
+from zoo.errors import ZooError
+from zoo.scout import rows
+
+
+def row(model: str, *folds: float, **more: Any) -> dict[str, Any]:
+    """Return a row that was measured; without accuracies, one that failed."""
+    found: dict[str, Any] = {"model": model, "status": "ok", "error": "", "control": False}
+    if not folds:
+        return found | {"status": "oom", "error": "out of memory"} | more
+    found |= {"probe": sum(folds) / len(folds), "probe_sd": 0.01, "probe_folds": list(folds), "knn": folds[0] / 2}
+    found |= {"images_per_second": 1000.0 * folds[0], "single_ms": 3.21, "minutes": 4.0, "param_count": 1.5, "gmacs": 0.25}
+    return found | {"features": 1280, "image_size": 96, "license": None} | more
+
+
+GOOD = row("good", 0.90, 0.92, 0.91)
+NEAR = row("near", 0.91, 0.90, 0.91)
+BAD = row("bad", 0.70, 0.72, 0.71)
+FAILED = row("failed")
+CONTROL = row("good", 0.95, 0.95, 0.95, control=True)
+ALL = [CONTROL, FAILED, BAD, NEAR, GOOD]
+
+
+@pytest.mark.parametrize(
+    ("by", "order"),
+    [
+        ("probe", ["good", "near", "bad", "failed"]),
+        ("speed", ["near", "good", "bad", "failed"]),
+        ("knn", ["near", "good", "bad", "failed"]),
+        ("name", ["bad", "failed", "good", "near"]),
+    ],
+)
+def test_the_control_is_last_and_failures_before_it(by: str, order: list[str]) -> None:
+    found = rows.ordered(ALL, by)
+    assert [one["model"] for one in found[:-1]] == order
+    assert found[-1] is CONTROL
+
+
+def test_an_unknown_order_names_the_known_ones() -> None:
+    assert rows.check_sort("knn") == "knn"
+    with pytest.raises(ZooError, match=r"^--sort: unknown 'prob' \(did you mean 'probe'\? one of probe, knn, speed, name\)$"):
+        rows.check_sort("prob")
+
+
+def test_the_best_are_those_that_the_folds_do_not_tell_apart() -> None:
+    assert [one["model"] for one in rows.best(ALL)] == ["good", "near"]
+    assert rows.clearly_worse(BAD, GOOD)
+    assert not rows.clearly_worse(NEAR, GOOD)
+    # Always a little worse, but too little to matter.
+    assert not rows.clearly_worse(row("same", 0.899, 0.919, 0.909), GOOD)
+    many = [row(str(number), 0.9, 0.9, 0.91) for number in range(5)]
+    assert len(rows.best(many)) == 3
+    assert rows.best([FAILED, CONTROL]) == []
+
+
+def test_the_line_to_copy_keeps_the_options_and_any_path() -> None:
+    words = ("folder/example", "data.root='my photos'", "backbone.name=x", "train.epochs=2")
+    line = rows.sweep_line(ALL, words)
+    assert shlex.split(line) == [
+        *("zoo", "sweep", "folder/example", "good", "near", "--seeds", "0,1,2"),
+        *("data.root='my photos'", "train.epochs=2"),
+    ]
+    assert rows.sweep_line([FAILED], words) == ""
+
+
+def test_the_table_names_the_control_and_says_why_a_row_failed() -> None:
+    heading, good, control, failed = rows.as_table([GOOD, CONTROL, FAILED])
+    assert heading.split()[:3] == ["backbone", "probe", "%"]
+    assert good.split()[:5] == ["good", "91.00", "±", "1.00", "45.00"]
+    assert control.startswith("random weights (good)")
+    assert failed == "failed: oom: out of memory"
+    assert rows.as_table([FAILED]) == [failed]
+
+
+def test_the_license_is_that_of_the_weights() -> None:
+    assert rows.license_of("tf_efficientnet_lite0.in1k") == "apache-2.0"
+    assert rows.license_of("nothing9") is None
+    assert rows.key(CONTROL) != rows.key(GOOD)

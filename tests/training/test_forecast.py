@@ -1,0 +1,83 @@
+"""What a forecast is made of; that it is near the truth is measured by `benchmarks/forecast.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo.recipe.load import load_recipe
+from zoo.system import launch
+from zoo.system.console import Console
+from zoo.training.forecast import forecast, forecast_of, in_worker, prepare, read_recipe, sampled, time_steps
+
+PROGRESSIVE = "image_size={start: 32, end: 64}"
+
+
+def test_a_forecast_is_the_sum_of_its_parts_and_writes_nothing(tiny: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(tiny, [PROGRESSIVE, "finetune.probe_first=true", "train.epochs=4"])
+    found = forecast(recipe)
+    parts = [found.set_up_seconds, found.probe_seconds, found.train_seconds, found.evaluation_seconds, found.saving_seconds]
+    assert min(parts) > 0
+    assert found.seconds == pytest.approx(sum(parts))
+    assert found.minutes == pytest.approx(found.seconds / 60)
+    assert (found.steps, found.steps_per_epoch) == (72, 18)
+    assert list(found.step_seconds_by_size) == [32, 48, 64]
+    assert found.train_seconds >= found.steps * found.step_seconds
+    assert found.images_per_second == pytest.approx(8 / found.step_seconds)
+    # The last size is that of most steps, and the largest.
+    assert min(found.step_seconds_by_size.values()) <= found.step_seconds <= max(found.step_seconds_by_size.values())
+    # Weights and two moments of each.
+    assert 0.37e6 * 4 * 3 <= found.checkpoint_bytes <= 0.4e6 * 4 * 3 + 1e5
+    assert found.disk_bytes > 3 * found.checkpoint_bytes
+    assert json.loads(json.dumps(found.record()))["minutes"] == found.minutes
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_stay_as_they_are_while_steps_are_timed(tiny: Path) -> None:
+    setup, _ = prepare(load_recipe(tiny, ["optim.weight_decay=0.5"]), launch.read(), Console(quiet=True), 0.0)
+    before = {name: value.clone() for name, value in setup.bare_model.named_parameters()}
+    found = time_steps(setup.training, [32])
+    assert list(found.usual) == [32]
+    assert all((value == before[name]).all() for name, value in setup.bare_model.named_parameters())
+
+
+def test_more_work_is_predicted_to_take_longer(tiny: Path) -> None:
+    setup, seconds = prepare(load_recipe(tiny), launch.read(), Console(quiet=True), 0.0)
+    short = forecast_of(setup, seconds)
+    setup.training.epochs = 20
+    long = forecast_of(setup, seconds)
+    assert long.steps == 10 * short.steps
+    # Ten times the steps; the machine may have other work meanwhile.
+    assert 3 < long.train_seconds / short.train_seconds < 30
+    assert long.evaluation_seconds > 2 * short.evaluation_seconds
+    assert long.disk_bytes == short.disk_bytes
+
+
+def test_without_anything_to_evaluate_it_takes_no_time(tiny: Path) -> None:
+    setup, seconds = prepare(load_recipe(tiny), launch.read(), Console(quiet=True), 0.0)
+    setup.training.val = setup.training.test = None
+    found = forecast_of(setup, seconds)
+    assert found.evaluation_seconds == found.evaluation_images_per_second == 0
+    assert found.train_seconds > 0
+
+
+def test_the_steps_of_a_long_run_are_sampled() -> None:
+    assert sampled(3) == [0, 1, 2]
+    assert sampled(1) == [0]
+    found = sampled(10**8)
+    assert (found[0], found[-1]) == (0, 10**8 - 1)
+    assert len(found) <= 10_000
+
+
+def test_a_worker_gets_a_recipe_as_values_and_sends_one_record(tiny: Path) -> None:
+    recipe = load_recipe(tiny, ["data.train_images=40"])
+    values = recipe.model_dump(mode="json")
+    assert read_recipe(json.loads(json.dumps(values))) == recipe
+    sent: list[dict[str, Any]] = []
+    in_worker({"recipe": values}, sent.append)
+    (record,) = sent
+    assert record["steps"] == 10
+    assert record["seconds"] > 0

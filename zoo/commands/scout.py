@@ -1,0 +1,147 @@
+"""`zoo scout`: rank backbones on your images by a probe on frozen features."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.commands.bench import seconds
+from zoo.commands.list import add_filters
+from zoo.errors import ZooError
+from zoo.models.catalog import Query
+
+if TYPE_CHECKING:
+    from zoo.recipe.recipe import Recipe
+    from zoo.results.measured import Row
+
+# Folds at least: two are left out to choose the penalty, and one must remain.
+FEWEST_FOLDS = 3
+# Sides of images in pixels, as in a recipe.
+SIZES = range(8, 2049)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `zoo scout`; its rows and the catalog check their values."""
+    about = "a folder of images, cifar10, cifar100, fashion_mnist or digits; or a recipe, whose data is taken"
+    parser.add_argument("data", metavar="DATA|RECIPE", help=about)
+    # Named as in `zoo train`: the command line puts words behind a flag there.
+    about = "names and patterns of backbones, and options of the recipe to change (key=value)"
+    parser.add_argument("overrides", metavar="MODEL|PATTERN|key=value", nargs="*", help=about)
+    add_filters(parser)
+    about = "side of the images that features are computed of (default: the recipe's; native: each backbone's own)"
+    parser.add_argument("--image-size", metavar="N|native", help=about)
+    about = "most images to look at, chosen at random from train and val (default 4000)"
+    parser.add_argument("--max-images", metavar="N", default="4000", help=about)
+    parser.add_argument("--folds", metavar="N", default="5", help="parts of the images that are predicted in turn (default 5)")
+    parser.add_argument("--timeout", metavar="S", default="1800", help="seconds until a backbone is given up (default 1800)")
+    about = "folder of the results (default: resume an unfinished one of the same settings, else a new runs/scout-N)"
+    parser.add_argument("--out", metavar="DIR", type=Path, help=about)
+    about = "order by probe, knn, speed or name (default probe)"
+    parser.add_argument("--sort", metavar="KEY", default="probe", help=about)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    about = "draw accuracy against speed and against minutes as .svg or .png, with the best backbones named"
+    parser.add_argument("--plot", metavar="FILE", type=Path, help=about)
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Measure backbones and print them; return the exit code.
+
+    Raises:
+        ZooError: bad input.
+    """
+    from zoo.results import pareto
+    from zoo.scout import rows
+    from zoo.scout.scouting import run_scout
+    from zoo.scout.settings import Settings
+    from zoo.scout.subject import find_backbones, find_subject
+    from zoo.system.console import Console
+
+    options = vars(namespace)
+    rows.check_sort(options["sort"])
+    if options["plot"]:
+        pareto.check(options["plot"])
+    overrides = [word for word in options["overrides"] if "=" in word]
+    words = [word for word in options["overrides"] if "=" not in word]
+    subject = find_subject(options["data"], overrides)
+    models, unknown = find_backbones(words, query(options))
+    chosen = Settings(
+        recipe=subject.recipe.model_dump(mode="json"),
+        image_size=image_size(options["image_size"], subject.recipe),
+        max_images=count("--max-images", options["max_images"], 1),
+        folds=count("--folds", options["folds"], FEWEST_FOLDS),
+    )
+    console = Console(quiet=options["json"] or options["csv"])
+    limit = seconds("--timeout", options["timeout"])
+    folder, found = run_scout(subject, models, unknown, chosen, out=options["out"], timeout=limit, console=console)
+    found = rows.ordered(found, options["sort"])
+    show(found, options, folder, subject.data, rows.sweep_line(found, subject.words))
+    return 0 if all(row["status"] == "ok" for row in found) else 1
+
+
+def query(options: Mapping[str, Any]) -> Query:
+    """Return the filters that were given; an image size is none of them here."""
+    known = {field.name for field in fields(Query)} - {"patterns", "image_size", "sort"}
+    return Query(**{name: options[name] for name in known})
+
+
+def image_size(text: str | None, recipe: Recipe) -> int | str:
+    """Return the side in pixels that features are computed at.
+
+    Raises:
+        ZooError: the text is neither a size nor `native`.
+    """
+    from zoo.scout.settings import NATIVE
+
+    if text is None:
+        return recipe.image_size.end
+    if text == NATIVE:
+        return text
+    size = count("--image-size", text, SIZES.start, f" or {NATIVE}")
+    if size not in SIZES:
+        raise ZooError("--image-size", f"at most {SIZES.stop - 1} pixels, found {size}", "e.g. --image-size 224")
+    return size
+
+
+def count(flag: str, text: str, least: int, more: str = "") -> int:
+    """Return a flag's whole number; `more` is what it takes besides.
+
+    Raises:
+        ZooError: the text is not a whole number, or below the least.
+    """
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise ZooError(flag, f"expected a whole number of at least {least}, found '{text}'", f"e.g. {flag} {least * 2}{more}")
+    return int(text)
+
+
+def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: str, line: str) -> None:
+    """Print the rows in the form that was asked for, draw them, and print the command to go on with.
+
+    Raises:
+        ZooError: the picture cannot be drawn.
+    """
+    from zoo.results.measured import csv_text
+    from zoo.scout import plot, rows
+    from zoo.system.console import Console
+
+    if options["plot"]:
+        plot.draw_scout(found, options["plot"], data)
+    console = Console()
+    if options["json"]:
+        console.line(json.dumps([{name: row.get(name) for name in rows.COLUMNS} for row in found], indent=1, ensure_ascii=False))
+    elif options["csv"]:
+        console.line(csv_text(found, [name for name in rows.COLUMNS if name not in rows.LISTS]).rstrip("\n"))
+    else:
+        console.line()
+        for text in rows.as_table(found):
+            console.line(text)
+        console.line()
+        written = f", {options['plot']}" if options["plot"] else ""
+        console.fact("results", f"{folder} (results.csv, results.json{written})")
+        if line:
+            console.fact("next", line)

@@ -1,0 +1,152 @@
+"""The folder of measurements that are made row by row: its settings, its rows as CSV and JSON, and which one to go on with.
+
+`zoo bench` and `zoo scout` measure one model after the other, `zoo sweep` trains them. Every row is written as soon as it is
+known, and the same command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import StorageError, ZooError
+from zoo.results.folder import RunFolder
+
+Row = dict[str, Any]
+# Where folders are made if `--out` names none.
+ROOT = Path("runs")
+# The parts of a state that rows depend on: rows of others are never mixed with them.
+COMPARED = ("hardware", "settings")
+
+
+# --------------------------------------------------------------------------------------- folder
+
+
+def check_writable(out: Path) -> None:
+    """Check that a folder could be written, without making it.
+
+    Raises:
+        ZooError: it cannot.
+    """
+    try:
+        RunFolder.check(out)
+    except ZooError as error:
+        raise error.at("--out") from None
+
+
+def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str, Any]) -> Path:
+    """Return the folder to write to; it exists.
+
+    Args:
+        out: the folder; None goes on with an unfinished one of the same state, or makes a new one below `ROOT`.
+        name: of a new folder.
+        state_file: the file in it that holds its state.
+        state: `hardware` and `settings`, which rows depend on, and `asked`, the rows that are wanted.
+
+    Raises:
+        ZooError: it cannot be written, or holds rows of other settings or hardware.
+    """
+    if out is None:
+        return _unfinished(name, state_file, state) or RunFolder.create(ROOT, name).path
+    folder = out.expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
+    # The folder may have been there, and not be writable.
+    check_writable(folder)
+    different = _differences(_state(folder, state_file), state)
+    if different:
+        raise ZooError("--out", f"{folder} holds rows of another kind: {', '.join(different)}", "choose another folder")
+    return folder
+
+
+def _unfinished(name: str, state_file: str, state: Mapping[str, Any]) -> Path | None:
+    """Return the folder of unfinished measurements of the same rows, settings and hardware; None where there is none."""
+    for path in sorted(ROOT.glob(f"{name}*")):
+        known = _state(path, state_file)
+        if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
+            # One that is running at this moment holds its folder: it is not resumed.
+            with contextlib.suppress(ZooError), RunFolder(path).held():
+                return path
+    return None
+
+
+def _state(folder: Path, state_file: str) -> dict[str, Any]:
+    return RunFolder(folder).read_json(state_file) if (folder / state_file).is_file() else {}
+
+
+def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the settings and hardware in which a folder's rows are not comparable to new ones."""
+    return [
+        f"{name} {value} -> {now[part].get(name)}"
+        for part in COMPARED
+        for name, value in known.get(part, {}).items()
+        if value != now[part].get(name)
+    ]
+
+
+# ----------------------------------------------------------------------------------------- rows
+
+
+def write_rows(folder: Path, rows: Sequence[Row], columns: Sequence[str], lists: Sequence[str] = ()) -> None:
+    """Write `results.csv` and `results.json` whole: each holds the old rows or the new ones, at any moment.
+
+    Args:
+        folder: where.
+        rows: in their order.
+        columns: to write; a row may lack some.
+        lists: those of them that hold lists, and are left out of the CSV file.
+
+    Raises:
+        StorageError: they cannot be written.
+    """
+    ordered = [{name: row.get(name) for name in columns} for row in rows]
+    run = RunFolder(folder)
+    try:
+        run.write_json("results.json", ordered)
+        run.write("results.csv", csv_text(ordered, [name for name in columns if name not in lists]))
+    except StorageError as error:
+        what = f"{error.where}: {error.what}"
+        raise StorageError("--out", what, "free some space, then give the same command again") from None
+
+
+def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return rows as CSV with a header; a missing value is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows([{name: _cell(value) for name, value in row.items()} for row in rows])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a cell: nothing for None, JSON for what has parts."""
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def read_rows(folder: Path, kind: str, key: str = "model") -> list[Row]:
+    """Read the rows of a folder; none where there are none yet.
+
+    Args:
+        folder: the folder.
+        kind: what the rows are of, for errors.
+        key: a column that every row has.
+
+    Raises:
+        ZooError: its `results.json` is damaged, or holds something else.
+    """
+    path = folder / "results.json"
+    if not path.exists():
+        return []
+    rows = RunFolder(folder).read_json(path.name)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and key in row for row in rows):
+        raise ZooError("--out", f"{path} holds no rows of {kind}", "choose another folder")
+    return rows

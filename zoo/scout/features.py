@@ -1,0 +1,102 @@
+"""A backbone without its head at work on the images of a pixel store, as evaluation prepares them."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.data.batches import Batches
+from zoo.errors import ZooError
+from zoo.inference.lanes import in_lanes, lanes_here
+from zoo.inference.networks import CPU_PIXELS, GPU_PIXELS, MOST_IMAGES
+from zoo.models.build import BuiltModel
+from zoo.models.features import FeatureExtractor
+from zoo.models.fuse_batchnorm import fused_copy
+from zoo.models.sizes import example_images
+
+# Changes when the same pixels and weights would give other features.
+FORMAT = 1
+# Chunks of each lane that the speed is measured on, where features are in the cache, after one that warms up.
+TIMED_CHUNKS = 4
+# Single images that are timed, and those before them that warm up.
+SINGLES = (9, 3)
+
+
+class Backbone:
+    """A backbone that computes features on this machine.
+
+    BatchNorm is fused into convolutions, and each thread computes its own chunk, as in `zoo predict`.
+
+    Args:
+        model: timm's model with weights, on the CPU.
+        batches: the images.
+        size: their side in pixels for the model.
+
+    Raises:
+        ZooError: the model has no features before a last layer.
+    """
+
+    def __init__(self, model: nn.Module, batches: Batches, size: int) -> None:
+        if not hasattr(model, "forward_head"):
+            raise ZooError("MODEL", f"{type(model).__name__} has no features before a last layer", "leave it out")
+        device = batches.device
+        fused = fused_copy(model.eval().to(device), example_images(size).to(device))
+        self.network = FeatureExtractor(fused.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        self.batches, self.size = batches, size
+        kind = "cpu" if device.type == "cpu" else "cuda"
+        pixels = CPU_PIXELS if kind == "cpu" else GPU_PIXELS
+        self.chunk = max(1, min(MOST_IMAGES[kind], pixels // size**2))
+        self.lanes = lanes_here()
+
+    @torch.inference_mode()
+    def features(self, positions: Sequence[int]) -> Tensor:
+        """Return the features float32 [B, D] of some images, on the CPU."""
+        images, _ = self.batches.evaluation(np.asarray(positions, np.int64), self.size)
+        return self.network(images).flatten(1).float().cpu()
+
+    def extract(self, count: int) -> tuple[Tensor, float]:
+        """Return the features float32 [N, D] of the first images, and images/s, which making their batches is part of."""
+        # Kernels are chosen and memory is allocated at the first batch.
+        self.features(range(min(count, self.chunk)))
+        before = time.perf_counter()
+        rows = list(in_lanes(range(count), lambda chunk: list(self.features(chunk)), self.chunk, self.lanes))
+        return torch.stack(rows), count / (time.perf_counter() - before)
+
+    def speed(self) -> float:
+        """Return images/s, measured on a few chunks."""
+        return self.extract(min(len(self.batches), TIMED_CHUNKS * self.lanes * self.chunk))[1]
+
+    def single_ms(self) -> float:
+        """Return the milliseconds that one image takes alone: the median of a few."""
+        timed, warm_up = SINGLES
+        seconds = []
+        for number in range(warm_up + timed):
+            before = time.perf_counter()
+            self.features([number % len(self.batches)])
+            seconds.append(time.perf_counter() - before)
+        return 1e3 * statistics.median(seconds[warm_up:])
+
+
+def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str, Any], pixels: str) -> str:
+    """Return the key of features in the cache: it changes with weights, images, size and preprocessing.
+
+    Args:
+        built: the backbone; its head does not matter.
+        name: its timm name.
+        size: side of the images in pixels.
+        preprocessing: `mean, std, interpolation, crop_pct`.
+        pixels: digest of the images.
+    """
+    facts = [FORMAT, name, size, pixels, *(f"{key}={preprocessing[key]}" for key in sorted(preprocessing))]
+    digest = hashlib.sha256("\0".join(map(str, facts)).encode())
+    for key, tensor in sorted(built.model.state_dict().items()):
+        if key not in built.head:
+            digest.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,76 @@
+"""Divide images into folds of equal classes, with copies of one image in the same fold."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from zoo.data import rng
+from zoo.data.rng import generator_of
+from zoo.data.splits import Split, Splits, stratified_subset
+
+# Images that are read of a store at a time.
+CHUNK = 256
+
+
+def scouted(data: Splits) -> Split:
+    """Return the images that a scouting may look at: train, and val after it. The test images stay unseen."""
+    if data.val is None:
+        return data.train
+    assert data.val.pixels is data.train.pixels, "one store holds all splits"
+    return replace(
+        data.train,
+        index=np.concatenate([data.train.index, data.val.index]),
+        targets=np.concatenate([data.train.targets, data.val.targets]),
+    )
+
+
+def subset(targets: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
+    """Return the positions of a random choice of images, int64, ascending, `limit` at most, in proportion to the classes."""
+    if limit is None or limit >= len(targets):
+        return np.arange(len(targets))
+    shuffled = generator_of(seed, rng.FOLDS, 0).permutation(len(targets))
+    return np.sort(shuffled[stratified_subset(targets[shuffled], limit)])
+
+
+def digests(split: Split) -> list[bytes]:
+    """Return a digest of the pixels and the shape of each image, equal for exact copies."""
+    pixels, found = split.pixels, []
+    for start in range(0, len(split), CHUNK):
+        index = split.index[start : start + CHUNK]
+        for image, aspect in zip(pixels.take(index), pixels.aspects[index], strict=True):
+            found.append(hashlib.blake2b(image.tobytes() + aspect.tobytes(), digest_size=16).digest())
+    return found
+
+
+def groups(found: list[bytes]) -> np.ndarray:
+    """Number images int64 [N] so that those of one digest have the same number."""
+    return np.unique(np.array([digest.hex() for digest in found]), return_inverse=True)[1].astype(np.int64)
+
+
+def divide(targets: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Return the fold of each image, int64 [N] from 0: classes are spread evenly, images of a group stay together.
+
+    Args:
+        targets: int64 [N], the classes. A group counts for the class of its first image.
+        group: int64 [N].
+        folds: their number, at most that of the groups.
+        seed: the groups are shuffled by it.
+    """
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
+    sizes = np.bincount(inverse)
+    labels = targets[first]
+    counts = np.zeros((folds, int(targets.max()) + 1), np.int64)
+    fold = np.zeros(len(first), np.int64)
+    order = generator_of(seed, rng.FOLDS, 1).permutation(len(first))
+    # The largest first, which are the hardest to place; of equal ones by class, in their random order.
+    order = order[np.lexsort((labels[order], -sizes[order]))]
+    for number in order:
+        label = labels[number]
+        # The fold with the fewest of the class, of several the smallest.
+        best = min(range(folds), key=lambda place: (counts[place, label], counts[place].sum()))
+        fold[number] = best
+        counts[best, label] += sizes[number]
+    return fold[inverse]

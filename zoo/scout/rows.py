@@ -1,0 +1,140 @@
+"""The rows of a scouting: their columns, their order, the printed table, the best and the line to copy."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.errors import ZooError, nearest
+from zoo.models import catalog
+from zoo.results.measured import Row
+from zoo.system import table
+from zoo.system.table import Column
+
+# Accuracies are shares. Speeds in images/s, times as they say, parameters in millions, memory in MB of 10**6 bytes.
+COLUMNS = [
+    *("model", "control", "status", "error", "probe", "probe_sd", "knn", "images_per_second", "single_ms", "minutes"),
+    *("param_count", "gmacs", "features", "license", "image_size", "images", "folds", "weights"),
+    *("train_images_per_second", "train_peak_memory_mb", "precision", "channels_last"),
+    *("probe_folds", "penalties", "probe_seconds", "seconds"),
+    *("device", "cpu", "cores", "torch", "timm", "zoo", "python", "date"),
+]
+# Those that hold a list, and are left out of CSV files.
+LISTS = ("probe_folds", "penalties")
+# The column of each `--sort`, and whether more is better.
+SORTS = {"probe": ("probe", True), "knn": ("knn", True), "speed": ("images_per_second", True), "name": ("model", False)}
+# Backbones that the last line proposes, at most.
+PROPOSED = 3
+# A backbone is clearly worse if its mean difference over the folds is more than this many standard errors ...
+CLEARLY = 2.0
+# ... and more than this share.
+DIFFERENCE = 0.005
+
+
+def check_sort(by: str) -> str:
+    """Return the key of an order.
+
+    Raises:
+        ZooError: it is unknown.
+    """
+    if by not in SORTS:
+        close = nearest(by, SORTS, 1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise ZooError("--sort", f"unknown '{by}'", f"{hint}one of {', '.join(SORTS)}")
+    return by
+
+
+def key(row: Mapping[str, Any]) -> tuple[str, bool]:
+    """Return what tells rows apart: the backbone, and whether it is the control."""
+    return str(row["model"]), bool(row.get("control"))
+
+
+def title(row: Mapping[str, Any]) -> str:
+    """Return the name of a row for people."""
+    return f"random weights ({row['model']})" if row.get("control") else str(row["model"])
+
+
+def ordered(rows: Sequence[Row], by: str) -> list[Row]:
+    """Return rows in an order; those without a value come after the others, and the control last."""
+    column, descending = SORTS[by]
+
+    def rank(row: Row) -> tuple[bool, bool, Any]:
+        value = row.get(column)
+        missing = value is None or row["status"] != "ok"
+        return bool(row.get("control")), missing, value if isinstance(value, str) else -value if value and descending else 0
+
+    if column == "model":
+        return sorted(rows, key=lambda row: (bool(row.get("control")), str(row["model"])))
+    return sorted(rows, key=rank)
+
+
+def best(rows: Sequence[Row]) -> list[Row]:
+    """Return the best backbones that the probe cannot tell apart from the very best, in order, at most `PROPOSED`."""
+    known = [row for row in ordered(rows, "probe") if row["status"] == "ok" and not row.get("control")]
+    return [row for row in known if not clearly_worse(row, known[0])][:PROPOSED]
+
+
+def clearly_worse(row: Mapping[str, Any], leader: Mapping[str, Any]) -> bool:
+    """Return whether the probe of a backbone is worse than another's, by the differences on the same folds."""
+    differences = [one - other for one, other in zip(leader["probe_folds"], row["probe_folds"], strict=True)]
+    mean = statistics.fmean(differences)
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return mean > DIFFERENCE and mean > CLEARLY * error
+
+
+def sweep_line(rows: Sequence[Row], words: Sequence[str]) -> str:
+    """Return the command that fine-tunes the best; '' where there is none.
+
+    Args:
+        rows: all rows.
+        words: the recipe, and the options that are changed.
+    """
+    names = [str(row["model"]) for row in best(rows)]
+    if not names:
+        return ""
+    recipe, *overrides = words
+    kept = [word for word in overrides if not word.startswith("backbone.name=")]
+    return shlex.join(["zoo", "sweep", recipe, *names, "--seeds", "0,1,2", *kept])
+
+
+# ----------------------------------------------------------------------------------------- table
+
+
+def points(share: float) -> str:
+    """Return a share in percent without its unit."""
+    return f"{100 * share:.2f}"
+
+
+def _speed(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+COLUMNS_SHOWN = [
+    Column("backbone", title, left=True),
+    Column("probe %", lambda row: f"{points(row['probe'])} ± {points(row['probe_sd'])}"),
+    Column("kNN %", lambda row: points(row["knn"])),
+    Column("images/s", lambda row: _speed(row["images_per_second"])),
+    Column("ms", lambda row: f"{row['single_ms']:.1f}"),
+    Column("minutes", lambda row: f"{row['minutes']:.1f}"),
+    Column("M params", lambda row: f"{row['param_count']:.2f}"),
+    Column("GMACs", lambda row: f"{row['gmacs']:.2f}"),
+    Column("features", lambda row: f"{row['features']:,}"),
+    Column("px", lambda row: row["image_size"]),
+    Column("license", lambda row: row["license"] or table.MISSING, left=True),
+]
+
+
+def as_table(rows: Sequence[Row]) -> list[str]:
+    """Return the lines of the table, and after it a line for each backbone that could not be measured."""
+    fine = [row for row in rows if row["status"] == "ok"]
+    failed = [f"{title(row)}: {row['status']}: {row['error']}" for row in rows if row["status"] != "ok"]
+    return [*(table.align(fine, COLUMNS_SHOWN, gap="  ") if fine else []), *failed]
+
+
+def license_of(name: str) -> str | None:
+    """Return the license of a backbone's weights, None where it is unknown."""
+    entry = catalog.named(name)
+    return (entry.license or None) if entry else None

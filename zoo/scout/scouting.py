@@ -1,0 +1,255 @@
+"""Scout backbones: measure each in a worker process of its own, and write each row as soon as it is known."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+from zoo.models import catalog, names
+from zoo.recipe.dump import flatten
+from zoo.recipe.recipe import Recipe
+from zoo.results import measured
+from zoo.results.folder import RunFolder
+from zoo.results.measured import Row
+from zoo.scout import rows
+from zoo.scout.settings import NATIVE, Candidate, Request, Settings
+from zoo.scout.subject import Subject, smallest
+from zoo.system import workers
+from zoo.system.console import Console, plural
+from zoo.system.hardware import cores, cpu_name, versions
+from zoo.system.progress import note
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# The file in a scouting's folder that holds its settings, its hardware and whether it is finished.
+STATE = "scout.json"
+# The name of a folder that is made if `--out` names none.
+NAME = "scout"
+# Packages whose versions are recorded with each row.
+PACKAGES = ("torch", "timm", "zoo", "python")
+# Seconds for the first worker to import torch and report the device: minutes on a cold disk.
+STAMP_TIMEOUT = 300.0
+# Pixels for backbones whose own size is unknown.
+USUAL_SIZE = 224
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that are looked at.
+
+    Attributes:
+        positions: int64 [N], within train and val, one after the other.
+        fold: int64 [N].
+        digest: of their pixels.
+        notes: lines for the console.
+    """
+
+    positions: np.ndarray
+    fold: np.ndarray
+    digest: str
+    notes: tuple[str, ...]
+
+
+def run_scout(
+    subject: Subject,
+    models: Sequence[str],
+    unknown: Sequence[str],
+    chosen: Settings,
+    *,
+    out: Path | None,
+    timeout: float,
+    console: Console,
+    target: str = "zoo.scout.measure",
+) -> tuple[Path, list[Row]]:
+    """Measure backbones, and write `results.csv` and `results.json`.
+
+    Args:
+        subject: the images and the recipe.
+        models: names that timm has.
+        unknown: names that it has not; each becomes a row that names the nearest.
+        chosen: how they are compared.
+        out: the folder; None resumes an unfinished scouting of the same settings, or makes a new folder.
+        timeout: seconds that a backbone may take.
+        console: where to report.
+        target: the module that measures.
+
+    Returns:
+        The folder, and a row for each backbone and the control.
+
+    Raises:
+        ZooError: bad input, before anything is measured.
+        StorageError: the results can no longer be written.
+    """
+    measured.check_writable(out or measured.ROOT)
+    size = _store_size(models, chosen)
+    images = look_at(subject.recipe, size, chosen)
+    candidates = [Candidate(name) for name in [*models, *unknown]]
+    if subject.recipe.backbone.weights.kind != "random" and models:
+        candidates.append(Candidate(smallest(models), control=True))
+    hardware = _hardware(target)
+    settings = flatten(asdict(chosen)) | {"pixels": images.digest}
+    state = {"settings": settings, "hardware": hardware, "asked": {"models": [*models, *unknown], "data": subject.data}}
+    folder = measured.open_folder(out, NAME, STATE, state)
+    scouting = Scouting(folder, subject, chosen, images, size, hardware, timeout, console, target)
+    with RunFolder(folder).held("--out"):
+        RunFolder(folder).write_json(STATE, state | {"finished": False})
+        scouting.run(candidates)
+        RunFolder(folder).write_json(STATE, state | {"finished": True})
+    return folder, [scouting.rows[candidate.key] for candidate in candidates]
+
+
+def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
+    """Load the images, decoding them where that was not done before, choose some, and divide them into folds.
+
+    Raises:
+        ZooError: the images cannot be had, or there are too few for the folds.
+    """
+    from zoo.scout import folds
+
+    data = recipe.data.load(recipe.train.seed, size)
+    whole = folds.scouted(data)
+    positions = folds.subset(whole.targets, chosen.max_images, 0)
+    split = whole.take(positions)
+    digests = folds.digests(split)
+    group = folds.groups(digests)
+    distinct = int(group.max()) + 1
+    if distinct < chosen.folds:
+        raise ZooError("--folds", f"{chosen.folds}, but only {plural(distinct, 'different image')}", "lower it")
+    fold = folds.divide(split.targets, group, chosen.folds, 0)
+    copies = len(split) - distinct
+    looked = f"{plural(len(split), 'image')} of {len(whole):,} for training, {len(data.classes)} classes; test images stay unseen"
+    notes = [looked]
+    if copies:
+        notes.append(f"{plural(copies, 'exact copy', 'exact copies')} of other images, in the same fold as these")
+    return Images(positions, fold, hashlib.sha256(b"".join(digests)).hexdigest()[:16], tuple(notes))
+
+
+def native_size(name: str) -> int:
+    """Return the side in pixels that a backbone was made for."""
+    entry = catalog.named(name)
+    return (entry.image_size if entry else None) or USUAL_SIZE
+
+
+def _store_size(models: Sequence[str], chosen: Settings) -> int:
+    """Return the side that the stored images must be good for: one store serves all backbones."""
+    if chosen.image_size == NATIVE:
+        return max([native_size(name) for name in models], default=USUAL_SIZE)
+    return int(chosen.image_size)
+
+
+def _hardware(target: str) -> dict[str, Any]:
+    """Return what rows depend on besides the settings: device, processor, cores and versions.
+
+    Raises:
+        ZooError: no worker process can be started.
+    """
+    heard: dict[str, Any] = {}
+    outcome = workers.run(workers.WorkerCall(f"{target}:stamp", {}, "zoo scout"), heard.update, timeout=STAMP_TIMEOUT)
+    if outcome.status != "ok":
+        raise ZooError("zoo scout", f"no worker process can be started: {outcome.error}", "check that 'import torch' works")
+    found = versions()
+    return {"device": heard["device"], "cpu": cpu_name(), "cores": cores()} | {name: found[name] for name in PACKAGES}
+
+
+@dataclass
+class Scouting:
+    """A scouting that is running: its folder and the rows so far."""
+
+    folder: Path
+    subject: Subject
+    chosen: Settings
+    images: Images
+    store_size: int
+    hardware: Mapping[str, Any]
+    timeout: float
+    console: Console
+    target: str
+
+    def __post_init__(self) -> None:
+        self.rows = {rows.key(row): row for row in measured.read_rows(self.folder, "a scouting")}
+
+    def run(self, candidates: Sequence[Candidate]) -> None:
+        """Measure every candidate that has no row yet or whose row failed."""
+        known = [one for one in candidates if self.rows.get(one.key, {}).get("status") == "ok"]
+        self._describe(candidates, known)
+        for position, candidate in enumerate(candidates, start=1):
+            if candidate in known:
+                continue
+            row: Row = {"model": candidate.name, "control": candidate.control}
+            place = f"{position}/{len(candidates)} {rows.title(row)}"
+            note(place, end=" ")
+            started = time.perf_counter()
+            self.rows[candidate.key] = row = self._measured(candidate)
+            spent = time.perf_counter() - started
+            fine = row["status"] == "ok"
+            text = f"probe {rows.points(row['probe'])} %" if fine else f"{row['status']}: {row['error']}"
+            note(f"{text}, {spent:.0f} s")
+            self._write(candidates)
+
+    def _describe(self, candidates: Sequence[Candidate], known: Sequence[Candidate]) -> None:
+        """Print the machine, the data, the folder and how many rows are there already."""
+        recipe, hardware = self.subject.recipe, self.hardware
+        self.console.fact(
+            "device", f"{hardware['device']}, {hardware['cores']} cores, torch {hardware['torch']}, timm {hardware['timm']}"
+        )
+        self.console.fact("data", f"{self.subject.data}: {self.images.notes[0]}")
+        for text in self.images.notes[1:]:
+            self.console.fact("", text)
+        size = self.chosen.image_size
+        pixels = "each backbone's own size" if size == NATIVE else f"{size} px"
+        self.console.fact("probe", f"logistic regression on frozen features at {pixels}, {self.chosen.folds} folds")
+        self.console.fact("minutes", f"of a fine-tune by {self.subject.words[0]}: {plural(recipe.train.epochs, 'epoch')}")
+        self.console.fact("results", str(self.folder))
+        if known:
+            self.console.fact("resumed", f"{len(known)} of {len(candidates)} rows were measured before")
+
+    def _measured(self, candidate: Candidate) -> Row:
+        """Measure a backbone in a worker process; whatever happens to it, the result is a row."""
+        size = native_size(candidate.name) if self.chosen.image_size == NATIVE else int(self.chosen.image_size)
+        row: Row = {"model": candidate.name, "control": candidate.control, "status": "unknown", "error": "", **self.hardware}
+        row |= {"image_size": size, "images": len(self.images.fold), "folds": self.chosen.folds}
+        row |= {"license": None if candidate.control else rows.license_of(candidate.name)}
+        row["date"] = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            names.check_backbone(candidate.name)
+        except ValueError as error:
+            return row | {"error": str(error)}
+        request = Request(
+            candidate,
+            self._recipe(candidate),
+            size,
+            self.store_size,
+            self.images.positions,
+            self.images.fold,
+            self.images.digest,
+            self.subject.data,
+        )
+        started = time.perf_counter()
+        call = workers.WorkerCall(f"{self.target}:measure", {"request": request}, f"zoo {candidate.name}")
+        outcome = workers.run(call, row.update, timeout=self.timeout)
+        return row | {"status": outcome.status, "error": outcome.error, "seconds": round(time.perf_counter() - started, 2)}
+
+    def _recipe(self, candidate: Candidate) -> dict[str, Any]:
+        """Return the values of the recipe with a candidate as its backbone."""
+        own = self.chosen.recipe["backbone"]
+        backbone = own | {"name": candidate.name}
+        if candidate.control:
+            backbone |= {"weights": {"kind": "random"}}
+        # A file, a package or a run holds the weights of one backbone.
+        elif own["weights"]["kind"] not in ("auto", "pretrained", "random") and catalog.named(own["name"]) != catalog.named(
+            candidate.name
+        ):
+            backbone |= {"weights": {"kind": "auto"}}
+        return dict(self.chosen.recipe) | {"backbone": backbone}
+
+    def _write(self, candidates: Sequence[Candidate]) -> None:
+        """Write the rows of the candidates, and after them those that were in the folder before."""
+        keys = dict.fromkeys([*(one.key for one in candidates), *self.rows])
+        measured.write_rows(self.folder, [self.rows[key] for key in keys if key in self.rows], rows.COLUMNS, rows.LISTS)
