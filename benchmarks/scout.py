@@ -115,7 +115,8 @@ def plain_features(options: argparse.Namespace, model: Any, facts: dict[str, Any
     import torch
     from PIL import Image
 
-    transform = timm.data.create_transform((3, options.size, options.size), is_training=False, **facts | {"crop_pct": 1.0})
+    known: dict[str, Any] = {**facts, "crop_pct": 1.0, "input_size": (3, options.size, options.size)}
+    transform: Any = timm.data.create_transform(is_training=False, **known)
     paths = [Path(options.data) / name for name in split.names()]
     rows = []
     for start in range(0, len(paths), 32):

@@ -11,6 +11,7 @@ import pytest
 from helpers.folders import load
 
 from zoo.cli import main
+from zoo.data import feature_cache
 
 Draw = Callable[..., Path]
 
@@ -49,3 +50,17 @@ def test_it_imports_nothing_heavy(cache: Path) -> None:
     code = "import sys; from zoo.cli import main; main(['cache']); print(*{'torch', 'numpy', 'PIL'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == ""
+
+
+def test_features_are_shown_and_freed(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    about = {"backbone": "resnet18.a1_in1k", "data": "photos", "image_size": "96"}
+    feature_cache.save("key", torch.zeros(30, 8), about)
+    assert main(["cache"]) == 0
+    heading, row, total = capsys.readouterr().out.splitlines()[-3:]
+    assert heading.split() == ["features", "of", "by", "images", "px", "features", "MB", "last", "used"]
+    assert row.split()[:5] == ["photos", "resnet18.a1_in1k", "30", "96", "8"]
+    assert total.startswith("1 file of features, 0 MB of at most 4,000 MB, in ")
+    assert main(["cache", "--clear"]) == 0
+    assert feature_cache.files() == []
