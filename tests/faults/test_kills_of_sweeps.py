@@ -6,6 +6,7 @@ A share of the kills runs by default; ZOO_FAULTS=all makes all of them.
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import time
@@ -106,3 +107,16 @@ def test_a_signal_stops_all_runs_and_the_same_command_goes_on(tmp_path: Path, nu
     again.kill()
     again.wait()
     assert wait_until(lambda: not again.processes(), GONE_SECONDS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_while_libraries_are_imported_stops_in_order(tmp_path: Path, number: int) -> None:
+    folder = place(tmp_path / "place")
+    sweep = Sweep(folder, *ARGUMENTS)
+    assert wait_until(lambda: "test_resnet-seed0 starts" in sweep.text, 60)
+    time.sleep(0.7)
+    # As a terminal sends Ctrl-C, and schedulers SIGTERM.
+    os.killpg(sweep.process.pid, number)
+    assert sweep.wait(60) == 75, sweep.text
+    assert "Traceback" not in sweep.text
+    assert sweep.text.endswith(f"stopped by {signal.Signals(number).name} with 0 of 6 runs ended (the same command goes on)\n")

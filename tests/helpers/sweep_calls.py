@@ -29,8 +29,8 @@ def stop_at_a_signal(send: Callable[[dict[str, Any]], None]) -> None:
         raise TimeoutError
 
     signal.signal(signal.SIGTERM, handle)
-    print("waits", flush=True)
     try:
+        print("waits", flush=True)
         time.sleep(600)
     except TimeoutError:
         send({"stopped": "stopped"})

@@ -55,8 +55,8 @@ def wait_for_a_signal(arguments: Mapping[str, Any], send: Send) -> None:
         raise TimeoutError
 
     signal.signal(signal.SIGTERM, handle)
-    send({"ready": True})
     try:
+        send({"ready": True})
         time.sleep(60)
     except TimeoutError:
         return

@@ -41,6 +41,8 @@ LEAVE_SECONDS = 2.0
 EXIT_SECONDS = 5.0
 # Seconds to wait for the exit code of a worker that may have been killed, while another one reports an error.
 PEEK_SECONDS = 0.2
+# The signals that ask a process to end; the server of the forks leaves them to its workers.
+STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 # Letters of a process's name that Linux keeps (proc(5)).
 TITLE_LETTERS = 15
 
@@ -180,7 +182,7 @@ def _context(module: str) -> Any:
     A GPU's driver must not be forked once it was used, so there every process imports for itself.
     """
     import multiprocessing
-    from multiprocessing import forkserver
+    from multiprocessing import forkserver, resource_tracker
 
     gpu = any(Path(path).exists() for path in GPU_DRIVERS)
     if sys.platform != "linux" or gpu:
@@ -191,8 +193,10 @@ def _context(module: str) -> Any:
     # A process that is killed leaves locks behind; Python's own tracker removes them, and would print a warning.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context.set_forkserver_preload([module])
-    # A terminal sends Ctrl-C to the server too, which it must not end by: while it imports, Python would print a traceback.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A terminal sends Ctrl-C to the server too, and a scheduler SIGTERM, by which it must not end while workers are needed: it
+    # ends with this process. The tracker, which the server needs, comes first: starting it lets signals through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         forkserver.ensure_running()
     finally:
@@ -251,7 +255,7 @@ def _end(worker: Any) -> None:
 def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log: str) -> None:
     """Call the function, and report its results and its outcome through the link."""
     os.setsid()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_with, args=(link,), daemon=True).start()
     # Keep what libraries print, for the case that the process ends without reporting an outcome.
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666 if work.log else 0o600)
