@@ -10,7 +10,7 @@ Read the files in this order:
 3. rows.py: the row of a run, from its folder; the printed table.
 4. one_run.py: one run inside its process, from its newest checkpoint if it has one.
 5. pool.py: runs at work side by side on this machine. on_ray.py: the same on a Ray cluster.
-6. halving.py: which runs go on, and how many, so that a time is kept.
-7. sweep.py: the whole sweep.
+6. sweep.py: the whole sweep.
+7. halving.py: how many runs go on, so that a time is kept. budget.py: a sweep within a time.
 8. plan.py: what a sweep would do, and its predicted hours.
 """
