@@ -43,6 +43,9 @@ def test_the_surface_is_what_it_is() -> None:
             *("--cached", "--csv", "--debug", "--folds", "--help", "--image-size", "--json", "--licence", "--license"),
             *("--max-gmacs", "--max-images", "--max-params", "--out", "--plot", "--pretrained", "--sort", "--timeout", "-h"),
         ],
+        "sweep": [
+            *("--budget", "--debug", "--help", "--jobs", "--on", "--out", "--plan", "--seeds", "--set", "--timeout", "-h"),
+        ],
         "predict": [
             *("--csv", "--debug", "--help", "--json", "--min-confidence", "--out", "--probabilities", "--resume", "--topk", "-h"),
         ],

@@ -47,3 +47,16 @@ def crash_or_complain(arguments: Mapping[str, Any], send: Send) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.3)
     raise RuntimeError("Connection closed by peer")
+
+
+def wait_for_a_signal(arguments: Mapping[str, Any], send: Send) -> None:
+    def handle(number: int, frame: object) -> None:
+        send({"stopped by": signal.Signals(number).name})
+        raise TimeoutError
+
+    signal.signal(signal.SIGTERM, handle)
+    try:
+        send({"ready": True})
+        time.sleep(60)
+    except TimeoutError:
+        return

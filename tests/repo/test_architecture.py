@@ -53,6 +53,7 @@ LIGHT = [
         "results.epoch_table",
         "results.predictions",
         "recipe.",
+        *(f"sweep.{name}" for name in ("grid", "folder", "rows", "pool", "on_ray", "halving", "budget", "sweep", "plan")),
         "commands.",
         "cli",
     ),

@@ -22,7 +22,7 @@ def printed(script: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("script", ["bench", "forecast", "predict", "scout", "training"])
+@pytest.mark.parametrize("script", ["bench", "forecast", "predict", "scout", "sweep", "training"])
 def test_the_help_shows_commands_of_this_script(script: str) -> None:
     assert f"python benchmarks/{script}.py " in printed(script, "--help")
 
@@ -55,6 +55,12 @@ def test_a_comparison_of_predictions_runs(what: str, line: str, image_folder: Ca
     save_tiny(tmp_path / "run" / "model")
     root = image_folder({"cat": 6, "dog": 6})
     assert line in printed("predict", what, "--model", str(tmp_path / "run"), "--images", str(root), "--rounds", "1")
+
+
+@pytest.mark.slow
+def test_the_comparison_of_sweeps_runs() -> None:
+    arguments = ["overhead", "--models", "test_resnet", "--seeds", "0", "--epochs", "1", "--rounds", "1"]
+    assert "1 of 1 models have the same bits\n" in printed("sweep", *arguments)
 
 
 @pytest.mark.slow

@@ -47,6 +47,12 @@ def test_rows_are_read_back_and_lists_stay_out_of_the_csv(tmp_path: Path) -> Non
         {"model": "a, b", "speed": 1.5, "folds": [1, 2]},
         {"model": "c", "speed": None, "folds": None},
     ]
+    with pytest.raises(ZooError, match=r"results.json holds no rows of a look"):
+        measured.read_rows(tmp_path, "a look", "name")
+    assert (
+        measured.csv_text([{"model": "a", "crop": {"kind": "none"}}], ["model", "crop"]).splitlines()[1]
+        == 'a,"{""kind"": ""none""}"'
+    )
     (tmp_path / "results.json").write_text(json.dumps({"accuracy": 1}))
     with pytest.raises(ZooError, match=r"results.json holds no rows of a look"):
         measured.read_rows(tmp_path, "a look")

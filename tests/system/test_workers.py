@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from zoo.system import workers
-from zoo.system.workers import Outcome, WorkerCall
+from zoo.system.workers import Outcome, WorkerCall, Workers
 
 # Bytes that no machine has.
 TOO_MANY = 1 << 60
@@ -65,6 +66,49 @@ def test_several_processes_know_of_each_other_and_the_first_reports():
 
 def test_of_several_processes_the_one_that_was_killed_is_blamed():
     assert call("crash_or_complain", processes=2)[0].status == "killed"
+
+
+def calls(*functions: str, log: str = "") -> list[Workers]:
+    return [
+        Workers(WorkerCall(f"helpers.worker_calls:{name}", {"number": 3}, "zoo worker", log), lambda _: None)
+        for name in functions
+    ]
+
+
+def end(workers_at_work: list[Workers]) -> list[Outcome | None]:
+    while any(each.outcome is None for each in workers_at_work):
+        ready = wait([link for each in workers_at_work for link in each.links], timeout=30)
+        assert ready
+        for each in workers_at_work:
+            each.hear(ready)
+    for each in workers_at_work:
+        each.close()
+    return [each.outcome for each in workers_at_work]
+
+
+def test_several_calls_go_on_side_by_side():
+    outcomes = end(calls("answer", "fail", "crash", "answer"))
+    assert [outcome.status for outcome in outcomes if outcome] == ["ok", "failed", "killed", "ok"]
+
+
+def test_what_a_worker_prints_is_added_to_its_log(tmp_path, capfd):
+    log = tmp_path / "a.log"
+    log.write_text("before\n")
+    assert end(calls("leave", log=str(log))) == [Outcome("failed", "exit code 9: a library says why")]
+    assert log.read_text() == "before\na library says why\n"
+    assert capfd.readouterr().out == ""
+
+
+def test_a_worker_that_is_asked_to_stop_may_still_report():
+    heard: dict[str, Any] = {}
+    with Workers(WorkerCall("helpers.worker_calls:wait_for_a_signal", {}, "zoo worker"), heard.update) as work:
+        while "ready" not in heard:
+            work.hear(wait(work.links, timeout=30))
+        work.ask_to_stop()
+        while work.outcome is None:
+            work.hear(wait(work.links, timeout=30))
+    assert heard["stopped by"] == "SIGTERM"
+    assert work.outcome == Outcome("ok")
 
 
 def build_too_large() -> None:

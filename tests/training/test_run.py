@@ -68,6 +68,25 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
     assert ours == theirs
 
 
+def test_a_run_that_pauses_after_an_epoch_ends_as_one_that_never_did(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = [*EVERYTHING, "train.epochs=3", "output.checkpoint_every=2 epochs", "eval.every_epochs=3"]
+    whole, _ = run(tiny, *overrides)
+    recipe = load_recipe(tiny, overrides)
+    folder = train(recipe, until_epoch=1)
+    for epochs in (1, 2):
+        assert [row["epoch"] for row in history(folder)] == list(range(1, epochs + 1))
+        assert not (folder / "result.json").exists()
+        assert not (folder / "model").exists()
+        train(recipe, folder, until_epoch=epochs + 1)
+    assert "resumed    from" in capsys.readouterr().out
+    assert same(whole, folder)
+    ours, theirs = (json.loads((each / "result.json").read_text()) for each in (folder, whole))
+    assert (ours["test"], ours["val"], ours["steps"]) == (theirs["test"], theirs["val"], theirs["steps"])
+    # The checkpoint of a pause is not kept.
+    steps = [sorted(path.name for path in (each / "checkpoints").iterdir()) for each in (folder, whole)]
+    assert steps[0] == steps[1]
+
+
 def test_a_changed_recipe_does_not_go_on(tiny: Path) -> None:
     folder, _ = run(tiny, "train.epochs=1")
     with pytest.raises(

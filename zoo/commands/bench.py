@@ -88,14 +88,14 @@ def settings(options: Mapping[str, Any]) -> Settings:
     data = options["data"]
     return Settings(
         modes=(INFER, TRAIN) if mode == "both" else (mode,),
-        image_size=_count("--image-size", options["image_size"]),
-        batch_size=None if options["batch_size"] == "auto" else _count("--batch-size", options["batch_size"], " or auto"),
+        image_size=count("--image-size", options["image_size"]),
+        batch_size=None if options["batch_size"] == "auto" else count("--batch-size", options["batch_size"], " or auto"),
         precision=_one_of("--precision", options["precision"], ("fp32", "bf16", "fp16", "auto")),
         channels_last={"on": True, "off": False}.get(layout, layout),
         compile=_one_of("--compile", options["compile"], ("on", "off")) == "on",
-        steps=_count("--steps", options["steps"]),
-        threads=_count("--threads", options["threads"]),
-        classes=_count("--classes", options["classes"]) or 1000,
+        steps=count("--steps", options["steps"]),
+        threads=count("--threads", options["threads"]),
+        classes=count("--classes", options["classes"]) or 1000,
         optimizer=optimizer,
         data=str(Path(data).expanduser().absolute()) if data else None,
     )
@@ -112,7 +112,7 @@ def _one_of(flag: str, value: str, allowed: Sequence[str]) -> str:
     return value
 
 
-def _count(flag: str, value: str | None, more: str = "") -> int | None:
+def count(flag: str, value: str | None, more: str = "") -> int | None:
     """Return a flag's whole number; None where the flag is not given. `more` is what it takes besides.
 
     Raises:
@@ -146,7 +146,7 @@ def counts(flag: str, value: str) -> list[int]:
     Raises:
         ZooError: one of them is not a whole number above 0.
     """
-    return sorted({_count(flag, part.strip()) or 1 for part in value.split(",")})
+    return sorted({count(flag, part.strip()) or 1 for part in value.split(",")})
 
 
 def expand(patterns: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Write a recipe as YAML that reads back to the same values."""
+"""Write a recipe as YAML that reads back to the same values, or as one level of dotted names."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The folder of measurements that are made row by row: its settings, its rows as CSV and JSON, and which one to go on with.
 
-`zoo bench` and `zoo scout` measure one model after the other. Every row is written as soon as it is known, and the same
-command goes on where it was interrupted.
+`zoo bench` and `zoo scout` measure one model after the other, `zoo sweep` trains them. Every row is written as soon as it is
+known, and the same command goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,12 +121,24 @@ def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows([{name: "" if value is None else value for name, value in row.items()} for row in rows])
+    writer.writerows([{name: _cell(value) for name, value in row.items()} for row in rows])
     return text.getvalue()
 
 
-def read_rows(folder: Path, kind: str) -> list[Row]:
-    """Read the rows of a folder; none where there are none yet. `kind` is what the rows are of, for errors.
+def _cell(value: Any) -> Any:
+    """Return a value as a cell: nothing for None, JSON for what has parts."""
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def read_rows(folder: Path, kind: str, key: str = "model") -> list[Row]:
+    """Read the rows of a folder; none where there are none yet.
+
+    Args:
+        folder: the folder.
+        kind: what the rows are of, for errors.
+        key: a column that every row has.
 
     Raises:
         ZooError: its `results.json` is damaged, or holds something else.
@@ -134,6 +147,6 @@ def read_rows(folder: Path, kind: str) -> list[Row]:
     if not path.exists():
         return []
     rows = RunFolder(folder).read_json(path.name)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "model" in row for row in rows):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and key in row for row in rows):
         raise ZooError("--out", f"{path} holds no rows of {kind}", "choose another folder")
     return rows

@@ -1,6 +1,7 @@
 """Run a function in worker processes, so that a crash, an out-of-memory kill or a hang affects nothing else.
 
-`run` starts the processes and receives what the first of them sends; the second half of the file runs inside a worker.
+`run` starts the processes and receives what the first of them sends; with `Workers` several calls go on side by side. The
+second half of the file runs inside a worker.
 Where it is safe, workers are forked from a server that has imported the libraries and started no thread, which saves each
 of them the seconds of importing. Nothing here imports torch.
 """
@@ -16,11 +17,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from zoo.errors import ZooError
 
@@ -40,6 +41,8 @@ LEAVE_SECONDS = 2.0
 EXIT_SECONDS = 5.0
 # Seconds to wait for the exit code of a worker that may have been killed, while another one reports an error.
 PEEK_SECONDS = 0.2
+# The signals that ask a process to end; the server of the forks leaves them to its workers.
+STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 # Letters of a process's name that Linux keeps (proc(5)).
 TITLE_LETTERS = 15
 
@@ -53,11 +56,13 @@ class WorkerCall:
             and hands it to the `receive` of `run` at once, so that it is kept even if the worker fails later.
         arguments: its arguments, which must be picklable.
         title: the name of the process, as `top` shows it.
+        log: a file that what it prints is added to; '' for none.
     """
 
     target: str
     arguments: Mapping[str, Any]
     title: str
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,25 +87,93 @@ def run(work: WorkerCall, receive: Callable[[dict[str, Any]], None], *, processe
         processes: the number of processes.
         timeout: seconds until they are killed.
     """
-    context = _context(work.target.partition(":")[0])
-    links: dict[Connection, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="zoo-worker-") as folder:
-        log = Path(folder) / "output"
+    deadline = time.monotonic() + timeout
+    with Workers(work, receive, processes) as started:
+        while (outcome := started.outcome) is None:
+            ready = wait(started.links, timeout=max(0.0, deadline - time.monotonic()))
+            if not ready:
+                return Outcome("timeout", f"not done within {timeout:g} s")
+            started.hear(ready)
+        return outcome
+
+
+class Workers:
+    """The processes of one call, started; as a context manager it kills those that are left.
+
+    Several may be at work side by side: wait for the `links` of all of them (`multiprocessing.connection.wait`), and let each
+    `hear` what is ready.
+
+    Attributes:
+        outcome: the end of the call; None until it is known.
+    """
+
+    def __init__(self, work: WorkerCall, receive: Callable[[dict[str, Any]], None], processes: int = 1) -> None:
+        self.outcome: Outcome | None = None
+        self._receive = receive
+        self._workers: dict[Connection, Any] = {}
+        self._done: set[Connection] = set()
+        self._folder = tempfile.TemporaryDirectory(prefix="zoo-worker-")
+        self._log = Path(work.log or f"{self._folder.name}/output")
+        context = _context(work.target.partition(":")[0])
         try:
             port = _free_port() if processes > 1 else 0
             for rank in range(processes):
                 ours, theirs = context.Pipe()
                 worker = context.Process(
-                    target=_enter, args=(work, _variables(rank, processes, port), theirs, str(log)), daemon=False
+                    target=_enter, args=(work, _variables(rank, processes, port), theirs, str(self._log)), daemon=False
                 )
                 worker.start()
                 theirs.close()
-                links[ours] = worker
-            return _listen(links, receive, time.monotonic() + timeout, timeout, log)
-        finally:
-            for link, worker in links.items():
-                _end(worker)
-                link.close()
+                self._workers[ours] = worker
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def links(self) -> list[Connection]:
+        """The links of the processes that are not done."""
+        return [link for link in self._workers if link not in self._done]
+
+    def hear(self, ready: Iterable[Any]) -> None:
+        """Receive what is ready on links, those of others left out; sets `outcome` when the first is done or any one fails."""
+        for link in ready:
+            if link in self._workers and self.outcome is None:
+                self.outcome = self._heard(link)
+
+    def _heard(self, link: Connection) -> Outcome | None:
+        """Receive a message; return the outcome of the call where it decides that."""
+        try:
+            kind, value = link.recv()
+        except (EOFError, OSError):
+            return _exit_outcome(self._workers[link], self._log)
+        if kind == "result":
+            self._receive(value)
+            return None
+        if value.status != "ok":
+            return _root_cause(value, self._workers)
+        self._workers[link].join(LEAVE_SECONDS)
+        self._done.add(link)
+        return value if link is next(iter(self._workers)) else None
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to the processes, which may still report."""
+        for worker in self._workers.values():
+            # Not by `terminate`, which sends nothing once the server of the forks is gone.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Kill the processes and all that they have started."""
+        for link, worker in self._workers.items():
+            _end(worker)
+            link.close()
+        self._folder.cleanup()
 
 
 def _context(module: str) -> Any:
@@ -109,6 +182,7 @@ def _context(module: str) -> Any:
     A GPU's driver must not be forked once it was used, so there every process imports for itself.
     """
     import multiprocessing
+    from multiprocessing import forkserver, resource_tracker
 
     gpu = any(Path(path).exists() for path in GPU_DRIVERS)
     if sys.platform != "linux" or gpu:
@@ -119,6 +193,14 @@ def _context(module: str) -> Any:
     # A process that is killed leaves locks behind; Python's own tracker removes them, and would print a warning.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context.set_forkserver_preload([module])
+    # A terminal sends Ctrl-C to the server too, and a scheduler SIGTERM, by which it must not end while workers are needed: it
+    # ends with this process. The tracker, which the server needs, comes first: starting it lets signals through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
@@ -135,32 +217,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _listen(
-    links: dict[Connection, Any], receive: Callable[[dict[str, Any]], None], deadline: float, timeout: float, log: Path
-) -> Outcome:
-    """Receive messages of the workers until the first one is done, any one fails, or time is up."""
-    first, done = next(iter(links)), set()
-    while first not in done:
-        waiting = [link for link in links if link not in done]
-        ready = wait(waiting, timeout=max(0.0, deadline - time.monotonic()))
-        if not ready:
-            return Outcome("timeout", f"not done within {timeout:g} s")
-        for link in ready:
-            assert isinstance(link, Connection)
-            try:
-                kind, value = link.recv()
-            except (EOFError, OSError):
-                return _exit_outcome(links[link], log)
-            if kind == "result":
-                receive(value)
-            elif value.status != "ok":
-                return _root_cause(value, links)
-            else:
-                links[link].join(LEAVE_SECONDS)
-                done.add(link)
-    return Outcome("ok")
 
 
 def _root_cause(outcome: Outcome, links: Mapping[Connection, Any]) -> Outcome:
@@ -199,9 +255,10 @@ def _end(worker: Any) -> None:
 def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log: str) -> None:
     """Call the function, and report its results and its outcome through the link."""
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_with, args=(link,), daemon=True).start()
     # Keep what libraries print, for the case that the process ends without reporting an outcome.
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666 if work.log else 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
     for name in [name for name in os.environ if name in LAUNCH_VARIABLES or name.startswith("TORCHELASTIC_")]:

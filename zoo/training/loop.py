@@ -31,8 +31,9 @@ def fit(
     *,
     on_epoch: Callable[[Progress, bool], None],
     on_step: Callable[[Progress, Callable[[], dict[str, float]]], None],
+    until_epoch: int | None = None,
 ) -> None:
-    """Train from where `progress` is to the end, or until patience ends.
+    """Train from where `progress` is to the end, or until patience ends, or to the end of an epoch.
 
     Args:
         training: what to train.
@@ -40,6 +41,7 @@ def fit(
         on_epoch: called after each epoch, with whether it is the best so far.
         on_step: called after each step, and where an evaluation was interrupted, with a function that returns the sums
             over the epoch's steps.
+        until_epoch: the epoch after which to return, None for the last one.
 
     Raises:
         NonFiniteLoss: before the update that would have spoiled the weights.
@@ -47,7 +49,7 @@ def fit(
     """
     per_epoch = training.steps_per_epoch
     # An epoch is over when it has its row: one that was stopped in its evaluation has taken all of its steps.
-    for epoch in range(len(progress.history), training.epochs):
+    for epoch in range(len(progress.history), min(training.epochs, until_epoch or training.epochs)):
         if out_of_patience(training, progress):
             break
         batches = epoch_batches(training.seed, epoch, len(training.train), training.batch_size)

@@ -28,7 +28,7 @@ from zoo.system.table import percent
 from zoo.training import checkpoint
 from zoo.training.evaluate import Interrupted
 from zoo.training.linear_probe import fit_head
-from zoo.training.loop import fit
+from zoo.training.loop import fit, is_finished
 from zoo.training.preflight import check_environment
 from zoo.training.result import finish
 from zoo.training.resume import SavedRun, check_format, is_done, recipe_changes, resume_run
@@ -37,13 +37,15 @@ from zoo.training.setup import Setup, set_up
 from zoo.training.state import Progress
 
 
-def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False) -> Path:
+def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False, until_epoch: int | None = None) -> Path:
     """Run a recipe to its end.
 
     Args:
         recipe: what to do.
         resume: the run folder to resume, None for a new one.
         allow_change: resume with a recipe that differs from the run's.
+        until_epoch: the epoch after which to pause, with a checkpoint, from where a later call resumes to the same bits; None for
+            the last one.
 
     Returns:
         The run folder.
@@ -77,7 +79,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         if start.main:
             # A run that was done and has more to do is not done.
             (run.path / RESULT).unlink(missing_ok=True)
-        _train(setup, run, progress, probe_first=probe_first)
+        _train(setup, run, progress, probe_first=probe_first, until_epoch=until_epoch)
     return run.path
 
 
@@ -96,17 +98,18 @@ def _open_checkpoint(recipe: Recipe, folder: Path, start: Launch, stack: context
     return SavedRun(folder, place, state, damaged, changed)
 
 
-def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool) -> None:
-    """Run the loop to its end, and finish the run."""
-    saver = Saver(setup, run)
+def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool, until_epoch: int | None) -> None:
+    """Run the loop to its end and finish the run, or pause it after the epoch `until_epoch`."""
+    saver = Saver(setup, run, until_epoch)
     try:
         if probe_first:
             _probe(setup)
         setup.console.fact("run", str(run.path))
         setup.console.line()
         setup.console.line(heading(splits_shown(setup)))
-        fit(setup.training, progress, on_epoch=saver.after_epoch, on_step=saver.after_step)
-        finish(setup, run, progress)
+        fit(setup.training, progress, on_epoch=saver.after_epoch, on_step=saver.after_step, until_epoch=until_epoch)
+        if is_finished(setup.training, progress):
+            finish(setup, run, progress)
     except Interrupted:
         raise saver.stopped(progress) from None
     setup.training.accelerator.end_training()

@@ -37,8 +37,8 @@ def splits_shown(setup: Setup) -> list[str]:
 class Saver:
     """Writes rows, `metrics.jsonl` and checkpoints after steps and epochs."""
 
-    def __init__(self, setup: Setup, run: RunFolder) -> None:
-        self.setup, self.run = setup, run
+    def __init__(self, setup: Setup, run: RunFolder, until_epoch: int | None = None) -> None:
+        self.setup, self.run, self.until_epoch = setup, run, until_epoch
         number, unit = setup.recipe.output.checkpoint_every.split()
         per_epoch = setup.training.steps_per_epoch
         self.every = int(number) * (per_epoch if unit.startswith("epoch") else 1)
@@ -77,7 +77,8 @@ class Saver:
             self.run.write_history(progress.history)
         if self.setup.recipe.output.track:
             accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
-        if best or is_finished(self.setup.training, progress) or progress.step % self.every == 0:
+        last = is_finished(self.setup.training, progress) or len(progress.history) == self.until_epoch
+        if best or last or progress.step % self.every == 0:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:

@@ -1,0 +1,76 @@
+"""Train one run inside a worker process: from its newest checkpoint where it has one, else from the start in the same folder.
+
+Importing this module imports all that training needs, so that workers which are forked find it there.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.backends.backend_svg  # noqa: F401  a run draws its curves at the end
+
+from zoo.errors import Stopped, ZooError
+from zoo.recipe.load import load_recipe
+from zoo.recipe.recipe import Recipe
+from zoo.results.folder import RESULT, checkpoint_steps
+from zoo.system import launch, signals
+from zoo.system.files import STAGING, discard, hidden, remove
+from zoo.system.locks import exclusive
+from zoo.system.threads import announce_threads
+from zoo.training.run import train
+
+
+def train_run(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
+    """Train, and say so if a signal stopped it.
+
+    Args:
+        arguments: `recipe`, a Recipe whose name and root make the run folder; `until_epoch`, the epoch after which to pause,
+            None for the last one; `lock`, a lock file of this run.
+        send: gets `stopped`, the line of a run that a signal stopped.
+
+    Raises:
+        ZooError: bad input, or what stopped the run.
+    """
+    print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}", flush=True)  # noqa: T201
+    signals.install()
+    recipe: Recipe = arguments["recipe"]
+    try:
+        # The worker of a sweep that was killed may be at work for a moment longer.
+        with exclusive(Path(arguments["lock"])):
+            folder = recipe.output.root / str(recipe.name)
+            resume = _resumable(folder)
+            announce_threads(recipe.train.threads, launch.read())
+            train(_as_begun(recipe, resume), resume, until_epoch=arguments["until_epoch"])
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)  # noqa: T201
+        send({"stopped": str(stopped)})
+    except ZooError as error:
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)  # noqa: T201
+        raise
+    except Exception:
+        traceback.print_exc()
+        raise
+
+
+def _resumable(folder: Path) -> Path | None:
+    """Return the folder where it has a checkpoint to go on from; else clear it away, so that the run gets its name."""
+    remove(hidden(folder, STAGING))
+    if checkpoint_steps(folder) or (folder / RESULT).exists():
+        return folder
+    if folder.exists():
+        discard(folder)
+    return None
+
+
+def _as_begun(recipe: Recipe, run: Path | None) -> Recipe:
+    """Return the recipe with the root that the run was begun with: the sweep's folder may have been moved since."""
+    if run is None:
+        return recipe
+    root = load_recipe(run / "recipe.yaml").output.root
+    return recipe.model_copy(update={"output": recipe.output.model_copy(update={"root": root})})

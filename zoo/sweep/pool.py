@@ -1,0 +1,122 @@
+"""Runs at work side by side, each in a process of its own on this machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import Any, Protocol
+
+from zoo.sweep.folder import LOGS
+from zoo.sweep.grid import Run
+from zoo.system.workers import Outcome, WorkerCall, Workers
+
+# The function that trains a run in its process.
+TARGET = "zoo.sweep.one_run:train_run"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run whose process has ended.
+
+    Attributes:
+        run: the run.
+        outcome: the end of its process.
+        stopped: the line of a run that a signal stopped, '' for another.
+        seconds: from the start of its process to its end.
+    """
+
+    run: Run
+    outcome: Outcome
+    stopped: str
+    seconds: float
+
+
+class Pool(Protocol):
+    """Runs at work; `LocalPool` here, `RayPool` on a cluster."""
+
+    jobs: int
+
+    @property
+    def running(self) -> list[Run]:
+        """The runs that are at work, in the order in which they were started."""
+        ...
+
+    def start(self, run: Run, until_epoch: int | None) -> None:
+        """Start a run, which pauses after an epoch if one is given."""
+        ...
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Wait until runs end, at most so long, and return them."""
+        ...
+
+    def ask_to_stop(self) -> None:
+        """Ask all runs to stop after their step, with a checkpoint; `wait` returns them then."""
+        ...
+
+    def close(self) -> None:
+        """End the runs that are left at once."""
+        ...
+
+
+@dataclass
+class _Begun:
+    """A run at work."""
+
+    run: Run
+    workers: Workers
+    facts: dict[str, Any]
+    started: float = field(default_factory=time.monotonic)
+
+
+class LocalPool:
+    """Runs at work on this machine.
+
+    Args:
+        jobs: runs at a time.
+        timeout: seconds that a run may take in one go; None for any.
+    """
+
+    def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
+        self.jobs, self.timeout = jobs, timeout
+        self._begun: dict[str, _Begun] = {}
+
+    @property
+    def running(self) -> list[Run]:
+        """The runs that are at work, in the order in which they were started."""
+        return [begun.run for begun in self._begun.values()]
+
+    def start(self, run: Run, until_epoch: int | None) -> None:
+        """Start a run, which pauses after an epoch if one is given."""
+        logs = run.trainable.output.root / LOGS
+        logs.mkdir(exist_ok=True)
+        arguments = {"recipe": run.trainable, "until_epoch": until_epoch, "lock": str(logs / f".{run.name}.lock")}
+        facts: dict[str, Any] = {}
+        call = WorkerCall(TARGET, arguments, f"zoo {run.name}", log=str(logs / f"{run.name}.log"))
+        self._begun[run.name] = _Begun(run, Workers(call, facts.update), facts)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Wait until runs end, at most so long, and return them."""
+        links = [link for begun in self._begun.values() for link in begun.workers.links]
+        ready = wait(links, timeout=seconds)
+        ended = []
+        for begun in list(self._begun.values()):
+            begun.workers.hear(ready)
+            outcome, taken = begun.workers.outcome, time.monotonic() - begun.started
+            if outcome is None and self.timeout is not None and taken > self.timeout:
+                outcome = Outcome("timeout", f"not done within {self.timeout:g} s")
+            if outcome is not None:
+                ended.append(Ended(begun.run, outcome, begun.facts.get("stopped", ""), taken))
+                self._begun.pop(begun.run.name).workers.close()
+        return ended
+
+    def ask_to_stop(self) -> None:
+        """Ask all runs to stop after their step, with a checkpoint; `wait` returns them then."""
+        for begun in self._begun.values():
+            begun.workers.ask_to_stop()
+
+    def close(self) -> None:
+        """End the runs that are left at once."""
+        for begun in self._begun.values():
+            begun.workers.close()
+        self._begun.clear()

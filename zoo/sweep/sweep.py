@@ -1,0 +1,340 @@
+"""Run a sweep: start the runs, a row the moment one ends, stop in order, go on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import Stopped, ZooError
+from zoo.results.folder import RESULT, RunFolder, checkpoint_steps
+from zoo.results.measured import ROOT, check_writable, read_rows, write_rows
+from zoo.sweep import folder as folders
+from zoo.sweep import rows
+from zoo.sweep.grid import Grid, Run, at, runs_of
+from zoo.sweep.halving import Pace, makespan
+from zoo.sweep.pool import Ended, LocalPool, Pool
+from zoo.sweep.rows import OK, PAUSED, STOPPED, Row
+from zoo.system import signals, table
+from zoo.system.console import Console, plural
+from zoo.system.hardware import environment
+from zoo.system.progress import note, show_current, time_left
+
+# Seconds between two looks at signals and the clock.
+POLL_SECONDS = 0.2
+# Seconds after which a run that was asked to stop is ended: a step and a checkpoint take less.
+STOP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class How:
+    """The way in which a sweep is run; its results do not depend on it.
+
+    Attributes:
+        jobs: runs at a time; None for one, or one for each machine of a cluster.
+        timeout: seconds that a run may take in one go; None for any.
+        budget: seconds that all may take; None for any.
+        on: `local` or `ray`.
+    """
+
+    jobs: int | None = None
+    timeout: float | None = None
+    budget: float | None = None
+    on: str = "local"
+
+
+def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
+    """Train every combination, each in a process of its own; call `zoo.system.signals.install` before.
+
+    Args:
+        grid: what is asked for.
+        out: the folder; None goes on with a sweep of the same settings in `runs`, or makes a new folder.
+        how: the way to do it.
+
+    Returns:
+        The exit code: 0, or 1 if a run failed.
+
+    Raises:
+        ZooError: bad input, before anything is trained.
+        Stopped: a signal asked for it.
+        StorageError: the results can no longer be written.
+    """
+    began = time.monotonic()
+    runs = runs_of(grid)
+    check_data(runs)
+    if how.budget is not None:
+        check_validation(runs)
+    settings = folders.settings_of(grid, runs)
+    check_writable(out or ROOT)
+    with contextlib.closing(make_pool(how)) as pool:
+        folder = folders.find(out, settings, runs)
+        with RunFolder(folder).held("--out"):
+            known = folders.read_state(folder)
+            state = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}} | known
+            state = environment() | state | {"finished": False}
+            return Sweep(folder, [at(run, folder) for run in runs], pool, state, how, began).run()
+
+
+def make_pool(how: How) -> Pool:
+    """Return where runs are trained.
+
+    Raises:
+        ZooError: ray is not installed, or there is no cluster.
+    """
+    if how.on == "ray":
+        from zoo.sweep.on_ray import RayPool
+
+        return RayPool(how.jobs, how.timeout)
+    return LocalPool(how.jobs or 1, how.timeout)
+
+
+def check_data(runs: Sequence[Run]) -> None:
+    """Check the images of all runs, each place once.
+
+    Raises:
+        ZooError: they cannot be where the options say.
+    """
+    # Not a set: the sections are not hashable.
+    seen: list[Any] = []
+    for run in runs:
+        if run.recipe is not None and run.recipe.data not in seen:
+            run.recipe.data.check()
+            seen.append(run.recipe.data)
+
+
+def check_validation(runs: Sequence[Run]) -> None:
+    """Check that every run has validation images, by which the best go on.
+
+    Raises:
+        ZooError: one has none.
+    """
+    without = [run for run in runs if run.recipe and run.recipe.data.kind != "folder" and run.recipe.data.val_fraction == 0]
+    if without:
+        raise ZooError("--budget", "the best runs go on by val.accuracy, and data.val_fraction is 0", "set it, e.g. to 0.1")
+
+
+class Sweep:
+    """A sweep at work: its runs, the rows so far, and the time.
+
+    Attributes:
+        rows: by the names of the runs: those that ended, or were there before.
+        deadline: when the time is up, on the monotonic clock; infinite without a budget.
+    """
+
+    def __init__(self, folder: Path, runs: Sequence[Run], pool: Pool, state: dict[str, Any], how: How, began: float) -> None:
+        self.folder, self.runs, self.pool, self.state, self.how, self.began = folder, runs, pool, state, how, began
+        self.console = Console()
+        self.columns = rows.table_columns(runs)
+        self.used_before = float(state["seconds"])
+        self.deadline = float("inf") if how.budget is None else began + how.budget - self.used_before
+        self.out_of_time = False
+        self.epochs_before: dict[str, int] = {}
+        self.started_at: dict[str, float] = {}
+        self.paces = {name: Pace(**pace) for name, pace in state["paces"].items()}
+        self.rows = self._rows_before()
+
+    def _rows_before(self) -> dict[str, Row]:
+        """Return the rows of runs that are finished, that failed before, or that cannot be trained."""
+        before = {str(row["name"]): row for row in read_rows(self.folder, "a sweep", "name")}
+        found = {}
+        for run in self.runs:
+            if run.recipe is None:
+                found[run.name] = rows.row_of(run, self.folder / run.name, run.status, run.error)
+            elif (self.folder / run.name / RESULT).exists():
+                found[run.name] = rows.row_of(run, self.folder / run.name)
+            elif before.get(run.name, {}).get("status") not in (None, OK, PAUSED):
+                found[run.name] = before[run.name]
+        return found
+
+    @property
+    def unfinished(self) -> list[Run]:
+        """The runs that can be trained and are not finished."""
+        return [run for run in self.runs if run.recipe is not None and self.rows.get(run.name, {}).get("status") != OK]
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the time is up; infinite without a budget."""
+        return self.deadline - time.monotonic()
+
+    def run(self) -> int:
+        """Train what is left, and return the exit code."""
+        self._keep()
+        self._describe()
+        self.console.line()
+        self.console.line(table.heading(self.columns))
+        todo = self.unfinished
+        for run in self.runs:
+            if run not in todo:
+                self.console.line(rows.line(self.rows[run.name], self.columns))
+        signals.defer()
+        if self.how.budget is None:
+            self.train([(run, None) for run in todo])
+        else:
+            from zoo.sweep.budget import run_in_time
+
+            run_in_time(self)
+        return self._finish()
+
+    def _describe(self) -> None:
+        """Print what is done where, and how much of it is done already."""
+        asked = self.state["settings"]
+        parts = [plural(len(asked["backbones"]), "backbone"), *(plural(len(v), k, k) for k, v in asked["set"].items())]
+        many = " x ".join([*parts, plural(len(asked["seeds"]), "seed")])
+        jobs = "one at a time" if self.pool.jobs == 1 else f"{self.pool.jobs} at a time"
+        self.console.fact("sweep", f"{many}: {plural(len(self.runs), 'run')}, {jobs}")
+        self.console.fact("results", str(self.folder))
+        if self.how.budget is not None:
+            left = f", {time_left(max(0.0, self.seconds_left))} of it left" if self.used_before else ""
+            self.console.fact("budget", time_left(self.how.budget) + left)
+        left = self.unfinished
+        begun = sum(bool(checkpoint_steps(self.folder / run.name)) for run in left)
+        if begun or len(left) < sum(run.recipe is not None for run in self.runs):
+            going = f", {begun} more begun" if begun else ""
+            self.console.fact("resumed", f"{len(self.runs) - len(left)} of {plural(len(self.runs), 'run')} ended before{going}")
+
+    # ------------------------------------------------------------------------------- at work
+
+    def train(self, tasks: Sequence[tuple[Run, int | None]], may_begin: Callable[[Run], bool] = lambda _: True) -> None:
+        """Train runs to their end, or to an epoch; returns early when the time is up.
+
+        Args:
+            tasks: runs, each with the epoch after which it pauses, None for its end.
+            may_begin: whether there is time to start a run; where there is none, it and those after it are left out.
+
+        Raises:
+            Stopped: a signal asked for it; all runs have stopped.
+        """
+        waiting = deque(tasks)
+        while (waiting or self.pool.running) and not self.out_of_time:
+            while waiting and len(self.pool.running) < self.pool.jobs:
+                if not may_begin(waiting[0][0]):
+                    waiting.clear()
+                    break
+                self._start(*waiting.popleft())
+            if not self.pool.running:
+                return
+            for ended in self.pool.wait(POLL_SECONDS):
+                self._ended(ended)
+            self._show([run for run, _ in waiting])
+            if signals.requested():
+                self._stop()
+                done = len(self.runs) - len(self.unfinished)
+                todo = "the same command goes on"
+                raise Stopped(signals.requested(), f"with {done} of {plural(len(self.runs), 'run')} ended", todo)
+            if self.seconds_left <= 0:
+                self._stop()
+                self.out_of_time = True
+
+    def _start(self, run: Run, until_epoch: int | None) -> None:
+        """Start a run; a log gets a line."""
+        if not sys.stderr.isatty():
+            goes_on = "goes on" if checkpoint_steps(self.folder / run.name) else "starts"
+            note(f"{run.name} {goes_on}, {self.runs.index(run) + 1} of {len(self.runs)}")
+        self.epochs_before[run.name] = len(rows.history_of(self.folder / run.name))
+        self.started_at[run.name] = time.monotonic()
+        self.pool.start(run, until_epoch)
+
+    def _ended(self, ended: Ended) -> None:
+        """Keep and print the row of a run whose process has ended; one that stopped because it was asked to has none yet."""
+        run, outcome = ended.run, ended.outcome
+        self._note_pace(ended)
+        self.started_at.pop(run.name, None)
+        asked = bool(signals.requested()) or self.seconds_left <= 0
+        # One that was just being started knows no other way to stop.
+        stopped = bool(ended.stopped) or (asked and "SIGTERM" in outcome.error)
+        status, error = (PAUSED, "") if outcome.status == OK else (outcome.status, outcome.error)
+        if stopped:
+            status, error = (STOPPED, "") if asked else ("killed", ended.stopped)
+        row = rows.row_of(run, self.folder / run.name, status, error)
+        if row["status"] == STOPPED:
+            return
+        self.rows[run.name] = row
+        self._keep()
+        show_current("")
+        self.console.line(rows.line(row, self.columns))
+
+    def _stop(self) -> None:
+        """Ask all runs to stop, and wait for them."""
+        self.pool.ask_to_stop()
+        patience = STOP_SECONDS if self.how.budget is None else max(1.0, 0.05 * self.how.budget)
+        end = time.monotonic() + patience
+        while self.pool.running and time.monotonic() < end:
+            for ended in self.pool.wait(POLL_SECONDS):
+                self._ended(ended)
+        self.pool.close()
+        show_current("")
+        self._keep()
+
+    def _note_pace(self, ended: Ended) -> None:
+        """Note how long a run takes to start and for an epoch."""
+        name, path = ended.run.name, self.folder / ended.run.name
+        epochs, before = len(rows.history_of(path)), self.epochs_before.pop(name, 0)
+        known = self.paces.get(name)
+        start = known.start if known else 0.0
+        if not before and (path / "environment.json").exists():
+            # It is written when all is set up.
+            start = max(0.0, (path / "environment.json").stat().st_mtime - (time.time() - ended.seconds))
+        if epochs > before:
+            starts = 2 if (path / RESULT).exists() else 1
+            self.paces[name] = Pace(start, max(0.0, ended.seconds - starts * start) / (epochs - before))
+
+    def _keep(self) -> None:
+        """Write the rows and the state."""
+        if self.rows:
+            found = [self.rows[run.name] for run in self.runs if run.name in self.rows]
+            write_rows(self.folder, found, rows.columns_of(list(self.state["settings"]["set"])))
+        self.state["seconds"] = round(self.used_before + time.monotonic() - self.began, 1)
+        self.state["paces"] = {name: asdict(pace) for name, pace in self.paces.items()}
+        RunFolder(self.folder).write_json(folders.STATE, self.state)
+
+    # ------------------------------------------------------------------------------ progress
+
+    def _show(self, waiting: Sequence[Run]) -> None:
+        """Show on a terminal how far the sweep has come."""
+        if sys.stderr.isatty():
+            done = len(self.runs) - len(self.unfinished)
+            left = self._forecast(waiting) if self.how.budget is None else max(0.0, self.seconds_left)
+            text = f", about {time_left(left)} left" if left is not None else ""
+            now = ", ".join(run.name for run in self.pool.running)
+            show_current(f"{done} of {len(self.runs)}{text}: {now}" if now else "")
+
+    def _forecast(self, waiting: Sequence[Run]) -> float | None:
+        """Return the seconds that are left, by the pace of runs of the same backbone; None where no run has a pace yet."""
+        paces = {run.backbone: self.paces[run.name] for run in self.runs if run.name in self.paces}
+        if not paces:
+            return None
+        any_pace = next(iter(paces.values()))
+        needed = []
+        for run in (*self.pool.running, *waiting):
+            epochs = run.trainable.train.epochs - self.epochs_before.get(run.name, 0)
+            elapsed = time.monotonic() - self.started_at[run.name] if run.name in self.started_at else 0.0
+            needed.append(max(0.0, paces.get(run.backbone, any_pace).seconds(epochs, to_the_end=True) - elapsed))
+        return makespan(needed, self.pool.jobs)
+
+    # ----------------------------------------------------------------------------------- end
+
+    def _finish(self) -> int:
+        """Print what came of it, and return the exit code."""
+        for run in self.unfinished:
+            if self.rows.get(run.name, {}).get("status") in (None, PAUSED):
+                self.rows[run.name] = rows.row_of(run, self.folder / run.name, STOPPED)
+                self.console.line(rows.line(self.rows[run.name], self.columns))
+        statuses = [self.rows[run.name]["status"] for run in self.runs]
+        failed = len(statuses) - statuses.count(OK) - statuses.count(STOPPED)
+        self.state["finished"] = failed == 0
+        self._keep()
+        self.console.line()
+        if stopped := statuses.count(STOPPED):
+            todo = "a larger --budget goes on with them"
+            self.console.fact("stopped", f"{stopped} of {plural(len(statuses), 'run')} early for lack of time; {todo}")
+        if failed:
+            todo = f"the table says why, {self.folder / folders.LOGS} more; the same command tries them again"
+            self.console.fact("failed", f"{failed} of {plural(len(statuses), 'run')}: {todo}")
+        self.console.fact("results", f"{self.folder} (results.csv, results.json, a folder for each run)")
+        self.console.fact("compare", f"zoo leaderboard {self.folder}")
+        return 1 if failed else 0
