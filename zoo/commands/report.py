@@ -1,29 +1,34 @@
-"""`zoo report`: write one HTML page of a run."""
+"""`zoo report`: write one HTML page of a run or a sweep."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import webbrowser
 from pathlib import Path
+from urllib.parse import quote
 
 from zoo.errors import ZooError
+from zoo.results.folder import RunFolder
 from zoo.system.console import Console
 
 # The file that tells a sweep from a run.
 SWEEP = "sweep.json"
+# The page of either.
+PAGE = "report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo report`."""
-    parser.add_argument("folder", metavar="RUN", type=Path, help="a run folder, finished or not")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="the page (default: RUN/report.html)")
+    parser.add_argument("folder", metavar="RUN|SWEEP", type=Path, help="a run folder, finished or not, or the folder of a sweep")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the folder)")
     about = "number of worst mistakes to show (default 48)"
     parser.add_argument("--worst", metavar="N", default="48", help=about)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the page of a run; return the exit code.
+    """Write the page of a run or a sweep; return the exit code.
 
     Raises:
         ZooError: there is no run in the folder, or the page cannot be written.
@@ -33,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     worst, out = count("--worst", options.worst), options.out
     if out is not None:
         check_out(out)
-    path = sweep_page(options.folder) if (options.folder / SWEEP).is_file() else run_page(options.folder, out, worst)
+    path = sweep_page(options.folder, out) if (options.folder / SWEEP).is_file() else run_page(options.folder, out, worst)
     if options.open:
         webbrowser.open(path.absolute().as_uri())
     return 0
@@ -56,13 +61,40 @@ def run_page(folder: Path, out: Path | None, worst: int) -> Path:
     return path
 
 
-def sweep_page(folder: Path) -> Path:
-    """Refuse a sweep: its page is its leaderboard, which `zoo.ranking` makes.
+def sweep_page(folder: Path, out: Path | None) -> Path:
+    """Write the page of a sweep, its leaderboard with a link to the page of each run; return where it is.
 
     Raises:
-        ZooError: always.
+        ZooError: no run is finished yet, or the page cannot be written.
     """
-    raise ZooError(str(folder), "a sweep, and not a run", f"zoo leaderboard {folder} --html FILE, or give one of its runs")
+    from zoo.ranking.leaderboard import BACKBONE, build
+    from zoo.ranking.page import html, sentence
+    from zoo.system.files import storing, write_file
+
+    board = build([folder], group=(BACKBONE, *varied_options(folder)))
+    path = out or folder / PAGE
+    pages = {run: run / PAGE for row in board.rows for run in row.folders}
+    links = {run: quote(os.path.relpath(page, path.parent)) for run, page in pages.items() if page.is_file()}
+    text = html(board, links, f"Sweep {folder.resolve().name}")
+    with storing(path, len(text)):
+        write_file(path, text)
+    console = Console()
+    console.fact("report", str(path))
+    console.fact("", sentence(board))
+    return path
+
+
+def varied_options(folder: Path) -> list[str]:
+    """Return the options that a sweep varied.
+
+    Raises:
+        ZooError: its file is damaged.
+    """
+    state = RunFolder(folder).read_json(SWEEP)
+    try:
+        return list(state["settings"]["set"])
+    except (KeyError, TypeError):
+        raise ZooError(str(folder / SWEEP), "does not say what was varied", "the sweep is damaged") from None
 
 
 def check_out(out: Path) -> None:

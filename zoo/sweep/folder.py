@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError
-from zoo.recipe.dump import flatten
+from zoo.recipe.differences import flatten
 from zoo.results.folder import RunFolder
 from zoo.results.measured import ROOT, check_writable
 from zoo.sweep.grid import Grid, Run
