@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import webbrowser
 from pathlib import Path
 
 import pytest
 from helpers.command_line import mistake, printed
+from helpers.finished_runs import finished_run, right_answers
 from helpers.reports import run_folder
 
 
@@ -24,6 +26,20 @@ def test_a_page_is_written_into_the_run_or_where_one_says(
     assert (run / "report.html").read_bytes() == page
 
 
+def test_the_page_of_a_sweep_is_its_leaderboard_with_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = tmp_path / "my sweep"
+    for seed in (0, 1):
+        for lr in (0.1, 0.2):
+            finished_run(sweep / f"r#{lr}-{seed}", right_answers(seed, accuracy=1 - lr), seed=seed, lr=lr)
+    (sweep / "r#0.1-0" / "report.html").write_text("page")
+    (sweep / "sweep.json").write_text('{"settings": {"set": {"optim.lr": [0.1, 0.2]}}}')
+    assert "has the best test.accuracy of 2 rows" in printed(capsys, "report", str(sweep))
+    page = (sweep / "report.html").read_text(encoding="utf-8")
+    assert re.findall(r'href="([^"]*)"', page) == ["r%230.1-0/report.html"]
+    printed(capsys, "report", str(sweep), "--out", str(tmp_path / "page.html"))
+    assert re.findall(r'href="([^"]*)"', (tmp_path / "page.html").read_text()) == ["my%20sweep/r%230.1-0/report.html"]
+
+
 def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_folder(tmp_path / "run")
     assert "no such folder" in mistake(capsys, "report", str(tmp_path / "none"))
@@ -33,5 +49,7 @@ def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "is a folder" in mistake(capsys, "report", str(run), "--out", str(tmp_path))
     assert "there is no folder" in mistake(capsys, "report", str(run), "--out", str(tmp_path / "none" / "a.html"))
     (tmp_path / "empty" / "sweep.json").write_text("{}")
-    assert "a sweep, and not a run" in mistake(capsys, "report", str(tmp_path / "empty"))
+    assert "does not say what was varied" in mistake(capsys, "report", str(tmp_path / "empty"))
+    (tmp_path / "empty" / "sweep.json").write_text('{"settings": {"set": {}}}')
+    assert "holds no run" in mistake(capsys, "report", str(tmp_path / "empty"))
     assert sorted(path.name for path in run.iterdir()) == ["environment.json", "metrics.jsonl", "recipe.yaml", "result.json"]

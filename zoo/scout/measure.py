@@ -130,7 +130,7 @@ def _preprocessing(inputs: Inputs) -> Preprocessing:
 
 def _predict(recipe: Recipe, began: float, data: Splits | None, say: Say) -> None:
     """Say what the recipe's fine-tune would take here."""
-    setup, seconds = prepare(recipe, launch.read(), Console(quiet=True), began, data=data)
+    setup, seconds = prepare(recipe, launch.read(), Console(quiet=True), began, data=data, quick=True)
     found = forecast_of(setup, seconds)
     say(
         {

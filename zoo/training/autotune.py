@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from zoo.errors import ZooError
+from zoo.recipe.sections import Train
 from zoo.system.device import DTYPES, memory_format, native_bf16, synchronize
 
 T = TypeVar("T")
@@ -72,11 +73,10 @@ def choose(
     size: int,
     batch: int,
     device: torch.device,
+    asked: Train,
     *,
-    precision: str,
-    channels_last: bool | str,
-    accumulate: int | str,
     divisible: bool,
+    quick: bool = False,
     announce: Callable[[], None] = lambda: None,
 ) -> Choice:
     """Time a few steps of every allowed combination and take the fastest.
@@ -86,26 +86,27 @@ def choose(
         size: side of the images in pixels.
         batch: images in a step of this process.
         device: where the model is.
-        precision, channels_last, accumulate: what the recipe says; `auto` leaves it open.
+        asked: the recipe's `precision`, `channels_last` and `accumulate`; `auto` leaves it open.
         divisible: whether micro-batches give the same gradient as the whole batch, which BatchNorm's statistics forbid.
+        quick: time each once, where a wrong choice costs little.
         announce: called before something is timed, which may take a while.
 
     Raises:
         ZooError: not even one image fits into memory.
     """
-    choices = candidates(device, precision, channels_last)
+    choices = candidates(device, asked.precision, asked.channels_last)
     best, why = choices[0], "as the recipe says"
-    parts_open = accumulate == "auto" and device.type == "cpu" and divisible and batch > MICRO_BATCHES[0]
+    parts_open = asked.accumulate == "auto" and device.type == "cpu" and divisible and batch > MICRO_BATCHES[0]
     if len(choices) > 1 or parts_open:
         announce()
     with preserved_buffers(model), _room_for_optimizer(model, device):
-        micro = _fits(model, size, batch, device, best) if accumulate == "auto" else int(accumulate)
+        micro = _fits(model, size, batch, device, best) if asked.accumulate == "auto" else int(asked.accumulate)
         if len(choices) > 1:
-            speeds = time_candidates(model, size, max(1, -(-batch // micro)), device, choices)
+            speeds = time_candidates(model, size, max(1, -(-batch // micro)), device, choices, quick=quick)
             best = fastest(speeds, CLEARLY)
             why = f"measured, images/s: {listed(speeds)}"
         if parts_open:
-            speeds = _race_parts(model, size, batch, device, best)
+            speeds = _race_parts(model, size, batch, device, best, rounds=1 if quick else ROUNDS)
             micro = fastest(speeds, WORTH_MEMORY)
             why += "; in parts of " + ", ".join(f"{-(-batch // parts)} {speed:.0f}" for parts, speed in speeds.items())
     return Choice(cast("Precision", best[0]), best[1], micro, why)
@@ -133,14 +134,16 @@ def listed(speeds: dict[Candidate, float]) -> str:
     return ", ".join(f"{name}{' channels_last' if last else ''} {speed:.0f}" for (name, last), speed in ranked)
 
 
-def _race_parts(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> dict[int, float]:
+def _race_parts(
+    model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate, *, rounds: int = ROUNDS
+) -> dict[int, float]:
     """Measure images per second by the number of micro-batches that a step is divided into, most first."""
     most = MOST_KEPT_BYTES / _kept_bytes(model, size, device, candidate[0])
     numbers = sorted(
         {-(-batch // part) for part in MICRO_BATCHES if min(part, batch) <= max(most, MICRO_BATCHES[0])}, reverse=True
     )
     times: dict[int, list[float]] = {parts: [] for parts in numbers}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for parts in numbers:
             times[parts].append(_stepper(model, size, -(-batch // parts), device, candidate)())
     return {parts: -(-batch // parts) / min(seconds) for parts, seconds in times.items()}
@@ -184,6 +187,7 @@ def time_candidates(
     candidates: list[Candidate],
     *,
     backward: bool = True,
+    quick: bool = False,
 ) -> dict[Candidate, float]:
     """Measure images per second of each candidate; a hopeless one keeps the figure of its first few images.
 
@@ -191,6 +195,7 @@ def time_candidates(
         model, size, batch, device: what is timed.
         candidates: precision and whether channels_last.
         backward: time the backward pass with the forward one.
+        quick: leave it at the first few images.
 
     One whose loss is not finite, or that does not fit into memory, has a speed of 0.
     """
@@ -201,7 +206,7 @@ def time_candidates(
         step()
         speeds[candidate] = few / _seconds_of(step)
     best = max(speeds.values())
-    if not best:
+    if not best or quick:
         return speeds
     enough = batch if device.type != "cpu" or batch / best <= WHOLE_SECONDS else min(ENOUGH_IMAGES, batch)
     alive = [candidate for candidate in candidates if speeds[candidate] * HOPELESS >= best]

@@ -106,7 +106,13 @@ class Setup:
 
 
 def set_up(
-    recipe: Recipe, start: Launch, console: Console, resumed: dict[str, Any] | None = None, *, inputs: Inputs | None = None
+    recipe: Recipe,
+    start: Launch,
+    console: Console,
+    resumed: dict[str, Any] | None = None,
+    *,
+    inputs: Inputs | None = None,
+    quick: bool = False,
 ) -> Setup:
     """Load the data, build and prepare the model, and report what came of it.
 
@@ -116,6 +122,7 @@ def set_up(
         console: where to report.
         resumed: the plain values of the checkpoint that the run resumes from.
         inputs: the first stage, where it was done before.
+        quick: measure what is fastest only briefly.
 
     Raises:
         ZooError: bad input. Nothing was written but caches.
@@ -126,7 +133,7 @@ def set_up(
     inputs = inputs or load_inputs(recipe, start.processes, resumed)
     model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
     describe_model(recipe, inputs, model, console)
-    execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console))
+    execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console), quick=quick)
     training = assemble(recipe, inputs, model, execution)
     name = device_name(execution.accelerator.device)
     setup = Setup(recipe, inputs, model, execution, training, threads, console, name)
@@ -203,6 +210,8 @@ def choose_execution(
     start: Launch,
     resumed: dict[str, Any] | None = None,
     announce: Callable[[], None] = lambda: None,
+    *,
+    quick: bool = False,
 ) -> Execution:
     """Meet the other processes, choose precision, layout and micro-batches on the device, and start Accelerate.
 
@@ -213,6 +222,7 @@ def choose_execution(
         start: this process among its siblings.
         resumed: the plain values of the checkpoint that the run resumes from.
         announce: called before candidates are timed.
+        quick: time them only briefly.
 
     Raises:
         ZooError: the processes do not find each other, or not even one image fits into memory.
@@ -222,7 +232,7 @@ def choose_execution(
     resident = batches.resident(inputs.data.train.pixels, device)
     bare = model.built.model.to(device)
     # A resumed run keeps its first choice: measured anew, it could choose differently.
-    choice = _as_it_began(recipe, resumed, start) if resumed else _choose(recipe, model, start, device, announce)
+    choice = _as_it_began(recipe, resumed, start) if resumed else _choose(recipe, model, start, device, announce, quick)
     bare.to(memory_format=memory_format(choice.channels_last))
     return Execution(make_accelerator(choice.precision), choice, resident)
 
@@ -237,7 +247,7 @@ def _device(recipe: Recipe, start: Launch) -> torch.device:
 
 
 def _choose(
-    recipe: Recipe, model: TrainableModel, start: Launch, device: torch.device, announce: Callable[[], None]
+    recipe: Recipe, model: TrainableModel, start: Launch, device: torch.device, announce: Callable[[], None], quick: bool
 ) -> autotune.Choice:
     """Return what `auto` chooses; all processes do what the first one measured."""
     settings, bare = recipe.train, model.built.model.train()
@@ -248,10 +258,9 @@ def _choose(
         recipe.image_size.end,
         -(-settings.batch_size // start.processes),
         device,
-        precision=settings.precision,
-        channels_last=settings.channels_last,
-        accumulate=settings.accumulate,
+        settings,
         divisible=all(not norm.training for _, norm in batch_norms(bare)),
+        quick=quick,
         announce=announce,
     )
     return broadcast_object_list([choice])[0]
