@@ -37,6 +37,8 @@ FEW_IMAGES = 8
 ENOUGH_IMAGES = 16
 # Rounds that each candidate is timed in.
 ROUNDS = 3
+# Rounds of micro-batches in a quick look: the first one of a size pays for its memory.
+QUICK_ROUNDS = 2
 # Rounds at most where candidates are close.
 MOST_ROUNDS = 8
 # Seconds a whole batch may take to be timed as such.
@@ -88,7 +90,7 @@ def choose(
         device: where the model is.
         asked: the recipe's `precision`, `channels_last` and `accumulate`; `auto` leaves it open.
         divisible: whether micro-batches give the same gradient as the whole batch, which BatchNorm's statistics forbid.
-        quick: time each once, where a wrong choice costs little.
+        quick: time each only briefly, where a wrong choice costs little.
         announce: called before something is timed, which may take a while.
 
     Raises:
@@ -106,7 +108,7 @@ def choose(
             best = fastest(speeds, CLEARLY)
             why = f"measured, images/s: {listed(speeds)}"
         if parts_open:
-            speeds = _race_parts(model, size, batch, device, best, rounds=1 if quick else ROUNDS)
+            speeds = _race_parts(model, size, batch, device, best, rounds=QUICK_ROUNDS if quick else ROUNDS)
             micro = fastest(speeds, WORTH_MEMORY)
             why += "; in parts of " + ", ".join(f"{-(-batch // parts)} {speed:.0f}" for parts, speed in speeds.items())
     return Choice(cast("Precision", best[0]), best[1], micro, why)
