@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 TINY = ["--image-size", "64", "--batch-size", "4", "--steps", "3", "--threads", "1", "--precision", "fp32"]
 
 
+@pytest.mark.slow
 def test_a_real_model_is_measured(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
     root = image_folder({"train/cat": 6, "train/dog": 6})
     out = tmp_path / "out"

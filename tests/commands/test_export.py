@@ -29,6 +29,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.mark.slow
 def test_what_was_found_is_printed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["export", str(model), "--format", "torch", "--out", str(tmp_path / "a.pt2"), "--check", str(tmp_path / "check")]
     text = printed(capsys, *words)

@@ -162,6 +162,7 @@ def test_a_proof_names_the_file_that_it_is_of(model_folder: Path, check_folder: 
     assert json.loads(third.record.read_text(encoding="utf-8"))["sha256"] == digest(third.path)
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_images_that_the_proof_does_not_count(
     model_folder: Path, check_folder: Path, tmp_path: Path, photographs: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["inside.onnx", "fixed.onnx", "outside.onnx", "a.pt2"])
 def test_an_exported_file_is_a_model(places: dict[str, Path], name: str) -> None:
     files = [places["model"].parent / f"{number}.png" for number in (0, 1, 1, 2, 0)]
@@ -52,6 +53,7 @@ def test_an_exported_file_is_a_model(places: dict[str, Path], name: str) -> None
         _ = exported.model
 
 
+@pytest.mark.slow
 def test_an_exported_file_is_known_by_what_it_takes(places: dict[str, Path]) -> None:
     inside, fixed, program = OnnxNetwork(places["inside.onnx"]), OnnxNetwork(places["fixed.onnx"]), TorchNetwork(places["a.pt2"])
     assert (inside.takes_pixels, program.takes_pixels) == (True, False)

@@ -57,6 +57,7 @@ def test_each_example_changes_one_file() -> None:
         assert len(re.findall(r"^\+\+\+ ", diff, re.MULTILINE)) == 1
 
 
+@pytest.mark.slow
 def test_the_examples_work_together(changed: Path) -> None:
     drawn = np.random.default_rng(0)
     parts = {f"{part}_images": drawn.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8) for part in ("train", "test")}

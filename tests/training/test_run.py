@@ -44,7 +44,13 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize(
-    ("stop_after", "norm"), [(2, "train"), (11, "train"), (8, "frozen"), (8, "train train.channels_last=true")]
+    ("stop_after", "norm"),
+    [
+        (11, "train"),
+        (8, "frozen"),
+        pytest.param(2, "train", marks=pytest.mark.slow),
+        pytest.param(8, "train train.channels_last=true", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_goes_on_equals_one_that_never_stopped(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, norm: str
@@ -68,6 +74,7 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_a_run_that_pauses_after_an_epoch_ends_as_one_that_never_did(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     overrides = [*EVERYTHING, "train.epochs=3", "output.checkpoint_every=2 epochs", "eval.every_epochs=3"]
     whole, _ = run(tiny, *overrides)

@@ -170,10 +170,11 @@ def _below(folder: Path, classes: tuple[str, ...], aliases: Mapping[str, int]) -
     root = folder.expanduser()
     check_not_a_file(root, CHECK)
     try:
-        folders, _ = listed(root)
+        folders, names = listed(root)
     except OSError as error:
         raise ZooError(CHECK, f"{folder}: {error.strerror}", "give a folder of images") from None
-    if folders:
+    # Images beside the folders: those are no classes.
+    if folders and not any(name.lower().endswith(EXTENSIONS) for name in names):
         there = {split_name(name) for name in folders}
         try:
             images = in_folder(str(root), next((name for name in SPLITS if name in there), SPLITS[0]))
