@@ -249,3 +249,10 @@ def test_an_interrupted_run_resumes_where_it_stopped(script: ModuleType, monkeyp
     assert script.costs() == whole
     assert asked == ["test_vit.r160_in1k"]
     assert json.loads(first)["timm"] == timm.__version__
+
+
+def test_the_license_is_that_of_the_weights_that_were_used() -> None:
+    assert catalog.license_of("resnet18.a1_in1k", "auto") == catalog.license_of("resnet18.a1_in1k", "package") == "apache-2.0"
+    assert catalog.license_of("resnet18.a1_in1k", "random") == catalog.license_of("no_such_model", "auto") == ""
+    assert catalog.license_terms("cc-by-nc-4.0") == "cc-by-nc-4.0 (no commercial use)"
+    assert catalog.license_terms("") == "none named (ask its authors)"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 import torch
 
-from zoo.results.predictions import HEADER, Predicted, csv_text
+from zoo.results.predictions import HEADER, Predicted, csv_text, read_rows
 
 LOGITS = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
 SHARES = LOGITS.softmax(1).tolist()
@@ -38,3 +39,15 @@ def test_a_row_for_each_image_in_order() -> None:
 def test_any_name_is_read_back(name: str) -> None:
     text = csv_text([Predicted("test", [name], LOGITS[:1], torch.tensor([0]))], [name, "dog"])
     assert read(text)[1][1:4] == [name, name, name]
+
+
+def test_what_was_written_is_read_with_columns_of_later_versions_left_out(tmp_path: Path) -> None:
+    part = Predicted("test", ['a\r"b", c.png', "b.png"], LOGITS, torch.tensor([0, 1]))
+    (tmp_path / "p.csv").write_text(csv_text([part], ["cat", "dog"]), encoding="utf-8", newline="")
+    rows = list(read_rows(tmp_path / "p.csv"))
+    assert [row[1] for row in rows] == ['a\r"b", c.png', "b.png"]
+    (tmp_path / "more.csv").write_text(f"{','.join(HEADER)},more\n{','.join(rows[1])},x\n")
+    assert list(read_rows(tmp_path / "more.csv")) == rows[1:]
+    (tmp_path / "other.csv").write_text("a,b\n")
+    with pytest.raises(ValueError, match="its header is not split,file,label"):
+        list(read_rows(tmp_path / "other.csv"))

@@ -199,8 +199,4 @@ def _input(entry: Entry) -> str:
 
 
 def _license(entry: Entry) -> str:
-    if not entry.tag:
-        return ""
-    if entry.license in catalog.UNNAMED:
-        return f"{entry.license or 'none named'} (ask its authors)"
-    return entry.license if catalog.permissive(entry.license) else f"{entry.license} (no commercial use)"
+    return catalog.license_terms(entry.license) if entry.tag else ""

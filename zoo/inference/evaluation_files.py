@@ -16,11 +16,11 @@ from zoo.inference.evaluation import Evaluation
 from zoo.metrics import confusion
 from zoo.results.confusion import draw_confusion
 from zoo.results.folder import RunFolder
-from zoo.results.predictions import HEADER, PREDICTIONS, Predicted, table_text
+from zoo.results.predictions import HEADER, PREDICTIONS, TENSORS, Predicted, table_text
 from zoo.system.files import staged
 
 REPORT = "eval.json"
-NAMES = {REPORT, PREDICTIONS, "predictions.safetensors", "confusion.svg"}
+NAMES = {REPORT, PREDICTIONS, TENSORS, "confusion.svg"}
 
 
 def check_out(out: Path, run: Path | None) -> None:
@@ -69,7 +69,7 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
     (folder / PREDICTIONS).write_bytes(table.encode())
     save_file(
         {"logits": evaluation.logits.contiguous(), "targets": evaluation.targets.contiguous()},
-        folder / "predictions.safetensors",
+        folder / TENSORS,
     )
     matrix, classes = _occurring(evaluation)
     title = f"{evaluation.model} on {evaluation.data}, {evaluation.split}"

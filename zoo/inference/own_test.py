@@ -22,6 +22,7 @@ from zoo.models.options import RunWeights
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import run_recipe
 from zoo.results.folder import RunFolder, threads_of_run
+from zoo.results.predictions import TENSORS
 from zoo.results.result import Result, read_result
 from zoo.system import launch
 from zoo.system.launch import Launch
@@ -161,7 +162,7 @@ def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, data: Spli
     yield from data.notes
     prefix = {"test": "", "val": "val_"}.get(split)
     try:
-        with safe_open(run / "predictions.safetensors", "pt") as file:
+        with safe_open(run / TENSORS, "pt") as file:
             if prefix is None or f"{prefix}logits" not in file.keys():  # noqa: SIM118
                 return
             kept, labels = file.get_tensor(f"{prefix}logits"), file.get_tensor(f"{prefix}targets")

@@ -21,6 +21,8 @@ from zoo.models.availability import LocalWeights
 PATH = Path(__file__).parent / "catalog.csv"
 # Licenses that forbid commercial use.
 NON_COMMERCIAL = re.compile(r"cc-by-nc|noncommercial|apple-amlr|seer-license")
+# Kinds of sources in recipes that give the weights timm names.
+TIMM_WEIGHTS = ("auto", "pretrained", "package")
 # Values that name no license whose terms one could read.
 UNNAMED = ("", "other", "unknown")
 # Factors of the units in filters. A cost is in billions already, so a G after it changes nothing.
@@ -256,6 +258,24 @@ def cheaper(found: Iterable[Entry], column: str, limit: float | None) -> list[En
 def permissive(license: str) -> bool:
     """Return whether a license is named and does not forbid commercial use."""
     return license not in UNNAMED and not NON_COMMERCIAL.search(license)
+
+
+def license_of(name: str, weights: str) -> str:
+    """Return the license of a backbone's weights; '' where they are not those that timm names, or it has none.
+
+    Args:
+        name: of the backbone.
+        weights: kind of their source, as in a recipe.
+    """
+    entry = named(name) if weights in TIMM_WEIGHTS else None
+    return entry.license if entry and entry.tag else ""
+
+
+def license_terms(license: str) -> str:
+    """Return a license with what it forbids, for people."""
+    if license in UNNAMED:
+        return f"{license or 'none named'} (ask its authors)"
+    return license if permissive(license) else f"{license} (no commercial use)"
 
 
 def licensed(found: Iterable[Entry], wanted: str | None) -> list[Entry]:

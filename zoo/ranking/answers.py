@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.results.predictions import HEADER, PREDICTIONS
+from zoo.results.predictions import HEADER, PREDICTIONS, TENSORS, read_rows
 
-# The logits and targets of a run; earlier versions wrote no predictions.csv.
-TENSORS = "predictions.safetensors"
 # Columns of predictions.csv that are read here.
 SPLIT, FILE, LABEL, PREDICTED, CORRECT = (HEADER.index(name) for name in ("split", "file", "label", "predicted", "correct"))
 
@@ -64,11 +62,8 @@ def read_answers(run: Path, classes: Sequence[str], count: int) -> Answers:
 
 def _from_csv(path: Path) -> Answers:
     try:
-        with open(path, newline="", encoding="utf-8") as handle:
-            rows = csv.reader(handle)
-            if tuple(next(rows, ())[: len(HEADER)]) != HEADER:
-                raise ValueError(f"its header is not {','.join(HEADER)}")
-            test = [(row[FILE], row[LABEL], row[PREDICTED], row[CORRECT] == "1") for row in rows if row[SPLIT] == "test"]
+        rows = read_rows(path)
+        test = [(row[FILE], row[LABEL], row[PREDICTED], row[CORRECT] == "1") for row in rows if row[SPLIT] == "test"]
     except (OSError, ValueError, IndexError, csv.Error) as error:
         raise ZooError(str(path), f"cannot be read: {error}", "the run is damaged") from None
     files, labels, predicted, right = zip(*test, strict=True) if test else ((), (), (), ())

@@ -14,6 +14,7 @@ from zoo.metrics import interval
 from zoo.models import catalog
 from zoo.ranking.groups import Group
 from zoo.ranking.runs import Run
+from zoo.results.predictions import TENSORS
 from zoo.stats.bootstrap import paired_difference
 from zoo.stats.intervals import deviation, mean, t_interval
 from zoo.stats.paired import PairedTable
@@ -131,7 +132,7 @@ def _val_images(run: Run) -> int | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(run.path / "predictions.safetensors", "numpy") as file:
+        with safe_open(run.path / TENSORS, "numpy") as file:
             return int(file.get_slice("val_targets").get_shape()[0])
     except (OSError, SafetensorError):
         return None
@@ -168,13 +169,5 @@ def costs(group: Group) -> Costs:
         eval_images_per_second=mean(known) if len(known) == len(speeds) else None,
         peak_memory_mb=mean([train.peak_memory_mb for train in training]),
         params=results[0].params,
-        license=_license(group.runs[0]),
+        license=catalog.license_of(results[0].backbone, results[0].weights),
     )
-
-
-def _license(run: Run) -> str:
-    """Return the license of a run's pretrained weights as timm names it; '' for random ones and those of a user's own."""
-    if run.result.weights not in ("auto", "pretrained"):
-        return ""
-    entry = catalog.named(run.result.backbone)
-    return entry.license if entry else ""

@@ -28,8 +28,6 @@ WORST = 48
 CAPTIONED = 100
 # The probability at which a sentence says how far the model can be trusted.
 TRUSTED = 0.9
-# The values of `backbone.weights` that stand for timm's own weights, whose license the catalog knows.
-TIMM_WEIGHTS = ("auto", "pretrained", "package")
 
 
 @dataclass(frozen=True)
@@ -246,8 +244,4 @@ def _machine(facts: Facts) -> Iterator[tuple[str, str]]:
 def _license(name: str, kind: str) -> str:
     """Return the license of a backbone's weights; '' where they are not timm's."""
     entry = catalog.named(name)
-    if kind not in TIMM_WEIGHTS or entry is None or not entry.tag:
-        return ""
-    if entry.license in catalog.UNNAMED:
-        return f"{entry.license or 'none named'} (ask its authors)"
-    return entry.license if catalog.permissive(entry.license) else f"{entry.license} (no commercial use)"
+    return catalog.license_terms(entry.license) if kind in catalog.TIMM_WEIGHTS and entry and entry.tag else ""

@@ -13,13 +13,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from zoo.errors import ZooError
-from zoo.results.predictions import HEADER, PREDICTIONS
+from zoo.results.predictions import PREDICTIONS, TENSORS, read_rows
 
-# The file of logits and targets, and the prefix of a split's tensors in it.
-TENSORS = "predictions.safetensors"
+# The prefix of a split's tensors in the file of logits and targets.
 PREFIXES = {"val": "val_", "test": ""}
-# Longest cell of the table that is read: file names have 4,096 bytes at most.
-LONGEST_CELL = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -80,18 +77,13 @@ def _from_table(path: Path, classes: Sequence[str]) -> dict[str, Scored]:
     Raises:
         ValueError, KeyError, IndexError: it has another header, a class that is none, or a number that is none.
     """
-    csv.field_size_limit(LONGEST_CELL)
     columns: dict[str, tuple[list[str], list[int], list[int], list[float], list[float]]]
     columns = defaultdict(lambda: ([], [], [], [], []))
     known = {name: place for place, name in enumerate(classes)}
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
-        if (header := tuple(next(rows, ()))) != HEADER:
-            raise ValueError(f"its header is {','.join(header)}")
-        for split, name, label, predicted, prob, _, label_prob in rows:
-            cells = (name, known[label], known[predicted], float(prob), float(label_prob))
-            for column, cell in zip(columns[split], cells, strict=True):
-                column.append(cell)  # type: ignore[arg-type]
+    for split, name, label, predicted, prob, _, label_prob in read_rows(path):
+        cells = (name, known[label], known[predicted], float(prob), float(label_prob))
+        for column, cell in zip(columns[split], cells, strict=True):
+            column.append(cell)  # type: ignore[arg-type]
     return {
         split: Scored(split, files, np.array(labels), np.array(predicted), np.array(prob), np.array(label_prob))
         for split, (files, labels, predicted, prob, label_prob) in columns.items()

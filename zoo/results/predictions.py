@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.system.table import csv_writer
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 # The file in a run folder.
 PREDICTIONS = "predictions.csv"
+# The logits and targets beside it, as tensors.
+TENSORS = "predictions.safetensors"
+# Longest cell that is read: file names have 4,096 bytes at most.
+LONGEST_CELL = 1 << 20
 HEADER = ("split", "file", "label", "predicted", "prob", "correct", "label_prob")
 
 
@@ -47,6 +53,21 @@ class Predicted:
             label, guess = int(targets[place]), int(predicted[place])
             likely, of_label = number(prob[place]), number(own[place])
             yield self.split, file, classes[label], classes[guess], likely, int(label == guess), of_label
+
+
+def read_rows(path: Path) -> Iterator[list[str]]:
+    """Yield the cells of each row of a `predictions.csv`, in the order of `HEADER`; columns after those are left out.
+
+    Raises:
+        OSError, ValueError, csv.Error: the file cannot be read, or has another header.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        if tuple(next(rows, ())[: len(HEADER)]) != HEADER:
+            raise ValueError(f"its header is not {','.join(HEADER)}")
+        for row in rows:
+            yield row[: len(HEADER)]
 
 
 def number(share: float) -> str:

@@ -18,7 +18,7 @@ from zoo.report.page import REPORT
 from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
-from zoo.results.predictions import PREDICTIONS, Predicted, csv_text
+from zoo.results.predictions import PREDICTIONS, TENSORS, Predicted, csv_text
 from zoo.results.result import VERSION, ClassScores, Result, TestScores, TrainingFigures, write_result
 from zoo.system.console import Console, plural
 from zoo.system.device import peak_memory_mb
@@ -94,7 +94,7 @@ def _save_predictions(run: RunFolder, data: Splits, val: Predictions | None, tes
             kept |= {f"{prefix}logits": found[0].contiguous(), f"{prefix}targets": found[1].contiguous()}
             parts.append(Predicted(split, images.names(), *found))
     if parts:
-        with _stored(run.path / "predictions.safetensors", checkpoint.size_of({"predictions": kept})) as file:
+        with _stored(run.path / TENSORS, checkpoint.size_of({"predictions": kept})) as file:
             save_file(kept, file)
         run.write(PREDICTIONS, csv_text(parts, data.classes))
 
