@@ -21,7 +21,7 @@ from safetensors import safe_open
 
 ROOT = Path(__file__).parents[3]
 # What differs between two runs that computed the same.
-TIMES = ("images_per_second", "data_share", "seconds")
+TIMES = ("images_per_second", "data_share", "seconds", "eval_images_per_second")
 
 RECIPE = """\
 name: faults

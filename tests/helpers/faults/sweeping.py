@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from helpers.faults.harness import ROOT, outcome
+from helpers.faults.harness import ROOT, TIMES, outcome
 
 RECIPE = """\
 backbone: {name: test_resnet, weights: random, drop_rate: 0.1}
@@ -25,7 +25,7 @@ optim: {lr: 2.0e-3}
 output: {checkpoint_every: 3 steps}
 """
 # What of a result depends on the machine and the moment.
-FIGURES = ("images_per_second", "data_share", "seconds", "peak_memory_mb")
+FIGURES = (*TIMES, "peak_memory_mb")
 # A variable by which the processes of one sweep are known.
 MARK = "ZOO_TEST_SWEEP"
 
