@@ -80,7 +80,7 @@ def run(namespace: argparse.Namespace) -> int:
     limit = seconds("--timeout", options["timeout"])
     folder, found = run_scout(subject, models, unknown, chosen, out=options["out"], timeout=limit, console=console)
     found = rows.ordered(found, options["sort"])
-    show(found, options, folder, subject.data, rows.sweep_line(found, subject.words))
+    show(found, options, folder, subject.data, rows.sweep_line(found, subject.words, chosen.recipe["backbone"]))
     return 0 if all(row["status"] == "ok" for row in found) else 1
 
 

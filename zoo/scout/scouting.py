@@ -242,10 +242,7 @@ class Scouting:
         backbone = own | {"name": candidate.name}
         if candidate.control:
             backbone |= {"weights": {"kind": "random"}}
-        # A file, a package or a run holds the weights of one backbone.
-        elif own["weights"]["kind"] not in ("auto", "pretrained", "random") and catalog.named(own["name"]) != catalog.named(
-            candidate.name
-        ):
+        elif rows.weights_of_another(own, candidate.name):
             backbone |= {"weights": {"kind": "auto"}}
         return dict(self.chosen.recipe) | {"backbone": backbone}
 
