@@ -56,7 +56,8 @@ def test_whatever_becomes_of_a_backbone_is_a_row(photos: Path, capsys: pytest.Ca
     assert found["resnet34.tv_in1k", False]["param_count"] == 1.5
     # The control has random weights, and no license; the others what the recipe says.
     assert (found[control]["weights"], found[control]["license"], found[control].get("minutes")) == ("random", None, None)
-    assert found["resnet18.tv_in1k", False]["weights"] == "auto"
+    first = found["resnet18.tv_in1k", False]
+    assert (first["weights"], first["license"]) == ("auto", "bsd-3-clause")
     assert found["resnet18.tv_in1k", False]["images"] == 15
     written = json.loads((folder / "results.json").read_text())
     assert [row["model"] for row in written] == [*models, "nothing9", "resnet18.tv_in1k"]
@@ -105,6 +106,16 @@ def test_rows_of_other_images_or_settings_are_not_mixed(photos: Path) -> None:
 def test_without_pretrained_weights_there_is_no_control(photos: Path) -> None:
     _, found = scout(photos, ["resnet18.tv_in1k"], overrides=["image_size=32", "backbone.weights=random"])
     assert list(found) == [("resnet18.tv_in1k", False)]
+    # A license is that of pretrained weights.
+    assert found["resnet18.tv_in1k", False]["license"] is None
+
+
+def test_a_warning_of_the_workers_is_printed_once(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    full = photos.rename("full")
+    _, found = scout(full, ["resnet18.tv_in1k", "resnet50.tv_in1k"])
+    assert {row["status"] for row in found.values()} == {"ok"}
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "full" in line] == ["warning: the disk is full: resnet18.tv_in1k"]
 
 
 def test_weights_of_a_file_are_those_of_the_recipe_s_own_backbone(photos: Path) -> None:

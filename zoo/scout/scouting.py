@@ -18,7 +18,7 @@ from zoo.results import measured
 from zoo.results.folder import RunFolder
 from zoo.results.measured import Row
 from zoo.scout import rows
-from zoo.scout.settings import NATIVE, Candidate, Request, Settings
+from zoo.scout.settings import NATIVE, WARNING, Candidate, Request, Settings
 from zoo.scout.subject import Subject, smallest
 from zoo.system import workers
 from zoo.system.console import Console, plural
@@ -171,6 +171,7 @@ class Scouting:
     timeout: float
     console: Console
     target: str
+    warned: bool = False
 
     def __post_init__(self) -> None:
         self.rows = {rows.key(row): row for row in measured.read_rows(self.folder, "a scouting")}
@@ -191,7 +192,14 @@ class Scouting:
             fine = row["status"] == "ok"
             text = f"probe {rows.points(row['probe'])} %" if fine else f"{row['status']}: {row['error']}"
             note(f"{text}, {spent:.0f} s")
+            self._warn(row.pop(WARNING, ""))
             self._write(candidates)
+
+    def _warn(self, text: str) -> None:
+        """Print the first warning of a worker process: the others would say the same of other backbones."""
+        if text and not self.warned:
+            note(f"warning: {text}")
+            self.warned = True
 
     def _describe(self, candidates: Sequence[Candidate], known: Sequence[Candidate]) -> None:
         """Print the machine, the data, the folder and how many rows are there already."""
@@ -215,7 +223,10 @@ class Scouting:
         size = native_size(candidate.name) if self.chosen.image_size == NATIVE else int(self.chosen.image_size)
         row: Row = {"model": candidate.name, "control": candidate.control, "status": "unknown", "error": "", **self.hardware}
         row |= {"image_size": size, "images": len(self.images.fold), "folds": self.chosen.folds}
-        row |= {"license": None if candidate.control else rows.license_of(candidate.name)}
+        recipe = self._recipe(candidate)
+        # It is that of pretrained weights.
+        random = recipe["backbone"]["weights"]["kind"] == "random"
+        row |= {"license": None if random else rows.license_of(candidate.name)}
         row["date"] = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             names.check_backbone(candidate.name)
@@ -223,7 +234,7 @@ class Scouting:
             return row | {"error": str(error)}
         request = Request(
             candidate,
-            self._recipe(candidate),
+            recipe,
             size,
             self.store_size,
             self.images.positions,
