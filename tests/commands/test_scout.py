@@ -84,6 +84,16 @@ def test_rows_are_shown_in_the_form_that_was_asked_for(capsys: pytest.CaptureFix
 
 
 @pytest.mark.usefixtures("stand_in")
+def test_a_backbone_that_is_as_good_as_chance_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scout", "digits", "resnet18.tv_in1k", "resnet14t.c3_in1k", "--max-images", "60", "image_size=32"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "control" in line] == [
+        "note       resnet14t.c3_in1k is not clearly above the control with random weights: "
+        "its features say nothing about these images"
+    ]
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_rows_are_shown_where_there_is_nothing_to_draw(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["scout", "digits", "resnet26", "--max-images", "60", "image_size=32", "--plot", "a.png"]) == 1
     printed = capsys.readouterr()

@@ -25,7 +25,7 @@ GOOD = row("good", 0.90, 0.92, 0.91)
 NEAR = row("near", 0.91, 0.90, 0.91)
 BAD = row("bad", 0.70, 0.72, 0.71)
 FAILED = row("failed")
-CONTROL = row("good", 0.95, 0.95, 0.95, control=True)
+CONTROL = row("good", 0.40, 0.42, 0.41, control=True)
 OWN = {"name": "good", "weights": {"kind": "auto"}}
 ALL = [CONTROL, FAILED, BAD, NEAR, GOOD]
 
@@ -40,9 +40,22 @@ ALL = [CONTROL, FAILED, BAD, NEAR, GOOD]
     ],
 )
 def test_the_control_is_last_and_failures_before_it(by: str, order: list[str]) -> None:
-    found = rows.ordered(ALL, by)
-    assert [one["model"] for one in found[:-1]] == order
-    assert found[-1] is CONTROL
+    # Whatever it scored: it is there to compare with, and no backbone to choose.
+    for control in (CONTROL, row("good", 0.95, 0.95, 0.95, control=True)):
+        found = rows.ordered([control, *ALL[1:]], by)
+        assert [one["model"] for one in found[:-1]] == order
+        assert found[-1] is control
+
+
+def test_what_is_not_clearly_above_the_control_is_named() -> None:
+    assert rows.not_above_control(ALL) == []
+    high = row("good", 0.71, 0.70, 0.72, control=True)
+    said = "is not clearly above the control with random weights: its features say nothing about these images"
+    assert rows.not_above_control([GOOD, BAD, FAILED, high]) == [f"bad {said}"]
+    higher = row("good", 0.95, 0.95, 0.95, control=True)
+    assert rows.not_above_control([GOOD, BAD, FAILED, higher]) == [f"good {said}", f"bad {said}"]
+    assert rows.not_above_control([GOOD, BAD]) == []
+    assert rows.not_above_control([GOOD, row("good", control=True)]) == []
 
 
 def test_an_unknown_order_names_the_known_ones() -> None:

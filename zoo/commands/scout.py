@@ -140,6 +140,8 @@ def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: s
         for text in rows.as_table(found):
             console.line(text)
         console.line()
+        for text in rows.not_above_control(found):
+            console.fact("note", text)
     # After the table: measuring took minutes, and a picture that fails must not take its results away.
     drawn = draw(found, options["plot"], data, console)
     if table:

@@ -89,6 +89,16 @@ def clearly_worse(row: Mapping[str, Any], leader: Mapping[str, Any]) -> bool:
     return mean > DIFFERENCE and mean > CLEARLY * error
 
 
+def not_above_control(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each backbone that the probe does not place clearly above the control; none without a control."""
+    fine = [row for row in rows if row["status"] == "ok"]
+    control = next((row for row in fine if row.get("control")), None)
+    if control is None:
+        return []
+    said = "is not clearly above the control with random weights: its features say nothing about these images"
+    return [f"{title(row)} {said}" for row in fine if not row.get("control") and not clearly_worse(control, row)]
+
+
 def weights_of_another(backbone: Mapping[str, Any], name: str) -> bool:
     """Return whether the weights of a recipe are of one backbone, its own, and a name is of another.
 
