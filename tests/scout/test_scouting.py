@@ -136,6 +136,18 @@ def test_copies_are_counted_and_too_few_images_are_refused(photos: Path, image_f
         look_at(recipe, 32, Settings({}, 32, None, 30))
 
 
+def test_too_few_images_for_the_classes_are_refused_or_noted(image_folder: Draw) -> None:
+    root = image_folder({"a": 12, "b": 12, "c": 4})
+    recipe = find_subject(str(root), ["image_size=32", "data.test_fraction=0", "eval.select_by=last"]).recipe
+    said = r"^--max-images: 2, but the images are of 3 classes \(give at least 9: an image of each class for each of 3 folds\)$"
+    with pytest.raises(ZooError, match=said):
+        look_at(recipe, 32, Settings({}, 32, 2, 3))
+    assert look_at(recipe, 32, Settings({}, 32, None, 4)).notes[1:] == ()
+    rare = "1 of 3 classes with fewer than 5 different images: some of the 5 folds have none of these, and the probe is unsure"
+    assert look_at(recipe, 32, Settings({}, 32, None, 5)).notes[1:] == (rare,)
+    assert look_at(recipe, 32, Settings({}, 32, 20, 5)).notes[1:] == (f"{rare}; a larger --max-images takes more",)
+
+
 def test_a_backbone_has_a_size_of_its_own() -> None:
     assert native_size("tf_efficientnet_lite2.in1k") == 260
     assert native_size("nothing9") == 224

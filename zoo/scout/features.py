@@ -97,15 +97,8 @@ def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str
         device: the type of device that computes them: `cpu` or `cuda`, whose arithmetic differs.
     """
     # Another version of timm may give a name another architecture.
-    facts = [
-        FORMAT,
-        timm.__version__,
-        device,
-        name,
-        size,
-        pixels,
-        *(f"{key}={preprocessing[key]}" for key in sorted(preprocessing)),
-    ]
+    prepared = [f"{key}={preprocessing[key]}" for key in sorted(preprocessing)]
+    facts = [FORMAT, timm.__version__, device, name, size, pixels, *prepared]
     digest = hashlib.sha256("\0".join(map(str, facts)).encode())
     for key, tensor in sorted(built.model.state_dict().items()):
         if key not in built.head:

@@ -109,12 +109,16 @@ def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
     """Load the images, decoding them where that was not done before, choose some, and divide them into folds.
 
     Raises:
-        ZooError: the images cannot be had, or there are too few for the folds.
+        ZooError: the images cannot be had, or there are too few for the classes or the folds.
     """
     from zoo.scout import folds
 
     data = recipe.data.load(recipe.train.seed, size)
     whole = folds.scouted(data)
+    classes = len(set(whole.targets.tolist()))
+    if chosen.max_images is not None and chosen.max_images < classes:
+        todo = f"give at least {classes * chosen.folds}: an image of each class for each of {chosen.folds} folds"
+        raise ZooError("--max-images", f"{chosen.max_images}, but the images are of {plural(classes, 'class', 'classes')}", todo)
     positions = folds.subset(whole.targets, chosen.max_images, 0)
     split = whole.take(positions)
     digests = folds.digests(split)
@@ -128,6 +132,11 @@ def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
     notes = [looked]
     if copies:
         notes.append(f"{plural(copies, 'exact copy', 'exact copies')} of other images, in the same fold as these")
+    few = folds.few(split.targets, group, chosen.folds)
+    if few:
+        rare = f"{few:,} of {plural(classes, 'class', 'classes')} with fewer than {chosen.folds} different images"
+        more = "" if len(split) == len(whole) else "; a larger --max-images takes more"
+        notes.append(f"{rare}: some of the {chosen.folds} folds have none of these, and the probe is unsure{more}")
     return Images(positions, fold, hashlib.sha256(b"".join(digests)).hexdigest()[:16], tuple(notes))
 
 
