@@ -89,7 +89,7 @@ def test_a_backbone_that_is_as_good_as_chance_is_named(capsys: pytest.CaptureFix
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "control" in line] == [
         "note       resnet14t.c3_in1k is not clearly above the control with random weights: "
-        "its features say nothing about these images"
+        "no sign that its features help with these images"
     ]
 
 

@@ -50,7 +50,7 @@ def test_the_control_is_last_and_failures_before_it(by: str, order: list[str]) -
 def test_what_is_not_clearly_above_the_control_is_named() -> None:
     assert rows.not_above_control(ALL) == []
     high = row("good", 0.71, 0.70, 0.72, control=True)
-    said = "is not clearly above the control with random weights: its features say nothing about these images"
+    said = "is not clearly above the control with random weights: no sign that its features help with these images"
     assert rows.not_above_control([GOOD, BAD, FAILED, high]) == [f"bad {said}"]
     higher = row("good", 0.95, 0.95, 0.95, control=True)
     assert rows.not_above_control([GOOD, BAD, FAILED, higher]) == [f"good {said}", f"bad {said}"]

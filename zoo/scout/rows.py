@@ -95,7 +95,7 @@ def not_above_control(rows: Sequence[Row]) -> list[str]:
     control = next((row for row in fine if row.get("control")), None)
     if control is None:
         return []
-    said = "is not clearly above the control with random weights: its features say nothing about these images"
+    said = "is not clearly above the control with random weights: no sign that its features help with these images"
     return [f"{title(row)} {said}" for row in fine if not row.get("control") and not clearly_worse(control, row)]
 
 
