@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,14 @@ def compare_time(options: argparse.Namespace) -> None:
             print(f"{name}: {spent:.0f} s", flush=True)
             tuning += spent
         rows = json.loads(Path(folder, "scout", "results.json").read_text())
-        print(f"ratio {scouting / tuning:.2f}; order {[row['model'] for row in rows]}")
+        print(f"ratio {scouting / tuning:.2f}; order {names_by_probe(rows)}")
+
+
+def names_by_probe(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names of the rows of a scouting, the best probe first; the file has them as they were asked for."""
+    from zoo.scout.rows import ordered, title
+
+    return [title(row) for row in ordered(rows, "probe")]
 
 
 def zoo(*words: str) -> float:

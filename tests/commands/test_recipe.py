@@ -75,7 +75,8 @@ def test_a_recipe_of_ones_own_is_written_once(
     monkeypatch.chdir(tmp_path)
     words = ["recipe", "cifar10/efficientnet_lite1", "train.epochs=9", "--save", "my own.yaml"]
     assert printed(capsys, *words) == "saved my own.yaml; train it with: zoo train 'my own.yaml'\n"
-    assert load_recipe(Path("my own.yaml")) == load_recipe(Path("cifar10/efficientnet_lite1"), ["train.epochs=9"])
+    changes = ["train.epochs=9", "name=my own"]
+    assert load_recipe(Path("my own.yaml")) == load_recipe(Path("cifar10/efficientnet_lite1"), changes)
     before = Path("my own.yaml").read_bytes()
     assert mistake(capsys, *words) == "error: --save: my own.yaml exists (choose another name, or remove it)"
     assert Path("my own.yaml").read_bytes() == before

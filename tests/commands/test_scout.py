@@ -83,6 +83,26 @@ def test_rows_are_shown_in_the_form_that_was_asked_for(capsys: pytest.CaptureFix
     assert [line.partition(",")[0] for line in table] == ["resnet18.tv_in1k", "resnet26.bt_in1k", "resnet18.tv_in1k"]
 
 
+@pytest.mark.usefixtures("stand_in")
+def test_a_backbone_that_is_as_good_as_chance_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scout", "digits", "resnet18.tv_in1k", "resnet14t.c3_in1k", "--max-images", "60", "image_size=32"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "control" in line] == [
+        "note       resnet14t.c3_in1k is not clearly above the control with random weights: "
+        "no sign that its features help with these images"
+    ]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_rows_are_shown_where_there_is_nothing_to_draw(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["scout", "digits", "resnet26", "--max-images", "60", "image_size=32", "--plot", "a.png"]) == 1
+    printed = capsys.readouterr()
+    assert "resnet26.bt_in1k: oom: out of memory\n" in printed.out
+    assert "results    runs/scout (results.csv, results.json)\n" in printed.out
+    assert printed.err.endswith("warning: a.png was not drawn: no backbone could be measured\n")
+    assert not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.slow
 def test_real_backbones_are_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)

@@ -54,6 +54,13 @@ def test_a_change_of_momentum_is_still_a_change(tmp_path: Path) -> None:
         recipe_changes(recipe(tmp_path), run, allowed=False)
 
 
+@pytest.mark.parametrize("text", ["[1]", "2", "null", '{"recipe_version": "2"}', '{"recipe_version": null}', "{", ""])
+def test_a_damaged_environment_has_no_version(tmp_path: Path, text: str) -> None:
+    run = run_of(tmp_path, recipe(tmp_path, ", momentum: 0.9"))
+    (run / "environment.json").write_text(text)
+    assert upgrade.run_recipe(run).optim.momentum is None
+
+
 def test_a_run_is_named_by_its_folder_or_its_recipe(tmp_path: Path) -> None:
     started = recipe(tmp_path, ", momentum: 0.9")
     run = run_of(tmp_path, started)

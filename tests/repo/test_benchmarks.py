@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -70,6 +71,13 @@ def test_a_comparison_of_scouting_runs(what: str, line: str, image_folder: Calla
     small = ["--models", "tf_efficientnet_lite0", "--size", "32", "--rounds", "1", "--threads", "1"]
     options = ["train.threads=1", "train.precision=fp32", "train.channels_last=true"]
     assert line in printed("scout", what, "--data", str(root), *small, "--set", *options)
+
+
+def test_the_order_of_a_scouting_is_that_of_the_probe() -> None:
+    rows = [{"model": name, "status": "ok", "probe": probe, "control": False} for name, probe in (("a", 0.3), ("b", 0.9))]
+    control = {"model": "a", "status": "ok", "probe": 0.5, "control": True}
+    names = runpy.run_path(str(ROOT / "benchmarks" / "scout.py"))["names_by_probe"]([control, *rows])
+    assert names == ["b", "a", "random weights (a)"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,24 @@ def test_an_unfinished_one_of_the_same_kind_is_resumed(tmp_path: Path, monkeypat
     assert begin(None) == Path("runs/look-4")
 
 
+@pytest.mark.parametrize("text", ["[]", "{", "\udcff", '{"finished": false, "hardware": [1]}', '{"finished": false}'])
+def test_a_damaged_one_is_in_nobody_s_way(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = begin(None)
+    (before / "look.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert begin(None) == Path("runs/look-2")
+    assert begin(None) == Path("runs/look-2")
+
+
+def test_a_damaged_one_that_was_chosen_is_named(tmp_path: Path) -> None:
+    (tmp_path / "look.json").write_text("[]")
+    with pytest.raises(ZooError, match=r"look.json: holds no settings \(choose another folder\)$"):
+        begin(tmp_path)
+    (tmp_path / "look.json").write_text("{")
+    with pytest.raises(ZooError, match=r"look.json: cannot be read"):
+        begin(tmp_path)
+
+
 def test_rows_of_another_kind_are_not_mixed(tmp_path: Path) -> None:
     assert begin(tmp_path, asked=["z"]) == tmp_path
     assert begin(tmp_path) == tmp_path
@@ -53,6 +73,8 @@ def test_rows_are_read_back_and_lists_stay_out_of_the_csv(tmp_path: Path) -> Non
         measured.csv_text([{"model": "a", "crop": {"kind": "none"}}], ["model", "crop"]).splitlines()[1]
         == 'a,"{""kind"": ""none""}"'
     )
+    table = list(csv.reader(io.StringIO(measured.csv_text([{"model": "a\rb", "error": None}], ["model", "error"]), newline="")))
+    assert table == [["model", "error"], ["a\rb", ""]]
     (tmp_path / "results.json").write_text(json.dumps({"accuracy": 1}))
     with pytest.raises(ZooError, match=r"results.json holds no rows of a look"):
         measured.read_rows(tmp_path, "a look")

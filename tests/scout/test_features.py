@@ -49,22 +49,26 @@ def test_a_model_without_features_is_refused() -> None:
         Backbone(torch.nn.Linear(2, 2), batches(), 32)
 
 
-def test_the_key_changes_with_weights_size_images_and_preprocessing() -> None:
+def test_the_key_changes_with_all_that_features_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def built(seed: int):
         torch.manual_seed(seed)
         return build_model(Options(name="test_resnet", weights=RandomWeights()), None, 2, 32)
 
     first = built(0)
     keys = [
-        feature_key(first, "test_resnet", 32, FACTS, "a"),
-        feature_key(built(1), "test_resnet", 32, FACTS, "a"),
-        feature_key(first, "test_resnet", 48, FACTS, "a"),
-        feature_key(first, "test_resnet", 32, FACTS, "b"),
-        feature_key(first, "test_resnet", 32, FACTS | {"crop_pct": 0.9}, "a"),
+        feature_key(first, "test_resnet", 32, FACTS, "a", "cpu"),
+        feature_key(built(1), "test_resnet", 32, FACTS, "a", "cpu"),
+        feature_key(first, "test_resnet", 48, FACTS, "a", "cpu"),
+        feature_key(first, "test_resnet", 32, FACTS, "b", "cpu"),
+        feature_key(first, "test_resnet", 32, FACTS | {"crop_pct": 0.9}, "a", "cpu"),
+        feature_key(first, "test_resnet", 32, FACTS, "a", "cuda"),
     ]
+    with monkeypatch.context() as patch:
+        patch.setattr(timm, "__version__", "99.0")
+        keys.append(feature_key(first, "test_resnet", 32, FACTS, "a", "cpu"))
     assert len(set(keys)) == len(keys)
-    assert feature_key(built(0), "test_resnet", 32, FACTS, "a") == keys[0]
+    assert feature_key(built(0), "test_resnet", 32, FACTS, "a", "cpu") == keys[0]
     # The head is new in each run, and no feature depends on it.
     with torch.no_grad():
         first.model.get_parameter(first.head[0]).add_(1)
-    assert feature_key(first, "test_resnet", 32, FACTS, "a") == keys[0]
+    assert feature_key(first, "test_resnet", 32, FACTS, "a", "cpu") == keys[0]

@@ -31,6 +31,13 @@ def test_copies_share_a_fold_whatever_their_labels() -> None:
     assert np.bincount(fold).min() > 30
 
 
+def test_classes_with_too_few_different_images_are_counted() -> None:
+    targets = np.array([0, 0, 0, 1, 1, 1, 2, 2])
+    assert folds.few(targets, np.arange(8), 3) == 1
+    assert folds.few(targets, np.array([0, 1, 2, 3, 4, 4, 5, 6]), 3) == 2
+    assert folds.few(targets, np.arange(8), 2) == 0
+
+
 def test_images_are_copies_where_pixels_and_shape_are_equal() -> None:
     images = np.zeros((5, 3, 2, 2), np.uint8)
     images[2] = 9

@@ -60,6 +60,14 @@ def test_the_control_is_not_forecast_and_another_size_is_another_file(photos: Pa
     assert (kept.backbone, kept.image_size) == ("test_resnet (random weights)", 48)
 
 
+def test_features_that_cannot_be_kept_are_a_warning(photos: Path, cache: Path) -> None:
+    asked = request(photos)
+    (cache / "features").write_text("no folder")
+    found = measured(asked)
+    assert found["warning"].startswith(f"{cache / 'features'}: features cannot be written: ")
+    assert 0 <= found["probe"] <= 1
+
+
 def test_a_size_that_the_backbone_does_not_take_is_one_line(photos: Path) -> None:
     asked = request(photos, size=33)
     asked.recipe["backbone"]["name"] = "vit_tiny_patch16_224"

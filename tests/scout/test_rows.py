@@ -25,7 +25,8 @@ GOOD = row("good", 0.90, 0.92, 0.91)
 NEAR = row("near", 0.91, 0.90, 0.91)
 BAD = row("bad", 0.70, 0.72, 0.71)
 FAILED = row("failed")
-CONTROL = row("good", 0.95, 0.95, 0.95, control=True)
+CONTROL = row("good", 0.40, 0.42, 0.41, control=True)
+OWN = {"name": "good", "weights": {"kind": "auto"}}
 ALL = [CONTROL, FAILED, BAD, NEAR, GOOD]
 
 
@@ -39,9 +40,22 @@ ALL = [CONTROL, FAILED, BAD, NEAR, GOOD]
     ],
 )
 def test_the_control_is_last_and_failures_before_it(by: str, order: list[str]) -> None:
-    found = rows.ordered(ALL, by)
-    assert [one["model"] for one in found[:-1]] == order
-    assert found[-1] is CONTROL
+    # Whatever it scored: it is there to compare with, and no backbone to choose.
+    for control in (CONTROL, row("good", 0.95, 0.95, 0.95, control=True)):
+        found = rows.ordered([control, *ALL[1:]], by)
+        assert [one["model"] for one in found[:-1]] == order
+        assert found[-1] is control
+
+
+def test_what_is_not_clearly_above_the_control_is_named() -> None:
+    assert rows.not_above_control(ALL) == []
+    high = row("good", 0.71, 0.70, 0.72, control=True)
+    said = "is not clearly above the control with random weights: no sign that its features help with these images"
+    assert rows.not_above_control([GOOD, BAD, FAILED, high]) == [f"bad {said}"]
+    higher = row("good", 0.95, 0.95, 0.95, control=True)
+    assert rows.not_above_control([GOOD, BAD, FAILED, higher]) == [f"good {said}", f"bad {said}"]
+    assert rows.not_above_control([GOOD, BAD]) == []
+    assert rows.not_above_control([GOOD, row("good", control=True)]) == []
 
 
 def test_an_unknown_order_names_the_known_ones() -> None:
@@ -63,12 +77,21 @@ def test_the_best_are_those_that_the_folds_do_not_tell_apart() -> None:
 
 def test_the_line_to_copy_keeps_the_options_and_any_path() -> None:
     words = ("folder/example", "data.root='my photos'", "backbone.name=x", "train.epochs=2")
-    line = rows.sweep_line(ALL, words)
+    line = rows.sweep_line(ALL, words, OWN)
     assert shlex.split(line) == [
         *("zoo", "sweep", "folder/example", "good", "near", "--seeds", "0,1,2"),
         *("data.root='my photos'", "train.epochs=2"),
     ]
-    assert rows.sweep_line([FAILED], words) == ""
+    assert rows.sweep_line([FAILED], words, OWN) == ""
+
+
+def test_the_line_to_copy_finds_weights_for_backbones_that_those_of_the_recipe_are_not_of() -> None:
+    own, other = row("resnet18.tv_in1k", 0.9, 0.9, 0.9), row("resnet50.tv_in1k", 0.9, 0.9, 0.9)
+    words = ("mine.yaml", "backbone.weights={kind: file, path: w.safetensors}", "backbone.weights.path=v.safetensors", "seed=1")
+    file = {"name": "resnet18.tv_in1k", "weights": {"kind": "file", "path": "v.safetensors"}}
+    assert shlex.split(rows.sweep_line([own, other], words, file))[-2:] == ["seed=1", "backbone.weights=auto"]
+    assert shlex.split(rows.sweep_line([own], words, file))[-3:] == list(words[1:])
+    assert "auto" not in rows.sweep_line([own, other], words, file | {"weights": {"kind": "random"}})
 
 
 def test_the_table_names_the_control_and_says_why_a_row_failed() -> None:

@@ -56,7 +56,8 @@ def test_whatever_becomes_of_a_backbone_is_a_row(photos: Path, capsys: pytest.Ca
     assert found["resnet34.tv_in1k", False]["param_count"] == 1.5
     # The control has random weights, and no license; the others what the recipe says.
     assert (found[control]["weights"], found[control]["license"], found[control].get("minutes")) == ("random", None, None)
-    assert found["resnet18.tv_in1k", False]["weights"] == "auto"
+    first = found["resnet18.tv_in1k", False]
+    assert (first["weights"], first["license"]) == ("auto", "bsd-3-clause")
     assert found["resnet18.tv_in1k", False]["images"] == 15
     written = json.loads((folder / "results.json").read_text())
     assert [row["model"] for row in written] == [*models, "nothing9", "resnet18.tv_in1k"]
@@ -105,6 +106,16 @@ def test_rows_of_other_images_or_settings_are_not_mixed(photos: Path) -> None:
 def test_without_pretrained_weights_there_is_no_control(photos: Path) -> None:
     _, found = scout(photos, ["resnet18.tv_in1k"], overrides=["image_size=32", "backbone.weights=random"])
     assert list(found) == [("resnet18.tv_in1k", False)]
+    # A license is that of pretrained weights.
+    assert found["resnet18.tv_in1k", False]["license"] is None
+
+
+def test_a_warning_of_the_workers_is_printed_once(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    full = photos.rename("full")
+    _, found = scout(full, ["resnet18.tv_in1k", "resnet50.tv_in1k"])
+    assert {row["status"] for row in found.values()} == {"ok"}
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "full" in line] == ["warning: the disk is full: resnet18.tv_in1k"]
 
 
 def test_weights_of_a_file_are_those_of_the_recipe_s_own_backbone(photos: Path) -> None:
@@ -123,6 +134,18 @@ def test_copies_are_counted_and_too_few_images_are_refused(photos: Path, image_f
     assert np.bincount(images.fold).sum() == 23
     with pytest.raises(ZooError, match=r"^--folds: 30, but only 20 different images \(lower it\)$"):
         look_at(recipe, 32, Settings({}, 32, None, 30))
+
+
+def test_too_few_images_for_the_classes_are_refused_or_noted(image_folder: Draw) -> None:
+    root = image_folder({"a": 12, "b": 12, "c": 4})
+    recipe = find_subject(str(root), ["image_size=32", "data.test_fraction=0", "eval.select_by=last"]).recipe
+    said = r"^--max-images: 2, but the images are of 3 classes \(give at least 9: an image of each class for each of 3 folds\)$"
+    with pytest.raises(ZooError, match=said):
+        look_at(recipe, 32, Settings({}, 32, 2, 3))
+    assert look_at(recipe, 32, Settings({}, 32, None, 4)).notes[1:] == ()
+    rare = "1 of 3 classes with fewer than 5 different images: some of the 5 folds have none of these, and the probe is unsure"
+    assert look_at(recipe, 32, Settings({}, 32, None, 5)).notes[1:] == (rare,)
+    assert look_at(recipe, 32, Settings({}, 32, 20, 5)).notes[1:] == (f"{rare}; a larger --max-images takes more",)
 
 
 def test_a_backbone_has_a_size_of_its_own() -> None:

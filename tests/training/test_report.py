@@ -9,6 +9,7 @@ import pytest
 from helpers.reports import all_of, text_of, tree
 from helpers.scoring import state_of
 
+from zoo.recipe.dump import dump_recipe
 from zoo.recipe.load import load_recipe
 from zoo.report.page import MOST_BYTES
 from zoo.training import report
@@ -21,6 +22,14 @@ def done(image_folder: Callable[..., Path], tiny: Path) -> Path:
     """A run on files, with a test set."""
     root = image_folder({"train/<b>cat": 12, "train/dog": 12, "test/<b>cat": 6, "test/dog": 6})
     return train(load_recipe(tiny, [f"data={{kind: folder, root: {root}}}", "train.epochs=1"]))
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """A run that died after an epoch."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text(dump_recipe(load_recipe(Path("quickstart"), ["data.max_train=40"])))
+    return tmp_path / "run"
 
 
 def test_a_run_ends_with_its_page_and_another_time_it_is_the_same(done: Path, tmp_path: Path) -> None:
@@ -58,6 +67,14 @@ def test_a_page_says_which_images_it_cannot_show(done: Path, tmp_path: Path) -> 
     assert not any("labeled" in alt for alt in pictures)
     (done / "recipe.yaml").write_text("nonsense: [")
     assert "Without its recipe, the images of the run are not found." in shown()
+
+
+@pytest.mark.parametrize("step", ['"x"', "null", "1.5", "[1]", "-7", "1e400", "99999"])
+def test_damaged_files_do_not_stop_a_page(step: str, digits: Path) -> None:
+    (digits / "metrics.jsonl").write_text(f'{{"epoch": 1, "step": {step}}}\n')
+    (digits / "environment.json").write_text("[1]")
+    _, path = report_run(digits)
+    assert text_of(tree(path.read_text()))
 
 
 def test_a_page_that_fails_leaves_the_run_done(

@@ -17,6 +17,7 @@ from zoo.models.catalog import Query
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
     from zoo.results.measured import Row
+    from zoo.system.console import Console
 
 # Folds at least: two are left out to choose the penalty, and one must remain.
 FEWEST_FOLDS = 3
@@ -80,7 +81,7 @@ def run(namespace: argparse.Namespace) -> int:
     limit = seconds("--timeout", options["timeout"])
     folder, found = run_scout(subject, models, unknown, chosen, out=options["out"], timeout=limit, console=console)
     found = rows.ordered(found, options["sort"])
-    show(found, options, folder, subject.data, rows.sweep_line(found, subject.words))
+    show(found, options, folder, subject.data, rows.sweep_line(found, subject.words, chosen.recipe["backbone"]))
     return 0 if all(row["status"] == "ok" for row in found) else 1
 
 
@@ -123,15 +124,13 @@ def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: s
     """Print the rows in the form that was asked for, draw them, and print the command to go on with.
 
     Raises:
-        ZooError: the picture cannot be drawn.
+        ZooError: the picture cannot be written.
     """
     from zoo.results.measured import csv_text
-    from zoo.scout import plot, rows
+    from zoo.scout import rows
     from zoo.system.console import Console
 
-    if options["plot"]:
-        plot.draw_scout(found, options["plot"], data)
-    console = Console()
+    console, table = Console(), not (options["json"] or options["csv"])
     if options["json"]:
         console.line(json.dumps([{name: row.get(name) for name in rows.COLUMNS} for row in found], indent=1, ensure_ascii=False))
     elif options["csv"]:
@@ -141,7 +140,28 @@ def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: s
         for text in rows.as_table(found):
             console.line(text)
         console.line()
-        written = f", {options['plot']}" if options["plot"] else ""
+        for text in rows.not_above_control(found):
+            console.fact("note", text)
+    # After the table: measuring took minutes, and a picture that fails must not take its results away.
+    drawn = draw(found, options["plot"], data, console)
+    if table:
+        written = f", {options['plot']}" if drawn else ""
         console.fact("results", f"{folder} (results.csv, results.json{written})")
         if line:
             console.fact("next", line)
+
+
+def draw(found: Sequence[Row], path: Path | None, data: str, console: Console) -> bool:
+    """Draw the rows, if a picture was asked for; return whether there is one.
+
+    Raises:
+        ZooError: it cannot be written.
+    """
+    from zoo.scout import plot
+
+    if path is None:
+        return False
+    drawn = plot.draw_scout(found, path, data)
+    if not drawn:
+        console.warn(f"{path} was not drawn: no backbone could be measured")
+    return drawn

@@ -31,7 +31,7 @@ def check_new(path: Path) -> None:
 
 
 def save_recipe(path: Path, values: Mapping[str, Any], origin: Sequence[str]) -> None:
-    """Write a recipe file that loads to the same recipe.
+    """Write a recipe file that loads to the same recipe, but for a `name` that the options do not set: the file gives its own.
 
     Args:
         path: the file.
@@ -49,7 +49,10 @@ def save_recipe(path: Path, values: Mapping[str, Any], origin: Sequence[str]) ->
 
 
 def recipe_text(path: Path, values: Mapping[str, Any], origin: Sequence[str]) -> str:
-    """Return the text of the file that `save_recipe` writes."""
+    """Return the text of the file that `save_recipe` writes.
+
+    Runs are put in a folder by the name of their recipe: those of the new one must not pass for those of the old one.
+    """
     source, *changed = map(_comment, origin)
     made_of = source + (f" with {' '.join(changed)}" if changed else "")
     lines = [
@@ -58,7 +61,8 @@ def recipe_text(path: Path, values: Mapping[str, Any], origin: Sequence[str]) ->
         f"# Made of {made_of}.",
         f"# `zoo recipe {_comment(shlex.quote(str(path)))}` shows every option; those not set here have their defaults.",
     ]
-    lines += [_section(name, values[name]) for name in Recipe.model_fields if name in values]
+    named = any(word.partition("=")[0].strip() == "name" for word in origin[1:])
+    lines += [_section(key, values[key]) for key in Recipe.model_fields if key in values and (named or key != "name")]
     return "\n".join(lines) + "\n"
 
 

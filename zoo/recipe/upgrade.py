@@ -41,10 +41,17 @@ def upgraded(recipe: Recipe, run: Path) -> Recipe:
         recipe: the run's own, or one to resume the run with.
         run: the run folder.
     """
-    try:
-        version = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8")).get("recipe_version", 1)
-    except (OSError, ValueError):
-        version = 1
+    version = _version(run)
     if version >= VERSION or recipe.optim.momentum != 0.9:
         return recipe
     return recipe.model_copy(update={"optim": recipe.optim.model_copy(update={"momentum": None})})
+
+
+def _version(run: Path) -> int:
+    """Return the version of a run's options; that of a damaged file is 1."""
+    try:
+        environment = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 1
+    version = environment.get("recipe_version") if isinstance(environment, dict) else None
+    return version if isinstance(version, int) else 1

@@ -7,7 +7,6 @@ known, and the same command goes on where it was interrupted.
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from zoo.errors import StorageError, ZooError
 from zoo.results.folder import RunFolder
+from zoo.system.table import csv_writer
 
 Row = dict[str, Any]
 # Where folders are made if `--out` names none.
@@ -69,8 +69,12 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
 def _unfinished(name: str, state_file: str, state: Mapping[str, Any]) -> Path | None:
     """Return the folder of unfinished measurements of the same rows, settings and hardware; None where there is none."""
     for path in sorted(ROOT.glob(f"{name}*")):
-        known = _state(path, state_file)
-        if not known.get("finished", True) and known["asked"] == state["asked"] and not _differences(known, state):
+        try:
+            known = _state(path, state_file)
+        except ZooError:
+            # A damaged one is of measurements that cannot go on.
+            continue
+        if not known.get("finished", True) and known.get("asked") == state["asked"] and not _differences(known, state):
             # One that is running at this moment holds its folder: it is not resumed.
             with contextlib.suppress(ZooError), RunFolder(path).held():
                 return path
@@ -78,7 +82,17 @@ def _unfinished(name: str, state_file: str, state: Mapping[str, Any]) -> Path | 
 
 
 def _state(folder: Path, state_file: str) -> dict[str, Any]:
-    return RunFolder(folder).read_json(state_file) if (folder / state_file).is_file() else {}
+    """Return the state of a folder, empty where there is none.
+
+    Raises:
+        ZooError: it is damaged.
+    """
+    if not (folder / state_file).is_file():
+        return {}
+    known = RunFolder(folder).read_json(state_file)
+    if not isinstance(known, dict) or not all(isinstance(known.get(part, {}), dict) for part in COMPARED):
+        raise ZooError(str(folder / state_file), "holds no settings", "choose another folder")
+    return known
 
 
 def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -119,16 +133,15 @@ def write_rows(folder: Path, rows: Sequence[Row], columns: Sequence[str], lists:
 def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Return rows as CSV with a header; a missing value is empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows([{name: _cell(value) for name, value in row.items()} for row in rows])
+    write = csv_writer(text)
+    write(columns)
+    for row in rows:
+        write([_cell(row.get(name)) for name in columns])
     return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a cell: nothing for None, JSON for what has parts."""
-    if value is None:
-        return ""
+    """Return a value as a cell: JSON for what has parts."""
     return json.dumps(value) if isinstance(value, dict | list) else value
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -84,8 +85,8 @@ class Backbone:
         return 1e3 * statistics.median(seconds[warm_up:])
 
 
-def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str, Any], pixels: str) -> str:
-    """Return the key of features in the cache: it changes with weights, images, size and preprocessing.
+def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str, Any], pixels: str, device: str) -> str:
+    """Return the key of features in the cache: it changes with weights, images, size, preprocessing, device and timm.
 
     Args:
         built: the backbone; its head does not matter.
@@ -93,8 +94,11 @@ def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str
         size: side of the images in pixels.
         preprocessing: `mean, std, interpolation, crop_pct`.
         pixels: digest of the images.
+        device: the type of device that computes them: `cpu` or `cuda`, whose arithmetic differs.
     """
-    facts = [FORMAT, name, size, pixels, *(f"{key}={preprocessing[key]}" for key in sorted(preprocessing))]
+    # Another version of timm may give a name another architecture.
+    prepared = [f"{key}={preprocessing[key]}" for key in sorted(preprocessing)]
+    facts = [FORMAT, timm.__version__, device, name, size, pixels, *prepared]
     digest = hashlib.sha256("\0".join(map(str, facts)).encode())
     for key, tensor in sorted(built.model.state_dict().items()):
         if key not in built.head:

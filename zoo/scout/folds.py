@@ -50,6 +50,18 @@ def groups(found: list[bytes]) -> np.ndarray:
     return np.unique(np.array([digest.hex() for digest in found]), return_inverse=True)[1].astype(np.int64)
 
 
+def few(targets: np.ndarray, group: np.ndarray, folds: int) -> int:
+    """Return the number of classes that have fewer different images than there are folds, so that some lack them.
+
+    Args:
+        targets: int64 [N].
+        group: int64 [N], equal for copies of one image.
+        folds: their number.
+    """
+    different = np.unique(np.stack([targets, group]), axis=1)[0]  # the class of each
+    return int((np.unique(different, return_counts=True)[1] < folds).sum())
+
+
 def divide(targets: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Return the fold of each image, int64 [N] from 0: classes are spread evenly, images of a group stay together.
 

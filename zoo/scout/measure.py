@@ -16,6 +16,7 @@ from zoo.data import feature_cache
 from zoo.data.batches import Batches, Preprocessing, resident
 from zoo.data.resize import Normalize
 from zoo.data.splits import Splits
+from zoo.errors import StorageError
 from zoo.models.build import build_model, data_config
 from zoo.models.flops import count_costs
 from zoo.models.sizes import check_sizes
@@ -23,7 +24,7 @@ from zoo.recipe.recipe import Recipe
 from zoo.scout.features import Backbone, feature_key
 from zoo.scout.folds import scouted
 from zoo.scout.probe import probe
-from zoo.scout.settings import Request
+from zoo.scout.settings import WARNING, Request
 from zoo.system import launch
 from zoo.system.console import Console
 from zoo.system.device import device_name
@@ -45,7 +46,7 @@ def measure(arguments: Mapping[str, Any], say: Say) -> None:
 
     Args:
         arguments: `request`, a `Request`.
-        say: called with columns of the row as they become known.
+        say: called with columns of the row as they become known, and with a `WARNING`.
 
     Raises:
         ZooError: the weights cannot be had, or the backbone does not take the image size.
@@ -82,14 +83,14 @@ def _score(request: Request, recipe: Recipe, inputs: Inputs, say: Say) -> None:
     count = sum(parameter.numel() for parameter in built.model.parameters())
     gmacs, _ = count_costs(built.model.eval(), torch.zeros(1, 3, size, size))
     say({"weights": built.source, "param_count": round(count / 1e6, 2), "gmacs": round(gmacs, 3)})
-    key = feature_key(built, recipe.backbone.name, size, inputs.preprocessing, request.digest)
-    split = scouted(data).take(request.positions)
     device = _device()
+    key = feature_key(built, recipe.backbone.name, size, inputs.preprocessing, request.digest, device.type)
+    split = scouted(data).take(request.positions)
     batches = Batches(
         split, _preprocessing(inputs), len(data.classes), device, channels_last=True, resident=resident(split.pixels, device)
     )
     backbone = Backbone(built.model, batches, size)
-    features, speed = _features(backbone, key, request)
+    features, speed = _features(backbone, key, request, say)
     say(
         {
             "features": features.shape[1],
@@ -111,15 +112,18 @@ def _score(request: Request, recipe: Recipe, inputs: Inputs, say: Say) -> None:
     )
 
 
-def _features(backbone: Backbone, key: str, request: Request) -> tuple[Tensor, float]:
-    """Return features float32 [N, D] and images/s."""
+def _features(backbone: Backbone, key: str, request: Request, say: Say) -> tuple[Tensor, float]:
+    """Return features float32 [N, D] and images/s. The cache saves time the next time; without it, nothing fails."""
     count = len(backbone.batches)
     known = feature_cache.load(key)
     if known is not None and len(known) == count:
         return known, backbone.speed()
     features, speed = backbone.extract(count)
     name = f"{request.candidate.name}{' (random weights)' if request.candidate.control else ''}"
-    feature_cache.save(key, features, {"backbone": name, "data": request.data, "image_size": str(request.image_size)})
+    try:
+        feature_cache.save(key, features, {"backbone": name, "data": request.data, "image_size": str(request.image_size)})
+    except StorageError as error:
+        say({WARNING: str(error)})
     return features, speed
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import ZooError
 from zoo.results.measured import Row
 from zoo.results.pareto import Axis, Dot, draw_pareto
 
 
-def draw_scout(rows: Sequence[Row], path: Path, data: str) -> None:
-    """Draw the rows that could be measured.
+def draw_scout(rows: Sequence[Row], path: Path, data: str) -> bool:
+    """Draw the rows that could be measured; return whether there were any, else nothing is written.
 
     Args:
         rows: of the scouting.
@@ -19,14 +18,15 @@ def draw_scout(rows: Sequence[Row], path: Path, data: str) -> None:
         data: the name of the images.
 
     Raises:
-        ZooError: there is nothing to draw, or the file cannot be written.
+        ZooError: the file cannot be written.
     """
     fine = [row for row in rows if row["status"] == "ok" and not row.get("control")]
     if not fine:
-        raise ZooError("--plot", "no backbone could be measured", "see the errors in the table")
+        return False
     # Both are costs, so that the best is at the upper left of each panel.
     axes = [
         Axis("ms an image, in a stream", [Dot(row["model"], 1e3 / row["images_per_second"], 100 * row["probe"]) for row in fine]),
         Axis("predicted minutes of the fine-tune", [Dot(row["model"], row["minutes"], 100 * row["probe"]) for row in fine]),
     ]
     draw_pareto(axes, "probe accuracy, percent", path, f"{len(fine)} backbones on {data}, and the Pareto front")
+    return True

@@ -26,6 +26,10 @@ COLUMNS = [
 LISTS = ("probe_folds", "penalties")
 # The column of each `--sort`, and whether more is better.
 SORTS = {"probe": ("probe", True), "knn": ("knn", True), "speed": ("images_per_second", True), "name": ("model", False)}
+# Kinds of `backbone.weights` that any backbone can have; a file, a package or a run holds the weights of one.
+FOR_ALL = ("auto", "pretrained", "random")
+# The option that finds the weights of each backbone.
+AUTO = "backbone.weights=auto"
 # Backbones that the last line proposes, at most.
 PROPOSED = 3
 # A backbone is clearly worse if its mean difference over the folds is more than this many standard errors ...
@@ -85,18 +89,42 @@ def clearly_worse(row: Mapping[str, Any], leader: Mapping[str, Any]) -> bool:
     return mean > DIFFERENCE and mean > CLEARLY * error
 
 
-def sweep_line(rows: Sequence[Row], words: Sequence[str]) -> str:
+def not_above_control(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each backbone that the probe does not place clearly above the control; none without a control."""
+    fine = [row for row in rows if row["status"] == "ok"]
+    control = next((row for row in fine if row.get("control")), None)
+    if control is None:
+        return []
+    said = "is not clearly above the control with random weights: no sign that its features help with these images"
+    return [f"{title(row)} {said}" for row in fine if not row.get("control") and not clearly_worse(control, row)]
+
+
+def weights_of_another(backbone: Mapping[str, Any], name: str) -> bool:
+    """Return whether the weights of a recipe are of one backbone, its own, and a name is of another.
+
+    Args:
+        backbone: the section of the recipe, as plain values.
+        name: timm's name of a backbone.
+    """
+    return backbone["weights"]["kind"] not in FOR_ALL and catalog.named(backbone["name"]) != catalog.named(name)
+
+
+def sweep_line(rows: Sequence[Row], words: Sequence[str], backbone: Mapping[str, Any]) -> str:
     """Return the command that fine-tunes the best; '' where there is none.
 
     Args:
         rows: all rows.
         words: the recipe, and the options that are changed.
+        backbone: the section of that recipe, as plain values.
     """
     names = [str(row["model"]) for row in best(rows)]
     if not names:
         return ""
     recipe, *overrides = words
     kept = [word for word in overrides if not word.startswith("backbone.name=")]
+    if any(weights_of_another(backbone, name) for name in names):
+        # As they were measured: the recipe's weights do not fit them.
+        kept = [*(word for word in kept if not word.startswith(("backbone.weights=", "backbone.weights."))), AUTO]
     return shlex.join(["zoo", "sweep", recipe, *names, "--seeds", "0,1,2", *kept])
 
 

@@ -18,7 +18,7 @@ from zoo.results import measured
 from zoo.results.folder import RunFolder
 from zoo.results.measured import Row
 from zoo.scout import rows
-from zoo.scout.settings import NATIVE, Candidate, Request, Settings
+from zoo.scout.settings import NATIVE, WARNING, Candidate, Request, Settings
 from zoo.scout.subject import Subject, smallest
 from zoo.system import workers
 from zoo.system.console import Console, plural
@@ -109,12 +109,16 @@ def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
     """Load the images, decoding them where that was not done before, choose some, and divide them into folds.
 
     Raises:
-        ZooError: the images cannot be had, or there are too few for the folds.
+        ZooError: the images cannot be had, or there are too few for the classes or the folds.
     """
     from zoo.scout import folds
 
     data = recipe.data.load(recipe.train.seed, size)
     whole = folds.scouted(data)
+    classes = len(set(whole.targets.tolist()))
+    if chosen.max_images is not None and chosen.max_images < classes:
+        todo = f"give at least {classes * chosen.folds}: an image of each class for each of {chosen.folds} folds"
+        raise ZooError("--max-images", f"{chosen.max_images}, but the images are of {plural(classes, 'class', 'classes')}", todo)
     positions = folds.subset(whole.targets, chosen.max_images, 0)
     split = whole.take(positions)
     digests = folds.digests(split)
@@ -128,6 +132,11 @@ def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
     notes = [looked]
     if copies:
         notes.append(f"{plural(copies, 'exact copy', 'exact copies')} of other images, in the same fold as these")
+    few = folds.few(split.targets, group, chosen.folds)
+    if few:
+        rare = f"{few:,} of {plural(classes, 'class', 'classes')} with fewer than {chosen.folds} different images"
+        more = "" if len(split) == len(whole) else "; a larger --max-images takes more"
+        notes.append(f"{rare}: some of the {chosen.folds} folds have none of these, and the probe is unsure{more}")
     return Images(positions, fold, hashlib.sha256(b"".join(digests)).hexdigest()[:16], tuple(notes))
 
 
@@ -171,6 +180,7 @@ class Scouting:
     timeout: float
     console: Console
     target: str
+    warned: bool = False
 
     def __post_init__(self) -> None:
         self.rows = {rows.key(row): row for row in measured.read_rows(self.folder, "a scouting")}
@@ -191,7 +201,14 @@ class Scouting:
             fine = row["status"] == "ok"
             text = f"probe {rows.points(row['probe'])} %" if fine else f"{row['status']}: {row['error']}"
             note(f"{text}, {spent:.0f} s")
+            self._warn(row.pop(WARNING, ""))
             self._write(candidates)
+
+    def _warn(self, text: str) -> None:
+        """Print the first warning of a worker process: the others would say the same of other backbones."""
+        if text and not self.warned:
+            note(f"warning: {text}")
+            self.warned = True
 
     def _describe(self, candidates: Sequence[Candidate], known: Sequence[Candidate]) -> None:
         """Print the machine, the data, the folder and how many rows are there already."""
@@ -215,7 +232,10 @@ class Scouting:
         size = native_size(candidate.name) if self.chosen.image_size == NATIVE else int(self.chosen.image_size)
         row: Row = {"model": candidate.name, "control": candidate.control, "status": "unknown", "error": "", **self.hardware}
         row |= {"image_size": size, "images": len(self.images.fold), "folds": self.chosen.folds}
-        row |= {"license": None if candidate.control else rows.license_of(candidate.name)}
+        recipe = self._recipe(candidate)
+        # It is that of pretrained weights.
+        random = recipe["backbone"]["weights"]["kind"] == "random"
+        row |= {"license": None if random else rows.license_of(candidate.name)}
         row["date"] = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             names.check_backbone(candidate.name)
@@ -223,7 +243,7 @@ class Scouting:
             return row | {"error": str(error)}
         request = Request(
             candidate,
-            self._recipe(candidate),
+            recipe,
             size,
             self.store_size,
             self.images.positions,
@@ -242,10 +262,7 @@ class Scouting:
         backbone = own | {"name": candidate.name}
         if candidate.control:
             backbone |= {"weights": {"kind": "random"}}
-        # A file, a package or a run holds the weights of one backbone.
-        elif own["weights"]["kind"] not in ("auto", "pretrained", "random") and catalog.named(own["name"]) != catalog.named(
-            candidate.name
-        ):
+        elif rows.weights_of_another(own, candidate.name):
             backbone |= {"weights": {"kind": "auto"}}
         return dict(self.chosen.recipe) | {"backbone": backbone}
 

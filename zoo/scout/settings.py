@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Stands for each backbone's own image size.
 NATIVE = "native"
+# What a worker process sends besides the columns of its row: a line for the user.
+WARNING = "warning"
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,9 @@ def find_images(facts: Facts) -> Images:
         return Images(missing=f"The images are not shown: {error.where}: {error.what}.")
     if facts.classes and inputs.data.classes != tuple(facts.classes):
         return Images(missing="The images are not shown: the data has other classes now.")
-    taken = facts.history[-1].get("step", 1) if facts.history else 1
-    return images_of(recipe, inputs, batches_alone(inputs), taken)
+    taken = facts.history[-1].get("step") if facts.history else None
+    # Of a damaged line, the first step is shown, as of a run without an epoch.
+    return images_of(recipe, inputs, batches_alone(inputs), taken if isinstance(taken, int) else 1)
 
 
 def images_of(recipe: Recipe, inputs: Inputs, train: Batches, taken: int) -> Images:
