@@ -103,7 +103,5 @@ def test_the_table_names_the_control_and_says_why_a_row_failed() -> None:
     assert rows.as_table([FAILED]) == [failed]
 
 
-def test_the_license_is_that_of_the_weights() -> None:
-    assert rows.license_of("tf_efficientnet_lite0.in1k") == "apache-2.0"
-    assert rows.license_of("nothing9") is None
+def test_the_control_has_a_row_of_its_own() -> None:
     assert rows.key(CONTROL) != rows.key(GOOD)

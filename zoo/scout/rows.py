@@ -160,9 +160,3 @@ def as_table(rows: Sequence[Row]) -> list[str]:
     fine = [row for row in rows if row["status"] == "ok"]
     failed = [f"{title(row)}: {row['status']}: {row['error']}" for row in rows if row["status"] != "ok"]
     return [*(table.align(fine, COLUMNS_SHOWN, gap="  ") if fine else []), *failed]
-
-
-def license_of(name: str) -> str | None:
-    """Return the license of a backbone's weights, None where it is unknown."""
-    entry = catalog.named(name)
-    return (entry.license or None) if entry else None

@@ -233,9 +233,7 @@ class Scouting:
         row: Row = {"model": candidate.name, "control": candidate.control, "status": "unknown", "error": "", **self.hardware}
         row |= {"image_size": size, "images": len(self.images.fold), "folds": self.chosen.folds}
         recipe = self._recipe(candidate)
-        # It is that of pretrained weights.
-        random = recipe["backbone"]["weights"]["kind"] == "random"
-        row |= {"license": None if random else rows.license_of(candidate.name)}
+        row |= {"license": catalog.license_of(candidate.name, recipe["backbone"]["weights"]["kind"]) or None}
         row["date"] = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             names.check_backbone(candidate.name)
