@@ -13,7 +13,8 @@ from PIL import Image
 
 from zoo.errors import Stopped, StorageError, ZooError
 from zoo.results.folder import RunFolder
-from zoo.sweep import sweep
+from zoo.sweep import on_ray, sweep
+from zoo.sweep.grid import runs_of
 from zoo.sweep.pool import LocalPool
 from zoo.sweep.rows import columns_of
 from zoo.sweep.sweep import How
@@ -187,6 +188,14 @@ def _full(folder: RunFolder, name: str, value: object) -> None:
 
 
 def test_the_pool_is_of_this_machine_unless_asked_for_another() -> None:
-    pool = sweep.make_pool(How(jobs=3, timeout=5.0))
+    pool = sweep.make_pool(How(jobs=3, timeout=5.0), [])
     assert isinstance(pool, LocalPool)
     assert (pool.jobs, pool.timeout) == (3, 5.0)
+
+
+def test_a_cluster_is_told_the_threads_of_the_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray, "RayPool", lambda jobs, timeout, threads: (jobs, timeout, threads))
+    runs = runs_of(place.grid("test_resnet", "nothing9", values={"train.threads": [3, 2]}))
+    assert sweep.make_pool(How(timeout=5.0, on="ray"), runs) == (None, 5.0, 2)
+    left_open = runs_of(place.grid(values={"train.threads": [3, "auto"]}))
+    assert sweep.make_pool(How(on="ray"), left_open) == (None, None, None)

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", metavar="N,N", help="seeds, each a run of its own (default: the recipe's)")
     about = "an option with its values, each a run of its own, e.g. optim.lr=1e-3,3e-3; may be given several times"
     parser.add_argument("--set", metavar="key=a,b", action="append", default=[], help=about)
-    about = "runs at a time, each with its share of the cores (default 1; with --on ray one on each machine)"
+    about = "runs at a time, each with its share of the cores (default 1; with --on ray as many as it has room for)"
     parser.add_argument("--jobs", metavar="N", help=about)
     parser.add_argument("--timeout", metavar="S", help="seconds until a run is given up (default: none)")
     about = "end in this time, e.g. 30m or 2h: runs that are far behind are stopped early"

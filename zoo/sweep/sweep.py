@@ -38,7 +38,7 @@ class How:
     """The way in which a sweep is run; its results do not depend on it.
 
     Attributes:
-        jobs: runs at a time; None for one, or one for each machine of a cluster.
+        jobs: runs at a time; None for one, or as many as a cluster has room for.
         timeout: seconds that a run may take in one go; None for any.
         budget: seconds that all may take; None for any.
         on: `local` or `ray`.
@@ -73,7 +73,7 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
         check_validation(runs)
     settings = folders.settings_of(grid, runs)
     check_writable(out or ROOT)
-    with contextlib.closing(make_pool(how)) as pool:
+    with contextlib.closing(make_pool(how, runs)) as pool:
         folder = folders.find(out, settings, runs)
         with RunFolder(folder).held("--out"):
             known = folders.read_state(folder)
@@ -82,8 +82,8 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
             return Sweep(folder, [at(run, folder) for run in runs], pool, state, how, began).run()
 
 
-def make_pool(how: How) -> Pool:
-    """Return where runs are trained.
+def make_pool(how: How, runs: Sequence[Run]) -> Pool:
+    """Return where these runs are trained.
 
     Raises:
         ZooError: ray is not installed, or there is no cluster.
@@ -91,7 +91,9 @@ def make_pool(how: How) -> Pool:
     if how.on == "ray":
         from zoo.sweep.on_ray import RayPool
 
-        return RayPool(how.jobs, how.timeout)
+        asked = [run.recipe.train.threads for run in runs if run.recipe is not None]
+        known = [threads for threads in asked if isinstance(threads, int)]
+        return RayPool(how.jobs, how.timeout, min(known) if known and len(known) == len(asked) else None)
     return LocalPool(how.jobs or 1, how.timeout)
 
 
