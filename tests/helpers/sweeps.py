@@ -158,7 +158,7 @@ class Place:
     def pool(self, **options: object) -> StandIn:
         """The pool of the sweeps that are started from now on."""
         pool = StandIn(self.clock, **options)  # type: ignore[arg-type]
-        self.monkeypatch.setattr(sweep, "make_pool", lambda how: pool)
+        self.monkeypatch.setattr(sweep, "make_pool", lambda how, runs: pool)
         return pool
 
     def grid(self, *backbones: str, **options: object) -> Grid:

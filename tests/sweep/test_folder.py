@@ -40,6 +40,20 @@ def test_a_folder_that_a_killed_start_left_is_used(place: Place) -> None:
     assert find(place.grid(), None) == Path("runs/sweep")
 
 
+def test_the_same_settings_come_before_a_folder_without_any_and_numbers_count(place: Place) -> None:
+    for name in ("sweep", "sweep-x", "sweeping"):
+        Path("runs", name).mkdir(parents=True)
+    begin(Path("runs/sweep-10"), place.grid())
+    assert find(place.grid(), None) == Path("runs/sweep-10")
+    begin(Path("runs/sweep-2"), place.grid())
+    assert find(place.grid(), None) == Path("runs/sweep-2")
+    assert find(place.grid("test_vit"), None) == Path("runs/sweep")
+    Path("runs/sweep").rmdir()
+    # A folder of the user's own name is never taken.
+    begin(Path("runs/sweep-of-mine"), place.grid("test_vit"))
+    assert find(place.grid("test_vit"), None) == Path("runs/sweep")
+
+
 def test_a_damaged_folder_is_passed_over_or_named(place: Place) -> None:
     Path("runs/sweep").mkdir(parents=True)
     (Path("runs/sweep") / folder.STATE).write_text("{")

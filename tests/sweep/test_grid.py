@@ -69,6 +69,10 @@ def test_what_does_not_fit_one_backbone_is_a_run_that_says_so(place: Place, monk
         ({"overrides": ["train"]}, r"command line: 'train'"),
         ({"overrides": ["output.root=x"]}, r"output\.root: a sweep sets it itself \(--out says where\)"),
         ({"values": {"backbone.name": ["test_vit"]}}, r"backbone\.name: a sweep sets it itself \(give it as MODEL\)"),
+        ({"values": {"backbone": [{"name": "test_vit"}]}}, r"backbone: a sweep sets backbone\.name itself \(give it as MODEL\)"),
+        ({"values": {"backbone.name.x": [1]}}, r"backbone\.name\.x: a sweep sets backbone\.name itself"),
+        ({"values": {"output": [{"root": "x"}]}}, r"output: a sweep sets output\.root itself"),
+        ({"values": {"train": [{"seed": 1}, {"seed": 2}]}}, r"train: the seeds are those of --seeds \(give single options\)"),
         ({"values": {"train.seed": [1, 2]}}, r"train\.seed: the seeds are those of --seeds"),
         ({"overrides": ["train.seed=1"]}, r"train\.seed: the seeds are those of --seeds"),
         ({"overrides": ["optim.lr=1"], "values": {"optim.lr": [1, 2]}}, r"--set optim\.lr: is set for all runs too"),
@@ -77,6 +81,22 @@ def test_what_does_not_fit_one_backbone_is_a_run_that_says_so(place: Place, monk
 def test_what_is_wrong_for_all_is_an_error(place: Place, options: dict[str, object], line: str) -> None:
     with pytest.raises(ZooError, match=f"^{line}"):
         runs_of(place.grid("test_resnet", "test_vit", **options))
+
+
+def test_a_section_that_is_set_for_all_runs_leaves_the_sweeps_own_options(place: Place) -> None:
+    (run,) = runs_of(place.grid(seeds=[3], overrides=["backbone={name: test_vit, weights: random}"]))
+    assert (run.trainable.backbone.name, run.trainable.train.seed) == ("test_resnet", 3)
+
+
+def test_a_backbone_with_and_without_its_default_tag_is_one(place: Place) -> None:
+    with pytest.raises(ZooError) as error:
+        runs_of(place.grid("tf_efficientnet_lite0", "test_resnet", "tf_efficientnet_lite0.in1k"))
+    assert str(error.value) == (
+        "MODEL: tf_efficientnet_lite0 and tf_efficientnet_lite0.in1k are the same backbone, tf_efficientnet_lite0.in1k "
+        "(give it once)"
+    )
+    # Another tag is another backbone.
+    assert len(runs_of(place.grid("resnet18.tv_in1k", "resnet18.a1_in1k", "resnet18.a2_in1k", seeds=[0]))) == 3
 
 
 def test_a_missing_recipe_is_an_error() -> None:

@@ -9,13 +9,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from helpers.faults.harness import wait_until
 from helpers.faults.sweeping import RECIPE, Sweep, outcomes
+from helpers.sweeps import Place
 
 from zoo.errors import ZooError
 from zoo.sweep import on_ray
+from zoo.sweep.grid import runs_of
 from zoo.sweep.on_ray import RayPool
 
 
@@ -24,6 +27,35 @@ def test_without_ray_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ZooError) as error:
         RayPool(None, None)
     assert str(error.value) == "--on: ray is not installed (pip install 'zoo-trainer[ray]')"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "threads", "jobs", "asked"),
+    [
+        # A head without cores, and two machines: one run on the smaller, two on the larger.
+        ([{}, {"CPU": 4.0}, {"CPU": 8.0}], None, 3, 4),
+        ([{}, {"CPU": 4.0}, {"CPU": 8.0}], 3, 1 + 2, 3),
+        ([{"CPU": 8.0}, {"CPU": 8.0}], 1, 16, 1),
+        ([{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0}], 2, 2, 2),
+        ([{}], None, 1, 1),
+        ([{"CPU": 2.0}], 4, 1, 4),
+    ],
+)
+def test_as_many_runs_go_at_a_time_as_there_is_room_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch, nodes: list[dict[str, float]], threads: int | None, jobs: int, asked: int
+) -> None:
+    ray = MagicMock()
+    lost = {"Alive": False, "Resources": {"CPU": 99.0}}
+    ray.nodes.return_value = [*({"Alive": True, "Resources": {"memory": 1e9, **each}} for each in nodes), lost]
+    monkeypatch.setattr(on_ray.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(on_ray.importlib, "import_module", lambda name: ray)
+    pool = RayPool(None, None, threads)
+    assert pool.jobs == jobs
+    assert RayPool(7, None, threads).jobs == 7
+    (run,) = runs_of(place.grid(seeds=[0], overrides=[f"train.threads={threads or 'auto'}"]))
+    pool.start(run, None)
+    given = ray.remote.return_value.return_value.options.call_args.kwargs
+    assert (given["num_cpus"], given["num_gpus"]) == (asked, int(any("GPU" in each for each in nodes)))
 
 
 @pytest.fixture(scope="module")

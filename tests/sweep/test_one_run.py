@@ -13,6 +13,7 @@ from zoo.errors import Stopped, ZooError
 from zoo.recipe.load import load_recipe
 from zoo.sweep import one_run
 from zoo.system import signals
+from zoo.training import checkpoint
 
 
 @pytest.fixture
@@ -53,6 +54,36 @@ def test_a_run_goes_on_from_its_checkpoint_or_begins_anew_in_its_folder(
     found = weights(moved / "net")
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert sent == []
+
+
+@pytest.mark.slow
+def test_a_run_whose_checkpoints_are_all_damaged_starts_anew(
+    arguments: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = arguments["recipe"].output.root / "net"
+    one_run.train_run(arguments | {"until_epoch": 1}, lambda _: None)
+    states = list(folder.glob("checkpoints/step-*/state.json"))
+    for state in states:
+        state.write_text("{}")
+    assert states
+    one_run.train_run(arguments, lambda _: None)
+    assert "no earlier checkpoint: the run starts anew\n" in capsys.readouterr().err
+    assert (folder / "result.json").exists()
+
+
+def test_a_run_that_cannot_go_on_for_another_reason_keeps_its_checkpoints(
+    arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZooError("--resume", "the images have changed", "start a new run")
+
+    folder = arguments["recipe"].output.root / "net"
+    monkeypatch.setattr(one_run, "_as_begun", lambda recipe, resume: recipe)
+    checkpoint.save(folder / "checkpoints", 1, checkpoint.Checkpoint({}, {"step": 1}))
+    monkeypatch.setattr(one_run, "train", fail)
+    with pytest.raises(ZooError, match="the images have changed"):
+        one_run.train_run(arguments, lambda _: None)
+    assert list(folder.glob("checkpoints/step-*/state.json"))
 
 
 def test_a_run_that_is_stopped_says_so(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 from helpers.sweeps import Place
+from PIL import Image
 
 from zoo.errors import Stopped, StorageError, ZooError
 from zoo.results.folder import RunFolder
-from zoo.sweep import sweep
+from zoo.sweep import on_ray, sweep
+from zoo.sweep.grid import runs_of
 from zoo.sweep.pool import LocalPool
 from zoo.sweep.rows import columns_of
 from zoo.sweep.sweep import How
@@ -37,7 +40,7 @@ def test_all_runs_end_as_rows_in_the_files(place: Place, capsys: pytest.CaptureF
     assert json.loads(Path("out/sweep.json").read_text())["finished"] is True
     printed = capsys.readouterr()
     assert printed.out.startswith("sweep      1 backbone x 2 optim.lr x 2 seeds: 4 runs, one at a time\nresults    out\n")
-    assert printed.out.endswith("compare    zoo leaderboard out\n")
+    assert printed.out.endswith("compare    zoo leaderboard out --group backbone,optim.lr\n")
     assert printed.err.splitlines()[1] == f"{names[1]} starts, 2 of 4"
 
 
@@ -155,6 +158,24 @@ def test_nothing_is_written_for_bad_input(place: Place) -> None:
     assert [path.name for path in place.path.iterdir()] == ["tiny.yaml"]
 
 
+def test_a_budget_needs_validation_images_in_a_folder_too(place: Place) -> None:
+    place.pool()
+    overrides = ["data={kind: folder, root: photos, val_fraction: 0}", "eval.select_by=last"]
+    for part, name in itertools.product(("train", "test"), "ab"):
+        save(Path("photos", part, name, "1.png"))
+        save(Path("photos", part, name, "2.png"))
+    with pytest.raises(ZooError, match=r"^--budget: .* data.val_fraction is 0"):
+        place.sweep(place.grid(overrides=overrides), budget=60.0)
+    for name in "ab":
+        save(Path("photos", "val", name, "3.png"))
+    assert place.sweep(place.grid(overrides=overrides), budget=1000.0) == 0
+
+
+def save(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(path)
+
+
 def test_a_full_disk_says_what_to_do(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.pool()
     monkeypatch.setattr(RunFolder, "write_json", _full)
@@ -167,6 +188,14 @@ def _full(folder: RunFolder, name: str, value: object) -> None:
 
 
 def test_the_pool_is_of_this_machine_unless_asked_for_another() -> None:
-    pool = sweep.make_pool(How(jobs=3, timeout=5.0))
+    pool = sweep.make_pool(How(jobs=3, timeout=5.0), [])
     assert isinstance(pool, LocalPool)
     assert (pool.jobs, pool.timeout) == (3, 5.0)
+
+
+def test_a_cluster_is_told_the_threads_of_the_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray, "RayPool", lambda jobs, timeout, threads: (jobs, timeout, threads))
+    runs = runs_of(place.grid("test_resnet", "nothing9", values={"train.threads": [3, 2]}))
+    assert sweep.make_pool(How(timeout=5.0, on="ray"), runs) == (None, 5.0, 2)
+    left_open = runs_of(place.grid(values={"train.threads": [3, "auto"]}))
+    assert sweep.make_pool(How(on="ray"), left_open) == (None, None, None)

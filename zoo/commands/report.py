@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import webbrowser
 from pathlib import Path
-from urllib.parse import quote
 
 from zoo.errors import ZooError
-from zoo.results.folder import RunFolder
+from zoo.sweep.folder import STATE
 from zoo.system.console import Console
-
-# The file that tells a sweep from a run.
-SWEEP = "sweep.json"
-# The page of either.
-PAGE = "report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     worst, out = count("--worst", options.worst), options.out
     if out is not None:
         check_out(out)
-    path = sweep_page(options.folder, out) if (options.folder / SWEEP).is_file() else run_page(options.folder, out, worst)
+    path = sweep_page(options.folder, out) if (options.folder / STATE).is_file() else run_page(options.folder, out, worst)
     if options.open:
         webbrowser.open(path.absolute().as_uri())
     return 0
@@ -67,34 +60,14 @@ def sweep_page(folder: Path, out: Path | None) -> Path:
     Raises:
         ZooError: no run is finished yet, or the page cannot be written.
     """
-    from zoo.ranking.leaderboard import BACKBONE, build
-    from zoo.ranking.page import html, sentence
-    from zoo.system.files import storing, write_file
+    from zoo.ranking.page import sentence
+    from zoo.sweep.page import write_page
 
-    board = build([folder], group=(BACKBONE, *varied_options(folder)))
-    path = out or folder / PAGE
-    pages = {run: run / PAGE for row in board.rows for run in row.folders}
-    links = {run: quote(os.path.relpath(page, path.parent)) for run, page in pages.items() if page.is_file()}
-    text = html(board, links, f"Sweep {folder.resolve().name}")
-    with storing(path, len(text)):
-        write_file(path, text)
+    board, path = write_page(folder, out)
     console = Console()
     console.fact("report", str(path))
     console.fact("", sentence(board))
     return path
-
-
-def varied_options(folder: Path) -> list[str]:
-    """Return the options that a sweep varied.
-
-    Raises:
-        ZooError: its file is damaged.
-    """
-    state = RunFolder(folder).read_json(SWEEP)
-    try:
-        return list(state["settings"]["set"])
-    except (KeyError, TypeError):
-        raise ZooError(str(folder / SWEEP), "does not say what was varied", "the sweep is damaged") from None
 
 
 def check_out(out: Path) -> None:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", metavar="N,N", help="seeds, each a run of its own (default: the recipe's)")
     about = "an option with its values, each a run of its own, e.g. optim.lr=1e-3,3e-3; may be given several times"
     parser.add_argument("--set", metavar="key=a,b", action="append", default=[], help=about)
-    about = "runs at a time, each with its share of the cores (default 1; with --on ray one on each machine)"
+    about = "runs at a time, each with its share of the cores (default 1; with --on ray as many as it has room for)"
     parser.add_argument("--jobs", metavar="N", help=about)
     parser.add_argument("--timeout", metavar="S", help="seconds until a run is given up (default: none)")
     about = "end in this time, e.g. 30m or 2h: runs that are far behind are stopped early"
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on", default="local", metavar="local|ray", help="train here, or on a Ray cluster (default local)")
     about = "folder of the results (default: go on with a sweep of the same settings in runs, else a new runs/sweep-N)"
     parser.add_argument("--out", metavar="DIR", type=Path, help=about)
-    parser.add_argument("--plan", action="store_true", help="print the runs and the predicted hours, and stop")
+    parser.add_argument("--plan", action="store_true", help="print the runs and their predicted hours on this machine, and stop")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,11 +55,23 @@ def run(options: argparse.Namespace) -> int:
     if options.on not in ("local", "ray"):
         raise ZooError("--on", f"unknown '{options.on}'", "use local or ray")
     if options.plan:
+        check_plan(options)
         from zoo.sweep.plan import print_plan
 
         return print_plan(grid, jobs or 1)
     signals.install()
     return run_sweep(grid, options.out, How(jobs, timeout, budget, options.on))
+
+
+def check_plan(options: argparse.Namespace) -> None:
+    """Check that a plan is asked for what it can tell: the time of all runs, to their end, on this machine.
+
+    Raises:
+        ZooError: it is not.
+    """
+    for flag, given in (("--budget", options.budget), ("--timeout", options.timeout), ("--on ray", options.on == "ray")):
+        if given:
+            raise ZooError(flag, "does not go with --plan, which tells the time of whole runs on this machine", "leave it out")
 
 
 def grid_of(options: argparse.Namespace, jobs: int | None) -> Any:

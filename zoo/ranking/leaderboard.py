@@ -134,7 +134,7 @@ def _reference(groups: Sequence[Group], baseline: str | None) -> Group:
 
 def _rows(groups: Sequence[Group], reference: Group, by: str, *, named: bool) -> list[Row]:
     """Return the rows with their verdicts; `named` is whether the user named the reference."""
-    pairs = {one.name: None if one is reference else paired(one, reference) for one in groups}
+    pairs = {one.name: None if one is reference else paired(one, reference, len(groups) - 1) for one in groups}
     tested = [name for name, pair in pairs.items() if pair]
     adjusted = dict(zip(tested, holm([pair.p for pair in pairs.values() if pair]), strict=True))
     rows = []

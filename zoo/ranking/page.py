@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zoo.ranking.leaderboard import ALIKE, BASELINE, BEST, Leaderboard, fronts_of, notes_and_facts
@@ -16,13 +16,16 @@ from zoo.system.console import plural
 TEMPLATE = "page.html.j2"
 
 
-def html(board: Leaderboard, links: Mapping[Path, str] | None = None, title: str = "Leaderboard") -> str:
+def html(
+    board: Leaderboard, links: Mapping[Path, str] | None = None, title: str = "Leaderboard", notes: Sequence[str] = ()
+) -> str:
     """Return the page.
 
     Args:
         board: the leaderboard.
         links: for each run folder the address of its own report, relative to the page; runs without one are named only.
         title: heading of the page.
+        notes: further lines below the table, such as what became of runs that are not on it.
     """
     import jinja2
 
@@ -43,7 +46,7 @@ def html(board: Leaderboard, links: Mapping[Path, str] | None = None, title: str
         sentence=sentence(board),
         columns=[{"title": column.title, "left": column.left, "about": column.about} for column in shown],
         rows=rows,
-        facts=list(notes_and_facts(board)),
+        facts=[*notes_and_facts(board), *notes],
         picture=_picture(board),
         alternative=alternative_text(board),
     )

@@ -15,7 +15,7 @@ from zoo.models import catalog
 from zoo.ranking.groups import Group
 from zoo.ranking.runs import Run
 from zoo.results.predictions import TENSORS
-from zoo.stats.bootstrap import paired_difference
+from zoo.stats.bootstrap import draws_for, paired_difference
 from zoo.stats.intervals import deviation, mean, t_interval
 from zoo.stats.paired import PairedTable
 
@@ -138,15 +138,21 @@ def _val_images(run: Run) -> int | None:
         return None
 
 
-def paired(group: Group, reference: Group) -> Paired | None:
-    """Compare two groups on the test images that all their runs share; None where a run has none."""
+def paired(group: Group, reference: Group, comparisons: int = 1) -> Paired | None:
+    """Compare two groups on the test images that all their runs share; None where a run has none.
+
+    Args:
+        group: the one.
+        reference: the other.
+        comparisons: over how many the p-value will be corrected.
+    """
     ours, theirs = (_right(one) for one in (group, reference))
     if ours is None or theirs is None:
         return None
     if len(ours) == len(theirs) == 1:
         table = PairedTable.of(theirs[0], ours[0])
         return Paired(table.difference, table.interval, table.p, MCNEMAR)
-    found = paired_difference(theirs, ours)
+    found = paired_difference(theirs, ours, draws_for(comparisons))
     return Paired(found.value, found.interval, found.p, BOOTSTRAP)
 
 

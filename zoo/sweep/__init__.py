@@ -13,4 +13,5 @@ Read the files in this order:
 6. sweep.py: the whole sweep.
 7. halving.py: how many runs go on, so that a time is kept. budget.py: a sweep within a time.
 8. plan.py: what a sweep would do, and its predicted hours.
+9. page.py: the page that shows what came of it.
 """

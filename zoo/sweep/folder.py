@@ -9,6 +9,7 @@ DIR/RUN/            its run folder
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ STATE = "sweep.json"
 LOGS = "logs"
 # The name of a folder that is made if `--out` names none.
 NAME = "sweep"
+# The names that such folders get, with their number; others are the user's own.
+MADE = re.compile(rf"{NAME}(?:-(\d+))?")
 # What a folder may hold that was made and then left by a process which was killed.
 LEFT = {".lock"}
 
@@ -78,15 +81,16 @@ def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> 
 
 
 def _same(settings: Mapping[str, Any]) -> Path | None:
-    """Return the folder of a sweep of the same settings, or one that nothing was written to; None where there is none."""
-    for path in sorted(ROOT.glob(f"{NAME}*")):
+    """Return the folder of a sweep of the same settings, else one that nothing was written to; None where there is none."""
+    own = [(int(match[1] or 1), path) for path in ROOT.glob(f"{NAME}*") if (match := MADE.fullmatch(path.name))]
+    made = [path for _, path in sorted(own) if path.is_dir()]
+    for path in made:
         # A damaged file is of a sweep that cannot go on.
         with contextlib.suppress(ZooError):
             known = read_state(path)
-            empty = path.is_dir() and {entry.name for entry in path.iterdir()} <= LEFT
-            if empty or (known and not differences(known["settings"], settings)):
+            if known and not differences(known["settings"], settings):
                 return path
-    return None
+    return next((path for path in made if {entry.name for entry in path.iterdir()} <= LEFT), None)
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import Mistakes, ZooError
-from zoo.models import names
+from zoo.models import catalog, names
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 
@@ -22,6 +22,8 @@ OWN = {
     "output.root": "--out says where",
     "backbone.name": "give it as MODEL",
 }
+# The seed of a run.
+SEED = "train.seed"
 # What a folder's name keeps of a value; anything else becomes an underscore.
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._+-]+")
 # Letters of a folder's name: file systems take 255, and files beside it have longer ones.
@@ -85,6 +87,7 @@ def runs_of(grid: Grid) -> list[Run]:
         Mistakes: the recipe, an option or a value is wrong for every backbone.
     """
     _check_options(grid)
+    _check_backbones(grid.backbones)
     combinations = [dict(zip(grid.values, chosen, strict=True)) for chosen in itertools.product(*grid.values.values())]
     known = {name: _unknown(name) for name in grid.backbones}
     read = {
@@ -119,13 +122,35 @@ def _check_options(grid: Grid) -> None:
     """
     given = [override.partition("=")[0] for override in grid.overrides]
     for key in (*given, *grid.values):
-        if key in OWN:
-            raise ZooError(key, "a sweep sets it itself", OWN[key])
-        if key == "train.seed" and (grid.seeds or key in grid.values):
-            raise ZooError(key, "the seeds are those of --seeds", "leave it out")
+        # A section that is varied holds the option too; one that is set for all runs is read before the sweep's own.
+        own = next((name for name in OWN if _holds(name, key) or (key in grid.values and _holds(key, name))), None)
+        if own is not None:
+            raise ZooError(key, "a sweep sets it itself" if key == own else f"a sweep sets {own} itself", OWN[own])
+        if (key == SEED and grid.seeds) or (key in grid.values and (_holds(key, SEED) or _holds(SEED, key))):
+            raise ZooError(key, "the seeds are those of --seeds", "leave it out" if key == SEED else "give single options")
     for key in grid.values:
         if key in given:
             raise ZooError(f"--set {key}", "is set for all runs too", "leave one of the two out")
+
+
+def _holds(section: str, key: str) -> bool:
+    """Return whether a key is that of a section, or below it."""
+    return key == section or key.startswith(f"{section}.")
+
+
+def _check_backbones(backbones: Sequence[str]) -> None:
+    """Check that no backbone is there twice: without a tag, a name stands for timm's default one.
+
+    Raises:
+        ZooError: one is.
+    """
+    architectures = [name.partition(".")[0] for name in backbones]
+    seen: dict[str, str] = {}
+    for name, architecture in zip(backbones, architectures, strict=True):
+        # The whole table is read only where it is needed.
+        entry = catalog.named(name) if architectures.count(architecture) > 1 else None
+        if entry is not None and (other := seen.setdefault(entry.name, name)) != name:
+            raise ZooError("MODEL", f"{other} and {name} are the same backbone, {entry.name}", "give it once")
 
 
 def _unknown(name: str) -> str:

@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,13 @@ class RayPool:
     Args:
         jobs: runs at a time; None for as many as the cluster has room for.
         timeout: seconds that a run may take in one go; None for any.
+        threads: the smallest `train.threads` of the runs; None where a run leaves it open.
 
     Raises:
         ZooError: ray is not installed, or there is no cluster.
     """
 
-    def __init__(self, jobs: int | None, timeout: float | None) -> None:
+    def __init__(self, jobs: int | None, timeout: float | None, threads: int | None = None) -> None:
         if importlib.util.find_spec("ray") is None:
             raise ZooError("--on", "ray is not installed", "pip install 'zoo-trainer[ray]'")
         # Any: the package is not there where types are checked.
@@ -49,12 +50,14 @@ class RayPool:
             except ConnectionError:
                 raise ZooError("--on", "no Ray cluster is running", START) from None
         self.timeout = timeout
-        self._cores = [int(node["Resources"].get("CPU", 0)) for node in self._ray.nodes() if node["Alive"]]
-        self._gpus = int(self._ray.cluster_resources().get("GPU", 0))
+        resources = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        # A head may be there to manage only, with no core for tasks.
+        nodes = [(int(each["CPU"]), int(each.get("GPU", 0))) for each in resources if each.get("CPU", 0) >= 1]
+        self._smallest = min((cores for cores, _ in nodes), default=1)
+        self._gpus = any(gpus for _, gpus in nodes)
         self._task = self._ray.remote(max_retries=0)(train_in_task)
         self._begun: dict[Any, Run] = {}
-        # Ray itself waits until there is room.
-        self.jobs = jobs or self._gpus or max(1, sum(self._cores))
+        self.jobs = jobs or room(nodes, threads or self._smallest)
 
     @property
     def running(self) -> list[Run]:
@@ -67,7 +70,7 @@ class RayPool:
         It asks for the threads of its recipe, else for all cores of the smallest machine.
         """
         threads = run.trainable.train.threads
-        cores = threads if isinstance(threads, int) else max(1, min(self._cores))
+        cores = threads if isinstance(threads, int) else self._smallest
         options = {"num_cpus": cores, "num_gpus": 1 if self._gpus else 0, "name": run.name}
         reference = self._task.options(**options).remote(run, until_epoch, self.timeout, str(Path.cwd()))
         self._begun[reference] = run
@@ -99,6 +102,15 @@ class RayPool:
                 self._ray.cancel(reference, force=True)
         self._begun.clear()
         self._ray.shutdown()
+
+
+def room(nodes: Sequence[tuple[int, int]], asked: int) -> int:
+    """Return how many runs of so many cores, and of a GPU each where there are any, fit on nodes of (cores, GPUs); at least one.
+
+    Ray itself lets those wait for which there is no room yet.
+    """
+    with_gpus = any(gpus for _, gpus in nodes)
+    return max(1, sum(min(cores // asked, gpus) if with_gpus else cores // asked for cores, gpus in nodes))
 
 
 @contextlib.contextmanager

@@ -17,11 +17,12 @@ import matplotlib.backends.backend_svg  # noqa: F401  a run draws its curves at 
 from zoo.errors import Stopped, ZooError
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
-from zoo.results.folder import RESULT, checkpoint_steps
+from zoo.results.folder import RESULT, RunFolder, checkpoint_steps
 from zoo.system import launch, signals
 from zoo.system.files import STAGING, discard, hidden, remove
 from zoo.system.locks import exclusive
 from zoo.system.threads import announce_threads
+from zoo.training.checkpoint import newest
 from zoo.training.run import train
 
 
@@ -45,7 +46,14 @@ def train_run(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], Non
             folder = recipe.output.root / str(recipe.name)
             resume = _resumable(folder)
             announce_threads(recipe.train.threads, launch.read())
-            train(_as_begun(recipe, resume), resume, until_epoch=arguments["until_epoch"])
+            try:
+                train(_as_begun(recipe, resume), resume, until_epoch=arguments["until_epoch"])
+            except ZooError as error:
+                if resume is None or error.where != "--resume" or not _all_damaged(folder):
+                    raise
+                print(f"warning: {error.what}: the run starts anew", file=sys.stderr)  # noqa: T201
+                discard(folder)
+                train(recipe, None, until_epoch=arguments["until_epoch"])
     except Stopped as stopped:
         print(stopped, file=sys.stderr)  # noqa: T201
         send({"stopped": str(stopped)})
@@ -66,6 +74,22 @@ def _resumable(folder: Path) -> Path | None:
     if folder.exists():
         discard(folder)
     return None
+
+
+def _all_damaged(folder: Path) -> bool:
+    """Return whether a run that is not finished has checkpoints, and none of them is whole.
+
+    Raises:
+        ZooError: another process is at work in the folder.
+    """
+    if (folder / RESULT).exists() or not checkpoint_steps(folder):
+        return False
+    with RunFolder(folder).held():
+        try:
+            newest(folder / "checkpoints")
+        except ZooError:
+            return True
+    return False
 
 
 def _as_begun(recipe: Recipe, run: Path | None) -> Recipe:

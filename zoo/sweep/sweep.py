@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.data.folder_set import Folder
 from zoo.errors import Stopped, ZooError
 from zoo.results.folder import RESULT, RunFolder, checkpoint_steps
 from zoo.results.measured import ROOT, check_writable, read_rows, write_rows
@@ -36,7 +38,7 @@ class How:
     """The way in which a sweep is run; its results do not depend on it.
 
     Attributes:
-        jobs: runs at a time; None for one, or one for each machine of a cluster.
+        jobs: runs at a time; None for one, or as many as a cluster has room for.
         timeout: seconds that a run may take in one go; None for any.
         budget: seconds that all may take; None for any.
         on: `local` or `ray`.
@@ -71,7 +73,7 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
         check_validation(runs)
     settings = folders.settings_of(grid, runs)
     check_writable(out or ROOT)
-    with contextlib.closing(make_pool(how)) as pool:
+    with contextlib.closing(make_pool(how, runs)) as pool:
         folder = folders.find(out, settings, runs)
         with RunFolder(folder).held("--out"):
             known = folders.read_state(folder)
@@ -80,8 +82,8 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
             return Sweep(folder, [at(run, folder) for run in runs], pool, state, how, began).run()
 
 
-def make_pool(how: How) -> Pool:
-    """Return where runs are trained.
+def make_pool(how: How, runs: Sequence[Run]) -> Pool:
+    """Return where these runs are trained.
 
     Raises:
         ZooError: ray is not installed, or there is no cluster.
@@ -89,7 +91,9 @@ def make_pool(how: How) -> Pool:
     if how.on == "ray":
         from zoo.sweep.on_ray import RayPool
 
-        return RayPool(how.jobs, how.timeout)
+        asked = [run.recipe.train.threads for run in runs if run.recipe is not None]
+        known = [threads for threads in asked if isinstance(threads, int)]
+        return RayPool(how.jobs, how.timeout, min(known) if known and len(known) == len(asked) else None)
     return LocalPool(how.jobs or 1, how.timeout)
 
 
@@ -108,14 +112,20 @@ def check_data(runs: Sequence[Run]) -> None:
 
 
 def check_validation(runs: Sequence[Run]) -> None:
-    """Check that every run has validation images, by which the best go on.
+    """Check that every run has validation images, by which the best go on; folders are listed, each place once.
 
     Raises:
-        ZooError: one has none.
+        ZooError: one has none, or its folder is not as it should be.
     """
-    without = [run for run in runs if run.recipe and run.recipe.data.kind != "folder" and run.recipe.data.val_fraction == 0]
-    if without:
-        raise ZooError("--budget", "the best runs go on by val.accuracy, and data.val_fraction is 0", "set it, e.g. to 0.1")
+    seen: list[Any] = []
+    for run in runs:
+        if run.recipe is None or run.recipe.data in seen:
+            continue
+        data = run.recipe.data
+        seen.append(data)
+        # A folder may have images of its own for it.
+        if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
+            raise ZooError("--budget", "the best runs go on by val.accuracy, and data.val_fraction is 0", "set it, e.g. to 0.1")
 
 
 class Sweep:
@@ -336,5 +346,10 @@ class Sweep:
             todo = f"the table says why, {self.folder / folders.LOGS} more; the same command tries them again"
             self.console.fact("failed", f"{failed} of {plural(len(statuses), 'run')}: {todo}")
         self.console.fact("results", f"{self.folder} (results.csv, results.json, a folder for each run)")
-        self.console.fact("compare", f"zoo leaderboard {self.folder}")
+        self.console.fact("compare", self._leaderboard())
         return 1 if failed else 0
+
+    def _leaderboard(self) -> str:
+        """Return the command that ranks the runs: those that differ in an option are not repetitions."""
+        keys = list(self.state["settings"]["set"])
+        return f"zoo leaderboard {shlex.quote(str(self.folder))}" + (f" --group backbone,{','.join(keys)}" if keys else "")
