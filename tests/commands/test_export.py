@@ -38,6 +38,7 @@ def test_what_was_found_is_printed(model: Path, tmp_path: Path, capsys: pytest.C
     assert json.loads(printed(capsys, *words, "--json"))["format"] == "torch"
 
 
+@pytest.mark.slow
 def test_it_says_why_there_is_no_accuracy(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "check" / "a").rename(tmp_path / "check" / "strange")
     words = ["export", str(model), "--format", "timm", "--out", str(tmp_path / "new"), "--check", str(tmp_path / "check")]

@@ -151,6 +151,7 @@ def test_what_zoo_did_not_write_is_not_replaced(model_folder: Path, check_folder
         assert (tmp_path / name).read_text(encoding="utf-8") == "precious"
 
 
+@pytest.mark.slow
 def test_a_proof_names_the_file_that_it_is_of(model_folder: Path, check_folder: Path, tmp_path: Path) -> None:
     """A process that is killed between the two leaves the new file beside the old proof: the next export replaces both."""
     first = export(model_folder, "torch", out=tmp_path / "a.pt2", check=check_folder)

@@ -28,6 +28,7 @@ def test_a_fixed_batch_is_in_the_graph(subject: Subject) -> None:
     assert dimension.dim_value == 3
 
 
+@pytest.mark.slow
 def test_it_holds_no_paths_of_this_machine(subject: Subject) -> None:
     assert b"/zoo/" not in network_graph(subject.model, 32, None).SerializeToString()
 
