@@ -14,6 +14,7 @@ from helpers.cifar import write_cifar
 from helpers.folders import counts
 
 from zoo.data import options
+from zoo.data.torchvision_sets import without_downloads
 from zoo.errors import ZooError
 
 Draw = Callable[..., Path]
@@ -68,3 +69,15 @@ def test_without_network_the_archive_to_bring_is_named(
     assert line.startswith(f"data.root: {name} is not in {tmp_path / 'empty'} and cannot be downloaded: ")
     assert "Connection refused" in line
     assert [path.name for path in (cache / "pixels").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_who_only_looks_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object, **__: object) -> None:
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "download", download)
+    data = options.Cifar10(root=tmp_path / "none")
+    with without_downloads(), pytest.raises(ZooError, match=r"data.root: CIFAR10 is not in .*none \(put its archive there"):
+        data.load(0, 32)
+    with pytest.raises(AssertionError, match="a download was tried"):
+        torchvision.datasets.CIFAR10(str(tmp_path / "none"), download=True)

@@ -31,6 +31,19 @@ def test_p_values_are_holms_over_all_rows(folder: Path) -> None:
     assert (rows[0].paired, rows[0].p_adjusted) == (None, None)
 
 
+def test_a_copy_of_a_run_is_no_repetition(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        finished_run(tmp_path / f"a{seed}", right_answers(seed), seed=seed)
+    shutil.copytree(tmp_path / "a0", tmp_path / "copy")
+    # Of the same seed, but with other answers: from another machine, perhaps.
+    finished_run(tmp_path / "other", right_answers(5), seed=0)
+    board = build([tmp_path])
+    assert board.rows[0].seeds == (0, 1, 0)
+    assert [note for note in board.notes if "copy" in note] == [
+        f"left out: {tmp_path / 'copy'}: the same run as {tmp_path / 'a0'}, of the same seed and to the last answer"
+    ]
+
+
 def test_a_baseline_takes_the_place_of_the_best(folder: Path) -> None:
     board = build([folder], baseline="worse")
     assert [row.verdict for row in board.rows] == ["better", "better", "baseline", "worse"]

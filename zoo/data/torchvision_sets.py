@@ -7,6 +7,8 @@ import hashlib
 import json
 import sys
 import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zoo.data.splits import Split
+
+
+# Whether an archive that is not there is downloaded.
+_downloads: ContextVar[bool] = ContextVar("downloads", default=True)
 
 
 class _Torchvision(DataSet):
@@ -76,6 +82,16 @@ class FashionMnist(_Torchvision):
     torchvision_name: ClassVar[str] = "FashionMNIST"
     classes_known: ClassVar[int] = 10
     kind: Literal["fashion_mnist"] = "fashion_mnist"
+
+
+@contextlib.contextmanager
+def without_downloads() -> Iterator[None]:
+    """Refuse an archive that is not there, rather than download it: for those who only look."""
+    token = _downloads.set(False)
+    try:
+        yield
+    finally:
+        _downloads.reset(token)
 
 
 def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
@@ -136,7 +152,7 @@ def _read_archive(name: str, root: Path, train: bool) -> tuple[np.ndarray, np.nd
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
-            data = getattr(torchvision.datasets, name)(str(root), train=train, download=True)
+            data = getattr(torchvision.datasets, name)(str(root), train=train, download=_downloads.get())
     except Exception as error:  # network failures of several libraries, and what a damaged file makes of its reader
         damage = _damage_of(name, root)
         if not damage and not isinstance(error, OSError) and "download" not in str(error).lower():
@@ -144,7 +160,7 @@ def _read_archive(name: str, root: Path, train: bool) -> tuple[np.ndarray, np.nd
         if damage:
             raise ZooError("data.root", damage, "delete it, it is downloaded again") from None
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        what = f"{name} is not in {root} and cannot be downloaded: {reason}"
+        what = f"{name} is not in {root}" + (f" and cannot be downloaded: {reason}" if _downloads.get() else "")
         todo = "put its archive there, or use data.kind=folder with your own images, or data.kind=digits"
         raise ZooError("data.root", what, todo) from None
     images = np.asarray(data.data)

@@ -50,6 +50,24 @@ class Group:
             yield f"{self.name}: several runs have seed {', '.join(map(str, twice))}, and are counted as repetitions"
 
 
+def without_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Leave out runs that repeat another to the bit: they tell nothing of how much runs differ.
+
+    Returns:
+        The first run of each seed with the same answers, result and options, and a note for each that is left out.
+    """
+    first: dict[tuple[Any, ...], Run] = {}
+    notes = []
+    for run in runs:
+        options = tuple(sorted((name, repr(value)) for name, value in run.recipe.items() if counts(name)))
+        answers = run.answers.predicted if run.answers else ()
+        key = (run.result.backbone, run.result.seed, tuple(run.result.val.items()), answers, options)
+        known = first.setdefault(key, run)
+        if known is not run:
+            notes.append(f"left out: {run.path}: the same run as {known.path}, of the same seed and to the last answer")
+    return list(first.values()), notes
+
+
 def counts(key: str) -> bool:
     """Return whether an option makes a run another experiment."""
     return key not in INDIFFERENT and not key.startswith("output.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo.errors import ZooError, nearest
 from zoo.metrics import merit
-from zoo.ranking.groups import BACKBONE, Group, group_runs
+from zoo.ranking.groups import BACKBONE, Group, group_runs, without_copies
 from zoo.ranking.rows import BOOTSTRAP, MCNEMAR, Costs, Paired, Score, check_key, costs, paired, score, value_of
 from zoo.ranking.runs import Run, check_same_test, find_runs
 from zoo.results.pareto import pareto_front
@@ -111,11 +111,11 @@ def build(
     check_key(found.runs, by)
     ranked = [run for run in found.runs if value_of(run, by) is not None]
     lacking = [f"left out: {run.path}: has no {by}" for run in found.runs if value_of(run, by) is None]
-    ranked = check_same_test(ranked)
+    ranked, copies = without_copies(check_same_test(ranked))
     groups = sorted(group_runs(ranked, group), key=lambda one: -merit(by, score(one, by).mean))
     reference = _reference(groups, baseline)
     rows, machine_notes, machine = _on_one_machine(_rows(groups, reference, by, named=baseline is not None))
-    notes = [*found.notes, *lacking, *(note for one in groups for note in one.notes), *machine_notes]
+    notes = [*found.notes, *lacking, *copies, *(note for one in groups for note in one.notes), *machine_notes]
     images = max((len(run.answers) for run in ranked if run.answers), default=0)
     rows = _with_fronts(rows, by)
     return Leaderboard(by, tuple(group), reference.name, images, machine, _selected(ranked), rows, tuple(notes))

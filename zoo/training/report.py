@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.data.batches import Batches
+from zoo.data.torchvision_sets import without_downloads
 from zoo.errors import ZooError
 from zoo.recipe.recipe import Recipe
 from zoo.report.facts import Facts, read_facts
@@ -56,7 +57,8 @@ def find_images(facts: Facts) -> Images:
         return Images(missing="Without its recipe, the images of the run are not found.")
     try:
         recipe.data.check()
-        inputs = load_images(recipe)
+        with without_downloads():
+            inputs = load_images(recipe)
     except ZooError as error:
         return Images(missing=f"The images are not shown: {error.where}: {error.what}.")
     if facts.classes and inputs.data.classes != tuple(facts.classes):
