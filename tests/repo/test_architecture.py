@@ -22,7 +22,7 @@ MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 # The folders from the ground up: each imports from those before it only. Those of one line do not import each other.
 ORDER = [
     {"errors", "section", "metrics"},
-    {"system", "stats"},
+    {"system", "stats", "flags"},
     {"data", "models", "results"},
     {"optim"},
     {"recipe"},
@@ -38,7 +38,7 @@ FLOOR = {name: floor for floor, names in enumerate(ORDER) for name in names}
 
 # What answers at once: a command's flags, a mistake in a recipe, the list of backbones. Whole folders end in a dot.
 LIGHT = [
-    *("errors", "section", "metrics"),
+    *("errors", "section", "metrics", "flags"),
     *(
         f"system.{name}"
         for name in ("files", "locks", "signals", "launch", "workers", "threads", "hardware", "console", "table", "progress")

@@ -11,6 +11,7 @@ from typing import Any
 from zoo.bench.benchmark import run_benchmark
 from zoo.bench.settings import INFER, TRAIN, Settings
 from zoo.errors import Mistakes, ZooError, nearest
+from zoo.flags import count, seconds
 from zoo.models import catalog, names
 from zoo.system import launch
 from zoo.system.console import Console
@@ -110,34 +111,6 @@ def _one_of(flag: str, value: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise ZooError(flag, f"unknown '{value}'", f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
     return value
-
-
-def count(flag: str, value: str | None, more: str = "") -> int | None:
-    """Return a flag's whole number; None where the flag is not given. `more` is what it takes besides.
-
-    Raises:
-        ZooError: the text is not a whole number above 0.
-    """
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit() and int(value)):
-        raise ZooError(flag, f"expected a whole number above 0, found '{value}'", f"e.g. {flag} 32{more}")
-    return int(value)
-
-
-def seconds(flag: str, value: str) -> float:
-    """Return a flag's number of seconds.
-
-    Raises:
-        ZooError: the text is not a number above 0.
-    """
-    try:
-        number = float(value)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ZooError(flag, f"expected seconds above 0, found '{value}'", f"e.g. {flag} 600")
-    return number
 
 
 def counts(flag: str, value: str) -> list[int]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from zoo.errors import ZooError
+from zoo.flags import check_new_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ZooError: one is no finished run, they have different test images, or the file cannot be written.
     """
-    check_out(options.out)
+    if options.out is not None:
+        check_new_file("--out", options.out, (".csv",), "CSV file")
     from zoo.ranking import comparison_text
     from zoo.ranking.comparison import compare
 
@@ -36,18 +38,3 @@ def run(options: argparse.Namespace) -> int:
             raise ZooError("--out", f"{options.out}: cannot be written: {error.strerror}", "give another file") from None
     print(comparison_text.as_json(found) if options.json else "\n".join(comparison_text.lines(found)))
     return 0
-
-
-def check_out(path: Path | None) -> None:
-    """Check where the flipped images are to be written.
-
-    Raises:
-        ZooError: a wrong ending, a folder, or a missing folder.
-    """
-    if path is None:
-        return
-    if path.suffix.lower() != ".csv":
-        raise ZooError("--out", f"{path}: not a name of a CSV file", "give a name that ends in .csv")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise ZooError("--out", f"{path}: {what}", "give the name of a file in a folder that exists")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import ZooError
+from zoo.flags import check_new_file
 
 if TYPE_CHECKING:
     from zoo.ranking.leaderboard import Leaderboard
@@ -68,20 +69,7 @@ def check_files(options: argparse.Namespace) -> None:
 
         check(options.plot)
     if options.html is not None:
-        check_html(options.html)
-
-
-def check_html(path: Path) -> None:
-    """Check where a page is to be written.
-
-    Raises:
-        ZooError: a wrong ending, a folder, or a missing folder.
-    """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ZooError("--html", f"{path}: not a name of a page", "give a name that ends in .html")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-        raise ZooError("--html", f"{path}: {what}", "give the name of a file in a folder that exists")
+        check_new_file("--html", options.html, (".html", ".htm"), "page")
 
 
 def write_files(board: Leaderboard, options: argparse.Namespace) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from zoo.errors import ZooError
+from zoo.flags import whole_number
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from zoo.inference.source import find_source
     from zoo.inference.tables import check_format
 
-    topk, least = _whole_number("--topk", options.topk), _share("--min-confidence", options.min_confidence)
+    topk, least = whole_number("--topk", options.topk, 1, 5), _share("--min-confidence", options.min_confidence)
     if options.out is not None:
         if options.json or options.csv:
             raise ZooError("--json" if options.json else "--csv", "it prints, and --out writes a file", "give one of them")
@@ -63,17 +64,6 @@ def run(options: argparse.Namespace) -> int:
         PredictOptions(topk, options.probabilities, least, style, options.out, options.resume),
     )
     return 0
-
-
-def _whole_number(flag: str, text: str) -> int:
-    """Return a flag's number.
-
-    Raises:
-        ZooError: it is none, or less than 1.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise ZooError(flag, f"expected a whole number of at least 1, found {text!r}", f"e.g. {flag} 5")
-    return int(text)
 
 
 def _share(flag: str, text: str) -> float:

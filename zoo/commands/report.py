@@ -7,6 +7,7 @@ import webbrowser
 from pathlib import Path
 
 from zoo.errors import ZooError
+from zoo.flags import whole_number
 from zoo.sweep.folder import STATE
 from zoo.system.console import Console
 
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if not options.folder.is_dir():
         raise ZooError(str(options.folder), "no such folder", "give the folder of a run, such as runs/my-photos")
-    worst, out = count("--worst", options.worst), options.out
+    worst, out = whole_number("--worst", options.worst, None, 32), options.out
     if out is not None:
         check_out(out)
     path = sweep_page(options.folder, out) if (options.folder / STATE).is_file() else run_page(options.folder, out, worst)
@@ -80,14 +81,3 @@ def check_out(out: Path) -> None:
         raise ZooError("--out", f"{out} is a folder", f"give a file, such as {out / 'report.html'}")
     if not out.parent.is_dir():
         raise ZooError("--out", f"there is no folder {out.parent}", "make it first")
-
-
-def count(flag: str, value: str) -> int:
-    """Return a flag's whole number of images.
-
-    Raises:
-        ZooError: the text is none.
-    """
-    if not (value.isascii() and value.isdigit()):
-        raise ZooError(flag, f"expected a whole number, found '{value}'", f"e.g. {flag} 32")
-    return int(value)

@@ -9,9 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.commands.bench import seconds
 from zoo.commands.list import add_filters
 from zoo.errors import ZooError
+from zoo.flags import seconds, whole_number
 from zoo.models.catalog import Query
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def run(namespace: argparse.Namespace) -> int:
     chosen = Settings(
         recipe=subject.recipe.model_dump(mode="json"),
         image_size=image_size(options["image_size"], subject.recipe),
-        max_images=count("--max-images", options["max_images"], 1),
-        folds=count("--folds", options["folds"], FEWEST_FOLDS),
+        max_images=whole_number("--max-images", options["max_images"], 1, 2),
+        folds=whole_number("--folds", options["folds"], FEWEST_FOLDS, 2 * FEWEST_FOLDS),
     )
     console = Console(quiet=options["json"] or options["csv"])
     limit = seconds("--timeout", options["timeout"])
@@ -103,21 +103,10 @@ def image_size(text: str | None, recipe: Recipe) -> int | str:
         return recipe.image_size.end
     if text == NATIVE:
         return text
-    size = count("--image-size", text, SIZES.start, f" or {NATIVE}")
+    size = whole_number("--image-size", text, SIZES.start, 2 * SIZES.start, f" or {NATIVE}")
     if size not in SIZES:
         raise ZooError("--image-size", f"at most {SIZES.stop - 1} pixels, found {size}", "e.g. --image-size 224")
     return size
-
-
-def count(flag: str, text: str, least: int, more: str = "") -> int:
-    """Return a flag's whole number; `more` is what it takes besides.
-
-    Raises:
-        ZooError: the text is not a whole number, or below the least.
-    """
-    if not (text.isascii() and text.isdigit() and int(text) >= least):
-        raise ZooError(flag, f"expected a whole number of at least {least}, found '{text}'", f"e.g. {flag} {least * 2}{more}")
-    return int(text)
 
 
 def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: str, line: str) -> None:

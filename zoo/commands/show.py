@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 from zoo.errors import ZooError
+from zoo.flags import whole_number
 from zoo.models import catalog, listing
 from zoo.models.availability import LocalWeights, offline
 from zoo.models.catalog import Entry
@@ -65,26 +66,14 @@ def draw_batch(options: argparse.Namespace) -> int:
     if path.is_dir() or not path.parent.is_dir():
         what = f"{path} is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise ZooError("--batch", what, "give the name of a file in a folder that exists")
-    step, images = whole("--step", options.step, 0), whole("--images", options.images, 32, least=1)
+    step = 0 if options.step is None else whole_number("--step", options.step, 0, 0)
+    images = 32 if options.images is None else whole_number("--images", options.images, 1, 32)
     recipe = load_recipe(Path(options.name), options.overrides)
     recipe.data.check()
     from zoo.training.preview import draw_step
 
     print(draw_step(recipe, step, images, path))
     return 0
-
-
-def whole(flag: str, value: str | None, default: int, least: int = 0) -> int:
-    """Return a flag's whole number, the default where it is not given.
-
-    Raises:
-        ZooError: the text is none, or less than `least`.
-    """
-    if value is None:
-        return default
-    if not (value.isascii() and value.isdigit() and int(value) >= least):
-        raise ZooError(flag, f"expected a whole number of at least {least}, found '{value}'", f"e.g. {flag} {default}")
-    return int(value)
 
 
 def find(name: str) -> Entry:

@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo.commands import bench
 from zoo.errors import ZooError
+from zoo.flags import count, seconds
 
 # Seconds of the letters that a time may have.
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -48,10 +49,10 @@ def run(options: argparse.Namespace) -> int:
     start = launch.read()
     if start.processes > 1:
         raise ZooError("launch", "zoo sweep starts its processes itself", "start it without a launcher; see --jobs and --on ray")
-    jobs = bench.count("--jobs", options.jobs)
+    jobs = count("--jobs", options.jobs)
     grid = grid_of(options, jobs)
     budget = duration("--budget", options.budget) if options.budget else None
-    timeout = bench.seconds("--timeout", options.timeout) if options.timeout else None
+    timeout = seconds("--timeout", options.timeout) if options.timeout else None
     if options.on not in ("local", "ray"):
         raise ZooError("--on", f"unknown '{options.on}'", "use local or ray")
     if options.plan:
