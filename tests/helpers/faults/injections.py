@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,13 @@ import zoo.training.checkpoint
 import zoo.training.loop
 import zoo.training.run
 import zoo.training.saver
+import zoo.training.state
+
+
+def _replace(module: ModuleType, name: str, by: Callable[..., Any]) -> None:
+    """Replace a function of zoo; AttributeError where there is none, as after a move: the build would not be broken."""
+    getattr(module, name)
+    setattr(module, name, by)
 
 
 def _points(act: Callable[[str, Callable[[], Any], Callable[[], Any] | None], Any]) -> None:
@@ -143,13 +151,13 @@ def at_step(step: int, rank: int, what: str) -> None:
 def broken_order() -> None:
     """Shuffle by a generator that lives as long as the process, as many loops do."""
     generator = np.random.default_rng(0)
-    zoo.training.loop.epoch_order = lambda seed, epoch, count: generator.permutation(count)
+    _replace(zoo.training.state, "epoch_order", lambda seed, epoch, count: generator.permutation(count))
 
 
 def broken_dropout() -> None:
     """Seed dropout once, and not each step."""
     torch.manual_seed(0)
-    zoo.training.loop.torch_seed = lambda seed, step, rank: torch.initial_seed()
+    _replace(zoo.training.loop, "torch_seed", lambda seed, step, rank: torch.initial_seed())
     torch.manual_seed = lambda seed: torch.default_generator
 
 
@@ -162,9 +170,9 @@ def broken_save() -> None:
         zoo.training.checkpoint._write(target, checkpoint)
         return target
 
-    zoo.training.checkpoint.save = save
-    zoo.training.checkpoint.digest = lambda path: ""
-    zoo.training.checkpoint.prune = lambda root, keep: None
+    _replace(zoo.training.checkpoint, "save", save)
+    _replace(zoo.training.checkpoint, "digest", lambda path: "")
+    _replace(zoo.training.checkpoint, "prune", lambda root, keep: None)
 
 
 # ----------------------------------------------------------------------------------- a small disk
@@ -192,7 +200,7 @@ def small_disk(path: str, size: int, checked: bool) -> None:
         print("no tmpfs", flush=True)
         os._exit(77)
     if not checked:
-        zoo.training.run._check_space = lambda job, place: None
+        _replace(zoo.training.run, "_check_space", lambda job, place: None)
 
     def left() -> None:
         for folder in sorted(pathlib.Path(path).glob("*/checkpoints/step-*")):
