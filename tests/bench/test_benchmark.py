@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from helpers import benches
 
-from zoo.bench import benchmark, rows
+from zoo.bench import rows
 from zoo.bench.benchmark import run_benchmark
 from zoo.bench.settings import Request, Settings
-from zoo.errors import StorageError, ZooError
+from zoo.errors import ZooError
 from zoo.results.folder import RunFolder
 from zoo.system import workers
 
@@ -101,8 +101,8 @@ def test_an_interrupted_benchmark_is_resumed(tmp_path: Path, monkeypatch: pytest
 def test_two_benchmarks_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["resnet18"], None) == 0
-    state = json.loads((tmp_path / "runs/bench" / benchmark.STATE).read_text())
-    (tmp_path / "runs/bench" / benchmark.STATE).write_text(json.dumps(state | {"finished": False}))
+    state = json.loads((tmp_path / "runs/bench" / "benchmark.json").read_text())
+    (tmp_path / "runs/bench" / "benchmark.json").write_text(json.dumps(state | {"finished": False}))
     with RunFolder(Path("runs/bench")).held():
         assert run(["resnet18"], None) == 0
         assert Path("runs/bench-2").is_dir()
@@ -114,9 +114,9 @@ def test_rows_of_other_settings_or_hardware_are_not_taken_over(tmp_path: Path) -
     assert run(["resnet18"], tmp_path) == 0
     with pytest.raises(ZooError, match=r"--out: .* holds rows of another kind: batch_size 8 -> 16"):
         run(["resnet18"], tmp_path, chosen=Settings(batch_size=16))
-    known = json.loads((tmp_path / benchmark.STATE).read_text())
+    known = json.loads((tmp_path / "benchmark.json").read_text())
     known["hardware"]["cpu"] = "another"
-    (tmp_path / benchmark.STATE).write_text(json.dumps(known))
+    (tmp_path / "benchmark.json").write_text(json.dumps(known))
     with pytest.raises(ZooError, match="cpu another -> "):
         run(["resnet18"], tmp_path)
 
@@ -159,15 +159,3 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_its_flag(tmp_path: Path)
     with pytest.raises(ZooError) as failed:
         run(["resnet18"], tmp_path / "file" / "below")
     assert (failed.value.where, failed.value.todo) == ("--out", "choose another")
-
-
-def test_results_that_cannot_be_written_end_the_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: RunFolder, name: str, text: str) -> None:
-        raise StorageError(str(self.path / name), "cannot be written: No space left on device", "free some space, then --resume")
-
-    with monkeypatch.context() as patch, pytest.raises(StorageError) as failed:
-        patch.setattr(RunFolder, "write", full)
-        rows.write(tmp_path, [{"model": "resnet18"}])
-    assert failed.value.where == "--out"
-    assert str(tmp_path / "results.json") in failed.value.what
-    assert failed.value.todo == "free some space, then give the same command again"

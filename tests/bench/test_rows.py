@@ -8,7 +8,7 @@ from helpers.stand_in import FIGURES
 
 from zoo.bench import rows
 from zoo.bench.settings import Settings
-from zoo.errors import ZooError
+from zoo.results.measured import read_rows
 from zoo.system.table import heading
 
 
@@ -34,18 +34,11 @@ def test_a_note_names_the_rows_of_a_busy_machine() -> None:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = table(tmp_path, "one", channels_last=True, processes=2, error="a, b", torch="2.14.1")
-    (row,) = rows.read_json(path.parent)
+    (row,) = read_rows(path.parent, "a benchmark")
     assert list(row) == rows.COLUMNS
     (read,) = rows.read_csv(path)
     assert read == {name: value for name, value in row.items() if value is not None}
     assert rows.key(read) == ("resnet18", 2)
-    assert rows.read_json(tmp_path) == []
-
-
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(ZooError, match=r"^--out: .* holds no rows of a benchmark"):
-        rows.read_json(tmp_path)
 
 
 def test_lines_are_as_wide_as_their_heading() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers.stand_in import FIGURES
-from zoo.bench.rows import write
+from zoo.bench.rows import COLUMNS
+from zoo.results.measured import write_rows
 
 
 def table(folder: Path, name: str, **columns: Any) -> Path:
@@ -15,7 +16,7 @@ def table(folder: Path, name: str, **columns: Any) -> Path:
     row = {"model": "resnet18", "status": "ok", "device": "a CPU", "cpu": "a CPU", "cores": 2, "threads": 2, "torch": "2"}
     row |= {f"train_{key}": value for key, value in FIGURES.items()} | columns
     folder.joinpath(name).mkdir()
-    write(folder / name, [row])
+    write_rows(folder / name, [row], COLUMNS)
     return folder / name / "results.csv"
 
 

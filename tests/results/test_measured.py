@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from zoo.errors import ZooError
+from zoo.errors import StorageError, ZooError
 from zoo.results import measured
 from zoo.results.folder import RunFolder
 
@@ -78,3 +78,15 @@ def test_rows_are_read_back_and_lists_stay_out_of_the_csv(tmp_path: Path) -> Non
     (tmp_path / "results.json").write_text(json.dumps({"accuracy": 1}))
     with pytest.raises(ZooError, match=r"results.json holds no rows of a look"):
         measured.read_rows(tmp_path, "a look")
+
+
+def test_results_that_cannot_be_written_name_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: RunFolder, name: str, text: str) -> None:
+        raise StorageError(str(self.path / name), "cannot be written: No space left on device", "free some space, then --resume")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError) as failed:
+        patch.setattr(RunFolder, "write", full)
+        measured.write_rows(tmp_path, [{"model": "resnet18"}], ["model"])
+    assert failed.value.where == "--out"
+    assert str(tmp_path / "results.json") in failed.value.what
+    assert failed.value.todo == "free some space, then give the same command again"

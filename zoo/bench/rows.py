@@ -10,7 +10,6 @@ from typing import Any
 
 from zoo.bench.settings import INFER, TRAIN, Settings
 from zoo.errors import ZooError
-from zoo.results import measured
 from zoo.results.measured import Row
 from zoo.system import table
 from zoo.system.table import Column, percent
@@ -78,24 +77,6 @@ def busy_note(rows: Sequence[Row]) -> str:
 def key(row: Mapping[str, Any]) -> tuple[str, int]:
     """Return what tells rows apart: the model and the number of processes."""
     return str(row["model"]), int(row.get("processes") or 1)
-
-
-def write(folder: Path, rows: Sequence[Row]) -> None:
-    """Write `results.csv` and `results.json` whole.
-
-    Raises:
-        StorageError: they cannot be written.
-    """
-    measured.write_rows(folder, rows, COLUMNS)
-
-
-def read_json(folder: Path) -> list[Row]:
-    """Read the rows of a folder; none where it holds no benchmark yet.
-
-    Raises:
-        ZooError: its `results.json` is damaged, or holds something else.
-    """
-    return measured.read_rows(folder, "a benchmark")
 
 
 def read_csv(path: Path) -> list[Row]:

@@ -14,4 +14,6 @@ Read the files in this order:
 6. curves.py: loss, accuracy and learning rate over the epochs.
 7. confusion.py: the confusion matrix and each class's recall.
 8. pareto.py: cost against quality of many backbones, the best of them named.
+9. measured.py: the folder of `zoo bench`, `zoo scout` and `zoo sweep`, with a row for each model or run.
+10. measurements.py: what `zoo bench` and `zoo scout` have in common: models measured one after the other in worker processes.
 """

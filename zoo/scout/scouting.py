@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +13,19 @@ from zoo.errors import ZooError
 from zoo.models import catalog, names
 from zoo.recipe.differences import flatten
 from zoo.recipe.recipe import Recipe
-from zoo.results import measured
-from zoo.results.folder import RunFolder
+from zoo.results import measured, measurements
 from zoo.results.measured import Row
+from zoo.results.measurements import OK, Kind, Measurements
 from zoo.scout import rows
 from zoo.scout.settings import NATIVE, WARNING, Candidate, Request, Settings
 from zoo.scout.subject import Subject, smallest
-from zoo.system import workers
 from zoo.system.console import Console, plural
-from zoo.system.hardware import cores, cpu_name, versions
 from zoo.system.progress import note
 
 if TYPE_CHECKING:
     import numpy as np
 
-# The file in a scouting's folder that holds its settings, its hardware and whether it is finished.
-STATE = "scout.json"
-# The name of a folder that is made if `--out` names none.
-NAME = "scout"
-# Packages whose versions are recorded with each row.
-PACKAGES = ("torch", "timm", "zoo", "python")
-# Seconds for the first worker to import torch and report the device: minutes on a cold disk.
-STAMP_TIMEOUT = 300.0
+KIND = Kind("scout", "a scouting", "scout.json", rows.COLUMNS, rows.LISTS, rows.key)
 # Pixels for backbones whose own size is unknown.
 USUAL_SIZE = 224
 
@@ -93,16 +83,13 @@ def run_scout(
     candidates = [Candidate(name) for name in [*models, *unknown]]
     if subject.recipe.backbone.weights.kind != "random" and models:
         candidates.append(Candidate(smallest(models), control=True))
-    hardware = _hardware(target)
+    hardware = measurements.hardware(KIND, target)
     settings = {key: str(value) for key, value in flatten(asdict(chosen)).items()} | {"pixels": images.digest}
     state = {"settings": settings, "hardware": hardware, "asked": {"models": [*models, *unknown], "data": subject.data}}
-    folder = measured.open_folder(out, NAME, STATE, state)
-    scouting = Scouting(folder, subject, chosen, images, size, hardware, timeout, console, target)
-    with RunFolder(folder).held("--out"):
-        RunFolder(folder).write_json(STATE, state | {"finished": False})
-        scouting.run(candidates)
-        RunFolder(folder).write_json(STATE, state | {"finished": True})
-    return folder, [scouting.rows[candidate.key] for candidate in candidates]
+    with measurements.opened(KIND, out, state) as folder:
+        rows_of = Measurements(KIND, folder, hardware, target, timeout)
+        Scouting(rows_of, subject, chosen, images, size, console).run(candidates)
+    return folder, [rows_of.rows[candidate.key] for candidate in candidates]
 
 
 def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
@@ -153,56 +140,37 @@ def _store_size(models: Sequence[str], chosen: Settings) -> int:
     return int(chosen.image_size)
 
 
-def _hardware(target: str) -> dict[str, Any]:
-    """Return what rows depend on besides the settings: device, processor, cores and versions.
-
-    Raises:
-        ZooError: no worker process can be started.
-    """
-    heard: dict[str, Any] = {}
-    outcome = workers.run(workers.WorkerCall(f"{target}:stamp", {}, "zoo scout"), heard.update, timeout=STAMP_TIMEOUT)
-    if outcome.status != "ok":
-        raise ZooError("zoo scout", f"no worker process can be started: {outcome.error}", "check that 'import torch' works")
-    found = versions()
-    return {"device": heard["device"], "cpu": cpu_name(), "cores": cores()} | {name: found[name] for name in PACKAGES}
-
-
 @dataclass
 class Scouting:
-    """A scouting that is running: its folder and the rows so far."""
+    """A scouting that is running."""
 
-    folder: Path
+    measurements: Measurements
     subject: Subject
     chosen: Settings
     images: Images
     store_size: int
-    hardware: Mapping[str, Any]
-    timeout: float
     console: Console
-    target: str
     warned: bool = False
-
-    def __post_init__(self) -> None:
-        self.rows = {rows.key(row): row for row in measured.read_rows(self.folder, "a scouting")}
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Measure every candidate that has no row yet or whose row failed."""
-        known = [one for one in candidates if self.rows.get(one.key, {}).get("status") == "ok"]
-        self._describe(candidates, known)
+        keys = [one.key for one in candidates]
+        known = self.measurements.measured_before(keys)
+        self._describe(len(candidates), len(known))
         for position, candidate in enumerate(candidates, start=1):
-            if candidate in known:
+            if candidate.key in known:
                 continue
             row: Row = {"model": candidate.name, "control": candidate.control}
             place = f"{position}/{len(candidates)} {rows.title(row)}"
             note(place, end=" ")
             started = time.perf_counter()
-            self.rows[candidate.key] = row = self._measured(candidate)
+            self.measurements.rows[candidate.key] = row = self._measured(candidate)
             spent = time.perf_counter() - started
-            fine = row["status"] == "ok"
+            fine = row["status"] == OK
             text = f"probe {rows.points(row['probe'])} %" if fine else f"{row['status']}: {row['error']}"
             note(f"{text}, {spent:.0f} s")
             self._warn(row.pop(WARNING, ""))
-            self._write(candidates)
+            self.measurements.write(keys)
 
     def _warn(self, text: str) -> None:
         """Print the first warning of a worker process: the others would say the same of other backbones."""
@@ -210,49 +178,37 @@ class Scouting:
             note(f"warning: {text}")
             self.warned = True
 
-    def _describe(self, candidates: Sequence[Candidate], known: Sequence[Candidate]) -> None:
+    def _describe(self, candidates: int, known: int) -> None:
         """Print the machine, the data, the folder and how many rows are there already."""
-        recipe, hardware = self.subject.recipe, self.hardware
-        self.console.fact(
-            "device", f"{hardware['device']}, {hardware['cores']} cores, torch {hardware['torch']}, timm {hardware['timm']}"
-        )
+        self.measurements.describe_machine(self.console)
         self.console.fact("data", f"{self.subject.data}: {self.images.notes[0]}")
         for text in self.images.notes[1:]:
             self.console.fact("", text)
         size = self.chosen.image_size
         pixels = "each backbone's own size" if size == NATIVE else f"{size} px"
         self.console.fact("probe", f"logistic regression on frozen features at {pixels}, {self.chosen.folds} folds")
-        self.console.fact("minutes", f"of a fine-tune by {self.subject.words[0]}: {plural(recipe.train.epochs, 'epoch')}")
-        self.console.fact("results", str(self.folder))
+        epochs = plural(self.subject.recipe.train.epochs, "epoch")
+        self.console.fact("minutes", f"of a fine-tune by {self.subject.words[0]}: {epochs}")
+        self.console.fact("results", str(self.measurements.folder))
         if known:
-            self.console.fact("resumed", f"{len(known)} of {len(candidates)} rows were measured before")
+            self.console.fact("resumed", f"{known} of {candidates} rows were measured before")
 
     def _measured(self, candidate: Candidate) -> Row:
         """Measure a backbone in a worker process; whatever happens to it, the result is a row."""
         size = native_size(candidate.name) if self.chosen.image_size == NATIVE else int(self.chosen.image_size)
-        row: Row = {"model": candidate.name, "control": candidate.control, "status": "unknown", "error": "", **self.hardware}
-        row |= {"image_size": size, "images": len(self.images.fold), "folds": self.chosen.folds}
         recipe = self._recipe(candidate)
+        row = self.measurements.new_row(candidate.name) | {"control": candidate.control, "image_size": size}
+        row |= {"images": len(self.images.fold), "folds": self.chosen.folds}
         row |= {"license": catalog.license_of(candidate.name, recipe["backbone"]["weights"]["kind"]) or None}
-        row["date"] = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             names.check_backbone(candidate.name)
         except ValueError as error:
             return row | {"error": str(error)}
+        images = self.images
         request = Request(
-            candidate,
-            recipe,
-            size,
-            self.store_size,
-            self.images.positions,
-            self.images.fold,
-            self.images.digest,
-            self.subject.data,
+            candidate, recipe, size, self.store_size, images.positions, images.fold, images.digest, self.subject.data
         )
-        started = time.perf_counter()
-        call = workers.WorkerCall(f"{self.target}:measure", {"request": request}, f"zoo {candidate.name}")
-        outcome = workers.run(call, row.update, timeout=self.timeout)
-        return row | {"status": outcome.status, "error": outcome.error, "seconds": round(time.perf_counter() - started, 2)}
+        return self.measurements.measure(row, request)
 
     def _recipe(self, candidate: Candidate) -> dict[str, Any]:
         """Return the values of the recipe with a candidate as its backbone."""
@@ -263,8 +219,3 @@ class Scouting:
         elif rows.weights_of_another(own, candidate.name):
             backbone |= {"weights": {"kind": "auto"}}
         return dict(self.chosen.recipe) | {"backbone": backbone}
-
-    def _write(self, candidates: Sequence[Candidate]) -> None:
-        """Write the rows of the candidates, and after them those that were in the folder before."""
-        keys = dict.fromkeys([*(one.key for one in candidates), *self.rows])
-        measured.write_rows(self.folder, [self.rows[key] for key in keys if key in self.rows], rows.COLUMNS, rows.LISTS)
