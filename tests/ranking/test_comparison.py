@@ -34,7 +34,7 @@ def test_images_are_counted_and_flips_are_named(runs: tuple[Path, Path]) -> None
 
 
 def test_only_options_that_differ_are_listed(runs: tuple[Path, Path]) -> None:
-    options = {one.key: (one.first, one.second) for one in compare(*runs).recipe}
+    options = {one.key: (one.a, one.b) for one in compare(*runs).recipe}
     assert options == {"backbone.name": ("resnet18.tv_in1k", "resnet50.a1_in1k"), "optim.lr": (0.001, 0.01), "train.seed": (0, 1)}
 
 

@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zoo.errors import ZooError
 from zoo.ranking.answers import Answers, in_order_of, other_test
 from zoo.ranking.runs import Run, read_run
+from zoo.recipe.differences import Difference, between
 from zoo.stats.paired import PairedTable
 
 # Options that differ between any two runs and say nothing of either.
 NAMES = ("name", "output.root")
-
-
-@dataclass(frozen=True)
-class OptionDifference:
-    """An option that the runs have different values of; None also where a run does not have it, and then `in_both` is false."""
-
-    key: str
-    first: Any
-    second: Any
-    in_both: bool
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ class Comparison:
 
     first: Run
     second: Run
-    recipe: tuple[OptionDifference, ...]
+    recipe: tuple[Difference, ...]
     table: PairedTable
     flips: tuple[Flip, ...]
     figures: tuple[Figure, ...]
@@ -95,7 +85,7 @@ def compare(first: Path, second: Path) -> Comparison:
     return Comparison(
         first=one,
         second=other,
-        recipe=tuple(_options(one, other)),
+        recipe=tuple(option for option in between(one.recipe, other.recipe) if option.key not in NAMES),
         table=PairedTable.of(ours.right, theirs.right),
         flips=tuple(_flips(named, ours, theirs)),
         figures=tuple(_figures(one, other)),
@@ -106,14 +96,6 @@ def _answers(run: Run) -> Answers:
     if not run.answers:
         raise ZooError(str(run.path), "has no test set to compare on", "compare runs that have one")
     return run.answers
-
-
-def _options(first: Run, second: Run) -> Iterator[OptionDifference]:
-    ours, theirs = first.recipe, second.recipe
-    for key in dict.fromkeys([*ours, *theirs]):
-        in_both = key in ours and key in theirs
-        if key not in NAMES and not (in_both and ours[key] == theirs[key]):
-            yield OptionDifference(key, ours.get(key), theirs.get(key), in_both)
 
 
 def _flips(named: Answers, first: Answers, second: Answers) -> Iterator[Flip]:

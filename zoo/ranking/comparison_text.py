@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from zoo.ranking.comparison import Comparison, Figure, OptionDifference
-from zoo.ranking.groups import shown
+from zoo.ranking.comparison import Comparison, Figure
 from zoo.ranking.leaderboard import ALPHA
 from zoo.results.predictions import table_text
 from zoo.system.console import NAME_WIDTH, plural
@@ -31,8 +30,7 @@ def lines(found: Comparison) -> Iterator[str]:
         yield f"{'note':<{NAME_WIDTH}} trained on {found.first.machine} and {found.second.machine}: times do not compare"
     yield ""
     if found.recipe:
-        option = Column("recipe", lambda one: one.key, left=True)
-        yield from align(found.recipe, [option, _side("A"), _side("B")], gap="  ")
+        yield from align(found.recipe, OPTIONS, gap="  ")
     else:
         yield "the recipes are the same"
     yield ""
@@ -64,7 +62,7 @@ def as_json(found: Comparison) -> str:
     table = found.table
     values: dict[str, Any] = {
         **{name: _run(found, side) for name, side in (("a", "first"), ("b", "second"))},
-        "recipe": [{"key": one.key, "a": one.first, "b": one.second} for one in found.recipe],
+        "recipe": [one.record for one in found.recipe],
         "images": table.images,
         "both_right": table.both,
         "only_a_right": table.first,
@@ -97,14 +95,6 @@ def _run(found: Comparison, side: str) -> dict[str, Any]:
     return {"run": str(run.path), "backbone": run.result.backbone, "seed": run.result.seed, "machine": run.machine}
 
 
-def _side(letter: str) -> Column:
-    def text(one: OptionDifference) -> str:
-        value = one.first if letter == "A" else one.second
-        return "-" if value is None and not one.in_both else shown(value)
-
-    return Column(letter, text, left=True)
-
-
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
 
@@ -113,6 +103,11 @@ def _figure(figure: Figure, value: float | None) -> str:
     return percent(value, 2) if figure.name == "test accuracy" and value is not None else _number(value)
 
 
+OPTIONS = [
+    Column("recipe", lambda one: one.key, left=True),
+    Column("A", lambda one: one.texts[0], left=True),
+    Column("B", lambda one: one.texts[1], left=True),
+]
 FIGURES = [
     Column("", lambda one: one.name, left=True),
     Column("A", lambda one: _figure(one, one.first)),

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.ranking.answers import Answers, in_order_of, other_test, read_answers
+from zoo.recipe.differences import flatten
 from zoo.recipe.yaml import parse
 from zoo.results.folder import RESULT, RunFolder
 from zoo.results.result import Result, read_result
@@ -114,7 +115,7 @@ def _read_recipe(path: Path) -> dict[str, Any]:
         raise ZooError(str(path), f"cannot be read: {reason}", "the run is damaged") from None
     if not isinstance(values, dict):
         raise ZooError(str(path), "is no recipe", "the run is damaged")
-    return dict(_dotted(values, ""))
+    return flatten(values)
 
 
 def check_same_test(runs: Sequence[Run]) -> list[Run]:
@@ -160,11 +161,3 @@ def _runs_below(path: Path, depth: int, notes: list[str]) -> Iterator[Path]:
     for one in inner:
         if _is_run(one) or not one.is_symlink():
             yield from _runs_below(one, depth - 1, notes)
-
-
-def _dotted(values: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _dotted(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from zoo.recipe import yaml
@@ -51,10 +52,13 @@ def differences(a: Recipe, b: Recipe) -> list[Difference]:
         # One of them grows: a single size is compared as both of its ends.
         for recipe, values in zip((a, b), plain, strict=True):
             values["image_size"] = {name: getattr(recipe.image_size, name) for name in ImageSize.model_fields}
-    first, second = map(flatten, plain)
     order = list(Recipe.model_fields)
-    keys = sorted({**first, **second}, key=lambda key: order.index(key.partition(".")[0]))
-    pairs = [Difference(key, first.get(key, ABSENT), second.get(key, ABSENT)) for key in keys]
+    return sorted(between(*map(flatten, plain)), key=lambda pair: order.index(pair.key.partition(".")[0]))
+
+
+def between(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+    """Return the options that two recipes set differently, given as `flatten` returns their plain values."""
+    pairs = [Difference(key, first.get(key, ABSENT), second.get(key, ABSENT)) for key in dict.fromkeys([*first, *second])]
     return [pair for pair in pairs if pair.a != pair.b]
 
 
@@ -70,10 +74,10 @@ def from_defaults(recipe: Recipe) -> list[Difference]:
 
 
 def flatten(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Return nested options as one level of dotted keys."""
+    """Return nested options as one level of dotted keys; one that is empty stays an option."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        found |= flatten(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+        found |= flatten(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
     return found
 
 
