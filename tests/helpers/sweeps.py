@@ -12,10 +12,10 @@ import pytest
 
 from zoo.results.folder import RunFolder
 from zoo.results.result import VERSION, Result, TestScores, TrainingFigures, write_result
-from zoo.sweep import sweep
+from zoo.sweep import start, sweep
 from zoo.sweep.grid import Grid, Run
 from zoo.sweep.pool import Ended
-from zoo.sweep.sweep import How
+from zoo.sweep.start import How
 from zoo.system.workers import Outcome
 
 RECIPE = """\
@@ -152,13 +152,14 @@ class Place:
         (self.path / "tiny.yaml").write_text(RECIPE)
         self.monkeypatch.chdir(self.path)
         self.clock = Clock()
-        self.monkeypatch.setattr(sweep, "time", self.clock)
+        for module in (start, sweep):
+            self.monkeypatch.setattr(module, "time", self.clock)
         self.monkeypatch.setattr(sweep, "POLL_SECONDS", 1.0)
 
     def pool(self, **options: object) -> StandIn:
         """The pool of the sweeps that are started from now on."""
         pool = StandIn(self.clock, **options)  # type: ignore[arg-type]
-        self.monkeypatch.setattr(sweep, "make_pool", lambda how, runs: pool)
+        self.monkeypatch.setattr(start, "make_pool", lambda how, runs: pool)
         return pool
 
     def grid(self, *backbones: str, **options: object) -> Grid:
@@ -166,7 +167,7 @@ class Place:
         return Grid(Path("tiny.yaml"), backbones or ("test_resnet",), **options)  # type: ignore[arg-type]
 
     def sweep(self, grid: Grid, out: Path | None = Path("out"), **how: object) -> int:
-        return sweep.run_sweep(grid, out, How(**how))  # type: ignore[arg-type]
+        return start.run_sweep(grid, out, How(**how))  # type: ignore[arg-type]
 
     def rows(self, folder: str = "out") -> dict[str, dict[str, object]]:
         return {row["name"]: row for row in json.loads((self.path / folder / "results.json").read_text())}

@@ -53,7 +53,10 @@ LIGHT = [
         "results.epoch_table",
         "results.predictions",
         "recipe.",
-        *(f"sweep.{name}" for name in ("grid", "folder", "rows", "pool", "on_ray", "halving", "budget", "sweep", "plan")),
+        *(
+            f"sweep.{name}"
+            for name in ("grid", "folder", "rows", "pool", "on_ray", "halving", "budget", "sweep", "start", "plan")
+        ),
         "commands.",
         "cli",
     ),

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         ZooError: bad input.
         Stopped: a signal asked for it.
     """
-    from zoo.sweep.sweep import How, run_sweep
+    from zoo.sweep.start import How, run_sweep
     from zoo.system import launch, signals
 
     start = launch.read()

@@ -10,8 +10,9 @@ Read the files in this order:
 3. rows.py: the row of a run, from its folder; the printed table.
 4. one_run.py: one run inside its process, from its newest checkpoint if it has one.
 5. pool.py: runs at work side by side on this machine. on_ray.py: the same on a Ray cluster.
-6. sweep.py: the whole sweep.
-7. halving.py: how many runs go on, so that a time is kept. budget.py: a sweep within a time.
-8. plan.py: what a sweep would do, and its predicted hours.
-9. page.py: the page that shows what came of it.
+6. sweep.py: a sweep that is running: its runs, rows and time.
+7. halving.py: how many runs continue, so that a time is kept. budget.py: a sweep within a time.
+8. start.py: the whole command: checks, the folder, the machines.
+9. plan.py: what a sweep would do, and its predicted hours.
+10. page.py: the page that shows what came of it.
 """

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.sweep.grid import Grid, Run, runs_of
 from zoo.sweep.halving import makespan
-from zoo.sweep.sweep import check_data
+from zoo.sweep.start import check_data
 from zoo.system import table, workers
 from zoo.system.console import Console, plural
 from zoo.system.progress import show_current, time_left

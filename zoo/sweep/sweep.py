@@ -1,30 +1,27 @@
-"""Run a sweep: start the runs, a row the moment one ends, stop in order, go on where it was."""
+"""A sweep that is running: it starts the runs, writes a row the moment one ends, and stops them in order."""
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zoo.data.folder_set import Folder
-from zoo.errors import Stopped, ZooError
+from zoo.errors import Stopped
 from zoo.results.folder import RESULT, RunFolder, checkpoint_steps
-from zoo.results.measured import ROOT, check_writable, read_rows, write_rows
+from zoo.results.measured import read_rows, write_rows
 from zoo.sweep import folder as folders
 from zoo.sweep import rows
-from zoo.sweep.grid import Grid, Run, at, runs_of
+from zoo.sweep.grid import Run
 from zoo.sweep.halving import Pace, makespan
-from zoo.sweep.pool import Ended, LocalPool, Pool
+from zoo.sweep.pool import Ended, Pool
 from zoo.sweep.rows import OK, PAUSED, STOPPED, Row
 from zoo.system import signals, table
 from zoo.system.console import Console, plural
-from zoo.system.hardware import environment
 from zoo.system.progress import note, show_current, time_left
 
 # Seconds between two looks at signals and the clock.
@@ -33,115 +30,30 @@ POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class How:
-    """The way in which a sweep is run; its results do not depend on it.
-
-    Attributes:
-        jobs: runs at a time; None for one, or as many as a cluster has room for.
-        timeout: seconds that a run may take in one go; None for any.
-        budget: seconds that all may take; None for any.
-        on: `local` or `ray`.
-    """
-
-    jobs: int | None = None
-    timeout: float | None = None
-    budget: float | None = None
-    on: str = "local"
-
-
-def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
-    """Train every combination, each in a process of its own; call `zoo.system.signals.install` before.
+class Sweep:
+    """A sweep that is running.
 
     Args:
-        grid: what is asked for.
-        out: the folder; None goes on with a sweep of the same settings in `runs`, or makes a new folder.
-        how: the way to do it.
-
-    Returns:
-        The exit code: 0, or 1 if a run failed.
-
-    Raises:
-        ZooError: bad input, before anything is trained.
-        Stopped: a signal asked for it.
-        StorageError: the results can no longer be written.
-    """
-    began = time.monotonic()
-    runs = runs_of(grid)
-    check_data(runs)
-    if how.budget is not None:
-        check_validation(runs)
-    settings = folders.settings_of(grid, runs)
-    check_writable(out or ROOT)
-    with contextlib.closing(make_pool(how, runs)) as pool:
-        folder = folders.find(out, settings, runs)
-        with RunFolder(folder).held("--out"):
-            known = folders.read_state(folder)
-            state = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}} | known
-            state = environment() | state | {"finished": False}
-            return Sweep(folder, [at(run, folder) for run in runs], pool, state, how, began).run()
-
-
-def make_pool(how: How, runs: Sequence[Run]) -> Pool:
-    """Return where these runs are trained.
-
-    Raises:
-        ZooError: ray is not installed, or there is no cluster.
-    """
-    if how.on == "ray":
-        from zoo.sweep.on_ray import RayPool
-
-        asked = [run.recipe.train.threads for run in runs if run.recipe is not None]
-        known = [threads for threads in asked if isinstance(threads, int)]
-        return RayPool(how.jobs, how.timeout, min(known) if known and len(known) == len(asked) else None)
-    return LocalPool(how.jobs or 1, how.timeout)
-
-
-def check_data(runs: Sequence[Run]) -> None:
-    """Check the images of all runs, each place once.
-
-    Raises:
-        ZooError: they cannot be where the options say.
-    """
-    # Not a set: the sections are not hashable.
-    seen: list[Any] = []
-    for run in runs:
-        if run.recipe is not None and run.recipe.data not in seen:
-            run.recipe.data.check()
-            seen.append(run.recipe.data)
-
-
-def check_validation(runs: Sequence[Run]) -> None:
-    """Check that every run has validation images, by which the best go on; folders are listed, each place once.
-
-    Raises:
-        ZooError: one has none, or its folder is not as it should be.
-    """
-    seen: list[Any] = []
-    for run in runs:
-        if run.recipe is None or run.recipe.data in seen:
-            continue
-        data = run.recipe.data
-        seen.append(data)
-        # A folder may have images of its own for it.
-        if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
-            raise ZooError("--budget", "the best runs go on by val.accuracy, and data.val_fraction is 0", "set it, e.g. to 0.1")
-
-
-class Sweep:
-    """A sweep at work: its runs, the rows so far, and the time.
+        folder: where the runs and their rows go.
+        runs: all of them.
+        pool: where they are trained.
+        state: what is kept in the folder's state file; it is updated.
+        budget: seconds that all may take; None for any.
+        began: when the command began, on the monotonic clock.
 
     Attributes:
         rows: by the names of the runs: those that ended, or were there before.
         deadline: when the time is up, on the monotonic clock; infinite without a budget.
     """
 
-    def __init__(self, folder: Path, runs: Sequence[Run], pool: Pool, state: dict[str, Any], how: How, began: float) -> None:
-        self.folder, self.runs, self.pool, self.state, self.how, self.began = folder, runs, pool, state, how, began
+    def __init__(
+        self, folder: Path, runs: Sequence[Run], pool: Pool, state: dict[str, Any], budget: float | None, began: float
+    ) -> None:
+        self.folder, self.runs, self.pool, self.state, self.budget, self.began = folder, runs, pool, state, budget, began
         self.console = Console()
         self.columns = rows.table_columns(runs)
         self.used_before = float(state["seconds"])
-        self.deadline = float("inf") if how.budget is None else began + how.budget - self.used_before
+        self.deadline = float("inf") if budget is None else began + budget - self.used_before
         self.out_of_time = False
         self.epochs_before: dict[str, int] = {}
         self.started_at: dict[str, float] = {}
@@ -171,8 +83,8 @@ class Sweep:
         """The seconds until the time is up; infinite without a budget."""
         return self.deadline - time.monotonic()
 
-    def run(self) -> int:
-        """Train what is left, and return the exit code."""
+    def run(self, schedule: Callable[[Sweep], None]) -> int:
+        """Train what is left, in the order of a schedule, and return the exit code."""
         self._keep()
         self._describe()
         self.console.line()
@@ -182,12 +94,7 @@ class Sweep:
             if run not in todo:
                 self.console.line(rows.line(self.rows[run.name], self.columns))
         signals.defer()
-        if self.how.budget is None:
-            self.train([(run, None) for run in todo])
-        else:
-            from zoo.sweep.budget import run_in_time
-
-            run_in_time(self)
+        schedule(self)
         return self._finish()
 
     def _describe(self) -> None:
@@ -198,9 +105,9 @@ class Sweep:
         jobs = "one at a time" if self.pool.jobs == 1 else f"{self.pool.jobs} at a time"
         self.console.fact("sweep", f"{many}: {plural(len(self.runs), 'run')}, {jobs}")
         self.console.fact("results", str(self.folder))
-        if self.how.budget is not None:
+        if self.budget is not None:
             left = f", {time_left(max(0.0, self.seconds_left))} of it left" if self.used_before else ""
-            self.console.fact("budget", time_left(self.how.budget) + left)
+            self.console.fact("budget", time_left(self.budget) + left)
         left = self.unfinished
         begun = sum(bool(checkpoint_steps(self.folder / run.name)) for run in left)
         if begun or len(left) < sum(run.recipe is not None for run in self.runs):
@@ -271,7 +178,7 @@ class Sweep:
     def _stop(self) -> None:
         """Ask all runs to stop, and wait for them."""
         self.pool.ask_to_stop()
-        patience = STOP_SECONDS if self.how.budget is None else max(1.0, 0.05 * self.how.budget)
+        patience = STOP_SECONDS if self.budget is None else max(1.0, 0.05 * self.budget)
         end = time.monotonic() + patience
         while self.pool.running and time.monotonic() < end:
             for ended in self.pool.wait(POLL_SECONDS):
@@ -308,7 +215,7 @@ class Sweep:
         """Show on a terminal how far the sweep has come."""
         if sys.stderr.isatty():
             done = len(self.runs) - len(self.unfinished)
-            left = self._forecast(waiting) if self.how.budget is None else max(0.0, self.seconds_left)
+            left = self._forecast(waiting) if self.budget is None else max(0.0, self.seconds_left)
             text = f", about {time_left(left)} left" if left is not None else ""
             now = ", ".join(run.name for run in self.pool.running)
             show_current(f"{done} of {len(self.runs)}{text}: {now}" if now else "")

@@ -1,0 +1,122 @@
+"""Start a sweep: check what it needs, find its folder and the machines, and choose the order of its runs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.data.folder_set import Folder
+from zoo.errors import ZooError
+from zoo.results.folder import RunFolder
+from zoo.results.measured import ROOT, check_writable
+from zoo.sweep import folder as folders
+from zoo.sweep.budget import in_time
+from zoo.sweep.grid import Grid, Run, at, runs_of
+from zoo.sweep.pool import LocalPool, Pool
+from zoo.sweep.sweep import Sweep
+from zoo.system.hardware import environment
+
+
+@dataclass(frozen=True)
+class How:
+    """The way in which a sweep is run; its results do not depend on it.
+
+    Attributes:
+        jobs: runs at a time; None for one, or as many as a cluster has room for.
+        timeout: seconds that a run may take in one go; None for any.
+        budget: seconds that all may take; None for any.
+        on: `local` or `ray`.
+    """
+
+    jobs: int | None = None
+    timeout: float | None = None
+    budget: float | None = None
+    on: str = "local"
+
+
+def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
+    """Train every combination, each in a process of its own; call `zoo.system.signals.install` before.
+
+    Args:
+        grid: what is asked for.
+        out: the folder; None goes on with a sweep of the same settings in `runs`, or makes a new folder.
+        how: the way to do it.
+
+    Returns:
+        The exit code: 0, or 1 if a run failed.
+
+    Raises:
+        ZooError: bad input, before anything is trained.
+        Stopped: a signal asked for it.
+        StorageError: the results can no longer be written.
+    """
+    began = time.monotonic()
+    runs = runs_of(grid)
+    check_data(runs)
+    if how.budget is not None:
+        check_validation(runs)
+    settings = folders.settings_of(grid, runs)
+    check_writable(out or ROOT)
+    with contextlib.closing(make_pool(how, runs)) as pool:
+        folder = folders.find(out, settings, runs)
+        with RunFolder(folder).held("--out"):
+            known = folders.read_state(folder)
+            state = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}} | known
+            state = environment() | state | {"finished": False}
+            sweep = Sweep(folder, [at(run, folder) for run in runs], pool, state, how.budget, began)
+            return sweep.run(one_after_the_other if how.budget is None else in_time)
+
+
+def one_after_the_other(sweep: Sweep) -> None:
+    """Train all runs that are left to their end."""
+    sweep.train([(run, None) for run in sweep.unfinished])
+
+
+def make_pool(how: How, runs: Sequence[Run]) -> Pool:
+    """Return where these runs are trained.
+
+    Raises:
+        ZooError: ray is not installed, or there is no cluster.
+    """
+    if how.on == "ray":
+        from zoo.sweep.on_ray import RayPool
+
+        asked = [run.recipe.train.threads for run in runs if run.recipe is not None]
+        known = [threads for threads in asked if isinstance(threads, int)]
+        return RayPool(how.jobs, how.timeout, min(known) if known and len(known) == len(asked) else None)
+    return LocalPool(how.jobs or 1, how.timeout)
+
+
+def check_data(runs: Sequence[Run]) -> None:
+    """Check the images of all runs, each place once.
+
+    Raises:
+        ZooError: they cannot be where the options say.
+    """
+    # Not a set: the sections are not hashable.
+    seen: list[Any] = []
+    for run in runs:
+        if run.recipe is not None and run.recipe.data not in seen:
+            run.recipe.data.check()
+            seen.append(run.recipe.data)
+
+
+def check_validation(runs: Sequence[Run]) -> None:
+    """Check that every run has validation images, by which the best go on; folders are listed, each place once.
+
+    Raises:
+        ZooError: one has none, or its folder is not as it should be.
+    """
+    seen: list[Any] = []
+    for run in runs:
+        if run.recipe is None or run.recipe.data in seen:
+            continue
+        data = run.recipe.data
+        seen.append(data)
+        # A folder may have images of its own for it.
+        if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
+            raise ZooError("--budget", "the best runs go on by val.accuracy, and data.val_fraction is 0", "set it, e.g. to 0.1")
