@@ -11,7 +11,7 @@ import pytest
 from zoo.recipe.load import load_recipe
 from zoo.system import launch
 from zoo.system.console import Console
-from zoo.training.forecast import forecast, forecast_of, in_worker, prepare, read_recipe, sampled, time_steps
+from zoo.training.forecast import forecast, forecast_of, in_worker, prepare, read_recipe
 
 PROGRESSIVE = "image_size={start: 32, end: 64}"
 
@@ -36,14 +36,6 @@ def test_a_forecast_is_the_sum_of_its_parts_and_writes_nothing(tiny: Path, tmp_p
     assert not (tmp_path / "runs").exists()
 
 
-def test_weights_stay_as_they_are_while_steps_are_timed(tiny: Path) -> None:
-    setup, _ = prepare(load_recipe(tiny, ["optim.weight_decay=0.5"]), launch.read(), Console(quiet=True), 0.0)
-    before = {name: value.clone() for name, value in setup.bare_model.named_parameters()}
-    found = time_steps(setup.training, [32])
-    assert list(found.usual) == [32]
-    assert all((value == before[name]).all() for name, value in setup.bare_model.named_parameters())
-
-
 def test_more_work_is_predicted_to_take_longer(tiny: Path) -> None:
     setup, seconds = prepare(load_recipe(tiny), launch.read(), Console(quiet=True), 0.0)
     short = forecast_of(setup, seconds)
@@ -62,14 +54,6 @@ def test_without_anything_to_evaluate_it_takes_no_time(tiny: Path) -> None:
     found = forecast_of(setup, seconds)
     assert found.evaluation_seconds == found.evaluation_images_per_second == 0
     assert found.train_seconds > 0
-
-
-def test_the_steps_of_a_long_run_are_sampled() -> None:
-    assert sampled(3) == [0, 1, 2]
-    assert sampled(1) == [0]
-    found = sampled(10**8)
-    assert (found[0], found[-1]) == (0, 10**8 - 1)
-    assert len(found) <= 10_000
 
 
 def test_a_worker_gets_a_recipe_as_values_and_sends_one_record(tiny: Path) -> None:

@@ -12,7 +12,10 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
    `evaluate.py`: scores of a split over all processes.
 6. `saver.py`: rows and checkpoints as the run goes; `checkpoint.py`: one checkpoint on disk, verified;
    `resume.py`: back from one.
-7. `linear_probe.py`: an optional start of the head; `result.py`: the end of a run and its `result.json`.
+7. `linear_probe.py`: an optional start of the head; `result.py`: the end of a run and its `result.json`;
+   `report.py`: its page.
+8. What trains nothing: `plan.py` with `forecast.py` (minutes, memory and disk) and `timing.py` (a few steps),
+   `preview.py` (the images of a step as a picture), `fetch.py` (weights and data into the caches).
 
 The recipe stays in `run.py`, `setup.py`, `saver.py` and `result.py`: below them the loop gets plain values.
 """

@@ -12,9 +12,10 @@ from zoo.results.folder import RunFolder
 from zoo.system import launch
 from zoo.system.console import Console, plural
 from zoo.system.files import free_bytes
-from zoo.training.forecast import Forecast, forecast_of, prepare, sampled
+from zoo.training.forecast import Forecast, forecast_of, prepare
 from zoo.training.setup import Setup
 from zoo.training.state import Training
+from zoo.training.timing import sampled
 
 # Letters of the curve of the learning rate, at most.
 CURVE_WIDTH = 60

@@ -1,0 +1,111 @@
+"""Time training steps and evaluation on what a run has set up."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+
+from zoo.data.batches import Batches
+from zoo.data.rng import epoch_order
+from zoo.system.device import synchronize
+from zoo.training.evaluate import evaluate
+from zoo.training.loop import one_step
+from zoo.training.state import EpochTotals, Training
+
+# Steps that are timed at each image size, after one that warms up.
+STEPS = 2
+# Steps at most; short ones are timed until they have taken `ENOUGH_SECONDS`.
+MOST_STEPS = 12
+# Seconds of timed steps at a size that are enough: single short steps differ by a third on a machine with other work.
+ENOUGH_SECONDS = 1.0
+# Evaluation batches that are timed, after one that warms up.
+EVALUATION_BATCHES = 2
+# Steps of a run whose image sizes are looked up: those of a longer run are sampled.
+SAMPLED_STEPS = 10_000
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The seconds of training steps, by the side of their images in pixels: the usual step, and the first one of all."""
+
+    usual: dict[int, float]
+    first: dict[int, float]
+
+
+def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
+    """Time training steps at the first, the middle and the last of a run's image sizes.
+
+    Args:
+        training: ready to train; the learning rate is 0, so that weights stay as they are, BatchNorm's statistics do not.
+        sizes: sides in pixels, ascending.
+    """
+    order = epoch_order(training.seed, 0, len(training.train))
+    batches = np.array_split(order, training.steps_per_epoch)
+    usual, first = {}, {}
+    # The largest last: its memory is the peak.
+    for size in dict.fromkeys((sizes[0], sizes[len(sizes) // 2], sizes[-1])):
+        still = replace(training, lr_at=lambda _step: 0.0, size_at=lambda _step, size=size: size)
+
+        def step(number: int, still: Training = still) -> float:
+            before = time.perf_counter()
+            one_step(still, batches[number % len(batches)], number, EpochTotals())
+            synchronize(training.accelerator.device)
+            return time.perf_counter() - before
+
+        first[size] = step(0)
+        seconds = [step(number) for number in range(1, 1 + STEPS)]
+        more = min(MOST_STEPS, int(ENOUGH_SECONDS / min(seconds))) - STEPS
+        # All processes take as many as the first one says.
+        seconds += [step(number) for number in range(1 + STEPS, 1 + STEPS + broadcast_object_list([more])[0])]
+        usual[size] = float(np.mean(seconds))
+    return StepTimes(usual, first)
+
+
+def sampled(steps: int) -> list[int]:
+    """Return the steps of a run, evenly chosen ones of a long run."""
+    return sorted({round(step) for step in np.linspace(0, steps - 1, min(steps, SAMPLED_STEPS))})
+
+
+def mean_over_run(times: Mapping[int, float], training: Training) -> float:
+    """Return the mean seconds of a step of a run whose image sizes lie between those timed: a step costs as its pixels do."""
+    counts = Counter(training.size_at(step) for step in sampled(training.steps))
+    pixels = [size**2 for size in times]
+    each = np.interp([size**2 for size in counts], pixels, list(times.values()))
+    return float(np.average(each, weights=list(counts.values())))
+
+
+class _FirstOf:
+    """The first images of a split, as `evaluate` takes them (`EvalBatches`)."""
+
+    def __init__(self, batches: Batches, count: int) -> None:
+        self.batches = batches
+        self.targets = batches.targets[:count]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+        """Return the images and targets of some positions."""
+        return self.batches.evaluation(positions, size)
+
+
+def time_evaluation(training: Training) -> float:
+    """Return the seconds that evaluation takes for an image, over all processes; 0 where there is nothing to evaluate."""
+    batches = training.val or training.test
+    if batches is None:
+        return 0.0
+    accelerator, size = training.accelerator, training.eval_batch_size
+    seconds, images = 0.0, 1
+    for number in (1, EVALUATION_BATCHES):
+        images = min(len(batches), number * size * accelerator.num_processes)
+        before = time.perf_counter()
+        evaluate(accelerator, training.eval_model, _FirstOf(batches, images), training.eval_size, size)
+        synchronize(accelerator.device)
+        seconds = time.perf_counter() - before
+    return seconds / images
