@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment and go on: they end with the bits of one that nothing happened to.
+"""Runs that are killed at any moment and continue: they end with the bits of one that nothing happened to.
 
 A share of the cases runs by default; ZOO_FAULTS=all runs all of them.
 """
@@ -41,7 +41,7 @@ class Tally:
 
 
 def kill_once(server: Server, recipe: Path, processes: int, draw: random.Random, tally: Tally, seconds: float) -> bool:
-    """Start or go on, kill at a random moment, see what is left; whether the run is done."""
+    """Start or continue, kill at a random moment, see what is left; whether the run is done."""
     runs, trace = recipe.parent / "runs", recipe.parent / "trace"
     arguments = ["train", str(recipe), "--resume", "auto"]
     injections = [["trace", str(trace)], ["slow_saves", 0.004]]
@@ -67,7 +67,7 @@ def kill_once(server: Server, recipe: Path, processes: int, draw: random.Random,
     assert reached - saved <= EVERY, (reached, saved)
     text = "start" if not reached else "evaluation" if reached % (STEPS // 3) == 0 else f"step {reached}"
     tally.at.append(text)
-    # Killed after the last file was written: there is nothing to go on with, a start would be of a new run.
+    # Killed after the last file was written: there is nothing to resume, a start would be of a new run.
     return any(runs.glob("*/result.json"))
 
 

@@ -1,4 +1,4 @@
-"""A sweep that is killed at any moment, or any process of it, goes on: it ends with the bits of one that nothing happened to.
+"""A sweep that is killed at any moment, or any process of it, continues: it ends with the bits of one that nothing happened to.
 
 A share of the kills runs by default; ZOO_FAULTS=all makes all of them.
 """
@@ -90,7 +90,7 @@ def test_a_signal_stops_all_runs_and_the_same_command_goes_on(tmp_path: Path, nu
     assert wait_until(lambda: all(any(run.glob("checkpoints/step-*")) for run in runs), 120), sweep.text
     sweep.kill(number=number)
     assert sweep.wait(60) == 75, sweep.text
-    said = f"stopped by {signal.Signals(number).name} with 0 of 2 runs ended (the same command goes on)"
+    said = f"stopped by {signal.Signals(number).name} with 0 of 2 runs ended (the same command continues)"
     assert said in sweep.text
     assert sweep.workers() == []
     assert wait_until(lambda: not sweep.processes(), 10)
@@ -119,4 +119,4 @@ def test_a_signal_to_all_processes_while_libraries_are_imported_stops_in_order(t
     os.killpg(sweep.process.pid, number)
     assert sweep.wait(60) == 75, sweep.text
     assert "Traceback" not in sweep.text
-    assert sweep.text.endswith(f"stopped by {signal.Signals(number).name} with 0 of 6 runs ended (the same command goes on)\n")
+    assert sweep.text.endswith(f"stopped by {signal.Signals(number).name} with 0 of 6 runs ended (the same command continues)\n")

@@ -68,7 +68,8 @@ def test_order_missing_and_additional_classes_move_no_label(image_folder: Draw, 
     fewer = evaluate(tmp_path / "model", root)
     assert (fewer.scores.n, fewer.left_out) == (9, 3)
     assert fewer.targets.tolist() == [0] * 4 + [2] * 5
-    assert torch.equal(fewer.logits, straight.logits[[0, 1, 2, 3, 7, 8, 9, 10, 11]])
+    # A batch of another size may be summed in another order.
+    torch.testing.assert_close(fewer.logits, straight.logits[[0, 1, 2, 3, 7, 8, 9, 10, 11]], atol=1e-3, rtol=1e-4)
     assert "left out: 3 images of 1 class that the model does not know: wasp" in fewer.notes
     assert "no images of 1 of the model's 3 classes: bee" in fewer.notes
 

@@ -36,7 +36,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def test_an_interruption_leaves_the_rows_so_far_and_resume_adds_the_rest(tmp_path: Path) -> None:
     images, out = paths(tmp_path), tmp_path / "out.csv"
-    with pytest.raises(Stopped, match=r"after 70 rows, all in .*out.csv \(the same command with --resume goes on\)"):
+    with pytest.raises(Stopped, match=r"after 70 rows, all in .*out.csv \(the same command with --resume continues\)"):
         to_file(out, COLUMNS, {}, images, lambda names: rows_of(names, "070.jpg"), resume=False)
     assert len(read(out)) == 70
     tally = to_file(out, COLUMNS, {}, images, rows_of, resume=True)
@@ -49,7 +49,7 @@ def test_rows_of_an_interrupted_call_are_not_lost_by_forgetting_to_resume(tmp_pa
     images, out = paths(tmp_path, 3), tmp_path / "out.csv"
     with pytest.raises(Stopped):
         to_file(out, COLUMNS, {}, images, lambda names: rows_of(names, "002.jpg"), resume=False)
-    with pytest.raises(ZooError, match=r"out.csv was interrupted, and 2 rows are there \(--resume goes on; to begin anew"):
+    with pytest.raises(ZooError, match=r"out.csv was interrupted, and 2 rows are there \(--resume continues; to begin anew"):
         to_file(out, COLUMNS, {}, images, rows_of, resume=False)
     # Other settings make other rows: those that are there are of no use.
     to_file(out, COLUMNS, {"model": "other"}, images, rows_of, resume=False)

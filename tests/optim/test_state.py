@@ -1,4 +1,4 @@
-"""An optimizer that goes on from what was packed equals one that never stopped, whichever it is."""
+"""An optimizer that continues from what was packed equals one that never stopped, whichever it is."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_an_unfinished_run_says_how_far_it_came(tmp_path: Path) -> None:
     assert wording.headline(found) == "Not finished after epoch 2 of 5."
     assert wording.details(found) == "The best val.accuracy so far is 70.00 %, in epoch 2. It has no checkpoint to resume from."
     (run / "checkpoints/step-00000004").mkdir(parents=True)
-    assert wording.details(read_facts(run)).endswith(f"of step 4, and `zoo train --resume {run}` goes on from there.")
+    assert wording.details(read_facts(run)).endswith(f"of step 4, and `zoo train --resume {run}` continues from there.")
     assert wording.commands(read_facts(run)) == {"Resume it": f"zoo train --resume {run}"}
     going = facts((), going=True)
     assert wording.headline(going) == "Still training, before its first epoch ended."

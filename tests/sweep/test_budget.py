@@ -61,7 +61,7 @@ def test_with_no_time_for_all_one_is_finished(place: Place, capsys: pytest.Captu
     assert place.sweep(place.grid(seeds=list(range(9))), budget=150.0) == 0
     assert statuses(place).count("ok") == 1
     assert place.clock.now - began <= 165
-    assert "stopped    8 of 9 runs early for lack of time; a larger --budget goes on with them" in capsys.readouterr().out
+    assert "stopped    8 of 9 runs early for lack of time; a larger --budget resumes them" in capsys.readouterr().out
 
 
 def test_a_time_too_short_for_any_run_is_kept(place: Place) -> None:

@@ -41,7 +41,7 @@ def test_as_many_go_on_as_time_allows() -> None:
     assert how_many(needed, 1, (9 * 10 + 3 * 30) / usable(1)) == 9
     assert how_many(needed, 1, 100) == 3
     assert how_many(needed, 3, 100) == 9
-    # The best one goes on in any case.
+    # The best one continues in any case.
     assert how_many(needed, 1, 1) == 1
     assert [how_many(needed, 1, seconds) for seconds in range(0, 300, 10)] == sorted(
         how_many(needed, 1, seconds) for seconds in range(0, 300, 10)

@@ -88,12 +88,12 @@ def test_a_run_that_cannot_go_on_for_another_reason_keeps_its_checkpoints(
 
 def test_a_run_that_is_stopped_says_so(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
-        raise Stopped("SIGTERM", "after step 3", "go on")
+        raise Stopped("SIGTERM", "after step 3", "continue")
 
     monkeypatch.setattr(one_run, "train", stop)
     sent: list[dict[str, Any]] = []
     one_run.train_run(arguments, sent.append)
-    assert sent == [{"stopped": "stopped by SIGTERM after step 3 (go on)"}]
+    assert sent == [{"stopped": "stopped by SIGTERM after step 3 (continue)"}]
 
 
 @pytest.mark.parametrize("error", [ZooError("optim.lr", "too large", "lower it"), ValueError("a bug")])

@@ -93,7 +93,7 @@ def test_a_signal_stops_the_runs_and_leaves_no_row_of_them(
     # In the middle of the first run, or of the second.
     when = place.clock.now + 50 + 100 * after
     monkeypatch.setattr(signals, "requested", lambda: "SIGINT" if place.clock.now > when else "")
-    with pytest.raises(Stopped, match=rf"stopped by SIGINT with {after} of 2 runs ended \(the same command goes on\)"):
+    with pytest.raises(Stopped, match=rf"stopped by SIGINT with {after} of 2 runs ended \(the same command continues\)"):
         place.sweep(place.grid())
     assert len(asked) == 1
     assert pool.closed

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_and_paths(parser)
     about = "the file, its ending says the format: .npz (arrays features, filename, error), .parquet or .jsonl"
     parser.add_argument("--out", type=Path, metavar="FILE", help=about)
-    parser.add_argument("--resume", action="store_true", help="go on with an --out that was interrupted")
+    parser.add_argument("--resume", action="store_true", help="resume an --out that was interrupted")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead")
 
 

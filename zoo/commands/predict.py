@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-confidence", default="0", metavar="P", help=about)
     about = "write a table, its ending says the format: .csv, .jsonl or .parquet"
     parser.add_argument("--out", type=Path, metavar="FILE", help=about)
-    parser.add_argument("--resume", action="store_true", help="go on with an --out that was interrupted")
+    parser.add_argument("--resume", action="store_true", help="resume an --out that was interrupted")
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print a JSON list")
     style.add_argument("--csv", action="store_true", help="print CSV")

@@ -110,7 +110,7 @@ def image_size(text: str | None, recipe: Recipe) -> int | str:
 
 
 def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: str, line: str) -> None:
-    """Print the rows in the form that was asked for, draw them, and print the command to go on with.
+    """Print the rows in the form that was asked for, draw them, and print the next command.
 
     Raises:
         ZooError: the picture cannot be written.

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "end in this time, e.g. 30m or 2h: runs that are far behind are stopped early"
     parser.add_argument("--budget", metavar="TIME", help=about)
     parser.add_argument("--on", default="local", metavar="local|ray", help="train here, or on a Ray cluster (default local)")
-    about = "folder of the results (default: go on with a sweep of the same settings in runs, else a new runs/sweep-N)"
+    about = "folder of the results (default: resume a sweep of the same settings in runs, else a new runs/sweep-N)"
     parser.add_argument("--out", metavar="DIR", type=Path, help=about)
     parser.add_argument("--plan", action="store_true", help="print the runs and their predicted hours on this machine, and stop")
 

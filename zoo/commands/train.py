@@ -71,7 +71,7 @@ def run_plan(options: argparse.Namespace) -> int:
     if not options.plan:
         raise ZooError("--json", "prints a plan", "give --plan with it")
     if options.resume is not None:
-        raise ZooError("--plan", "plans a new run, and --resume goes on with an old one", "give one of the two")
+        raise ZooError("--plan", "plans a new run, and --resume resumes an old one", "give one of the two")
     recipe = load_recipe(*recipe_and_overrides(options, None))
     recipe.data.check()
     launch.follow_launcher()

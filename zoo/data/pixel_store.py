@@ -192,7 +192,7 @@ def stats(files: Sequence[Path], where: str) -> Iterator[tuple[Path, os.stat_res
             yield path, path.stat()
         except OSError as error:
             what = f"{error.filename} cannot be read: {error.strerror}"
-            raise ZooError(where, what, "is something else at work there?") from None
+            raise ZooError(where, what, "is another program writing there?") from None
 
 
 def fingerprint(files: Sequence[Path], size: int, interpolation: str, where: str) -> str:

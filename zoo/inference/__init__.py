@@ -1,4 +1,4 @@
-"""A trained model at work: predict the classes of images, compute features, score a labeled set.
+"""A trained model in use: predict the classes of images, compute features, score a labeled set.
 
 In goes a MODEL (a run, a model folder, a name of the hub or of timm, an exported file) and images; out come predictions,
 as objects, lines or files. Nothing is trained, and nothing is written into a run.

@@ -32,7 +32,7 @@ MANY = 64
 
 
 class Classifier:
-    """A trained model at work. `zoo.load(MODEL)` returns one.
+    """A trained model in use. `zoo.load(MODEL)` returns one.
 
     Attributes:
         source: where it came from.

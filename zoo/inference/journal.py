@@ -55,7 +55,7 @@ class Journal:
             raise ZooError("--resume", what, "give the same, or leave --resume out")
         if not resume and then == first and rows:
             what = f"{self.out} was interrupted, and {plural(rows, 'row')} are there"
-            raise ZooError("--out", what, f"--resume goes on; to begin anew, remove {self.path}")
+            raise ZooError("--out", what, f"--resume continues; to begin anew, remove {self.path}")
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, in one write of whole lines.

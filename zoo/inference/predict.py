@@ -33,7 +33,7 @@ class PredictOptions:
         min_confidence: below it, no class is named.
         style: lines, csv or json on the console.
         out: a file instead of the console.
-        resume: go on with a file that was interrupted.
+        resume: resume a file that was interrupted.
     """
 
     topk: int = 3

@@ -83,7 +83,7 @@ def to_file(
         settings: what decides the rows.
         images: the images.
         rows_of: yields the row of each image, in order.
-        resume: go on after the rows of an interrupted call; a whole file stays as it is.
+        resume: continue after the rows of an interrupted call; a whole file stays as it is.
 
     Raises:
         Stopped: a signal interrupted the work.
@@ -108,7 +108,7 @@ def to_file(
         write_table(out, columns, journal.rows, journal.size())
         written = plural(sum(1 for _ in journal.rows()), "row")
         journal.close(whole=False)
-        raise Stopped("a signal", f"after {written}, all in {out}", "the same command with --resume goes on") from None
+        raise Stopped("a signal", f"after {written}, all in {out}", "the same command with --resume continues") from None
     write_table(out, columns, journal.rows, journal.size())
     tally = Tally()
     for row in journal.rows():

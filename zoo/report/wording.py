@@ -95,7 +95,7 @@ def details(facts: Facts) -> str:
 
 
 def _unfinished(facts: Facts) -> str:
-    """Return what is known of a run without a result, and how it goes on."""
+    """Return what is known of a run without a result, and how it continues."""
     if scored := facts.judged:
         low, high = interval(float(scored.hits.mean()), len(scored))
         return f"95 % interval {percent(low, 1).removesuffix(' %')} to {percent(high, 1)}."
@@ -109,7 +109,7 @@ def _unfinished(facts: Facts) -> str:
     if facts.going:
         parts.append("This page shows what there is; the finished run writes its own.")
     elif facts.checkpoints:
-        parts.append(f"Its newest checkpoint is of step {facts.checkpoints[-1]:,}, and `{_resume(facts)}` goes on from there.")
+        parts.append(f"Its newest checkpoint is of step {facts.checkpoints[-1]:,}, and `{_resume(facts)}` continues from there.")
     else:
         parts.append("It has no checkpoint to resume from.")
     return " ".join(parts)

@@ -1,7 +1,7 @@
-"""The folder of measurements that are made row by row: its settings, its rows as CSV and JSON, and which one to go on with.
+"""The folder of measurements that are made row by row: its settings, its rows as CSV and JSON, and which one to resume.
 
 `zoo bench` and `zoo scout` measure one model after the other, `zoo sweep` trains them. Every row is written as soon as it is
-known, and the same command goes on where it was interrupted.
+known, and the same command continues where it was interrupted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
     """Return the folder to write to; it exists.
 
     Args:
-        out: the folder; None goes on with an unfinished one of the same state, or makes a new one below `ROOT`.
+        out: the folder; None resumes an unfinished one of the same state, or makes a new one below `ROOT`.
         name: of a new folder.
         state_file: the file in it that holds its state.
         state: `hardware` and `settings`, which rows depend on, and `asked`, the rows that are wanted.
@@ -72,7 +72,7 @@ def _unfinished(name: str, state_file: str, state: Mapping[str, Any]) -> Path | 
         try:
             known = _state(path, state_file)
         except ZooError:
-            # A damaged one is of measurements that cannot go on.
+            # A damaged one is of measurements that cannot continue.
             continue
         if not known.get("finished", True) and known.get("asked") == state["asked"] and not _differences(known, state):
             # One that is running at this moment holds its folder: it is not resumed.

@@ -8,7 +8,7 @@ Read the files in this order:
 1. subject.py: what the words of the command line mean: the recipe, the images, the backbones.
 2. settings.py: what is measured and how, and the request that a worker process gets.
 3. folds.py: which images are looked at, and in which folds.
-4. features.py: a backbone without its head, at work on the images; the features are kept in the cache.
+4. features.py: a backbone without its head, run on the images; the features are kept in the cache.
 5. probe.py: what simple classifiers make of the features.
 6. measure.py: one backbone measured inside its worker process.
 7. rows.py: the columns of a row, their order, the printed table, the best and the line to copy.

@@ -1,4 +1,4 @@
-"""A backbone without its head at work on the images of a pixel store, as evaluation prepares them."""
+"""A backbone without its head run on the images of a pixel store, as evaluation prepares them."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _same(settings: Mapping[str, Any]) -> Path | None:
     own = [(int(match[1] or 1), path) for path in ROOT.glob(f"{NAME}*") if (match := MADE.fullmatch(path.name))]
     made = [path for _, path in sorted(own) if path.is_dir()]
     for path in made:
-        # A damaged file is of a sweep that cannot go on.
+        # A damaged file is of a sweep that cannot continue.
         with contextlib.suppress(ZooError):
             known = read_state(path)
             if known and not differences(known["settings"], settings):

@@ -1,8 +1,8 @@
-"""Successive halving: all runs train a little, the best go on for longer, the best of those to the end.
+"""Successive halving: all runs train a little, the best continue for longer, the best of those to the end.
 
-After Jamieson and Talwalkar 2016 and Li et al. 2018 (Hyperband), with a share of a third. Here the time is given: how many go
-on is chosen from the seconds that the runs took so far. A run that goes on does so from its checkpoint, with its schedule as
-it was, so that it ends with the bits of one that was never paused.
+After Jamieson and Talwalkar 2016 and Li et al. 2018 (Hyperband), with a share of a third. Here the time is given: how many
+continue is chosen from the seconds that the runs took so far. A run that continues does so from its checkpoint, with its
+schedule as it was, so that it ends with the bits of one that was never paused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 # The shares of its epochs after which a run pauses. Three looks: more would stop runs on what a few steps say.
 LOOKS = (1 / 9, 1 / 3, 1.0)
-# The share of the runs that goes on after a look, where time allows no more.
+# The share of the runs that continues after a look, where time allows no more.
 GO_ON = 1 / 3
 # Share of the time that plans leave free: epochs do not all take the same.
 SPARE = 0.05
@@ -66,14 +66,14 @@ def usable(seconds: float) -> float:
 
 
 def how_many(needed: Sequence[Sequence[float]], jobs: int, seconds: float) -> int:
-    """Return how many of the best runs go on, at least one.
+    """Return how many of the best runs continue, at least one.
 
     Args:
         needed: for each run, the best first, the seconds of each stage that is left.
         jobs: runs at a time.
         seconds: the time that is left.
 
-    It is the largest number with which a third of them can still go on after each later look, and reach the end in time.
+    It is the largest number with which a third of them can still continue after each later look, and reach the end in time.
     """
     for count in range(len(needed), 1, -1):
         total, going = 0.0, count

@@ -1,4 +1,4 @@
-"""Runs at work on a Ray cluster that the user has, in the same folder: all machines see one file system.
+"""Runs in progress on a Ray cluster that the user has, in the same folder: all machines see one file system.
 
 A task of the cluster starts its run in a process of its own, as on this machine, and ends it when the task ends.
 """
@@ -28,7 +28,7 @@ START = "on one machine: ray start --head; on each other one: ray start --addres
 
 
 class RayPool:
-    """Runs at work on a cluster.
+    """Runs in progress on a cluster.
 
     Args:
         jobs: runs at a time; None for as many as the cluster has room for.

@@ -41,7 +41,7 @@ def train_run(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], Non
     signals.install()
     recipe: Recipe = arguments["recipe"]
     try:
-        # The worker of a sweep that was killed may be at work for a moment longer.
+        # The worker of a sweep that was killed may be running for a moment longer.
         with exclusive(Path(arguments["lock"])):
             folder = recipe.output.root / str(recipe.name)
             resume = _resumable(folder)
@@ -67,7 +67,7 @@ def train_run(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], Non
 
 
 def _resumable(folder: Path) -> Path | None:
-    """Return the folder where it has a checkpoint to go on from; else clear it away, so that the run gets its name."""
+    """Return the folder where it has a checkpoint to continue from; else clear it away, so that the run gets its name."""
     remove(hidden(folder, STAGING))
     if checkpoint_steps(folder) or (folder / RESULT).exists():
         return folder
@@ -80,7 +80,7 @@ def _all_damaged(folder: Path) -> bool:
     """Return whether a run that is not finished has checkpoints, and none of them is whole.
 
     Raises:
-        ZooError: another process is at work in the folder.
+        ZooError: another process works in the folder.
     """
     if (folder / RESULT).exists() or not checkpoint_steps(folder):
         return False

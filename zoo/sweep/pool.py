@@ -1,4 +1,4 @@
-"""Runs at work side by side, each in a process of its own on this machine."""
+"""Runs side by side, each in a process of its own on this machine."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Ended:
 
 
 class Pool(Protocol):
-    """Runs at work; `LocalPool` here, `RayPool` on a cluster."""
+    """Runs in progress; `LocalPool` here, `RayPool` on a cluster."""
 
     jobs: int
 
     @property
     def running(self) -> list[Run]:
-        """The runs that are at work, in the order in which they were started."""
+        """The runs that are running, in the order in which they were started."""
         ...
 
     def start(self, run: Run, until_epoch: int | None) -> None:
@@ -61,7 +61,7 @@ class Pool(Protocol):
 
 @dataclass
 class _Begun:
-    """A run at work."""
+    """A run in progress."""
 
     run: Run
     workers: Workers
@@ -70,7 +70,7 @@ class _Begun:
 
 
 class LocalPool:
-    """Runs at work on this machine.
+    """Runs in progress on this machine.
 
     Args:
         jobs: runs at a time.
@@ -83,7 +83,7 @@ class LocalPool:
 
     @property
     def running(self) -> list[Run]:
-        """The runs that are at work, in the order in which they were started."""
+        """The runs that are running, in the order in which they were started."""
         return [begun.run for begun in self._begun.values()]
 
     def start(self, run: Run, until_epoch: int | None) -> None:

@@ -43,7 +43,7 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
 
     Args:
         grid: what is asked for.
-        out: the folder; None goes on with a sweep of the same settings in `runs`, or makes a new folder.
+        out: the folder; None resumes a sweep of the same settings in `runs`, or makes a new folder.
         how: the way to do it.
 
     Returns:
@@ -106,7 +106,7 @@ def check_data(runs: Sequence[Run]) -> None:
 
 
 def check_validation(runs: Sequence[Run]) -> None:
-    """Check that every run has validation images, by which the best go on; folders are listed, each place once.
+    """Check that every run has validation images, by which the best continue; folders are listed, each place once.
 
     Raises:
         ZooError: one has none, or its folder is not as it should be.
@@ -119,4 +119,4 @@ def check_validation(runs: Sequence[Run]) -> None:
         seen.append(data)
         # A folder may have images of its own for it.
         if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
-            raise ZooError("--budget", "the best runs go on by val.accuracy, and data.val_fraction is 0", "set it, e.g. to 0.1")
+            raise ZooError("--budget", "val.accuracy says which runs continue, and data.val_fraction is 0", "set it, e.g. to 0.1")

@@ -114,7 +114,7 @@ class Sweep:
             going = f", {begun} more begun" if begun else ""
             self.console.fact("resumed", f"{len(self.runs) - len(left)} of {plural(len(self.runs), 'run')} ended before{going}")
 
-    # ------------------------------------------------------------------------------- at work
+    # ------------------------------------------------------------------------------ training
 
     def train(self, tasks: Sequence[tuple[Run, int | None]], may_begin: Callable[[Run], bool] = lambda _: True) -> None:
         """Train runs to their end, or to an epoch; returns early when the time is up.
@@ -141,7 +141,7 @@ class Sweep:
             if signals.requested():
                 self._stop()
                 done = len(self.runs) - len(self.unfinished)
-                todo = "the same command goes on"
+                todo = "the same command continues"
                 raise Stopped(signals.requested(), f"with {done} of {plural(len(self.runs), 'run')} ended", todo)
             if self.seconds_left <= 0:
                 self._stop()
@@ -150,8 +150,8 @@ class Sweep:
     def _start(self, run: Run, until_epoch: int | None) -> None:
         """Start a run; a log gets a line."""
         if not sys.stderr.isatty():
-            goes_on = "goes on" if checkpoint_steps(self.folder / run.name) else "starts"
-            note(f"{run.name} {goes_on}, {self.runs.index(run) + 1} of {len(self.runs)}")
+            how = "continues" if checkpoint_steps(self.folder / run.name) else "starts"
+            note(f"{run.name} {how}, {self.runs.index(run) + 1} of {len(self.runs)}")
         self.epochs_before[run.name] = len(rows.history_of(self.folder / run.name))
         self.started_at[run.name] = time.monotonic()
         self.pool.start(run, until_epoch)
@@ -247,7 +247,7 @@ class Sweep:
         self._keep()
         self.console.line()
         if stopped := statuses.count(STOPPED):
-            todo = "a larger --budget goes on with them"
+            todo = "a larger --budget resumes them"
             self.console.fact("stopped", f"{stopped} of {plural(len(statuses), 'run')} early for lack of time; {todo}")
         if failed:
             todo = f"the table says why, {self.folder / folders.LOGS} more; the same command tries them again"

@@ -1,6 +1,6 @@
 """Run a function in worker processes, so that a crash, an out-of-memory kill or a hang affects nothing else.
 
-`run` starts the processes and receives what the first of them sends; with `Workers` several calls go on side by side. The
+`run` starts the processes and receives what the first of them sends; with `Workers` several calls continue side by side. The
 second half of the file runs inside a worker.
 Where it is safe, workers are forked from a server that has imported the libraries and started no thread, which saves each
 of them the seconds of importing. Nothing here imports torch.
@@ -100,7 +100,7 @@ def run(work: WorkerCall, receive: Callable[[dict[str, Any]], None], *, processe
 class Workers:
     """The processes of one call, started; as a context manager it kills those that are left.
 
-    Several may be at work side by side: wait for the `links` of all of them (`multiprocessing.connection.wait`), and let each
+    Several may run side by side: wait for the `links` of all of them (`multiprocessing.connection.wait`), and let each
     `hear` what is ready.
 
     Attributes:
