@@ -50,6 +50,7 @@ def test_errors_are_exceptions_with_the_text_of_the_commands(tiny: Path) -> None
         zoo.export("nosuch", "onnx")
 
 
+@pytest.mark.slow
 def test_two_precisions_in_one_process(tiny: Path) -> None:
     small = {"train_images": 16, "test_images": 8}
     for precision in ("fp32", "bf16"):

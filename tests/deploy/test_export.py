@@ -51,6 +51,7 @@ def test_onnx_takes_photographs_and_says_what_it_is(
         np.testing.assert_allclose(probabilities, live.logits([photograph]).softmax(1).numpy(), atol=0.02)
 
 
+@pytest.mark.slow
 def test_another_export_of_the_name_is_replaced(model_folder: Path, check_folder: Path, tmp_path: Path) -> None:
     first = export(model_folder, "torch", out=tmp_path / "a.pt2", check=check_folder)
     before = digest(first.path)
@@ -87,6 +88,7 @@ def test_a_wrong_weight_in_the_file_leaves_no_file(
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_an_earlier_export_stays_when_the_next_one_fails(
     model_folder: Path, check_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from zoo.errors import ZooError
 pytest.importorskip("onnxscript")
 
 
+@pytest.mark.slow
 def test_any_batch_gives_the_models_logits(subject: Subject, run_graph: Callable[..., np.ndarray]) -> None:
     graph = network_graph(subject.model, 32, None)
     for count in (1, 2, 5):

@@ -28,7 +28,7 @@ def run(path: Path, *overrides: str) -> Path:
     "overrides",
     [
         [],
-        ["train.ema=0.5", "train.accumulate=2"],
+        pytest.param(["train.ema=0.5", "train.accumulate=2"], marks=pytest.mark.slow),
         ["finetune.batch_norm=frozen", "train.channels_last=true", "image_size={start: 24, end: 32, multiple: 4}"],
     ],
 )
@@ -48,6 +48,7 @@ def test_figures_and_logits_are_those_of_the_run_to_the_bit(tiny: Path, override
     assert result["train"]["eval_images_per_second"] > 0
 
 
+@pytest.mark.slow
 def test_the_threads_of_the_caller_stay(tiny: Path) -> None:
     folder = run(tiny)
     environment = json.loads((folder / "environment.json").read_text())

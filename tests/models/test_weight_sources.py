@@ -164,7 +164,7 @@ def test_a_damaged_file_in_the_hub_cache_is_named(tmp_path: Path, monkeypatch: p
     assert refused(lambda: AutoWeights().find(NAME)).startswith(f"backbone.weights: {path} is no whole safetensors file")
 
 
-@pytest.mark.parametrize("network", ["offline by choice", "refused", "silent"])
+@pytest.mark.parametrize("network", ["offline by choice", "refused", pytest.param("silent", marks=pytest.mark.slow)])
 def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", network == "offline by choice")

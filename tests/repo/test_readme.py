@@ -201,6 +201,7 @@ def probabilities(run: Path, photo: Path) -> torch.Tensor:
     return prediction.probabilities
 
 
+@pytest.mark.slow
 def test_the_readme_reads_every_kind_of_photograph_as_training_did(trained: Path) -> None:
     root = trained.parents[1]
     photos = [root / "test" / side / kind for side in sorted(SIDES) for kind in sorted(KINDS)]

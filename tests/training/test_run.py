@@ -47,7 +47,7 @@ class Stopped(Exception):
     ("stop_after", "norm"),
     [
         (11, "train"),
-        (8, "frozen"),
+        pytest.param(8, "frozen", marks=pytest.mark.slow),
         pytest.param(2, "train", marks=pytest.mark.slow),
         pytest.param(8, "train train.channels_last=true", marks=pytest.mark.slow),
     ],
@@ -201,6 +201,7 @@ def test_with_a_scaler_gradients_may_overflow_and_losses_may_not() -> None:
     assert not torch.equal(next(model.parameters()), before[0])
 
 
+@pytest.mark.slow
 def test_where_patience_ends_a_run_it_is_saved(tiny: Path) -> None:
     overrides = ["train.epochs=30", "train.patience=1", "optim.lr=1.0e-6", "output.checkpoint_every=30 epochs"]
     folder, result = run(tiny, *overrides)
