@@ -35,9 +35,9 @@ def test_the_page_of_a_sweep_is_its_leaderboard_with_links(tmp_path: Path, capsy
     (sweep / "sweep.json").write_text('{"settings": {"set": {"optim.lr": [0.1, 0.2]}}}')
     assert "has the best test.accuracy of 2 rows" in printed(capsys, "report", str(sweep))
     page = (sweep / "report.html").read_text(encoding="utf-8")
-    assert re.findall(r'href="([^"]*)"', page) == ["r%230.1-0/report.html"]
+    assert re.findall(r'<a href="([^"]*)"', page) == ["r%230.1-0/report.html"]
     printed(capsys, "report", str(sweep), "--out", str(tmp_path / "page.html"))
-    assert re.findall(r'href="([^"]*)"', (tmp_path / "page.html").read_text()) == ["my%20sweep/r%230.1-0/report.html"]
+    assert re.findall(r'<a href="([^"]*)"', (tmp_path / "page.html").read_text()) == ["my%20sweep/r%230.1-0/report.html"]
 
 
 def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,3 +53,11 @@ def test_wrong_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "empty" / "sweep.json").write_text('{"settings": {"set": {}}}')
     assert "holds no run" in mistake(capsys, "report", str(tmp_path / "empty"))
     assert sorted(path.name for path in run.iterdir()) == ["environment.json", "metrics.jsonl", "recipe.yaml", "result.json"]
+
+
+def test_a_sweep_has_no_mistakes_to_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished_run(tmp_path / "run", right_answers(0))
+    (tmp_path / "sweep.json").write_text('{"settings": {"set": {}}}')
+    said = mistake(capsys, "report", str(tmp_path), "--worst", "3")
+    assert said == f"error: --worst: the page of a sweep shows no images (give one of its runs, {tmp_path}/RUN)"
+    assert not (tmp_path / "report.html").exists()

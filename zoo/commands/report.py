@@ -11,13 +11,16 @@ from zoo.flags import whole_number
 from zoo.sweep.folder import STATE
 from zoo.system.console import Console
 
+# Worst mistakes on the page of a run.
+WORST = "48"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo report`."""
     parser.add_argument("folder", metavar="RUN|SWEEP", type=Path, help="a run folder, finished or not, or the folder of a sweep")
     parser.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the folder)")
-    about = "number of worst mistakes to show (default 48)"
-    parser.add_argument("--worst", metavar="N", default="48", help=about)
+    about = f"number of worst mistakes to show, of a run (default {WORST})"
+    parser.add_argument("--worst", metavar="N", help=about)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
@@ -29,10 +32,13 @@ def run(options: argparse.Namespace) -> int:
     """
     if not options.folder.is_dir():
         raise ZooError(str(options.folder), "no such folder", "give the folder of a run, such as runs/my-photos")
-    worst, out = whole_number("--worst", options.worst, None, 32), options.out
+    worst, out = whole_number("--worst", WORST if options.worst is None else options.worst, None, 32), options.out
+    of_sweep = (options.folder / STATE).is_file()
+    if of_sweep and options.worst is not None:
+        raise ZooError("--worst", "the page of a sweep shows no images", f"give one of its runs, {options.folder}/RUN")
     if out is not None:
         check_out(out)
-    path = sweep_page(options.folder, out) if (options.folder / STATE).is_file() else run_page(options.folder, out, worst)
+    path = sweep_page(options.folder, out) if of_sweep else run_page(options.folder, out, worst)
     if options.open:
         webbrowser.open(path.absolute().as_uri())
     return 0

@@ -16,6 +16,7 @@ from zoo.ranking.runs import Run, check_same_test, find_runs
 from zoo.results.pareto import pareto_front
 from zoo.stats.holm import holm
 from zoo.system.console import plural
+from zoo.system.progress import show_current
 
 # An adjusted p-value below this tells two rows apart.
 ALPHA = 0.05
@@ -134,7 +135,11 @@ def _reference(groups: Sequence[Group], baseline: str | None) -> Group:
 
 def _rows(groups: Sequence[Group], reference: Group, by: str, *, named: bool) -> list[Row]:
     """Return the rows with their verdicts; `named` is whether the user named the reference."""
-    pairs = {one.name: None if one is reference else paired(one, reference, len(groups) - 1) for one in groups}
+    pairs: dict[str, Paired | None] = {}
+    for number, one in enumerate(groups, start=1):
+        show_current(f"comparing rows: {number:,}/{len(groups):,}")
+        pairs[one.name] = None if one is reference else paired(one, reference, len(groups) - 1)
+    show_current("")
     tested = [name for name, pair in pairs.items() if pair]
     adjusted = dict(zip(tested, holm([pair.p for pair in pairs.values() if pair]), strict=True))
     rows = []

@@ -10,10 +10,8 @@ from pathlib import Path
 from zoo.ranking.leaderboard import ALIKE, BASELINE, BEST, Leaderboard, fronts_of, notes_and_facts
 from zoo.ranking.picture import alternative_text, draw
 from zoo.ranking.tables import columns
+from zoo.report.html import render
 from zoo.system.console import plural
-
-# The template beside this file.
-TEMPLATE = "page.html.j2"
 
 
 def html(
@@ -27,11 +25,6 @@ def html(
         title: heading of the page.
         notes: further lines below the table, such as what became of runs that are not on it.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
     shown = columns(board)
     rows = [
         {
@@ -41,15 +34,16 @@ def html(
         }
         for row in board.rows
     ]
-    return environment.get_template(TEMPLATE).render(
-        title=title,
-        sentence=sentence(board),
-        columns=[{"title": column.title, "left": column.left, "about": column.about} for column in shown],
-        rows=rows,
-        facts=[*notes_and_facts(board), *notes],
-        picture=_picture(board),
-        alternative=alternative_text(board),
-    )
+    values = {
+        "title": title,
+        "sentence": sentence(board),
+        "columns": [{"title": column.title, "left": column.left, "about": column.about} for column in shown],
+        "rows": rows,
+        "facts": [*notes_and_facts(board), *notes],
+        "picture": _picture(board),
+        "alternative": alternative_text(board),
+    }
+    return render(Path(__file__).parent, values)
 
 
 def sentence(board: Leaderboard) -> str:

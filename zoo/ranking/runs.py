@@ -14,6 +14,7 @@ from zoo.recipe.differences import flatten
 from zoo.recipe.yaml import parse
 from zoo.results.folder import RESULT, RunFolder
 from zoo.results.result import Result, read_result
+from zoo.system.progress import show_current
 
 # The file that makes a folder a run.
 RECIPE = "recipe.yaml"
@@ -79,11 +80,13 @@ def find_runs(paths: Sequence[Path]) -> Found:
             raise ZooError(str(path), "is not a folder" if path.exists() else "no such folder", "give runs, or folders of runs")
         for folder in _runs_below(path, DEPTH, found.notes):
             folders.setdefault(folder.resolve(), folder)
-    for folder in folders.values():
+    for number, folder in enumerate(folders.values(), start=1):
+        show_current(f"reading runs: {number:,}/{len(folders):,}")
         try:
             found.runs.append(read_run(folder))
         except ZooError as error:
             found.notes.append(f"left out: {error.where}: {error.what}")
+    show_current("")
     if not found.runs:
         where = ", ".join(map(str, paths))
         if folders:

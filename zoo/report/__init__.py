@@ -14,5 +14,6 @@ Read the files in this order:
 7. recipe_table.py: the recipe's options, and which of them differ from their defaults.
 8. wording.py: numbers as text, and the sentences of the page.
 9. gallery.py: a figure for each image of the page, with its caption.
-10. page.py: all of it put into page.html.j2 and page.css, as small as it has to be.
+10. html.py: a template filled; base.html.j2 and base.css are what all pages have in common, those of leaderboards too.
+11. page.py: all of it put into page.html.j2 and page.css, as small as it has to be.
 """

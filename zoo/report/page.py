@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from zoo.models import catalog
 from zoo.report import analysis, figures, wording
 from zoo.report.facts import Facts
 from zoo.report.gallery import Gallery, Images
+from zoo.report.html import render
 from zoo.report.recipe_table import options_of
 from zoo.report.scored import Scored
 from zoo.system.console import plural
@@ -78,27 +79,10 @@ def page(facts: Facts, images: Images, limits: Limits | None = None) -> str:
     limits = limits or Limits()
     charts = _charts(facts)
     while True:
-        text = _render(_context(facts, images, limits) | charts)
+        text = render(Path(__file__).parent, _context(facts, images, limits) | charts)
         if len(text.encode()) <= MOST_BYTES or limits.pictures == 0:
             return text
         limits = limits.smaller()
-
-
-def _render(values: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Before escaping: names come from folders, and may hold what HTML cannot.
-        finalize=lambda value: value if isinstance(value, Markup) else wording.fit_text(value),
-    )
-    environment.filters |= {"share": wording.share}
-    return environment.get_template("page.html.j2").render(values)
 
 
 def _charts(facts: Facts) -> dict[str, str]:

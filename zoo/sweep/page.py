@@ -36,7 +36,8 @@ def write_page(folder: Path, out: Path | None = None) -> tuple[Leaderboard, Path
     path = out or folder / REPORT
     pages = {run: run / REPORT for row in board.rows for run in row.folders}
     links = {run: quote(os.path.relpath(page, path.parent)) for run, page in pages.items() if page.is_file()}
-    text = html(board, links, f"Sweep {folder.resolve().name}", left_out)
+    name = folder.resolve().name
+    text = html(board, links, "Sweep" if name == "sweep" else f"Sweep {name}", left_out)
     with storing(path, len(text.encode()), todo="free some space, or name another file with --out"):
         write_file(path, text)
     return board, path
