@@ -112,10 +112,10 @@ def test_of_several_processes_the_first_prints_the_error(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("MASTER_PORT", str(time.time_ns()))
     monkeypatch.setenv("RANK", "1")
-    assert main(["train", "nowhere.yaml"]) == 2
-    assert capsys.readouterr().err.startswith("error: nowhere.yaml: ")
+    assert main(["show", "nowhere.yaml"]) == 2
+    assert capsys.readouterr().err.startswith("error: zoo show: ")
     monkeypatch.setenv("RANK", "0")
-    assert main(["train", "nowhere.yaml"]) == 2
+    assert main(["show", "nowhere.yaml"]) == 2
     assert capsys.readouterr().err == ""
 
 

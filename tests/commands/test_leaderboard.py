@@ -44,7 +44,7 @@ def test_forms_and_files(capsys: pytest.CaptureFixture[str], runs: Path) -> None
     said = printed(capsys, "leaderboard", "--plot", "board.svg", "--html", "board.html")
     assert said.endswith("written: board.svg\nwritten: board.html\n")
     assert (runs.parent / "board.svg").read_text().startswith("<?xml")
-    assert (runs.parent / "board.html").read_text().startswith("<!doctype html>")
+    assert (runs.parent / "board.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(capsys: pytest.CaptureFixture[str], runs: Path) -> None:

@@ -43,3 +43,7 @@ def saved(tensors: object, path: Path) -> Path:
 def same(model: nn.Module, tensors: Tensors, leave_out: tuple[str, ...] = ()) -> bool:
     state = model.state_dict()
     return all(torch.equal(state[name], tensor) for name, tensor in tensors.items() if name not in leave_out)
+
+
+def same_tensors(first: Tensors, second: Tensors) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(tensor, second[name]) for name, tensor in first.items())

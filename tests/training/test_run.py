@@ -23,6 +23,7 @@ from zoo.training.loop import micro_batch_slices
 from zoo.training.run import train
 from zoo.training.saver import Saver
 from zoo.training.step import losses, train_step
+from zoo.training.watch import MOST_SKIPPED, StepWatch
 
 
 def test_the_same_recipe_gives_the_same_bits_and_another_seed_others(tiny: Path) -> None:
@@ -121,13 +122,13 @@ def test_shares_cover_a_batch_once(total: int, processes: int, micro: int) -> No
 
 def test_every_image_of_an_epoch_is_seen_once_and_no_batch_is_tiny(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
-    original = batches.Batches.training
+    original = batches.Batches.draw
 
-    def training(self: Any, positions: Any, *arguments: Any) -> Any:
+    def draw(self: Any, positions: Any, *arguments: Any) -> Any:
         seen.append(positions.tolist())
         return original(self, positions, *arguments)
 
-    monkeypatch.setattr(batches.Batches, "training", training)
+    monkeypatch.setattr(batches.Batches, "draw", draw)
     run(tiny, "train.epochs=1", "data.val_fraction=0", "eval.select_by=last", "train.batch_size=19")
     # The report shows the last one, made once more.
     assert seen.pop() == seen[-1]
@@ -174,7 +175,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tiny: Pa
     batch = (torch.full((1, 2), float("inf")), torch.tensor([0]))
     with pytest.raises(NonFiniteLoss):
         train_step(
-            Accelerator(cpu=True), model, [batch], optimizer, parts=1, total=1, lr=1.0,
+            model, [batch], optimizer, watch=StepWatch(Accelerator(cpu=True), optimizer), parts=1, total=1, lr=1.0,
             loss_fn=lambda logits, targets: losses(logits, targets, 0.0, None),
         )  # fmt: skip
     assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
@@ -185,20 +186,29 @@ def test_with_a_scaler_gradients_may_overflow_and_losses_may_not() -> None:
     accelerator.scaler = torch.amp.GradScaler("cpu")
     sgd = torch.optim.SGD([{"params": model.parameters(), "lr_scale": 1.0}], lr=1)
     optimizer = AcceleratedOptimizer(sgd, scaler=accelerator.scaler)
+    watch = StepWatch(accelerator, optimizer)
     before = [parameter.clone() for parameter in model.parameters()]
 
     def step(factor: float, clip: float | None) -> None:
         batch = (torch.ones(1, 2), torch.tensor([0]))
         loss_fn = lambda logits, _: logits.abs().sum(1) * factor  # noqa: E731
-        train_step(accelerator, model, [batch], optimizer, parts=1, total=1, lr=1.0, loss_fn=loss_fn, clip=clip)
+        train_step(model, [batch], optimizer, watch=watch, parts=1, total=1, lr=1.0, loss_fn=loss_fn, clip=clip)
 
     for clip in (None, 1.0):
         step(1e35, clip)
         with pytest.raises(NonFiniteLoss):
             step(float("nan"), clip)
         assert all(torch.equal(now, then) for now, then in zip(model.parameters(), before, strict=True))
+    assert watch.take_skipped() == 2
     step(1.0, None)
     assert not torch.equal(next(model.parameters()), before[0])
+    assert watch.take_skipped() == 0
+    # Where no scale makes them finite, nothing is learned.
+    for _ in range(MOST_SKIPPED - 1):
+        step(1e35, None)
+        accelerator.scaler.update(2.0**16)
+    with pytest.raises(NonFiniteLoss, match=f"fp16 skipped {MOST_SKIPPED} steps in a row"):
+        step(1e35, None)
 
 
 @pytest.mark.slow
@@ -261,7 +271,7 @@ def test_after_a_damaged_checkpoint_new_ones_are_kept(tiny: Path, monkeypatch: p
         with monkeypatch.context() as patch, pytest.raises(Stopped):
             patch.setattr(Saver, "save", save_and_stop_at(last))
             if last == 11:
-                patch.setattr(saver, "stopping", lambda _: True)
+                patch.setattr(saver.signals, "requested", lambda: "SIGTERM")
             run(tiny, *overrides, resume=tiny.parent / "runs/tiny" if last == 11 else None)
         found = sorted((tiny.parent / "runs/tiny/checkpoints").glob("step-*"))
         assert [int(path.name[5:]) for path in found] == kept

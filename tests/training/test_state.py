@@ -14,7 +14,8 @@ from zoo.training.state import EpochTotals, Training, steps_of
 
 def training(**values: Any) -> Training:
     needed = {
-        "accelerator": SimpleNamespace(num_processes=2), "model": torch.nn.Linear(1, 1), "optimizer": None, "train": range(100),
+        "accelerator": SimpleNamespace(num_processes=2), "model": torch.nn.Linear(1, 1), "bare_model": None, "optimizer": None,
+        "watch": None, "train": range(100),
         "val": None, "test": None, "epochs": 3, "batch_size": 32, "seed": 0, "lr_at": lambda step: 0.1,
         "size_at": lambda step: 32, "eval_size": 32, "augment": None,
     }  # fmt: skip

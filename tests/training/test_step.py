@@ -7,7 +7,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoo.training.step import losses, train_step
+from zoo.training.step import NoRoomForStep, losses, train_step
+from zoo.training.watch import StepWatch
 
 IMAGES = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([0, 1, 2, 0, 1, 2])
@@ -24,7 +25,7 @@ def step(parts: list[int], lr: float = 0.5, clip: float | None = None) -> tuple[
     optimizer = torch.optim.SGD([{"params": list(model.parameters()), "lr_scale": 1.0}], lr=99.0)
     batches = list(zip(IMAGES.split(parts), TARGETS.split(parts), strict=True))
     sums = train_step(
-        Accelerator(cpu=True), model, batches, optimizer,
+        model, batches, optimizer, watch=StepWatch(Accelerator(cpu=True), optimizer),
         parts=len(parts), total=6, lr=lr, loss_fn=cross_entropy, clip=clip,
     )  # fmt: skip
     return model, sums
@@ -72,3 +73,18 @@ def test_targets_may_be_shares_of_classes():
             assert torch.allclose(
                 losses(logits, shares, smoothing, chosen), losses(logits, TARGETS, smoothing, chosen), atol=1e-6
             )
+
+
+@pytest.mark.parametrize(("text", "known"), [("CUDA error: CUBLAS_STATUS_ALLOC_FAILED", True), ("mat1 and mat2 shapes", False)])
+def test_a_step_without_room_is_told_apart_from_a_mistake(text: str, known: bool) -> None:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD([{"params": list(model.parameters()), "lr_scale": 1.0}], lr=1.0)
+
+    def fail(logits: Tensor, targets: Tensor) -> Tensor:
+        raise RuntimeError(text)
+
+    with pytest.raises(NoRoomForStep if known else RuntimeError, match=text):
+        train_step(
+            model, [(torch.ones(1, 2), torch.tensor([0]))], optimizer,
+            watch=StepWatch(Accelerator(cpu=True), optimizer), parts=1, total=1, lr=1.0, loss_fn=fail,
+        )  # fmt: skip

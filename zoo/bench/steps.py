@@ -26,6 +26,8 @@ from zoo.training import autotune
 from zoo.training.accelerator import make_accelerator
 from zoo.training.evaluate import evaluate
 from zoo.training.step import losses, train_step
+from zoo.training.trial import Candidate, fits, preserved_buffers, room_for_training
+from zoo.training.watch import StepWatch
 
 Step = Callable[[], Any]
 
@@ -121,8 +123,8 @@ def prepare(request: Request, model: nn.Module, size: int, device: torch.device)
     (precision, channels_last), why, started = candidates[0], "as asked", time.perf_counter()
     if len(candidates) > 1:
         model.train(training)
-        with autotune.preserved_buffers(model):
-            trial = settings.batch_size or TRIAL_BATCH
+        with preserved_buffers(model):
+            trial = settings.batch_size or _trial_batch(model, size, device, candidates[0], training=training)
             speeds = autotune.time_candidates(model, size, trial, device, candidates, backward=training)
         why = f"measured, images/s: {autotune.listed(speeds)}"
         # All processes take what the first one measured.
@@ -136,6 +138,17 @@ def prepare(request: Request, model: nn.Module, size: int, device: torch.device)
     if settings.compile:
         wrapped = cast("nn.Module", torch.compile(wrapped))
     return PreparedModel(request, wrapped, accelerator, optimizer, size, precision, channels_last, why, warm_up=spent)
+
+
+def _trial_batch(model: nn.Module, size: int, device: torch.device, candidate: Candidate, *, training: bool) -> int:
+    """Return the images that precision and layout are chosen on: a few on a CPU, half of what fits into a GPU.
+
+    A few would keep a GPU waiting for its next kernel, and the candidate with the fewest kernels would win.
+    """
+    if device.type == "cpu":
+        return TRIAL_BATCH
+    with room_for_training(model, device, 1):
+        return max(1, largest_batch(lambda images: fits(model, size, images, device, candidate, backward=training)) // 2)
 
 
 def choose_batch(prepared: PreparedModel) -> None:
@@ -167,38 +180,45 @@ def _fastest_batch(prepared: PreparedModel) -> int:
 
 
 def _largest_batch(prepared: PreparedModel) -> int:
-    """Return the largest batch that fits into the GPU, found by doubling, then by bisection."""
+    """Return the largest batch that fits into the GPU of every process.
 
-    def fits(size: int) -> bool:
-        """Return whether a batch fits into memory on every process."""
-        prepared.batch = size
-        try:
-            step = step_alone(prepared, prepared.settings.main_mode)
-            # End to end, the batch of the model alone stays in memory while others are made.
-            _other = step_alone(prepared, prepared.settings.main_mode)
-            step()
-            step()
-        except torch.OutOfMemoryError:
-            fine = False
-        else:
-            fine = True
-        if prepared.optimizer is not None:
-            prepared.optimizer.zero_grad()
-        torch.cuda.empty_cache()
-        # A size that is too large for one process is too large for all.
-        counts = torch.tensor([float(not fine)], device=prepared.accelerator.device)
-        return not cast("Tensor", prepared.accelerator.reduce(counts, "sum")).item()
+    It is tried on the bare model: where memory runs out in the middle of a step that adds up gradients, the processes would
+    wait for each other.
+    """
+    accelerator = prepared.accelerator
+    training = prepared.optimizer is not None
+    bare = accelerator.unwrap_model(prepared.model, keep_torch_compile=False)
+    bare.train(prepared.settings.main_mode == TRAIN)
+    candidate = (prepared.precision, prepared.channels_last)
 
-    fitting = 0
-    while fitting < LARGEST_BATCH and fits(2 * fitting or 1):
-        fitting = 2 * fitting or 1
-    if not fitting:
+    def fit_everywhere(images: int) -> bool:
+        fine = fits(bare, prepared.size, images, accelerator.device, candidate, backward=training)
+        misses = torch.tensor([float(not fine)], device=accelerator.device)
+        return not cast("Tensor", accelerator.reduce(misses, "sum")).item()
+
+    with preserved_buffers(bare), room_for_training(bare, accelerator.device, accelerator.num_processes):
+        return largest_batch(fit_everywhere)
+
+
+def largest_batch(fitting: Callable[[int], bool]) -> int:
+    """Return the largest batch that fits, found by doubling, then by bisection.
+
+    Args:
+        fitting: returns whether so many images fit.
+
+    Raises:
+        torch.OutOfMemoryError: not even one image fits.
+    """
+    most = 0
+    while most < LARGEST_BATCH and fitting(2 * most or 1):
+        most = 2 * most or 1
+    if not most:
         raise torch.OutOfMemoryError("not even one image fits into memory")
-    failing = 2 * fitting
-    while fitting < LARGEST_BATCH and failing - fitting > max(BATCH_MULTIPLE, fitting // 16):
-        middle = (fitting + failing) // 2 // BATCH_MULTIPLE * BATCH_MULTIPLE
-        fitting, failing = (middle, failing) if fits(middle) else (fitting, middle)
-    return fitting
+    failing = 2 * most
+    while most < LARGEST_BATCH and failing - most > max(BATCH_MULTIPLE, most // 16):
+        middle = (most + failing) // 2 // BATCH_MULTIPLE * BATCH_MULTIPLE
+        most, failing = (middle, failing) if fitting(middle) else (most, middle)
+    return most
 
 
 # --------------------------------------------------------------------------------------- steps
@@ -239,8 +259,8 @@ def step_on(prepared: PreparedModel, mode: str, make: Callable[[], tuple[Tensor,
         batches = OneBatch(prepared.total, make)
         return lambda: evaluate(accelerator, model, batches, prepared.size, prepared.batch)
     model.train()
+    watch = StepWatch(accelerator, prepared.optimizer)
     return lambda: train_step(
-        accelerator,
         model,
         (make() for _ in range(1)),
         prepared.optimizer,
@@ -248,13 +268,16 @@ def step_on(prepared: PreparedModel, mode: str, make: Callable[[], tuple[Tensor,
         total=prepared.total,
         lr=0.0,
         loss_fn=lambda logits, targets: losses(logits, targets, 0.0, None),
+        watch=watch,
     )
 
 
 def step_alone(prepared: PreparedModel, mode: str) -> Step:
     """Return a step on one batch that stays in memory: images float32 [B, 3, S, S]."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(prepared.batch, 3, prepared.size, prepared.size, generator=generator)
-    images = images.to(prepared.accelerator.device, memory_format=memory_format(prepared.channels_last))
-    targets = torch.randint(prepared.settings.classes, (prepared.batch,), generator=generator).to(images.device)
+    device = prepared.accelerator.device
+    # On the device: a CPU would take seconds for thousands of images.
+    generator = torch.Generator(device).manual_seed(0)
+    images = torch.randn(prepared.batch, 3, prepared.size, prepared.size, generator=generator, device=device)
+    images = images.to(memory_format=memory_format(prepared.channels_last))
+    targets = torch.randint(prepared.settings.classes, (prepared.batch,), generator=generator, device=device)
     return step_on(prepared, mode, lambda: (images, targets))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    from zoo.recipe.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,31 +34,55 @@ def run(options: argparse.Namespace) -> int:
         ZooError: bad input, or what stopped the run.
         Stopped: a signal asked for it.
     """
-    from zoo.recipe.load import load_recipe
-    from zoo.results.folder import RESULT, RunFolder, newest_unfinished
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
 
     if options.plan or options.json:
         return run_plan(options)
-    folder = run_folder(options.resume)
-    recipe = load_recipe(*recipe_and_overrides(options, folder))
-    if folder is None or not (folder / RESULT).exists():  # a finished run needs its images no more
-        recipe.data.check()
     start = launch.read()
-    if options.resume == "auto":
-        folder = newest_unfinished(recipe.output.root, str(recipe.name))
-        if folder is None and start.main:
-            print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
-    if folder is None:
-        RunFolder.check(recipe.output.root)
     launch.follow_launcher()
-    announce_threads(recipe.train.threads, start)
     signals.install()
+    # Other machines need neither the recipe nor the run folder.
+    found = read_input(options) if start.main else None
+    if start.processes > 1:
+        from zoo.recipe.sections import Train
+
+        announce_threads("auto", start)
+        from zoo.training import processes
+
+        seconds = Train().timeout
+        with launch.lost_processes(start, seconds):
+            processes.meet(start, seconds)
+            found = processes.from_first(start, lambda: found)
+    assert found is not None
+    recipe, folder, done = found
+    if not done:  # a finished run needs its images no more
+        recipe.data.check()
+    announce_threads(recipe.train.threads, start)
     from zoo.training.run import train
 
     train(recipe, folder, allow_change=options.allow_change)
     return 0
+
+
+def read_input(options: argparse.Namespace) -> tuple[Recipe, Path | None, bool]:
+    """Return the recipe, the run folder to resume (None for a new one), and whether that run is finished.
+
+    Raises:
+        ZooError: bad input.
+    """
+    from zoo.recipe.load import load_recipe
+    from zoo.results.folder import RESULT, RunFolder, newest_unfinished
+
+    folder = run_folder(options.resume)
+    recipe = load_recipe(*recipe_and_overrides(options, folder))
+    if options.resume == "auto":
+        folder = newest_unfinished(recipe.output.root, str(recipe.name))
+        if folder is None:
+            print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
+    if folder is None:
+        RunFolder.check(recipe.output.root)
+    return recipe, folder, folder is not None and (folder / RESULT).exists()
 
 
 def run_plan(options: argparse.Namespace) -> int:

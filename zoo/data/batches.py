@@ -21,6 +21,8 @@ from zoo.data.splits import Split
 
 # Bytes up to which a store is kept on the GPU as a whole: a small part of its memory, and no image is copied twice.
 RESIDENT_BYTES = 4 << 30
+# Bytes by which arrays that are sent together are aligned: as many as the largest dtype has.
+ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,27 @@ class Batches:
         Returns:
             images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
         """
-        drawn = self._draw(positions, augment, generator_of(seed, rng.AUGMENT, step))
-        rows = np.arange(len(positions))[part]
-        images = self._augmented(drawn, rows, size, augment)
-        targets = self.targets[self._on_device(positions[rows])]
+        return self.make(self.draw(positions, augment, seed, step), part, size, augment)
+
+    def draw(self, positions: np.ndarray, augment: Augment, seed: int, step: int) -> Drawn:
+        """Draw what is random about a global batch; the arguments are those of `training`."""
+        return self._draw(positions, augment, generator_of(seed, rng.AUGMENT, step))
+
+    def make(self, drawn: Drawn, part: slice, size: int, augment: Augment) -> tuple[Tensor, Tensor]:
+        """Make a part of a global batch that was drawn; arguments and result are those of `training`."""
+        rows = np.arange(len(drawn.positions))[part]
+        ours = self._rows(drawn, rows)
+        images = self._augmented(ours, size, augment)
+        targets = self.targets.index_select(0, ours.positions)
         if drawn.partner is None:
             return images, targets
-        partners = drawn.partner[rows]
-        # A partner may belong to another process: it is made here once more, from the same draws.
-        whole = len(rows) == len(positions)
-        others = images[torch.from_numpy(partners)] if whole else self._augmented(drawn, partners, size, augment)
-        return self._mix(images, targets, others, self.targets[self._on_device(positions[partners])], drawn, rows)
+        if len(rows) == len(drawn.positions):
+            others, other_targets = images.index_select(0, ours.partner), targets.index_select(0, ours.partner)
+        else:
+            # A partner may belong to another process: it is made here once more, from the same draws.
+            theirs = self._rows(drawn, drawn.partner[rows])
+            others, other_targets = self._augmented(theirs, size, augment), self.targets.index_select(0, theirs.positions)
+        return self._mix(images, targets, others, other_targets, ours)
 
     def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
         """Make images as the backbone is evaluated on them: Resize, CenterCrop and Normalize of timm's `create_transform`.
@@ -113,24 +125,49 @@ class Batches:
             images float32 [B, 3, size, size] and targets int64 [B].
         """
         boxes = evaluation_boxes(self.split.pixels.aspects[self.split.index[positions]], size, self.preprocessing.crop)
-        images = self._resample(positions, boxes, size, exact=True)
-        return images, self.targets[self._on_device(positions)]
-
-    def _on_device(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, non_blocking=True)
-
-    def _resample(self, positions: np.ndarray, boxes: np.ndarray, size: int, *, exact: bool = False) -> Tensor:
-        """Crop, resize and normalize images [B] to their boxes [B, 4]; float32 [B, 3, size, size]."""
         index = self.split.index[positions]
-        if self.resident is not None:
-            images = self.resident[self._on_device(index)]  # uint8 [B, 3, S, S]
-        else:
-            images = self._on_device(self.split.pixels.take(index))
-        kernel, normalize = self.preprocessing.kernel, self.preprocessing.normalize
-        boxes_on_device = self._on_device(boxes.astype(np.float32))
-        return resample(images, boxes_on_device, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
+        on_device = self._send(positions, index, boxes.astype(np.float32))
+        images = self._resample(index, on_device[1], on_device[2], size, exact=True)
+        return images, self.targets.index_select(0, on_device[0])
 
-    def _draw(self, positions: np.ndarray, augment: Augment, generator: np.random.Generator) -> _Drawn:
+    def _send(self, *arrays: np.ndarray) -> list[Tensor]:
+        """Copy arrays to the device; to a GPU all in one copy, for which neither of the two waits."""
+        plain = [np.ascontiguousarray(array) for array in arrays]
+        if self.device.type == "cpu":
+            return [torch.from_numpy(array) for array in plain]
+        sizes = [-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in plain]
+        # torch gives pinned memory to somebody else only when the copies out of it are done.
+        packed = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=True)
+        for slot, array in zip(packed.split(sizes), plain, strict=True):
+            slot[: array.nbytes].copy_(torch.from_numpy(array.reshape(-1).view(np.uint8)))
+        slots = packed.to(self.device, non_blocking=True).split(sizes)
+        dtypes = [torch.from_numpy(array[:0]).dtype for array in plain]
+        return [
+            slot[: array.nbytes].view(dtype).view(array.shape) for slot, array, dtype in zip(slots, plain, dtypes, strict=True)
+        ]
+
+    def _resample(self, index: np.ndarray, sent: Tensor, boxes: Tensor, size: int, *, exact: bool = False) -> Tensor:
+        """Crop, resize and normalize images of the store; float32 [B, 3, size, size].
+
+        Args:
+            index: int64 [B], the images.
+            sent: the same on the device.
+            boxes: float32 [B, 4], their crops.
+            size: side in pixels.
+            exact: as for `resample`.
+        """
+        if self.resident is not None:
+            images = self.resident.index_select(0, sent)  # uint8 [B, 3, S, S]
+        elif self.device.type == "cpu":
+            images = torch.from_numpy(self.split.pixels.take(index))
+        else:
+            pinned = torch.empty(len(index), *self.split.pixels.images.shape[1:], dtype=torch.uint8, pin_memory=True)
+            self.split.pixels.take(index, pinned.numpy())
+            images = pinned.to(self.device, non_blocking=True)
+        kernel, normalize = self.preprocessing.kernel, self.preprocessing.normalize
+        return resample(images, boxes, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
+
+    def _draw(self, positions: np.ndarray, augment: Augment, generator: np.random.Generator) -> Drawn:
         """Draw for the global batch; every option has its own draws, made whether or not it is on."""
         count = len(positions)
         pixels = self.split.pixels
@@ -141,27 +178,33 @@ class Batches:
         strength = generator.uniform(-1, 1, (count, 3)) * augment.color_jitter
         holes = erased_boxes(generator, count, augment.erase)
         partner, ratio, cut = draw_mix(generator, count, augment)
-        return _Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
+        return Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
 
-    def _augmented(self, drawn: _Drawn, rows: np.ndarray, size: int, augment: Augment) -> Tensor:
-        """Make the images of some rows [B] of the global batch, not mixed yet; float32 [B, 3, size, size]."""
-        images = self._resample(drawn.positions[rows], drawn.boxes[rows], size)
+    def _rows(self, drawn: Drawn, rows: np.ndarray) -> _Rows:
+        """Send what was drawn for some rows [B] of the global batch to the device."""
+        positions = drawn.positions[rows]
+        index = self.split.index[positions]
+        partner = rows if drawn.partner is None else drawn.partner[rows]
+        floats = (drawn.boxes, drawn.factors, drawn.holes, drawn.ratio, drawn.cut)
+        sent = self._send(positions, index, partner, *(values[rows].astype(np.float32) for values in floats))
+        return _Rows(index, *sent)
+
+    def _augmented(self, rows: _Rows, size: int, augment: Augment) -> Tensor:
+        """Make the images [B] of some rows, not mixed yet; float32 [B, 3, size, size]."""
+        images = self._resample(rows.index, rows.images, rows.boxes, size)
         if augment.color_jitter:
-            factors = self._on_device(drawn.factors[rows].astype(np.float32))  # [B, 3]
-            shares = color.jitter(self.preprocessing.normalize.invert(images), factors)
+            shares = color.jitter(self.preprocessing.normalize.invert(images), rows.factors)
             images = self.preprocessing.normalize.apply(shares.mul_(255))
         if augment.erase:
-            hole = box_mask(self._on_device(drawn.holes[rows]), size)  # [B, 1, H, W]
+            hole = box_mask(rows.holes, size)  # [B, 1, H, W]
             images.masked_fill_(hole, 0.0)
         return images
 
-    def _mix(
-        self, images: Tensor, targets: Tensor, others: Tensor, other_targets: Tensor, drawn: _Drawn, rows: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
+    def _mix(self, images: Tensor, targets: Tensor, others: Tensor, other_targets: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
         """Mix images [B, 3, H, W] and targets int64 [B] with their partners'; targets become float32 [B, classes]."""
         size = images.shape[-1]
-        patch = box_mask(self._on_device(drawn.cut[rows]), size)  # [B, 1, H, W]
-        blend = self._on_device(drawn.ratio[rows].astype(np.float32)).view(-1, 1, 1, 1)  # [B, 1, 1, 1]
+        patch = box_mask(rows.cut, size)  # [B, 1, H, W]
+        blend = rows.ratio.view(-1, 1, 1, 1)  # [B, 1, 1, 1]
         mixed = torch.where(patch, others, torch.lerp(others, images, blend))
         if self.channels_last:
             mixed = mixed.contiguous(memory_format=torch.channels_last)
@@ -172,7 +215,7 @@ class Batches:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class Drawn:
     """The random draws of a global batch of G images.
 
     Attributes:
@@ -192,6 +235,33 @@ class _Drawn:
     partner: np.ndarray | None
     ratio: np.ndarray
     cut: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The draws of the B images of some rows, on the device but for `index`.
+
+    Attributes:
+        index: int64 [B], the images in the store, on the CPU.
+        positions: int64 [B], the images in the split.
+        images: the same as `index`.
+        partner: int64 [B], the row that each is mixed with.
+        boxes: float32 [B, 4].
+        factors: float32 [B, 3].
+        holes: float32 [B, 4].
+        ratio: float32 [B].
+        cut: float32 [B, 4].
+    """
+
+    index: np.ndarray
+    positions: Tensor
+    images: Tensor
+    partner: Tensor
+    boxes: Tensor
+    factors: Tensor
+    holes: Tensor
+    ratio: Tensor
+    cut: Tensor
 
 
 def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.data.resize import column
+
 # ITU-R 601-2 luma, as Pillow's convert("L").
 LUMA = (0.299, 0.587, 0.114)
 
 
 def gray(images: Tensor) -> Tensor:
     """Return the luma of images: float [B, 3, H, W] to [B, 1, H, W]."""
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    return (images * column(LUMA, images.device)).sum(1, keepdim=True)
 
 
 def jitter(images: Tensor, factors: Tensor) -> Tensor:

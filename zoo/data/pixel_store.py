@@ -24,10 +24,11 @@ import numpy as np
 from zoo.data import store_cache
 from zoo.data.decode import DecodeJob, decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
+from zoo.system import launch
 from zoo.system.console import Console
-from zoo.system.files import cache_root, free_bytes, remove, staged
+from zoo.system.files import cache_root, free_bytes, remove, staged, write_file
 from zoo.system.hardware import cores
-from zoo.system.locks import Share, exclusive
+from zoo.system.locks import Share, exclusive, shared
 from zoo.system.progress import show_progress
 
 # Changes when the same files would give other pixels.
@@ -68,8 +69,8 @@ class PixelStore:
         """Return a store of no images, for splits that are planned before anything is decoded."""
         return cls.square(np.zeros((0, 3, 0, 0), np.uint8))
 
-    def take(self, index: np.ndarray) -> np.ndarray:
-        """Copy some of the images: index int64 [n] to uint8 [n, 3, S, S].
+    def take(self, index: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Copy some of the images: index int64 [n] to uint8 [n, 3, S, S], into `out` where it is given.
 
         What was read of a file stays in the system's cache and leaves this process: a data set of any size
         takes no memory of its own.
@@ -80,7 +81,8 @@ class PixelStore:
         if self.mapped is not None and self.mapped.size() < len(self.mapped):
             what = f"the pixel store shrank to {self.mapped.size():,} of {len(self.mapped):,} bytes while in use"
             raise DataError(str(self.folder), what, "see what else writes to the cache folder, then --resume")
-        taken = self.images[index]
+        # Without `clip`, numpy would copy by way of a buffer of its own; no index is outside.
+        taken = self.images[index] if out is None else np.take(self.images, index, axis=0, out=out, mode="clip")
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
         return taken
@@ -101,7 +103,12 @@ def stored(key: str, build: Callable[[Path], None]) -> tuple[PixelStore, bool]:
     """
     folder = cache_root() / "pixels" / key
     limit = store_cache.limit()
-    with exclusive(folder.parent / f"{key}.lock"):
+    lock = folder.parent / f"{key}.lock"
+    # Side by side with all others who only read.
+    with shared(lock):
+        if not _damage(folder):
+            return _open(folder), False
+    with exclusive(lock):
         damage = _damage(folder)
         if damage:
             if folder.exists():
@@ -129,7 +136,35 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def _damage(folder: Path) -> str:
-    """Return what is wrong with a store, '' if nothing is: every byte of it is compared with what was written."""
+    """Return what is wrong with a store, '' if nothing is: every byte of it is compared with what was written.
+
+    Of the processes of a launch on one machine the first one does so, and the others take its word while the files are as
+    they were.
+    """
+    if launch.read().local_processes == 1:
+        return _compare(folder)
+    try:
+        stamp, now = launch.record(f"{folder.name}.json"), _marks(folder)
+        if stamp.exists() and json.loads(stamp.read_text()) == now:
+            return ""
+        damage = _compare(folder)
+        if not damage:
+            write_file(stamp, json.dumps(now))
+    except (OSError, ValueError, IndexError):
+        return _compare(folder)
+    return damage
+
+
+def _marks(folder: Path) -> dict[str, list[int]]:
+    """Return what tells that the files of a store are as they were: inode, bytes and time of each."""
+    found = {path.name: path.stat() for path in sorted(folder.iterdir())}
+    # The time of manifest.json says when the store was last used.
+    times = {name: 0 if name == "manifest.json" else stat.st_mtime_ns for name, stat in found.items()}
+    return {name: [stat.st_ino, stat.st_size, times[name]] for name, stat in found.items()}
+
+
+def _compare(folder: Path) -> str:
+    """Return what is wrong with a store, '' if nothing is, by the digests of its manifest."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         for name, digests in manifest.items():

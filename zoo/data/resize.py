@@ -7,6 +7,7 @@ The kernels are Pillow's (`Resample.c`): widened by the scale where the image ge
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -47,9 +48,10 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
     begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)  # [B, 1] each
     scale = span.abs().clamp(min=1)  # [B, 1]
     center = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
-    # Only the pixels under the filter: few of them, where a whole row would be mostly zeros.
+    # Only the pixels under the filter: few of them, where a whole row would be mostly zeros. No crop is wider than the image.
     radius = SUPPORT[kernel] * scale
-    taps = torch.arange(2 * math.ceil(float(radius.max())) + 1, device=device)
+    # As many as the whole image needs, more than any crop does: a constant, for which nothing on a GPU is asked.
+    taps = torch.arange(2 * math.ceil(SUPPORT[kernel] * max(1.0, source / target)) + 1, device=device)
     index = torch.floor(center - radius).long().unsqueeze(2) + taps  # [B, target, taps]
     values = _kernel((index + 0.5 - center.unsqueeze(2)).abs() / scale.unsqueeze(2), kernel)  # [B, target, taps]
     # How far each crop reaches beyond an edge; the filter sees no further, whatever other crops of the batch do.
@@ -61,6 +63,13 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
     return matrix.scatter_add_(2, mirrored, values / values.sum(2, keepdim=True))
 
 
+@functools.lru_cache(maxsize=64)
+def column(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return one value a channel, float32 [1, C, 1, 1]; made once for each device, as a GPU waits for a copy from the CPU."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device, dtype=torch.float32).view(1, -1, 1, 1)
+
+
 @dataclass(frozen=True)
 class Normalize:
     """Mean and standard deviation of the pixels that a backbone was trained on, as shares of 255; one a channel."""
@@ -68,19 +77,15 @@ class Normalize:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def column(self, values: tuple[float, ...], device: torch.device) -> Tensor:
-        """Return one value a channel: float32 [1, C, 1, 1]."""
-        return torch.tensor(values, device=device, dtype=torch.float32).view(1, -1, 1, 1)
-
     def apply(self, images: Tensor) -> Tensor:
         """Turn pixels from 0 to 255 into what the backbone takes: [B, C, H, W] to float32 [B, C, H, W]."""
-        scale = self.column(tuple(1 / (255 * std) for std in self.std), images.device)
-        shift = self.column(tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True)), images.device)
+        scale = column(tuple(1 / (255 * std) for std in self.std), images.device)
+        shift = column(tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True)), images.device)
         return torch.addcmul(shift, images.float(), scale)
 
     def invert(self, images: Tensor) -> Tensor:
         """Turn what the backbone takes back into shares of 255: [B, C, H, W] from 0 to 1."""
-        return torch.addcmul(self.column(self.mean, images.device), images, self.column(self.std, images.device))
+        return torch.addcmul(column(self.mean, images.device), images, column(self.std, images.device))
 
 
 # Side in pixels above which a CPU resizes image by image with torch's own kernel. Measured on 2 CPU cores, to 224 px,

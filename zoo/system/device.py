@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -36,13 +37,44 @@ def native_bf16(device: torch.device) -> bool:
     Where nothing is known of a CPU, the answer is True: a caller that measures finds out.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        # The default answers True for GPUs that emulate it too, V100 and T4 among them.
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
     # Older versions of torch have no public function for this; Linux has a list of its own.
     ask = getattr(torch.cpu, "get_capabilities", None)
     names = {name for name, value in ask().items() if value} if ask is not None else cpu_flags()
     return not names or bool(BF16_INSTRUCTIONS & names)
+
+
+def set_kernels(device: torch.device, *, deterministic: bool = False) -> None:
+    """Choose how a GPU computes in this process from now on: as fast as it can, or the same bits each time.
+
+    Args:
+        device: the one that is used.
+        deterministic: take no kernel whose sums are in any order, and try none out: a second process may find another one
+            the fastest. cuBLAS needs `CUBLAS_WORKSPACE_CONFIG` besides, before CUDA starts (PyTorch's notes on
+            reproducibility).
+    """
+    torch.use_deterministic_algorithms(deterministic)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic
+        # TF32 where a model multiplies float32; `exact_products` where pixels are resampled.
+        torch.set_float32_matmul_precision("high")
+
+
+@contextlib.contextmanager
+def exact_products(device: torch.device) -> Iterator[None]:
+    """Multiply float32 matrices in float32 within the block, whatever `set_kernels` allows a model."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def synchronize(device: torch.device) -> None:

@@ -27,7 +27,7 @@ LAUNCHERS = (
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
 # prctl.h: the signal that this process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
-# Seconds after which the record of a launch's error output is removed: a day, longer than a launch takes to fail.
+# Seconds after which the records of a launch are removed: a day, longer than a launch takes to set up or to fail.
 RECORD_SECONDS = 86_400
 
 
@@ -153,19 +153,28 @@ def claims_error_output() -> bool:
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return True
-    parent = os.getppid()
     try:
-        # The launcher's start time, besides its pid: pids are used again.
-        started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
-        folder = cache_root() / "launches"
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
-            if time.time() - old.stat().st_mtime > RECORD_SECONDS:
-                old.unlink(missing_ok=True)
-        name = f"{parent}-{started}-{os.environ.get('MASTER_PORT', '')}"
-        os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL))
+        os.close(os.open(record("error"), os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return False
     except (OSError, IndexError):
         return os.environ.get("RANK", "0") == "0"
     return True
+
+
+def record(name: str) -> Path:
+    """Return the file of the cache in which the processes of one launch on one machine note something; old ones are removed.
+
+    Raises:
+        OSError, IndexError: the cache cannot be written, or the system does not tell when the launcher started.
+    """
+    parent = os.getppid()
+    # The launcher's start time, besides its pid: pids are used again.
+    started = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
+    folder = cache_root() / "launches"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process removes them too
+            if time.time() - old.stat().st_mtime > RECORD_SECONDS:
+                old.unlink()
+    return folder / f"{parent}-{started}-{os.environ.get('MASTER_PORT', '')}-{name}"

@@ -20,10 +20,27 @@ def exclusive(path: Path) -> Iterator[None]:
     Raises:
         ZooError: the folder cannot be written, or has no locks.
     """
+    with _cache_lock(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextlib.contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Wait until no process has a lock file of the cache for itself; several may share it.
+
+    Raises:
+        ZooError: the folder cannot be written, or has no locks.
+    """
+    with _cache_lock(path, fcntl.LOCK_SH):
+        yield
+
+
+@contextlib.contextmanager
+def _cache_lock(path: Path, kind: int) -> Iterator[None]:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
     with _open(path, "set ZOO_CACHE to another folder") as handle:
-        _take(handle, path, fcntl.LOCK_EX, "set ZOO_CACHE to a folder on a local disk")
+        _take(handle, path, kind, "set ZOO_CACHE to a folder on a local disk")
         yield
 
 

@@ -24,15 +24,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from zoo.errors import ZooError
+from zoo.system.memory import lacks_memory
 
 # Variables of a launcher, and of the user's shell, that must not reach a worker: it gets its own.
 LAUNCH_VARIABLES = (
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
     "ACCELERATE_MIXED_PRECISION",
 )
-# Parts of the RuntimeErrors by which allocators report that there is no memory: torch's for CPUs and GPUs, C++, oneDNN.
-# tests/system/test_workers.py provokes the real text of the first.
-NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "not enough memory", "failed to allocate", "cannot allocate")
 # Paths that exist where a GPU has a driver: NVIDIA's, AMD's, Windows' own under WSL.
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # Seconds that a worker which has reported success gets to leave by itself, before it is killed.
@@ -299,12 +297,6 @@ def outcome_of(error: BaseException) -> Outcome:
         cause = cause.__context__
     text, kind = _first_line(error), type(error).__name__
     return Outcome("failed", text if isinstance(error, ZooError) else f"{kind}: {text}" if text else kind)
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Return whether an exception says that an allocation failed: by its type, or by one of the texts of `NO_MEMORY`."""
-    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or (isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY))
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,24 +6,22 @@ was slower than fp32, on a third without native bf16 it was sixteen times slower
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from zoo.errors import ZooError
 from zoo.recipe.sections import Train
-from zoo.system.device import DTYPES, memory_format, native_bf16, synchronize
+from zoo.system.device import DTYPES, native_bf16
+from zoo.training.trial import Candidate, fewest_micro_batches, guarded, preserved_buffers, room_for_training, stepper
 
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16", "fp16"]
-Candidate = tuple[str, bool]  # precision, and whether channels_last
 
 # A candidate must be this much faster than one before it, or noise would decide.
 CLEARLY = 1.01
@@ -47,6 +45,8 @@ WHOLE_SECONDS = 0.5
 SHORT_SECONDS = 0.5
 # Seconds after which close candidates are no longer timed.
 PATIENCE_SECONDS = 4.0
+# Steps of a candidate on a GPU before one is timed: kernels are chosen and memory is allocated.
+WARM_UPS = 3
 # Images of a micro-batch on a CPU that are tried.
 MICRO_BATCHES = (8, 16, 32)
 # A larger micro-batch must be this much faster: the smaller takes less memory.
@@ -78,6 +78,7 @@ def choose(
     asked: Train,
     *,
     divisible: bool,
+    processes: int = 1,
     quick: bool = False,
     announce: Callable[[], None] = lambda: None,
 ) -> Choice:
@@ -90,6 +91,7 @@ def choose(
         device: where the model is.
         asked: the recipe's `precision`, `channels_last` and `accumulate`; `auto` leaves it open.
         divisible: whether micro-batches give the same gradient as the whole batch, which BatchNorm's statistics forbid.
+        processes: that train together.
         quick: time each only briefly, where a wrong choice costs little.
         announce: called before something is timed, which may take a while.
 
@@ -101,8 +103,8 @@ def choose(
     parts_open = asked.accumulate == "auto" and device.type == "cpu" and divisible and batch > MICRO_BATCHES[0]
     if len(choices) > 1 or parts_open:
         announce()
-    with preserved_buffers(model), _room_for_optimizer(model, device):
-        micro = _fits(model, size, batch, device, best) if asked.accumulate == "auto" else int(asked.accumulate)
+    with preserved_buffers(model), room_for_training(model, device, processes):
+        micro = fewest_micro_batches(model, size, batch, device, best) if asked.accumulate == "auto" else int(asked.accumulate)
         if len(choices) > 1:
             speeds = time_candidates(model, size, max(1, -(-batch // micro)), device, choices, quick=quick)
             best = fastest(speeds, CLEARLY)
@@ -147,7 +149,7 @@ def _race_parts(
     times: dict[int, list[float]] = {parts: [] for parts in numbers}
     for _ in range(rounds):
         for parts in numbers:
-            times[parts].append(_stepper(model, size, -(-batch // parts), device, candidate)())
+            times[parts].append(stepper(model, size, -(-batch // parts), device, candidate)())
     return {parts: -(-batch // parts) / min(seconds) for parts, seconds in times.items()}
 
 
@@ -157,9 +159,9 @@ def _kept_bytes(model: nn.Module, size: int, device: torch.device, precision: st
     def kept(images: int) -> int:
         found: dict[int, int] = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
         # Kept alive, or the memory of one would be another's.
-        tensors: list[torch.Tensor] = []
+        tensors: list[Tensor] = []
 
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
+        def keep(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
             found.setdefault(storage.data_ptr(), storage.nbytes())
             tensors.append(tensor)
@@ -175,10 +177,14 @@ def _kept_bytes(model: nn.Module, size: int, device: torch.device, precision: st
 
 
 def _precisions(device: torch.device) -> list[str]:
-    """Return the precisions worth timing: on a CPU without native bf16 each value is converted one by one."""
-    if device.type == "cpu":
-        return ["fp32", "bf16"] if native_bf16(device) else ["fp32"]
-    return ["bf16", "fp16", "fp32"] if device.type == "cuda" and torch.cuda.is_bf16_supported() else ["fp32"]
+    """Return the precisions worth timing.
+
+    A CPU without native bf16 converts each value one by one. A GPU with native bf16 computes fp16 as fast, and noise would
+    decide between two numeric regimes; one without it emulates bf16.
+    """
+    if native_bf16(device):
+        return ["fp32", "bf16"] if device.type == "cpu" else ["bf16", "fp32"]
+    return ["fp16", "fp32"] if device.type == "cuda" else ["fp32"]
 
 
 def time_candidates(
@@ -200,25 +206,39 @@ def time_candidates(
         quick: leave it at the first few images.
 
     One whose loss is not finite, or that does not fit into memory, has a speed of 0.
+
+    A CPU looks at a few images first. On a GPU these would say nothing: starting the kernels would take longer than running
+    them, and candidates differ in the number of kernels.
     """
+    if device.type != "cpu":
+        return _race(model, size, batch, device, candidates, backward=backward)
     few = min(FEW_IMAGES, batch)
     speeds = {}
     for candidate in candidates:
-        step = _guarded(model, size, few, device, candidate, backward=backward)
+        step = guarded(model, size, few, device, candidate, backward=backward)
         step()
         speeds[candidate] = few / _seconds_of(step)
     best = max(speeds.values())
     if not best or quick:
         return speeds
-    enough = batch if device.type != "cpu" or batch / best <= WHOLE_SECONDS else min(ENOUGH_IMAGES, batch)
+    enough = batch if batch / best <= WHOLE_SECONDS else min(ENOUGH_IMAGES, batch)
     alive = [candidate for candidate in candidates if speeds[candidate] * HOPELESS >= best]
+    return speeds | _race(model, size, enough, device, alive, backward=backward)
+
+
+def _race(
+    model: nn.Module, size: int, batch: int, device: torch.device, candidates: list[Candidate], *, backward: bool
+) -> dict[Candidate, float]:
+    """Measure images per second of candidates in turns; one alone is not timed, unless it is all there is."""
 
     def timed(candidate: Candidate) -> float:
-        return _seconds_of(_guarded(model, size, enough, device, candidate, backward=backward))
+        step = guarded(model, size, batch, device, candidate, backward=backward)
+        for _ in range(WARM_UPS if device.type != "cpu" else 0):
+            step()
+        return _seconds_of(step)
 
-    times = _rounds(timed, alive)
-    found = {candidate: 0.0 if math.inf in seconds else enough / min(seconds) for candidate, seconds in times.items() if seconds}
-    return speeds | found
+    times = _rounds(timed, candidates)
+    return {candidate: 0.0 if math.inf in seconds else batch / min(seconds) for candidate, seconds in times.items() if seconds}
 
 
 def _seconds_of(step: Callable[[], float]) -> float:
@@ -243,91 +263,3 @@ def _rounds(timed: Callable[[Candidate], float], alive: list[Candidate]) -> dict
             times[candidate].append(timed(candidate))
         alive = [candidate for candidate in alive if math.isfinite(times[candidate][-1])] or alive[:1]
     return times
-
-
-def _stepper(
-    model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate, *, backward: bool = True
-) -> Callable[[], float]:
-    """Make a function that runs a forward pass in one precision and layout, and the backward one, and returns its seconds.
-
-    Infinite where the loss is not finite.
-    """
-    precision, channels_last = candidate
-    layout = memory_format(channels_last)
-    model.to(memory_format=layout)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(batch, 3, size, size, generator=generator).to(device, memory_format=layout)
-
-    def step() -> float:
-        started = time.perf_counter()
-        autocast = torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
-        with autocast, contextlib.nullcontext() if backward else torch.inference_mode():
-            loss = model(images).float().logsumexp(1).mean()
-        if backward:
-            loss.backward()
-        synchronize(device)
-        seconds = time.perf_counter() - started
-        model.zero_grad()
-        return seconds if torch.isfinite(loss) else math.inf
-
-    return step
-
-
-def _guarded(model: nn.Module, *arguments: Any, **options: Any) -> Callable[[], float]:
-    """Make a `_stepper` whose steps take for ever where a GPU has no room for them."""
-    try:
-        step = _stepper(model, *arguments, **options)
-    except torch.OutOfMemoryError:
-        _free(model)
-        return lambda: math.inf
-
-    def guarded() -> float:
-        try:
-            return step()
-        except torch.OutOfMemoryError:
-            _free(model)
-            return math.inf
-
-    return guarded
-
-
-def _free(model: nn.Module) -> None:
-    model.zero_grad()
-    torch.cuda.empty_cache()
-
-
-@contextlib.contextmanager
-def _room_for_optimizer(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Keep a GPU's memory for what comes later: an optimizer's two moments, and an average of the weights."""
-    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    try:
-        kept = torch.empty(3 * count if device.type != "cpu" else 0, device=device)
-    except torch.OutOfMemoryError:
-        raise ZooError("backbone.name", "its optimizer does not fit into memory", "choose a smaller one") from None
-    yield
-    del kept
-
-
-def _fits(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> int:
-    """Find the fewest micro-batches that fit into a GPU's memory, by doubling."""
-    micro = 1
-    while device.type != "cpu":
-        try:
-            _stepper(model, size, -(-batch // micro), device, candidate)()
-            break
-        except torch.OutOfMemoryError:
-            _free(model)
-            if micro >= batch:
-                raise ZooError("train.batch_size", "not even one image fits into memory", "lower image_size") from None
-            micro = min(micro * 2, batch)
-    return micro
-
-
-@contextlib.contextmanager
-def preserved_buffers(model: nn.Module) -> Iterator[None]:
-    """Give a model its buffers back after it was measured: BatchNorm counts every forward pass."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    yield
-    with torch.no_grad():
-        for buffer, value in buffers:
-            buffer.copy_(value)

@@ -7,7 +7,7 @@ learning rate, its dropout. So a run can stop after any step and resume from the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -17,12 +17,15 @@ import torch
 from torch import Tensor
 
 from zoo.data.rng import torch_seed
-from zoo.errors import NonFiniteLoss
+from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import merit
+from zoo.system.console import Console
 from zoo.system.progress import show_progress
 from zoo.training.evaluate import Interrupted, average_statistics, score, sum_over_processes
 from zoo.training.state import EpochTotals, Progress, Training, epoch_batches
-from zoo.training.step import losses, train_step
+from zoo.training.step import NoRoomForStep, losses, train_step
+from zoo.training.trial import free
+from zoo.training.watch import NonFiniteStep
 
 
 def fit(
@@ -47,32 +50,51 @@ def fit(
         NonFiniteLoss: before the update that would have spoiled the weights.
         Interrupted: an evaluation was interrupted, and `on_step` returned.
     """
-    per_epoch = training.steps_per_epoch
     # An epoch is over when it has its row: one that was stopped in its evaluation has taken all of its steps.
     for epoch in range(len(progress.history), min(training.epochs, until_epoch or training.epochs)):
         if out_of_patience(training, progress):
             break
-        batches = epoch_batches(training.seed, epoch, len(training.train), training.batch_size)
-        totals = EpochTotals(**progress.partial)
-        sums = torch.tensor([totals.loss, totals.hits], dtype=torch.float64, device=training.accelerator.device)
-        remaining = batches[progress.step - epoch * per_epoch :]
-        with epoch_progress(training, epoch, remaining) as count_images:
-            for positions in remaining:
-                with totals.running():
-                    sums += one_step(training, positions, progress.step, totals)
-                progress.step += 1
-                totals.images += len(positions)
-                count_images(len(positions))
-                on_step(progress, partial(totals.with_sums, sums))
+        sums = train_epoch(training, progress, epoch, on_step)
         try:
-            row = epoch_row(training, epoch, progress.step, totals.with_sums(sums))
+            row = epoch_row(training, epoch, progress.step, sums())
         except Interrupted:
-            on_step(progress, partial(totals.with_sums, sums))
+            # All processes were interrupted, whichever of them got the signal.
+            training.watch.stopping = True
+            on_step(progress, sums)
             raise
         progress.partial = {}
         best = update_best(training, progress, row)
         progress.history.append(row)
         on_epoch(progress, best)
+
+
+def train_epoch(
+    training: Training,
+    progress: Progress,
+    epoch: int,
+    on_step: Callable[[Progress, Callable[[], dict[str, float]]], None],
+) -> Callable[[], dict[str, float]]:
+    """Take the steps of an epoch that are left; return a function that returns the sums over all of them.
+
+    Raises:
+        NonFiniteLoss: as `fit` does.
+    """
+    batches = epoch_batches(training.seed, epoch, len(training.train), training.batch_size)
+    totals = EpochTotals(**progress.partial)
+    sums = torch.tensor([totals.loss, totals.hits], dtype=torch.float64, device=training.accelerator.device)
+    remaining = batches[progress.step - epoch * training.steps_per_epoch :]
+    set_train_mode(training)
+    with epoch_progress(training, epoch, remaining) as count_images:
+        for positions in remaining:
+            with totals.running():
+                sums += one_step_that_fits(training, positions, progress.step, totals)
+            totals.skipped += training.watch.take_skipped()
+            progress.step += 1
+            totals.images += len(positions)
+            count_images(len(positions))
+            on_step(progress, partial(totals.with_sums, sums))
+    settle(training)
+    return partial(totals.with_sums, sums)
 
 
 def epoch_progress(training: Training, epoch: int, remaining: list[np.ndarray]) -> AbstractContextManager[Callable[[int], None]]:
@@ -111,29 +133,74 @@ def one_step(training: Training, positions: np.ndarray, step: int, totals: Epoch
     accelerator, seed = training.accelerator, training.seed
     parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, training.micro_batches)
     size = training.size_at(step)
-    batches = (training.train.training(positions, part, size, training.augment, seed, step) for part in parts)
+
+    def micro_batches() -> Iterator[tuple[Tensor, Tensor]]:
+        drawn = training.train.draw(positions, training.augment, seed, step)
+        for part in parts:
+            yield training.train.make(drawn, part, size, training.augment)
+
     # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
     torch.manual_seed(torch_seed(seed, step, accelerator.process_index))
-    set_train_mode(training)
+    training.watch.step = step
     try:
         sums = train_step(
-            accelerator,
             training.model,
-            totals.timed(batches),
+            totals.timed(micro_batches()),
             training.optimizer,
             parts=len(parts),
             total=len(positions),
             lr=training.lr_at(step),
             loss_fn=lambda logits, targets: losses(logits, targets, training.label_smoothing, training.class_weights),
+            watch=training.watch,
             clip=training.clip_grad,
         )
-    except NonFiniteLoss as error:
-        epoch = step // training.steps_per_epoch + 1
-        what = f"the loss or its gradient is not finite, in epoch {epoch}: {error.what}"
-        raise NonFiniteLoss(f"step {step + 1}", what, "lower optim.lr, warm up longer, or set train.clip_grad") from None
+    except NonFiniteStep as error:
+        raise not_finite(training, error) from None
     if training.averaged is not None:
-        training.averaged.update(accelerator.unwrap_model(training.model, keep_fp32_wrapper=True), step=step)
+        training.averaged.follow(training.bare_model, step, training.watch.open)
     return sums
+
+
+def one_step_that_fits(training: Training, positions: np.ndarray, step: int, totals: EpochTotals) -> Tensor:
+    """Take a step; where a GPU has no room for it, in twice as many micro-batches from now on, with the same images.
+
+    Raises:
+        NonFiniteLoss: as `one_step` does.
+        ZooError: there is no room, and this process cannot divide it alone or any further.
+    """
+    while True:
+        try:
+            return one_step(training, positions, step, totals)
+        except NoRoomForStep as error:
+            more = 2 * training.micro_batches
+            if training.accelerator.num_processes > 1 or training.micro_batches >= len(positions):
+                # Alone, a process that tries again would meet the others in another part of their step.
+                todo = f"train.accumulate={more} --resume --allow-change, or a smaller image_size"
+                raise ZooError(f"step {step + 1}", f"out of memory: {error}", todo) from None
+        # Not within the handler: the frames of the error hold what there was no room beside.
+        training.micro_batches = more
+        training.optimizer.zero_grad()
+        free(training.bare_model)
+        Console().warn(f"step {step + 1}: out of memory; each step is divided into {more} micro-batches from now on")
+
+
+def settle(training: Training) -> None:
+    """Wait for what is not known of the last step yet.
+
+    Raises:
+        NonFiniteLoss: its loss or gradient was not finite.
+    """
+    try:
+        training.watch.settle()
+    except NonFiniteStep as error:
+        raise not_finite(training, error) from None
+
+
+def not_finite(training: Training, error: NonFiniteStep) -> NonFiniteLoss:
+    """Return what to say of a step that was not finite."""
+    epoch = error.step // training.steps_per_epoch + 1
+    what = f"the loss or its gradient is not finite, in epoch {epoch}: {error.what}"
+    return NonFiniteLoss(error.where, what, "lower optim.lr, warm up longer, or set train.clip_grad")
 
 
 def micro_batch_slices(total: int, processes: int, rank: int, micro_batches: int) -> list[slice]:
@@ -164,6 +231,8 @@ def epoch_row(training: Training, epoch: int, step: int, sums: Mapping[str, floa
         "data_share": sums["data_seconds"] / sums["seconds"],
         "seconds": sums["seconds"],
     }
+    if training.accelerator.scaler is not None:
+        row["skipped_steps"] = int(sums["skipped"])
     if (epoch + 1) % training.eval_every == 0 or epoch + 1 == training.epochs:
         average_statistics(training)
         for split, batches in (("val", training.val), ("test", training.test if training.test_every_epoch else None)):

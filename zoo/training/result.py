@@ -20,12 +20,13 @@ from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import PREDICTIONS, TENSORS, Predicted, csv_text
 from zoo.results.result import VERSION, ClassScores, Result, TestScores, TrainingFigures, write_result
+from zoo.system import launch
 from zoo.system.console import Console, plural
 from zoo.system.device import peak_memory_mb
 from zoo.system.files import staged, storing
 from zoo.system.hardware import versions
 from zoo.system.table import percent
-from zoo.training import checkpoint
+from zoo.training import checkpoint, processes
 from zoo.training.evaluate import EvalBatches, predict_split
 from zoo.training.report import report_finished
 from zoo.training.resume import load_model
@@ -75,7 +76,11 @@ def _select(setup: Setup, run: RunFolder, progress: Progress) -> int:
         return progress.history[-1]["epoch"]
     epoch, step, _ = progress.best
     if step != progress.step:
-        load_model(setup, checkpoint.load(checkpoint.folder_of(run.path / "checkpoints", step)))
+        found: list[checkpoint.Checkpoint] = []
+        start, folder = launch.read(), checkpoint.folder_of(run.path / "checkpoints", step)
+        processes.from_first(start, lambda: found.append(checkpoint.load(folder)))
+        device = setup.training.accelerator.device
+        load_model(setup, processes.share_checkpoint(start, found[0] if found else None, device))
     return epoch
 
 

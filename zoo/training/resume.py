@@ -15,6 +15,8 @@ from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import run_recipe
 from zoo.results.folder import RunFolder
 from zoo.results.result import read_result
+from zoo.system import launch
+from zoo.training import processes
 from zoo.training.checkpoint import Checkpoint
 from zoo.training.evaluate import running_statistics
 from zoo.training.saver import FORMAT, environment_facts
@@ -59,6 +61,9 @@ class SavedRun:
         checkpoint: what that holds.
         damaged: a text for each newer checkpoint that was passed over.
         changed: the options that differ from the run's, as `optim.lr 0.1 -> 0.2`.
+        done: whether there is nothing left to do.
+
+    The first process has the tensors of the checkpoint; `resume_run` gives them to the others.
     """
 
     run: Path
@@ -66,6 +71,7 @@ class SavedRun:
     checkpoint: Checkpoint
     damaged: list[str]
     changed: list[str]
+    done: bool
 
 
 def check_format(state: dict[str, Any]) -> None:
@@ -102,7 +108,8 @@ def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
         console.warn(f"{text}; resuming from {saved.place.name}")
     console.fact("resumed", f"from {saved.place}")
     _warn_of_other_machine(setup, saved.checkpoint.state["began"])
-    progress = restore(setup, saved.checkpoint)
+    device = setup.training.accelerator.device
+    progress = restore(setup, processes.share_checkpoint(launch.read(), saved.checkpoint, device))
     if saved.changed:
         console.fact("changed", ", ".join(saved.changed))
         if setup.training.accelerator.is_main_process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from zoo.system.files import free_bytes
 from zoo.system.hardware import environment
 from zoo.system.launch import Launch
 from zoo.system.table import percent
-from zoo.training import checkpoint
+from zoo.training import checkpoint, processes
 from zoo.training.evaluate import Interrupted
 from zoo.training.linear_probe import fit_head
 from zoo.training.loop import fit, is_finished
@@ -57,12 +58,14 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
     start = launch.read()
     console = Console(quiet=not start.main)
     check_environment(recipe)
-    if resume is None:
-        RunFolder.check(recipe.output.root)
     with contextlib.ExitStack() as stack, launch.lost_processes(start, recipe.train.timeout):
-        recipe = upgraded(recipe, resume) if resume else recipe
-        saved = _open_checkpoint(recipe, resume, start, stack, allow_change=allow_change) if resume else None
-        if saved and is_done(recipe, RunFolder(saved.run), saved.checkpoint.state):
+        processes.meet(start, recipe.train.timeout)
+        saved = None
+        if resume:
+            recipe, saved = _open_run_to_resume(recipe, resume, start, stack, allow_change=allow_change)
+        else:
+            processes.from_first(start, lambda: RunFolder.check(recipe.output.root))
+        if saved and saved.done:
             ignored = f"; ignored: {', '.join(saved.changed)}" if saved.changed else ""
             todo = "train.epochs=N --allow-change trains longer"
             console.fact("done", f"{saved.run} is finished, and nothing was changed{ignored} ({todo})")
@@ -76,6 +79,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
             stack.enter_context(run.held())
         signals.defer()
         progress = resume_run(setup, run, saved) if saved else Progress()
+        processes.wait_at_most(start, recipe.train.timeout)
         if start.main:
             # A run that was done and has more to do is not done.
             (run.path / RESULT).unlink(missing_ok=True)
@@ -83,19 +87,30 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
     return run.path
 
 
-def _open_checkpoint(recipe: Recipe, folder: Path, start: Launch, stack: contextlib.ExitStack, *, allow_change: bool) -> SavedRun:
-    """Lock a run and read its newest whole checkpoint.
+def _open_run_to_resume(
+    recipe: Recipe, folder: Path, start: Launch, stack: contextlib.ExitStack, *, allow_change: bool
+) -> tuple[Recipe, SavedRun]:
+    """Lock a run and read its newest whole checkpoint, on the first process; all get the recipe as the run means it, and that.
 
     Raises:
-        ZooError: the recipe differs, another process works in the folder, or there is no checkpoint.
+        ZooError: the recipe differs, another process works in the folder, or there is no checkpoint; on all.
     """
-    changed = recipe_changes(recipe, folder, allowed=allow_change)
-    if start.main:
+    found: list[checkpoint.Checkpoint] = []
+
+    def read() -> tuple[Recipe, SavedRun]:
+        meant = upgraded(recipe, folder)
+        changed = recipe_changes(meant, folder, allowed=allow_change)
         stack.enter_context(RunFolder(folder).held())
         checkpoint.sweep(folder / "checkpoints")
-    place, state, damaged = checkpoint.newest(folder / "checkpoints")
-    check_format(state.state)
-    return SavedRun(folder, place, state, damaged, changed)
+        place, newest, damaged = checkpoint.newest(folder / "checkpoints")
+        check_format(newest.state)
+        found.append(newest)
+        done = is_done(meant, RunFolder(folder), newest.state)
+        # The tensors follow when there is a device to send them over.
+        return meant, SavedRun(folder, place, replace(newest, tensors={}), damaged, changed, done)
+
+    meant, saved = processes.from_first(start, read)
+    return meant, replace(saved, checkpoint=found[0]) if found else saved
 
 
 def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool, until_epoch: int | None) -> None:
@@ -121,6 +136,8 @@ def _probe(setup: Setup) -> None:
     training = setup.training
     setup.console.fact("probe", f"fitting the head on frozen features of {plural(len(training.train), 'image')}")
     reached = fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
+    # Each process has fitted a head of its own, and other processors round otherwise.
+    processes.share_weights(launch.read(), setup.bare_model, training.accelerator.device)
     if training.averaged is not None:
         training.averaged.set(setup.bare_model)
     setup.probe_seconds = time.perf_counter() - started

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -15,12 +17,13 @@ from zoo.metrics import merit
 from zoo.optim.state import pack_state
 from zoo.results.epoch_table import row
 from zoo.results.folder import RunFolder
-from zoo.system import signals
+from zoo.system import launch, signals
+from zoo.system.console import plural
 from zoo.system.hardware import versions
-from zoo.training import checkpoint
+from zoo.training import checkpoint, processes
 from zoo.training.checkpoint import Checkpoint
-from zoo.training.evaluate import running_statistics, stopping
-from zoo.training.loop import is_finished
+from zoo.training.evaluate import running_statistics
+from zoo.training.loop import is_finished, settle
 from zoo.training.setup import Setup
 from zoo.training.state import Progress
 
@@ -51,7 +54,8 @@ class Saver:
             Stopped: a signal did, on any of the processes.
         """
         training = self.setup.training
-        asked = stopping(training.accelerator)
+        # Several processes must do so after the same step, and know of it from the step.
+        asked = training.watch.stopping or (training.accelerator.num_processes == 1 and bool(signals.requested()))
         last = progress.step == (len(progress.history) + 1) * training.steps_per_epoch
         # The last step of an epoch is saved after its evaluation.
         if asked or (progress.step % self.every == 0 and not last):
@@ -73,6 +77,8 @@ class Saver:
         values = progress.history[-1]
         accelerator = self.setup.training.accelerator
         self.setup.console.line(row(values, splits_shown(self.setup)))
+        if skipped := values.get("skipped_steps"):
+            self.setup.console.warn(f"fp16's scaler skipped {plural(skipped, 'step')} of this epoch")
         if accelerator.is_main_process:
             self.run.write_history(progress.history)
         if self.setup.recipe.output.track:
@@ -84,6 +90,8 @@ class Saver:
     def save(self, progress: Progress) -> None:
         """Write a checkpoint, then remove those that are not to be kept."""
         training = self.setup.training
+        settle(training)
+        check_replicas(self.setup, progress.step)
         packed = pack(self.setup, plain_values(self.setup, progress))
         if training.accelerator.is_main_process:
             check_finite(packed.tensors["model"], progress.step)
@@ -111,7 +119,8 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
     if partial:
         mine = torch.tensor([[partial["loss"], partial["hits"]]], dtype=torch.float64, device=accelerator.device)
         partial["loss"], partial["hits"] = cast("Tensor", accelerator.gather(mine)).T.tolist()
-    choice = setup.execution.choice
+    # As many micro-batches as are taken now: where memory ran out, they are more than were chosen.
+    choice = replace(setup.execution.choice, accumulate=setup.training.micro_batches)
     return {
         "format": FORMAT,
         "step": progress.step,
@@ -119,7 +128,11 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         "best": progress.best,
         "waited": progress.waited,
         "partial": partial,
-        "choice": {"precision": choice.precision, "channels_last": choice.channels_last, "accumulate": choice.accumulate},
+        "choice": {
+            "precision": choice.precision,
+            "channels_last": choice.channels_last,
+            "accumulate": setup.training.micro_batches,
+        },
         "probe_seconds": setup.probe_seconds,
         "data": setup.inputs.data.fingerprint(),
         "data_summary": summary(setup.inputs.data),
@@ -135,6 +148,23 @@ def environment_facts(setup: Setup) -> dict[str, Any]:
         "device": setup.device_name,
         **{name: version for name, version in versions().items() if name in ("torch", "timm", "accelerate")},
     }
+
+
+def check_replicas(setup: Setup, step: int) -> None:
+    """Check that all processes have the same weights, after the same step, trained in the same way.
+
+    Gradients are averaged and weights are not: once different, they would stay so without a word.
+
+    Raises:
+        ZooError: they differ, on all.
+    """
+    start = launch.read()
+    if start.processes > 1:
+        weights = hashlib.sha256()
+        for parameter in setup.bare_model.parameters():
+            weights.update(processes.bytes_of(parameter.detach().contiguous().cpu()).numpy().data)
+        facts = {"step": str(step), "choice": str(setup.execution.choice), "digest of the weights": weights.hexdigest()[:16]}
+        processes.check_alike(start, facts, f"after step {step}")
 
 
 def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from zoo.data import batches
@@ -33,11 +33,13 @@ from zoo.system.console import Console
 from zoo.system.device import device_name, memory_format
 from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
-from zoo.training import autotune
+from zoo.training import autotune, processes
 from zoo.training.accelerator import make_accelerator, silence_harmless_warnings
+from zoo.training.averaging import WeightAverage
 from zoo.training.checks import check_data, check_norms
 from zoo.training.describe import describe_execution, describe_measuring, describe_model
 from zoo.training.state import Training, steps_of
+from zoo.training.watch import StepWatch
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ def set_up(
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
     silence_harmless_warnings()
-    inputs = inputs or load_inputs(recipe, start.processes, resumed)
+    processes.meet(start, recipe.train.timeout)
+    inputs = inputs or processes.in_turns(start, lambda: load_inputs(recipe, start.processes, resumed))
+    processes.check_same_data(start, inputs.data)
     model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
     describe_model(recipe, inputs, model, console)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console), quick=quick)
@@ -199,7 +203,8 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     check_sizes(name, built.model, size.sizes(), trim=trim)
     if launch.on_cpu():
         use_fast_convs(built.model)
-    folded = fold_batchnorm(built.model, frozen, example_images(size.end)) if frozen else 0
+    # On a GPU it does not pay: cuDNN adds the bias of a folded convolution in a kernel of its own.
+    folded = fold_batchnorm(built.model, frozen, example_images(size.end)) if frozen and launch.on_cpu() else 0
     return TrainableModel(built, frozen, folded)
 
 
@@ -227,7 +232,7 @@ def choose_execution(
     Raises:
         ZooError: the processes do not find each other, or not even one image fits into memory.
     """
-    device = _device(recipe, start)
+    device = processes.meet(start, recipe.train.timeout)
     # Before micro-batches are chosen by what memory is left.
     resident = batches.resident(inputs.data.train.pixels, device)
     bare = model.built.model.to(device)
@@ -235,15 +240,6 @@ def choose_execution(
     choice = _as_it_began(recipe, resumed, start) if resumed else _choose(recipe, model, start, device, announce, quick)
     bare.to(memory_format=memory_format(choice.channels_last))
     return Execution(make_accelerator(choice.precision), choice, resident)
-
-
-def _device(recipe: Recipe, start: Launch) -> torch.device:
-    """Meet the other processes, and return this one's device."""
-    state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, recipe.train.timeout))
-    if state.num_processes != start.processes:
-        what = f"asked for {start.processes} processes, running {state.num_processes}"
-        raise ZooError("launch", what, "set ACCELERATE_USE_CPU=true on CPUs")
-    return torch.device(state.device or "cpu")
 
 
 def _choose(
@@ -260,9 +256,13 @@ def _choose(
         device,
         settings,
         divisible=all(not norm.training for _, norm in batch_norms(bare)),
+        processes=start.processes,
         quick=quick,
         announce=announce,
     )
+    if device.type != "cpu":
+        # What fits into the fullest GPU.
+        choice = replace(choice, accumulate=max(gather_object([choice.accumulate])))
     return broadcast_object_list([choice])[0]
 
 
@@ -285,11 +285,7 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> auto
 def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: Execution) -> Training:
     """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
     settings, accelerator, bare = recipe.train, execution.accelerator, model.built.model
-    averaged = None
-    if settings.ema is not None:
-        from timm.utils import ModelEmaV3
-
-        averaged = ModelEmaV3(bare, decay=settings.ema, use_warmup=True)
+    averaged = WeightAverage(bare, settings.ema) if settings.ema is not None else None
     optimizer = build_optimizer(
         recipe.optim,
         bare,
@@ -307,7 +303,9 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
     return Training(
         accelerator=accelerator,
         model=prepared,
+        bare_model=bare,
         optimizer=optimizer,
+        watch=StepWatch(accelerator, optimizer),
         train=train,
         val=_batches(data.val, inputs, execution) if data.val else None,
         test=_batches(data.test, inputs, execution) if data.test else None,

@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 from zoo.data.augment import Augment
 from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
+from zoo.training.averaging import WeightAverage
+from zoo.training.watch import StepWatch
 
 
 @dataclass
@@ -25,7 +27,9 @@ class Training:
     Attributes:
         accelerator: the processes and the precision.
         model: prepared by the accelerator.
+        bare_model: the same without what the accelerator wraps around it.
         optimizer: prepared by the accelerator.
+        watch: looks at each step's loss and gradient, and for signals.
         train: the training images.
         val: the validation images, None where there are none.
         test: the test images, None where there are none.
@@ -43,14 +47,16 @@ class Training:
         test_every_epoch: whether test is scored at each evaluation; it never selects.
         select_by: the value that chooses the epoch, such as `val.accuracy`, or `last`.
         patience: evaluations without a better one after which to stop, None for never.
-        averaged: the moving average of the weights (timm's ModelEmaV3, not prepared), or None.
+        averaged: the moving average of the weights, not prepared, or None.
         frozen: modules that stay in evaluation mode.
         micro_batches: parts of a step on each process.
     """
 
     accelerator: Accelerator
     model: nn.Module
+    bare_model: nn.Module
     optimizer: Any
+    watch: StepWatch
     train: Batches
     val: Batches | None
     test: Batches | None
@@ -68,7 +74,7 @@ class Training:
     test_every_epoch: bool = False
     select_by: str = "last"
     patience: int | None = None
-    averaged: Any = None
+    averaged: WeightAverage | None = None
     frozen: list[nn.Module] = field(default_factory=list)
     micro_batches: int = 1
 
@@ -142,6 +148,7 @@ class EpochTotals:
         images: images seen, over all processes.
         loss: sum of this process's losses, up to the last resume.
         hits: this process's right predictions, up to the last resume.
+        skipped: steps that fp16's scaler skipped.
     """
 
     seconds: float = 0.0
@@ -149,6 +156,7 @@ class EpochTotals:
     images: float = 0
     loss: float = 0.0
     hits: float = 0.0
+    skipped: float = 0
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -11,12 +10,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from zoo.errors import NonFiniteLoss
+from zoo.errors import NonFiniteLoss, first_line
 from zoo.optim.build import set_lr
+from zoo.system.memory import lacks_memory
+from zoo.training.watch import StepWatch
+
+
+class NoRoomForStep(Exception):
+    """Memory was too small for a step's forward or backward pass; the weights are as they were."""
 
 
 def train_step(
-    accelerator: Accelerator,
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: Any,
@@ -25,28 +29,56 @@ def train_step(
     total: int,
     lr: float,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
+    watch: StepWatch,
     clip: float | None = None,
 ) -> Tensor:
     """Take one optimizer step.
 
     Args:
-        accelerator: does backward, clipping and the sum over processes.
-        model, optimizer: prepared by it.
+        model, optimizer: prepared by the accelerator of `watch`, which does backward, clipping and the sum over processes.
         batches: this process's micro-batches: images [B, 3, H, W], targets int64 [B] or float [B, C].
         parts: how many micro-batches there are.
         total: images of the step over all processes; each counts the same, however they are divided.
         lr: the learning rate.
         loss_fn: logits [B, C] and targets to losses [B].
+        watch: looks at the loss and the gradient before the update.
         clip: largest norm of the gradient.
 
     Returns:
         This process's sums of losses and of hits, float64 [2], still on the device.
 
     Raises:
-        NonFiniteLoss: a loss or gradient is not finite; nothing was changed. With fp16's scaler only a loss: where scaled
-            gradients overflow, the scaler skips the step and lowers its scale.
+        NonFiniteLoss: a loss or gradient is not finite; the weights are as they were. With fp16's scaler only a loss, or
+            many gradients in a row: where scaled gradients overflow, the scaler skips the step and lowers its scale.
     """
+    accelerator = watch.accelerator
     set_lr(optimizer, lr)
+    try:
+        sums = _accumulate(accelerator, model, batches, loss_fn, parts=parts, total=total)
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+        raise NoRoomForStep(first_line(error)) from None
+    try:
+        watch.judge(sums[0], gradient_norm(accelerator, optimizer, clip))
+    except NonFiniteLoss:
+        optimizer.zero_grad()
+        raise
+    optimizer.step()
+    optimizer.zero_grad()
+    return sums
+
+
+def _accumulate(
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    *,
+    parts: int,
+    total: int,
+) -> Tensor:
+    """Add up the gradients of all micro-batches; return this process's sums of losses and of hits, float64 [2]."""
     sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
     for number, (images, targets) in enumerate(batches, start=1):
         with contextlib.nullcontext() if number == parts else accelerator.no_sync(model):
@@ -56,14 +88,6 @@ def train_step(
             accelerator.backward(loss * (accelerator.num_processes / total))
         labels = targets if targets.ndim == 1 else targets.argmax(1)
         sums += torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).sum()])
-    norm = gradient_norm(accelerator, optimizer, clip) if clip is not None or accelerator.scaler is None else sums.new_zeros(())
-    # Any process's loss: the gradients were added up already, losses not.
-    total_loss = cast("Tensor", accelerator.reduce(sums[0], "sum")) if accelerator.num_processes > 1 else sums[0]
-    if not math.isfinite(float(total_loss + (norm if accelerator.scaler is None else 0))):
-        optimizer.zero_grad()
-        raise NonFiniteLoss("loss", f"loss {float(total_loss):g}, gradient norm {float(norm):g}")
-    optimizer.step()
-    optimizer.zero_grad()
     return sums
 
 

@@ -15,7 +15,7 @@ from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
 from zoo.system.device import synchronize
 from zoo.training.evaluate import evaluate
-from zoo.training.loop import one_step
+from zoo.training.loop import one_step, set_train_mode
 from zoo.training.state import EpochTotals, Training
 
 # Steps that are timed at each image size, after one that warms up.
@@ -48,6 +48,7 @@ def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
     order = epoch_order(training.seed, 0, len(training.train))
     batches = np.array_split(order, training.steps_per_epoch)
     usual, first = {}, {}
+    set_train_mode(training)
     # The largest last: its memory is the peak.
     for size in dict.fromkeys((sizes[0], sizes[len(sizes) // 2], sizes[-1])):
         still = replace(training, lr_at=lambda _step: 0.0, size_at=lambda _step, size=size: size)

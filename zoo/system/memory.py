@@ -1,0 +1,19 @@
+"""Errors that say that memory is full."""
+
+from __future__ import annotations
+
+# Parts of the RuntimeErrors by which allocators report that there is no memory, in lower case: cuDNN's (two) and cuBLAS's,
+# which come just when a GPU is nearly full, then torch's for CPUs and GPUs, C++'s, oneDNN's.
+# tests/system/test_memory.py provokes the real text of torch's for CPUs.
+NO_MEMORY = (
+    "unable to find an engine to execute this computation",
+    "cudnn_status_not_supported",
+    "cublas_status_alloc_failed",
+    *("allocate memory", "out of memory", "bad_alloc", "not enough memory", "failed to allocate", "cannot allocate"),
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether an error says that an allocation failed: by its type, or by one of the texts of `NO_MEMORY`."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or (isinstance(error, RuntimeError) and any(words in str(error).lower() for words in NO_MEMORY))

@@ -1,0 +1,52 @@
+"""The moving average of the weights."""
+
+from __future__ import annotations
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+
+class WeightAverage(ModelEmaV3):
+    """timm's average with its warm-up, updated without listing the weights anew, and shut where an update of them is.
+
+    Args:
+        model: the bare model, on its device and in its memory format.
+        decay: per step.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model, decay=decay, use_warmup=True)
+        self._averaged: list[Tensor] = []
+        self._weights: list[Tensor] = []
+        self._counts: list[tuple[Tensor, Tensor]] = []
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module, step: int, open_: Tensor | None = None) -> None:
+        """Move the average towards the weights after a step.
+
+        Args:
+            model: the bare model, the same each time.
+            step: the step's number, from 0.
+            open_: 0.0 where the step has changed nothing and this must not either, else 1.0, float32 []; None for 1.0.
+        """
+        if not self._weights:
+            self._list(model)
+        share: float | Tensor = 1.0 - self.get_decay(step)
+        if open_ is not None:
+            share = open_ * share
+        # Not one `lerp`: its share cannot be a tensor for all weights at once.
+        difference = torch._foreach_sub(self._weights, self._averaged)
+        torch._foreach_mul_(difference, share)
+        torch._foreach_add_(self._averaged, difference)
+        for averaged, count in self._counts:
+            averaged.copy_(count)
+
+    def _list(self, model: nn.Module) -> None:
+        """Note which tensors are averaged, and which are counts that are copied; all are changed in place from now on."""
+        for averaged, value in zip(self.module.state_dict().values(), model.state_dict().values(), strict=True):
+            if averaged.is_floating_point():
+                self._averaged.append(averaged)
+                self._weights.append(value)
+            else:
+                self._counts.append((averaged, value))

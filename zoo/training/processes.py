@@ -1,0 +1,224 @@
+"""The processes of a run: they meet, hear what the first one read, take turns with the cache, and are compared.
+
+Only the first process reads and writes the run folder, so that machines need not share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor, distributed
+
+from zoo.data.changes import MOST_CHANGES, changes, summary
+from zoo.data.splits import Splits
+from zoo.errors import ZooError
+from zoo.system import launch
+from zoo.system.launch import Launch
+from zoo.training.checkpoint import Checkpoint, Tensors
+
+T = TypeVar("T")
+# Seconds that a process waits for the others while they set up: decoding millions of images takes hours.
+SETUP_SECONDS = 6 * 3600
+# Bytes that are sent at a time.
+PIECE = 64 << 20
+# Bytes of what no later option of torch would align: the largest dtype.
+ALIGNMENT = 16
+
+
+def meet(start: Launch, seconds: int) -> torch.device:
+    """Meet the other processes, and return this one's device; once they have met, return it at once.
+
+    Args:
+        start: this process among its siblings.
+        seconds: how long to wait for them.
+
+    Raises:
+        ZooError: the processes do not find each other.
+    """
+    met = distributed.is_available() and distributed.is_initialized()
+    state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, seconds))
+    if state.num_processes != start.processes:
+        what = f"asked for {start.processes} processes, running {state.num_processes}"
+        raise ZooError("launch", what, "set ACCELERATE_USE_CPU=true on CPUs")
+    if not met:
+        wait_at_most(start, SETUP_SECONDS)
+    return torch.device(state.device or "cpu")
+
+
+def wait_at_most(start: Launch, seconds: int) -> None:
+    """Set how long a process waits from now on for what another one has to say."""
+    if start.processes > 1:
+        # Older versions of torch have the function under its first name.
+        set_timeout = getattr(distributed, "set_timeout", None) or distributed.distributed_c10d._set_pg_timeout
+        set_timeout(timedelta(seconds=seconds))
+
+
+def from_first(start: Launch, function: Callable[[], T]) -> T:
+    """Call a function on the first process; return on all what it returned there.
+
+    Raises:
+        ZooError: what it raised there, on all.
+    """
+    if start.processes == 1:
+        return function()
+    found: T | None = None
+    failed: ZooError | None = None
+    if start.main:
+        try:
+            found = function()
+        except ZooError as error:
+            failed = error
+    found, failed = broadcast_object_list([found, failed])
+    if failed is not None:
+        raise failed
+    return found  # type: ignore[return-value]
+
+
+def in_turns(start: Launch, function: Callable[[], T]) -> T:
+    """Call a function on the first process of each machine, then on the others, which find in the cache what it left.
+
+    Raises:
+        ZooError: what it raised on one of them, on all.
+    """
+    if start.processes == 1:
+        return function()
+    found, failed = _attempt(function) if start.local_rank == 0 else (None, None)
+    _raise_any(failed)
+    if start.local_rank != 0:
+        found, failed = _attempt(function)
+    _raise_any(failed)
+    return found  # type: ignore[return-value]
+
+
+def _attempt(function: Callable[[], T]) -> tuple[T | None, ZooError | None]:
+    """Return what a function returns, or its error."""
+    try:
+        return function(), None
+    except ZooError as error:
+        return None, error
+
+
+def _raise_any(failed: ZooError | None) -> None:
+    """Raise the error of the first process that has one, on all."""
+    for error in gather_object([failed]):
+        if error is not None:
+            raise error
+
+
+def check_same_data(start: Launch, data: Splits) -> None:
+    """Check that all processes have the same classes, files and labels, whatever machines they run on.
+
+    Raises:
+        ZooError: one has others than the first, on all; it says what differs.
+    """
+    if start.processes == 1:
+        return
+    first, *others = gather_object([data.fingerprint()])
+    if all(other == first for other in others):
+        return
+    summaries = gather_object([summary(data)])
+    rank = next(rank for rank, other in enumerate(others, start=1) if other != first)
+    found = changes(summaries[0], summaries[rank])
+    what = "; ".join(found[:MOST_CHANGES]) or "its images or their order differ"
+    raise ZooError("data", f"process {rank} has other images than process 0: {what}", "give all machines the same images")
+
+
+def check_alike(start: Launch, facts: Mapping[str, str], when: str) -> None:
+    """Check that what decides the result is the same on all processes.
+
+    Args:
+        start: this process among its siblings.
+        facts: digests by what an error calls them.
+        when: it is compared, for the error.
+
+    Raises:
+        ZooError: one process has others than the first; on all.
+    """
+    if start.processes == 1:
+        return
+    first, *others = gather_object([dict(facts)])
+    for rank, theirs in enumerate(others, start=1):
+        for name, value in first.items():
+            if theirs[name] != value:
+                what = f"process {rank} has another {name} than process 0 {when}: {theirs[name]} against {value}"
+                raise ZooError("launch", what, "resume from the newest checkpoint; if it happens again, report it")
+
+
+# -------------------------------------------------------------------------------------- tensors
+
+
+def share_checkpoint(start: Launch, checkpoint: Checkpoint | None, device: torch.device) -> Checkpoint:
+    """Give all processes the checkpoint that the first one has; its tensors stay on the CPU.
+
+    Args:
+        start: this process among its siblings.
+        checkpoint: what the first process has; of the others it is not looked at.
+        device: the one of this process, over which tensors are sent.
+    """
+    if start.processes == 1:
+        assert checkpoint is not None
+        return checkpoint
+    layout = None
+    if start.main:
+        assert checkpoint is not None
+        groups = checkpoint.tensors.items()
+        layout = {group: [(name, t.shape, t.dtype) for name, t in tensors.items()] for group, tensors in groups}
+        state = checkpoint.state
+    else:
+        state = {}
+    layout, state = broadcast_object_list([layout, state])
+    tensors: dict[str, Tensors] = {}
+    for group, rows in layout.items():
+        ours = checkpoint.tensors[group] if start.main and checkpoint is not None else None
+        empty = {name: torch.empty(shape, dtype=dtype) for name, shape, dtype in rows} if ours is None else ours
+        _broadcast(list(empty.values()), device, sends=ours is not None)
+        tensors[group] = empty
+    return Checkpoint(tensors, state)
+
+
+def share_weights(start: Launch, model: torch.nn.Module, device: torch.device) -> None:
+    """Give a model on all processes the parameters and buffers that it has on the first one."""
+    if start.processes > 1:
+        with torch.no_grad():
+            _broadcast([*model.parameters(), *model.buffers()], device, sends=start.main)
+
+
+def _broadcast(tensors: list[Tensor], device: torch.device, *, sends: bool) -> None:
+    """Send tensors from the first process to the others, into the tensors that they have; in pieces, whatever the dtype."""
+    for part in _pieces(tensors):
+        sizes = [-(-tensor.nbytes // ALIGNMENT) * ALIGNMENT for tensor in part]
+        packed = torch.zeros(sum(sizes), dtype=torch.uint8, device=device)
+        slots = [slot[: tensor.nbytes] for slot, tensor in zip(packed.split(sizes), part, strict=True)]
+        if sends:
+            for slot, tensor in zip(slots, part, strict=True):
+                slot.copy_(bytes_of(tensor.detach().contiguous()))
+        distributed.broadcast(packed, 0)
+        if not sends:
+            for slot, tensor in zip(slots, part, strict=True):
+                tensor.detach().copy_(slot.view(tensor.dtype).view(tensor.shape))
+
+
+def bytes_of(tensor: Tensor) -> Tensor:
+    """Return the bytes of a contiguous tensor, uint8 [nbytes]."""
+    return tensor.reshape(-1).view(torch.uint8)
+
+
+def _pieces(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    """Divide tensors into parts of about `PIECE` bytes; a larger one is a part of its own. Empty ones need not be sent."""
+    part: list[Tensor] = []
+    size = 0
+    for tensor in tensors:
+        if not tensor.nbytes:
+            continue
+        if part and size + tensor.nbytes > PIECE:
+            yield part
+            part, size = [], 0
+        part.append(tensor)
+        size += tensor.nbytes
+    if part:
+        yield part

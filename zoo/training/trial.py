@@ -1,0 +1,154 @@
+"""Steps on trial: timed in one precision and layout, and whether a GPU has room for them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.errors import ZooError
+from zoo.system.device import DTYPES, memory_format, synchronize
+from zoo.system.memory import lacks_memory
+
+Candidate = tuple[str, bool]  # precision, and whether channels_last
+
+# Share of a GPU's memory that may be used while candidates are tried: what is left serves fragmented memory later.
+USABLE_MEMORY = 0.92
+# Copies in float32 of a batch that making it takes.
+BATCH_COPIES = 3
+
+
+def stepper(
+    model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate, *, backward: bool = True
+) -> Callable[[], float]:
+    """Make a function that runs a forward pass in one precision and layout, and the backward one, and returns its seconds.
+
+    Infinite where the loss is not finite.
+    """
+    precision, channels_last = candidate
+    layout = memory_format(channels_last)
+    model.to(memory_format=layout)
+    # On the device: a CPU would take seconds for thousands of images.
+    generator = torch.Generator(device).manual_seed(0)
+    images = torch.randn(batch, 3, size, size, generator=generator, device=device).to(memory_format=layout)
+
+    def step() -> float:
+        started = time.perf_counter()
+        autocast = torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
+        with autocast, contextlib.nullcontext() if backward else torch.inference_mode():
+            loss = model(images).float().logsumexp(1).mean()
+        if backward:
+            loss.backward()
+        synchronize(device)
+        seconds = time.perf_counter() - started
+        model.zero_grad()
+        return seconds if torch.isfinite(loss) else math.inf
+
+    return step
+
+
+def guarded(model: nn.Module, *arguments: Any, **options: Any) -> Callable[[], float]:
+    """Make a `stepper` whose steps take for ever where a GPU has no room for them."""
+    made: list[Callable[[], float]] = []
+
+    def step() -> float:
+        def act() -> float:
+            if not made:
+                made.append(stepper(model, *arguments, **options))
+            return made[0]()
+
+        seconds = _if_room(model, act)
+        return math.inf if seconds is None else seconds
+
+    return step
+
+
+def _if_room(model: nn.Module, act: Callable[[], float]) -> float | None:
+    """Return what a step returns; None where memory is too small for it, which is free again then."""
+    try:
+        return act()
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+    # Not within the handler: the frames of the error hold what there was no room beside.
+    free(model)
+    return None
+
+
+def free(model: nn.Module) -> None:
+    """Give up gradients, and what torch keeps of a GPU's memory for later."""
+    model.zero_grad()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def fits(model: nn.Module, size: int, images: int, device: torch.device, candidate: Candidate, *, backward: bool = True) -> bool:
+    """Return whether a GPU has room for a step and for the batch that is made meanwhile; the arguments are as for `stepper`."""
+
+    def step() -> float:
+        _beside = torch.empty(BATCH_COPIES * images, 3, size, size, device=device)
+        return stepper(model, size, images, device, candidate, backward=backward)()
+
+    return _if_room(model, step) is not None
+
+
+def fewest_micro_batches(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> int:
+    """Return the fewest micro-batches that fit into a GPU's memory, found by doubling; 1 on a CPU.
+
+    Args:
+        model, size, device, candidate: of the step, as for `stepper`.
+        batch: images of a step of this process.
+
+    Raises:
+        ZooError: not even one image fits.
+    """
+    micro = 1
+    while device.type != "cpu" and not fits(model, size, -(-batch // micro), device, candidate):
+        if micro >= batch:
+            raise ZooError("train.batch_size", "not even one image fits into memory", "lower image_size")
+        micro = min(micro * 2, batch)
+    return micro
+
+
+@contextlib.contextmanager
+def room_for_training(model: nn.Module, device: torch.device, processes: int) -> Iterator[None]:
+    """Keep a GPU's memory for what comes later, and a margin.
+
+    That is an optimizer's two moments, an average of the weights, and the buckets in which several processes add up gradients.
+
+    Raises:
+        ZooError: that alone does not fit.
+    """
+    if device.type == "cpu":
+        yield
+        return
+    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(USABLE_MEMORY, device)
+    try:
+        kept = torch.empty((3 + (processes > 1)) * count, device=device)
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+        raise ZooError("backbone.name", "its optimizer does not fit into memory", "choose a smaller one") from None
+    try:
+        yield
+    finally:
+        del kept
+        if device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
+@contextlib.contextmanager
+def preserved_buffers(model: nn.Module) -> Iterator[None]:
+    """Give a model its buffers back after it was measured: BatchNorm counts every forward pass."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    yield
+    with torch.no_grad():
+        for buffer, value in buffers:
+            buffer.copy_(value)
