@@ -1,0 +1,116 @@
+"""Two machines that share nothing: two launchers in two folders, each with caches of its own, over the loopback network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.faults.harness import free_port, outcome
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+# The best epoch is not the last: its weights are loaded again at the end.
+RECIPE = """\
+name: apart
+backbone: {name: test_resnet, weights: random, drop_rate: 0.1}
+data: {kind: synthetic, train_images: 160, test_images: 30, classes: 4}
+image_size: 32
+augment: {hflip: true, mixup: 0.2}
+finetune: {probe_first: true}
+train: {epochs: 4, batch_size: 16, accumulate: 1, precision: fp32, channels_last: false, threads: 1, ema: 0.9, timeout: 60}
+optim: {lr: 2.0e-2}
+output: {root: runs, checkpoint_every: 3 steps}
+"""
+
+
+def start(folders: list[Path], *arguments: str) -> list[subprocess.Popen[str]]:
+    """Start a launcher in each folder, as on a machine of its own; only the first has the recipe."""
+    port = free_port()
+    launchers = []
+    for rank, folder in enumerate(folders):
+        command = [str(Path(sys.executable).with_name("torchrun")), "--nnodes", str(len(folders)), "--node_rank", str(rank)]
+        command += ["--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+        command += [str(ROOT / "scripts/train.py"), *arguments]
+        environment = {**os.environ, "ZOO_CACHE": str(folder / "cache"), "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
+        with open(folder / "console.txt", "a") as handle:
+            launchers.append(
+                subprocess.Popen(
+                    command, cwd=folder, env=environment, stdout=handle, stderr=handle, text=True, start_new_session=True
+                )
+            )
+    return launchers
+
+
+def ended(launchers: list[subprocess.Popen[str]], folders: list[Path]) -> list[int]:
+    codes = [launcher.wait(timeout=180) for launcher in launchers]
+    print(*[(folder / "console.txt").read_text() for folder in folders], sep="\n---\n")
+    return codes
+
+
+def machines(root: Path, count: int, **files: str) -> list[Path]:
+    folders = [root / f"machine-{number}" for number in range(count)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    (folders[0] / "apart.yaml").write_text(RECIPE)
+    return folders
+
+
+def result(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "runs/apart/result.json").read_text())
+
+
+def test_two_machines_train_are_killed_and_resumed_without_a_shared_folder(tmp_path: Path) -> None:
+    whole = machines(tmp_path / "whole", 2)
+    assert ended(start(whole, "apart.yaml"), whole) == [0, 0]
+    found = result(whole[0])
+    assert (found["status"], found["processes"]) == ("done", 2)
+    assert (whole[0] / "runs/apart/model/model.safetensors").is_file()
+    assert not (whole[1] / "runs").exists(), "only the first machine writes"
+
+    killed = machines(tmp_path / "killed", 2)
+    launchers = start(killed, "apart.yaml")
+    checkpoints = killed[0] / "runs/apart/checkpoints"
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for launcher in launchers:
+        os.killpg(launcher.pid, signal.SIGKILL)
+    ended(launchers, killed)
+    for process in subprocess.run(
+        ["pgrep", "-f", "scripts/train.py"], capture_output=True, text=True, check=False
+    ).stdout.split():
+        if str(tmp_path) in os.readlink(f"/proc/{process}/cwd"):
+            os.kill(int(process), signal.SIGKILL)
+    assert not (killed[0] / "runs/apart/result.json").exists()
+    assert ended(start(killed, "apart.yaml", "--resume", "auto"), killed) == [0, 0]
+    assert not (killed[1] / "runs").exists()
+    assert outcome(killed[0] / "runs/apart") == outcome(whole[0] / "runs/apart")
+
+    # The same bits as with a folder that both see.
+    shared = machines(tmp_path / "shared", 1)
+    assert ended(start([shared[0], shared[0]], "apart.yaml"), shared) == [0, 0]
+    assert outcome(shared[0] / "runs/apart") == outcome(whole[0] / "runs/apart")
+    # What is done is done, whoever asks.
+    assert ended(start(whole, "--resume", "runs/apart"), whole) == [0, 0]
+
+
+def test_a_machine_with_other_images_is_one_line(tmp_path: Path, image_folder: Any) -> None:
+    folders = machines(tmp_path / "two", 2)
+    photos = image_folder({"ant": 12, "bee": 12})
+    for folder in folders:
+        shutil.copytree(photos, folder / "photos")
+    next((folders[1] / "photos").rglob("*.png")).unlink()
+    codes = ended(start(folders, "apart.yaml", "data={kind: folder, root: photos}"), folders)
+    assert 0 not in codes
+    text = "".join((folder / "console.txt").read_text() for folder in folders)
+    assert "error: data: process 1 has other images than process 0: " in text
+    assert not list(folders[0].glob("runs/*"))
