@@ -27,7 +27,7 @@ image_size: 32
 augment: {hflip: true, mixup: 0.2}
 finetune: {probe_first: true}
 train: {epochs: 4, batch_size: 16, accumulate: 1, precision: fp32, channels_last: false, threads: 1, ema: 0.9, timeout: 60}
-optim: {lr: 2.0e-2}
+optim: {lr: 0.2}
 output: {root: runs, checkpoint_every: 3 steps}
 """
 
@@ -73,6 +73,7 @@ def test_two_machines_train_are_killed_and_resumed_without_a_shared_folder(tmp_p
     assert ended(start(whole, "apart.yaml"), whole) == [0, 0]
     found = result(whole[0])
     assert (found["status"], found["processes"]) == ("done", 2)
+    assert found["selected_epoch"] < found["epochs"], "the selected weights are sent once more"
     assert (whole[0] / "runs/apart/model/model.safetensors").is_file()
     assert not (whole[1] / "runs").exists(), "only the first machine writes"
 
