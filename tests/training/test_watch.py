@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from helpers.tensors import same_tensors
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import NonFiniteLoss
 from zoo.optim.build import build_optimizer
@@ -105,6 +106,31 @@ def test_a_signal_is_known_at_once_or_after_the_next_step(late: bool, after: lis
         small.step(number)
         found.append(small.watch.stopping)
     assert found == after
+
+
+class Asking(TorchDispatchMode):
+    """Count how often a value of a tensor is asked for, which a GPU would have to be waited for."""
+
+    asked = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.asked += func.overloadpacket.__name__ in ("_local_scalar_dense", "is_nonzero", "nonzero")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_late_step_asks_for_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Small(name, late=True)
+    # The one late read: its numbers are on the CPU already.
+    monkeypatch.setattr(small.watch, "_read", lambda pending: None)
+    for number in range(2):
+        with Asking() as asking:
+            small.step(number)
+        assert asking.asked == 0
+    at_once = Small(name, late=False)
+    with Asking() as asking:
+        at_once.watch._shut.item()
+    assert asking.asked == 1, "asking is counted"
 
 
 def test_the_error_travels_between_processes() -> None:

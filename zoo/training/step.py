@@ -66,6 +66,7 @@ def train_step(
         raise
     optimizer.step()
     optimizer.zero_grad()
+    watch.after_update()
     return sums
 
 

@@ -64,6 +64,7 @@ class StepWatch:
         # 1 from the first step on that is not finite.
         self._shut = torch.zeros((), device=accelerator.device)
         self._pending: _Pending | None = None
+        self._before: _Pending | None = None
 
     @property
     def open(self) -> Tensor | None:
@@ -78,7 +79,7 @@ class StepWatch:
             norm: the gradient's, the same on all processes.
 
         Raises:
-            NonFiniteLoss: this step's loss or gradient is not finite; with `late`, that of the step before.
+            NonFiniteLoss: this step's loss or gradient is not finite. With `late`, `after_update` says so after the next step.
         """
         # Made on the device: a copy from the CPU would wait for it.
         asked = torch.full((), float(bool(signals.requested())), dtype=loss.dtype, device=loss.device)
@@ -93,7 +94,15 @@ class StepWatch:
         self._shut = torch.maximum(self._shut, (~finite).float())
         # Fused optimizers of torch leave weights, moments and step counts as they are where this is 1.
         self.plain.found_inf, self.plain.grad_scale = self._shut, None  # type: ignore[attr-defined]
-        before, self._pending = self._pending, self._copy(numbers)
+        self._before, self._pending = self._pending, self._copy(numbers)
+
+    def after_update(self) -> None:
+        """Read the step before, after the update of this one was queued: a GPU has work while it is asked.
+
+        Raises:
+            NonFiniteLoss: the loss or gradient of the step before is not finite.
+        """
+        before, self._before = self._before, None
         if before is not None:
             self._read(before)
 
