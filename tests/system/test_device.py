@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from zoo.system import device, hardware
+from zoo.training import autotune
 
 CPU = torch.device("cpu")
 
@@ -60,3 +61,36 @@ def test_peak_memory_sees_a_large_block_and_forgets_it():
     device.reset_peak_memory(CPU)
     device.synchronize(CPU)
     assert device.peak_memory_mb(CPU) < before + 40
+
+
+def test_a_cpu_has_nothing_to_say_of_gpus():
+    assert (device.free_memory(CPU), device.gpu_facts(CPU), device.apple_gpu()) == (0, {}, False)
+
+
+def test_kernels_are_deterministic_only_where_that_is_asked_for():
+    device.set_kernels(CPU, deterministic=True)
+    try:
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        device.set_kernels(CPU)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_pixels_are_multiplied_exactly_whatever_a_model_may(monkeypatch):
+    set_to = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", set_to.append)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    with device.exact_products(CPU):
+        assert set_to == []
+    with device.exact_products(torch.device("cuda")):
+        assert set_to == ["highest"]
+    assert set_to == ["highest", "high"]
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_gpu_that_emulates_bf16_does_not_have_it(monkeypatch, native):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert device.native_bf16(torch.device("cuda")) == native
+    choices = autotune.candidates(torch.device("cuda"), "auto", False)
+    # Never fp16 where bf16 is native: noise would decide between two numeric regimes.
+    assert choices == [("bf16", False), ("fp32", False)] if native else [("fp16", False), ("fp32", False)]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
-from zoo.training.preflight import check_environment
+from zoo.system.launch import on_cpu
+from zoo.training.preflight import check_environment, choose_device
 
 
 def test_launches_that_would_not_work_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +31,27 @@ def test_launches_that_would_not_work_are_refused(monkeypatch: pytest.MonkeyPatc
             check_environment(loaded)
     with pytest.raises(ZooError, match=r"output.track: comet_ml is not installed \(pip install comet_ml\)"):
         check_environment(load_recipe(Path("quickstart"), ["output.track=[comet_ml]"]))
+
+
+def test_a_device_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    with pytest.raises(ZooError, match=r"^train.device: mps: a run keeps its sums in float64"):
+        choose_device("mps")
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+    with pytest.raises(ZooError, match=r"^train.device: cuda, but torch finds no GPU here"):
+        choose_device("cuda")
+    choose_device("auto")
+    assert "ACCELERATE_USE_CPU" not in os.environ
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "yes")
+    with pytest.raises(ZooError, match=r"^train.device: cuda, but ACCELERATE_USE_CPU asks for the CPU \(unset it\)"):
+        choose_device("cuda")
+    choose_device("cpu")
+    assert os.environ["ACCELERATE_USE_CPU"] == "true"
+
+
+def test_a_gpu_is_not_taken_where_the_recipe_says_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "false")
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: torch.device("cuda"))
+    assert not on_cpu()
+    choose_device("cpu")
+    assert on_cpu()

@@ -18,9 +18,12 @@ from zoo.data.pixel_store import PixelStore
 from zoo.data.resize import Normalize, resample
 from zoo.data.rng import generator_of
 from zoo.data.splits import Split
+from zoo.system.device import free_memory
 
-# Bytes up to which a store is kept on the GPU as a whole: a small part of its memory, and no image is copied twice.
-RESIDENT_BYTES = 4 << 30
+# Share of a GPU's free memory up to which a store is kept on it as a whole: then no image is copied twice.
+RESIDENT_SHARE = 0.4
+# Bytes of a store that are copied to a GPU at a time.
+PIECE = 64 << 20
 # Bytes by which arrays that are sent together are aligned: as many as the largest dtype has.
 ALIGNMENT = 16
 
@@ -41,10 +44,18 @@ class Preprocessing:
 
 
 def resident(pixels: PixelStore, device: torch.device) -> Tensor | None:
-    """Copy all images of a store to a GPU, uint8 [N, 3, S, S]; None on a CPU, or where they exceed RESIDENT_BYTES."""
-    if device.type == "cpu" or pixels.images.nbytes > RESIDENT_BYTES:
+    """Copy all images of a store to a GPU, uint8 [N, 3, S, S]; None on a CPU, or where they exceed `RESIDENT_SHARE`.
+
+    They are copied in pieces: a whole copy in the memory of this process would stay with it.
+    """
+    if device.type == "cpu" or pixels.images.nbytes > RESIDENT_SHARE * free_memory(device):
         return None
-    return torch.from_numpy(np.array(pixels.images)).to(device)
+    there = torch.empty(pixels.images.shape, dtype=torch.uint8, device=device)
+    step = max(1, PIECE // max(1, pixels.images[:1].nbytes))
+    for first in range(0, len(there), step):
+        piece = pixels.take(np.arange(first, min(first + step, len(there))))
+        there[first : first + step].copy_(torch.from_numpy(piece))
+    return there
 
 
 class Batches:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zoo.system.device import memory_format
+from zoo.system.device import exact_products, memory_format
 
 # Half width of each kernel, in source pixels.
 SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
@@ -125,7 +125,8 @@ def resample(
     if images.device.type == "cpu" and images.shape[-1] > NATIVE_ABOVE and kernel != "lanczos":
         return normalize.apply(_native(images, boxes, size, kernel, exact)).contiguous(memory_format=layout)
     out = torch.empty(*images.shape[:2], size, size, device=images.device, memory_format=layout)
-    return _products(images, boxes, size, kernel, normalize, out)
+    with exact_products(images.device):
+        return _products(images, boxes, size, kernel, normalize, out)
 
 
 def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalize: Normalize, out: Tensor) -> Tensor:

@@ -62,7 +62,16 @@ class Train(Section):
     channels_last: bool | Literal["auto"] = Field(
         default="auto", description="Memory layout of images and activations. auto: the faster one, measured at the start."
     )
-    compile: bool = Field(default=False, description="Compile the model (torch.compile).")
+    compile: bool | Literal["default", "reduce-overhead", "max-autotune"] = Field(
+        default=False, description="Compile the model (torch.compile), in one of its modes; true: in its default mode."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="Where to train. auto: a GPU of CUDA or ROCm where there is one, else the CPU."
+    )
+    deterministic: bool = Field(
+        default=False,
+        description="On a GPU, use only algorithms that give the same bits each time, and are slower. A CPU always does.",
+    )
     threads: int | Literal["auto"] = Field(
         default="auto", description="CPU threads of each process. auto: the cores divided by the processes of the machine."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ RESET_PEAK = "5"
 def device_name(device: torch.device) -> str:
     """Return the GPU's name, or the processor's."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
+def apple_gpu() -> bool:
+    """Return whether this machine has an Apple GPU that torch can use."""
+    device = torch.accelerator.current_accelerator(check_available=True)
+    return device is not None and device.type == "mps"
 
 
 def memory_format(channels_last: bool) -> torch.memory_format:
@@ -53,11 +60,14 @@ def set_kernels(device: torch.device, *, deterministic: bool = False) -> None:
     Args:
         device: the one that is used.
         deterministic: take no kernel whose sums are in any order, and try none out: a second process may find another one
-            the fastest. cuBLAS needs `CUBLAS_WORKSPACE_CONFIG` besides, before CUDA starts (PyTorch's notes on
-            reproducibility).
+            the fastest (PyTorch's notes on reproducibility). Call it before the first product of matrices.
     """
     torch.use_deterministic_algorithms(deterministic)
     if device.type == "cuda":
+        if deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            # Its backward pass adds up in any order, and it has no other.
+            torch.backends.cuda.enable_mem_efficient_sdp(False)
         torch.backends.cudnn.benchmark = not deterministic
         # TF32 where a model multiplies float32; `exact_products` where pixels are resampled.
         torch.set_float32_matmul_precision("high")
@@ -81,6 +91,32 @@ def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done its queued work; return at once on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def gpu_facts(device: torch.device) -> dict[str, str]:
+    """Return what decides, besides torch, which bits a GPU computes, and how it was set; nothing for a CPU."""
+    if device.type != "cuda":
+        return {}
+    from torch.cuda import nccl
+
+    with_nccl = torch.distributed.is_available() and torch.distributed.is_nccl_available()
+    driver = getattr(torch._C, "_cuda_getDriverVersion", str)
+    return {
+        "capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
+        "gpus": str(torch.cuda.device_count()),
+        "cuda": str(torch.version.cuda or torch.version.hip),
+        "driver": str(driver()),
+        "cudnn": str(torch.backends.cudnn.version()),
+        "nccl": ".".join(map(str, nccl.version())) if with_nccl else "",
+        "deterministic": str(torch.are_deterministic_algorithms_enabled()),
+        "cudnn_benchmark": str(torch.backends.cudnn.benchmark),
+        "float32_products": torch.get_float32_matmul_precision(),
+    }
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of a GPU that no process has taken."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def reset_peak_memory(device: torch.device) -> None:

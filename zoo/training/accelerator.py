@@ -33,7 +33,8 @@ def make_accelerator(precision: str) -> Accelerator:
             # Micro-batches are ours: Accelerate would divide the last, partial group by the full count.
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
             # Each process keeps its own BatchNorm statistics while training; they are averaged before evaluation.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+            # Gradients live in the buckets that are sent: a copy less, and as much memory less.
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
         )
 
 

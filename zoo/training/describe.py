@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zoo.system.console import Console, plural
+from zoo.system.device import apple_gpu
 
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
@@ -32,6 +33,8 @@ def describe_execution(setup: Setup) -> None:
     """Print the facts of a run that is ready to train."""
     console = setup.console
     console.fact("device", _device(setup))
+    if setup.recipe.train.device == "auto" and apple_gpu():
+        console.fact("", "not on Apple's GPU: a run keeps its sums in float64, which it lacks")
     console.fact("precision", str(setup.execution.choice))
     console.fact("schedule", _schedule(setup))
 

@@ -15,6 +15,9 @@ from zoo.metrics import METRICS
 from zoo.system import signals
 from zoo.training.state import Training
 
+# Batches after which several processes ask each other whether to stop.
+ASK_EVERY = 16
+
 
 class EvalBatches(Protocol):
     """The images that `evaluate` scores.
@@ -131,8 +134,9 @@ def _outputs(
     """
     model.eval()
     outputs = []
-    for positions in parts:
-        if stopping(accelerator):
+    for number, positions in enumerate(parts):
+        # Several processes ask each other, and a GPU waits for the answer.
+        if (number % ASK_EVERY == 0 or accelerator.num_processes == 1) and stopping(accelerator):
             raise Interrupted
         images, _ = batches.evaluation(positions, size)
         with accelerator.autocast():

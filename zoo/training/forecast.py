@@ -145,9 +145,6 @@ def prepare(
         ZooError: bad input, as for a run.
     """
     check_environment(recipe)
-    if launch.on_cpu():
-        # A run's peak counts its set-up; what this process did before is not part of it.
-        reset_peak_memory(torch.device("cpu"))
     inputs, spent = _inputs(recipe, start, data)
     if recipe.finetune.probe_first:
         console.fact("probe", "the head will be fitted on frozen features first")
@@ -177,8 +174,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     """
     training, recipe = setup.training, setup.recipe
     device = training.accelerator.device
-    if device.type != "cpu":
-        reset_peak_memory(device)
+    reset_peak_memory(device)
     times = time_steps(training, recipe.image_size.sizes())
     memory = peak_memory_mb(device)
     per_image = time_evaluation(training)

@@ -27,8 +27,9 @@ def check_environment(recipe: Recipe) -> None:
     """Check that what the recipe asks for can be had here.
 
     Raises:
-        ZooError: fp16 without a GPU, or another precision asked of the launcher.
+        ZooError: a device that there is not, fp16 without a GPU, or another precision asked of the launcher.
     """
+    choose_device(recipe.train.device)
     if recipe.train.precision == "fp16" and on_cpu():
         raise ZooError("train.precision", "fp16 needs a GPU", "use auto, bf16 or fp32")
     for name in UNSUPPORTED:
@@ -45,4 +46,23 @@ def check_environment(recipe: Recipe) -> None:
             "launch",
             f"--mixed_precision {asked}, but train.precision is {recipe.train.precision}",
             f"set train.precision={asked}",
+        )
+
+
+def choose_device(device: str) -> None:
+    """Let `on_cpu` and Accelerate know where a recipe wants to train; `auto` leaves it to them.
+
+    Raises:
+        ZooError: it cannot be had.
+    """
+    if device == "mps":
+        what = "a run keeps its sums in float64, which Apple's GPUs lack"
+        raise ZooError("train.device", f"mps: {what}", "use auto, which takes the CPU there")
+    if device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    if device == "cuda" and on_cpu():
+        asked = "ACCELERATE_USE_CPU" in os.environ
+        what = "cuda, but ACCELERATE_USE_CPU asks for the CPU" if asked else "cuda, but torch finds no GPU here"
+        raise ZooError(
+            "train.device", what, "unset it" if asked else "use auto, or see 'python -c \"import torch; torch.zeros(1).cuda()\"'"
         )

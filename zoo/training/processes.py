@@ -45,6 +45,8 @@ def meet(start: Launch, seconds: int) -> torch.device:
     if state.num_processes != start.processes:
         what = f"asked for {start.processes} processes, running {state.num_processes}"
         raise ZooError("launch", what, "set ACCELERATE_USE_CPU=true on CPUs")
+    if launch.on_cpu() and state.device is not None and state.device.type != "cpu":
+        raise ZooError("train.device", "cpu, but the processes were started for GPUs", "set ACCELERATE_USE_CPU=true")
     if not met:
         wait_at_most(start, SETUP_SECONDS)
     return torch.device(state.device or "cpu")

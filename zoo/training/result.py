@@ -144,7 +144,7 @@ def _result(
         precision=choice.precision,
         channels_last=choice.channels_last,
         accumulate=choice.accumulate,
-        compile=recipe.train.compile,
+        compile=bool(recipe.train.compile),
         batch_size=recipe.train.batch_size,
         processes=accelerator.num_processes,
         seed=recipe.train.seed,

@@ -22,6 +22,7 @@ from zoo.results.epoch_table import heading
 from zoo.results.folder import RESULT, RunFolder
 from zoo.system import launch, signals
 from zoo.system.console import Console, plural
+from zoo.system.device import gpu_facts, reset_peak_memory
 from zoo.system.files import free_bytes
 from zoo.system.hardware import environment
 from zoo.system.launch import Launch
@@ -80,6 +81,8 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         signals.defer()
         progress = resume_run(setup, run, saved) if saved else Progress()
         processes.wait_at_most(start, recipe.train.timeout)
+        # The peak is that of training, and not of choosing how.
+        reset_peak_memory(setup.training.accelerator.device)
         if start.main:
             # A run that was done and has more to do is not done.
             (run.path / RESULT).unlink(missing_ok=True)
@@ -183,6 +186,7 @@ def _open_run(setup: Setup, resume: Path | None) -> RunFolder:
                 choice=str(setup.execution.choice),
                 weights=setup.model.built.source,
                 recipe_version=VERSION,
+                **({"gpu": gpu_facts(accelerator.device)} if accelerator.device.type != "cpu" else {}),
             ),
         )
     if recipe.output.track:

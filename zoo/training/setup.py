@@ -30,7 +30,7 @@ from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
 from zoo.system import launch
 from zoo.system.console import Console
-from zoo.system.device import device_name, memory_format
+from zoo.system.device import device_name, memory_format, set_kernels
 from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.training import autotune, processes
@@ -132,7 +132,7 @@ def set_up(
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
     silence_harmless_warnings()
-    processes.meet(start, recipe.train.timeout)
+    set_kernels(processes.meet(start, recipe.train.timeout), deterministic=recipe.train.deterministic)
     inputs = inputs or processes.in_turns(start, lambda: load_inputs(recipe, start.processes, resumed))
     processes.check_same_data(start, inputs.data)
     model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
@@ -233,9 +233,9 @@ def choose_execution(
         ZooError: the processes do not find each other, or not even one image fits into memory.
     """
     device = processes.meet(start, recipe.train.timeout)
+    bare = model.built.model.to(device)
     # Before micro-batches are chosen by what memory is left.
     resident = batches.resident(inputs.data.train.pixels, device)
-    bare = model.built.model.to(device)
     # A resumed run keeps its first choice: measured anew, it could choose differently.
     choice = _as_it_began(recipe, resumed, start) if resumed else _choose(recipe, model, start, device, announce, quick)
     bare.to(memory_format=memory_format(choice.channels_last))
@@ -295,7 +295,8 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
     )
     prepared, optimizer = accelerator.prepare(bare, optimizer)
     if settings.compile:
-        prepared = cast("nn.Module", torch.compile(prepared))
+        mode = settings.compile if isinstance(settings.compile, str) else None
+        prepared = cast("nn.Module", torch.compile(prepared, mode=mode))
     data = inputs.data
     train = _batches(data.train, inputs, execution)
     per_epoch = steps_of(len(train), settings.batch_size)
