@@ -96,6 +96,7 @@ def open_as_a_run_does() -> None:
     slowest = max(gather_object([taken])) if start.processes > 1 else taken
     if start.main:
         print(slowest)
+    processes.leave()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,24 +45,26 @@ def run(options: argparse.Namespace) -> int:
     signals.install()
     # Other machines need neither the recipe nor the run folder.
     found = read_input(options) if start.main else None
-    if start.processes > 1:
-        from zoo.recipe.sections import Train
+    with contextlib.ExitStack() as stack:
+        if start.processes > 1:
+            from zoo.recipe.sections import Train
 
-        announce_threads("auto", start)
-        from zoo.training import processes
+            announce_threads("auto", start)
+            from zoo.training import processes
 
-        seconds = Train().timeout
-        with launch.lost_processes(start, seconds):
+            seconds = Train().timeout
+            stack.enter_context(launch.lost_processes(start, seconds))
+            stack.callback(processes.leave)
             processes.meet(start, seconds)
             found = processes.from_first(start, lambda: found)
-    assert found is not None
-    recipe, folder, done = found
-    if not done:  # a finished run needs its images no more
-        recipe.data.check()
-    announce_threads(recipe.train.threads, start)
-    from zoo.training.run import train
+        assert found is not None
+        recipe, folder, done = found
+        if not done:  # a finished run needs its images no more
+            recipe.data.check()
+        announce_threads(recipe.train.threads, start)
+        from zoo.training.run import train
 
-    train(recipe, folder, allow_change=options.allow_change)
+        train(recipe, folder, allow_change=options.allow_change)
     return 0
 
 

@@ -60,6 +60,12 @@ def wait_at_most(start: Launch, seconds: int) -> None:
         set_timeout(timedelta(seconds=seconds))
 
 
+def leave() -> None:
+    """Part from the other processes before this one ends: gloo's threads would otherwise abort it."""
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
+        distributed.destroy_process_group()
+
+
 def from_first(start: Launch, function: Callable[[], T]) -> T:
     """Call a function on the first process; return on all what it returned there.
 
