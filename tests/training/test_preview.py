@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data.batches import Batches, Drawn
+from zoo.data.batches import Batches, Drawn, Gathered
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
 from zoo.training.preview import batches_alone, draw_step, images_of_step, seen
@@ -26,20 +26,20 @@ MIXED = [
 def test_the_images_are_those_that_the_loop_trains_on(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load_recipe(tiny, [*MIXED, "train.accumulate=1"])
     made: dict[int, tuple[np.ndarray, torch.Tensor, torch.Tensor]] = {}
-    draw, make, steps = Batches.draw, Batches.make, []
+    draw, finish, steps = Batches.draw, Batches.finish, []
 
     def note_step(self: Batches, positions: np.ndarray, augment: object, seed: int, step: int) -> Drawn:
         steps.append(step)
         return draw(self, positions, augment, seed, step)  # type: ignore[arg-type]
 
-    def note(self: Batches, drawn: Drawn, part: slice, size: int, augment: object) -> tuple[torch.Tensor, torch.Tensor]:
-        images, targets = make(self, drawn, part, size, augment)  # type: ignore[arg-type]
-        made.setdefault(steps[-1], (drawn.positions, images.clone(), targets.clone()))
+    def note(self: Batches, gathered: Gathered, size: int, augment: object) -> tuple[torch.Tensor, torch.Tensor]:
+        images, targets = finish(self, gathered, size, augment)  # type: ignore[arg-type]
+        made.setdefault(steps[-1], (gathered.ours.positions.numpy(), images.clone(), targets.clone()))
         return images, targets
 
     with monkeypatch.context() as patched:
         patched.setattr(Batches, "draw", note_step)
-        patched.setattr(Batches, "make", note)
+        patched.setattr(Batches, "finish", note)
         train(recipe)
     assert len(made) == 14
     own = batches_alone(load_images(recipe))

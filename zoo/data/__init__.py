@@ -27,5 +27,5 @@ Read the files in this order:
    pixels. store_cache.py: the stores on the disk and their bound.
 4. splits.py: train, val, test. rng.py: randomness as a function of seed, purpose and step.
 5. augment.py: what is drawn. resize.py: crop, flip and resize as two products of matrices. color.py: color operations.
-   batches.py: all of it for one batch.
+   transfer.py: copies to a GPU. batches.py: all of it for one batch.
 """

@@ -6,7 +6,9 @@ sliced, so that any number of processes and micro-batches see the same images.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +20,13 @@ from zoo.data.pixel_store import PixelStore
 from zoo.data.resize import Normalize, resample
 from zoo.data.rng import generator_of
 from zoo.data.splits import Split
+from zoo.data.transfer import Transfer
 from zoo.system.device import free_memory
 
 # Share of a GPU's free memory up to which a store is kept on it as a whole: then no image is copied twice.
 RESIDENT_SHARE = 0.4
 # Bytes of a store that are copied to a GPU at a time.
 PIECE = 64 << 20
-# Bytes by which arrays that are sent together are aligned: as many as the largest dtype has.
-ALIGNMENT = 16
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Batches:
         self.device, self.channels_last = device, channels_last
         self.targets = torch.from_numpy(split.targets).to(device)
         self.resident = resident
+        self.transfer = Transfer(device)
 
     def __len__(self) -> int:
         return len(self.split)
@@ -111,17 +113,31 @@ class Batches:
 
     def make(self, drawn: Drawn, part: slice, size: int, augment: Augment) -> tuple[Tensor, Tensor]:
         """Make a part of a global batch that was drawn; arguments and result are those of `training`."""
+        return self.finish(self.gather(drawn, part), size, augment)
+
+    def gather(self, drawn: Drawn, part: slice) -> Gathered:
+        """Do what a CPU does of a part of a global batch: look up its images, and start to copy them to the device.
+
+        It may be called in another thread, steps ahead.
+        """
         rows = np.arange(len(drawn.positions))[part]
-        ours = self._rows(drawn, rows)
+        ours, theirs = self._fetch(drawn, rows), None
+        if drawn.partner is not None and len(rows) < len(drawn.positions):
+            # A partner may belong to another process: it is made here once more, from the same draws.
+            theirs = self._fetch(drawn, drawn.partner[rows])
+        return Gathered(ours, theirs, mixed=drawn.partner is not None, copied=self.transfer.mark())
+
+    def finish(self, gathered: Gathered, size: int, augment: Augment) -> tuple[Tensor, Tensor]:
+        """Make a batch on the device of what was gathered; arguments and result are those of `training`."""
+        self.transfer.wait(gathered.copied, gathered.tensors())
+        ours, theirs = gathered.ours, gathered.theirs
         images = self._augmented(ours, size, augment)
         targets = self.targets.index_select(0, ours.positions)
-        if drawn.partner is None:
+        if not gathered.mixed:
             return images, targets
-        if len(rows) == len(drawn.positions):
+        if theirs is None:
             others, other_targets = images.index_select(0, ours.partner), targets.index_select(0, ours.partner)
         else:
-            # A partner may belong to another process: it is made here once more, from the same draws.
-            theirs = self._rows(drawn, drawn.partner[rows])
             others, other_targets = self._augmented(theirs, size, augment), self.targets.index_select(0, theirs.positions)
         return self._mix(images, targets, others, other_targets, ours)
 
@@ -135,48 +151,40 @@ class Batches:
         Returns:
             images float32 [B, 3, size, size] and targets int64 [B].
         """
-        boxes = evaluation_boxes(self.split.pixels.aspects[self.split.index[positions]], size, self.preprocessing.crop)
         index = self.split.index[positions]
-        on_device = self._send(positions, index, boxes.astype(np.float32))
-        images = self._resample(index, on_device[1], on_device[2], size, exact=True)
-        return images, self.targets.index_select(0, on_device[0])
+        cuts = evaluation_boxes(self.split.pixels.aspects[index], size, self.preprocessing.crop)
+        where, images, boxes = self.transfer.send(positions, index, cuts.astype(np.float32))
+        pixels = self._pixels(index)
+        sent = [where, images, boxes, *([pixels] if pixels is not None else [])]
+        self.transfer.wait(self.transfer.mark(), sent)
+        return self._resample(pixels, images, boxes, size, exact=True), self.targets.index_select(0, where)
 
-    def _send(self, *arrays: np.ndarray) -> list[Tensor]:
-        """Copy arrays to the device; to a GPU all in one copy, for which neither of the two waits."""
-        plain = [np.ascontiguousarray(array) for array in arrays]
+    def _pixels(self, index: np.ndarray) -> Tensor | None:
+        """Start to copy images [B] of the store to the device, uint8 [B, 3, S, S]; None where all are there."""
+        if self.resident is not None:
+            return None
+        pixels = self.split.pixels
         if self.device.type == "cpu":
-            return [torch.from_numpy(array) for array in plain]
-        sizes = [-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in plain]
-        # torch gives pinned memory to somebody else only when the copies out of it are done.
-        packed = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=True)
-        for slot, array in zip(packed.split(sizes), plain, strict=True):
-            slot[: array.nbytes].copy_(torch.from_numpy(array.reshape(-1).view(np.uint8)))
-        slots = packed.to(self.device, non_blocking=True).split(sizes)
-        dtypes = [torch.from_numpy(array[:0]).dtype for array in plain]
-        return [
-            slot[: array.nbytes].view(dtype).view(array.shape) for slot, array, dtype in zip(slots, plain, dtypes, strict=True)
-        ]
+            return torch.from_numpy(pixels.take(index))
+        room = self.transfer.room((len(index), *pixels.images.shape[1:]))
+        pixels.take(index, room.numpy())
+        return self.transfer.copy(room)
 
-    def _resample(self, index: np.ndarray, sent: Tensor, boxes: Tensor, size: int, *, exact: bool = False) -> Tensor:
+    def _resample(self, pixels: Tensor | None, index: Tensor, boxes: Tensor, size: int, *, exact: bool = False) -> Tensor:
         """Crop, resize and normalize images of the store; float32 [B, 3, size, size].
 
         Args:
-            index: int64 [B], the images.
-            sent: the same on the device.
-            boxes: float32 [B, 4], their crops.
+            pixels: uint8 [B, 3, S, S]; None to take them of `resident`.
+            index: int64 [B], the images in the store, on the device.
+            boxes: float32 [B, 4], their crops, on the device.
             size: side in pixels.
             exact: as for `resample`.
         """
-        if self.resident is not None:
-            images = self.resident.index_select(0, sent)  # uint8 [B, 3, S, S]
-        elif self.device.type == "cpu":
-            images = torch.from_numpy(self.split.pixels.take(index))
-        else:
-            pinned = torch.empty(len(index), *self.split.pixels.images.shape[1:], dtype=torch.uint8, pin_memory=True)
-            self.split.pixels.take(index, pinned.numpy())
-            images = pinned.to(self.device, non_blocking=True)
+        if pixels is None:
+            assert self.resident is not None
+            pixels = self.resident.index_select(0, index)
         kernel, normalize = self.preprocessing.kernel, self.preprocessing.normalize
-        return resample(images, boxes, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
+        return resample(pixels, boxes, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
 
     def _draw(self, positions: np.ndarray, augment: Augment, generator: np.random.Generator) -> Drawn:
         """Draw for the global batch; every option has its own draws, made whether or not it is on."""
@@ -191,18 +199,18 @@ class Batches:
         partner, ratio, cut = draw_mix(generator, count, augment)
         return Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
 
-    def _rows(self, drawn: Drawn, rows: np.ndarray) -> _Rows:
-        """Send what was drawn for some rows [B] of the global batch to the device."""
+    def _fetch(self, drawn: Drawn, rows: np.ndarray) -> _Rows:
+        """Start to copy some rows [B] of the global batch to the device: what was drawn, and the images."""
         positions = drawn.positions[rows]
         index = self.split.index[positions]
         partner = rows if drawn.partner is None else drawn.partner[rows]
         floats = (drawn.boxes, drawn.factors, drawn.holes, drawn.ratio, drawn.cut)
-        sent = self._send(positions, index, partner, *(values[rows].astype(np.float32) for values in floats))
-        return _Rows(index, *sent)
+        sent = self.transfer.send(positions, index, partner, *(values[rows].astype(np.float32) for values in floats))
+        return _Rows(self._pixels(index), *sent)
 
     def _augmented(self, rows: _Rows, size: int, augment: Augment) -> Tensor:
         """Make the images [B] of some rows, not mixed yet; float32 [B, 3, size, size]."""
-        images = self._resample(rows.index, rows.images, rows.boxes, size)
+        images = self._resample(rows.pixels, rows.index, rows.boxes, size)
         if augment.color_jitter:
             shares = color.jitter(self.preprocessing.normalize.invert(images), rows.factors)
             images = self.preprocessing.normalize.apply(shares.mul_(255))
@@ -250,12 +258,12 @@ class Drawn:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The draws of the B images of some rows, on the device but for `index`.
+    """The images and draws of some rows [B] of a global batch, on the device.
 
     Attributes:
-        index: int64 [B], the images in the store, on the CPU.
+        pixels: uint8 [B, 3, S, S]; None where all images are on the device.
         positions: int64 [B], the images in the split.
-        images: the same as `index`.
+        index: int64 [B], the images in the store.
         partner: int64 [B], the row that each is mixed with.
         boxes: float32 [B, 4].
         factors: float32 [B, 3].
@@ -264,15 +272,42 @@ class _Rows:
         cut: float32 [B, 4].
     """
 
-    index: np.ndarray
+    pixels: Tensor | None
     positions: Tensor
-    images: Tensor
+    index: Tensor
     partner: Tensor
     boxes: Tensor
     factors: Tensor
     holes: Tensor
     ratio: Tensor
     cut: Tensor
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield all of them."""
+        yield from (value for value in vars(self).values() if value is not None)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A part of a global batch of which the CPU has done its share.
+
+    Attributes:
+        ours: its rows.
+        theirs: the rows that they are mixed with, where these are not among them.
+        mixed: whether images are mixed.
+        copied: what `Transfer.wait` takes.
+    """
+
+    ours: _Rows
+    theirs: _Rows | None
+    mixed: bool
+    copied: Any
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield all tensors that were copied."""
+        yield from self.ours.tensors()
+        if self.theirs is not None:
+            yield from self.theirs.tensors()
 
 
 def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:

@@ -8,7 +8,9 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
    `Execution` (accelerator, precision, layout) and the loop's own `Training`. `checks.py` refuses what does not fit,
    `autotune.py` measures what `auto` leaves open, `accelerator.py` starts Accelerate, `describe.py` reports it all.
 4. `state.py`: what the loop works with (`Training`) and how far it has come (`Progress`).
-5. `loop.py`: `fit`, the only loop; `step.py`: `train_step`, the only step (benchmarks time the same one);
+5. `processes.py`: what the processes of a run tell each other. `feeder.py`: batches gathered ahead. `watch.py`: whether a
+   step is finite. `averaging.py`: the average of the weights. `trial.py`: steps that are timed, and whether they fit.
+   `loop.py`: `fit`, the only loop; `step.py`: `train_step`, the only step (benchmarks time the same one);
    `evaluate.py`: scores of a split over all processes.
 6. `saver.py`: rows and checkpoints as the run goes; `checkpoint.py`: one checkpoint on disk, verified;
    `resume.py`: back from one.

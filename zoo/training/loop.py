@@ -6,6 +6,7 @@ learning rate, its dropout. So a run can stop after any step and resume from the
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -16,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.data.batches import Gathered
 from zoo.data.rng import torch_seed
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import merit
 from zoo.system.console import Console
 from zoo.system.progress import show_progress
 from zoo.training.evaluate import Interrupted, average_statistics, score, sum_over_processes
+from zoo.training.feeder import feed
 from zoo.training.state import EpochTotals, Progress, Training, epoch_batches
 from zoo.training.step import NoRoomForStep, losses, train_step
 from zoo.training.trial import free
@@ -83,11 +86,13 @@ def train_epoch(
     totals = EpochTotals(**progress.partial)
     sums = torch.tensor([totals.loss, totals.hits], dtype=torch.float64, device=training.accelerator.device)
     remaining = batches[progress.step - epoch * training.steps_per_epoch :]
+    numbered = list(enumerate(remaining, start=progress.step))
+    gathered = totals.timed(feed(lambda item: gather(training, item[1], item[0]), numbered, training.ahead))
     set_train_mode(training)
-    with epoch_progress(training, epoch, remaining) as count_images:
+    with epoch_progress(training, epoch, remaining) as count_images, contextlib.closing(gathered):
         for positions in remaining:
             with totals.running():
-                sums += one_step_that_fits(training, positions, progress.step, totals)
+                sums += one_step_that_fits(training, positions, progress.step, totals, next(gathered))
             totals.skipped += training.watch.take_skipped()
             progress.step += 1
             totals.images += len(positions)
@@ -115,7 +120,17 @@ def is_finished(training: Training, progress: Progress) -> bool:
     return progress.step >= training.steps or out_of_patience(training, progress)
 
 
-def one_step(training: Training, positions: np.ndarray, step: int, totals: EpochTotals) -> Tensor:
+def gather(training: Training, positions: np.ndarray, step: int) -> list[Gathered]:
+    """Do what a CPU does for a step's batches, one for each of this process's micro-batches."""
+    accelerator = training.accelerator
+    parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, training.micro_batches)
+    drawn = training.train.draw(positions, training.augment, training.seed, step)
+    return [training.train.gather(drawn, part) for part in parts]
+
+
+def one_step(
+    training: Training, positions: np.ndarray, step: int, totals: EpochTotals, gathered: list[Gathered] | None = None
+) -> Tensor:
     """Make one global batch and learn from it.
 
     Args:
@@ -123,6 +138,7 @@ def one_step(training: Training, positions: np.ndarray, step: int, totals: Epoch
         positions: int64 [G], the images of the global batch, as positions in the training split.
         step: its number, from 0.
         totals: gets the time that batches take.
+        gathered: what `gather` returned for it, None where it was not called.
 
     Returns:
         This process's sums of losses and hits, float64 [2], on the device.
@@ -131,13 +147,11 @@ def one_step(training: Training, positions: np.ndarray, step: int, totals: Epoch
         NonFiniteLoss: the loss or its gradient is not finite; nothing was changed.
     """
     accelerator, seed = training.accelerator, training.seed
-    parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, training.micro_batches)
     size = training.size_at(step)
 
     def micro_batches() -> Iterator[tuple[Tensor, Tensor]]:
-        drawn = training.train.draw(positions, training.augment, seed, step)
-        for part in parts:
-            yield training.train.make(drawn, part, size, training.augment)
+        for part in gathered or gather(training, positions, step):
+            yield training.train.finish(part, size, training.augment)
 
     # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
     torch.manual_seed(torch_seed(seed, step, accelerator.process_index))
@@ -147,7 +161,7 @@ def one_step(training: Training, positions: np.ndarray, step: int, totals: Epoch
             training.model,
             totals.timed(micro_batches()),
             training.optimizer,
-            parts=len(parts),
+            parts=training.micro_batches,
             total=len(positions),
             lr=training.lr_at(step),
             loss_fn=lambda logits, targets: losses(logits, targets, training.label_smoothing, training.class_weights),
@@ -161,7 +175,9 @@ def one_step(training: Training, positions: np.ndarray, step: int, totals: Epoch
     return sums
 
 
-def one_step_that_fits(training: Training, positions: np.ndarray, step: int, totals: EpochTotals) -> Tensor:
+def one_step_that_fits(
+    training: Training, positions: np.ndarray, step: int, totals: EpochTotals, gathered: list[Gathered]
+) -> Tensor:
     """Take a step; where a GPU has no room for it, in twice as many micro-batches from now on, with the same images.
 
     Raises:
@@ -169,8 +185,10 @@ def one_step_that_fits(training: Training, positions: np.ndarray, step: int, tot
         ZooError: there is no room, and this process cannot divide it alone or any further.
     """
     while True:
+        # Gathered before memory ran out, a step is divided as it was then.
+        known = gathered if len(gathered) == training.micro_batches else None
         try:
-            return one_step(training, positions, step, totals)
+            return one_step(training, positions, step, totals, known)
         except NoRoomForStep as error:
             more = 2 * training.micro_batches
             if training.accelerator.num_processes > 1 or training.micro_batches >= len(positions):

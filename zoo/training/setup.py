@@ -41,6 +41,9 @@ from zoo.training.describe import describe_execution, describe_measuring, descri
 from zoo.training.state import Training, steps_of
 from zoo.training.watch import StepWatch
 
+# Steps that batches are gathered ahead where a GPU trains.
+AHEAD = 2
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -327,6 +330,7 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         averaged=averaged,
         frozen=model.frozen,
         micro_batches=execution.choice.accumulate,
+        ahead=0 if accelerator.device.type == "cpu" else AHEAD,
     )
 
 

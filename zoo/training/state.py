@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -50,6 +50,7 @@ class Training:
         averaged: the moving average of the weights, not prepared, or None.
         frozen: modules that stay in evaluation mode.
         micro_batches: parts of a step on each process.
+        ahead: steps that a thread gathers batches ahead; 0 on a CPU, whose cores train.
     """
 
     accelerator: Accelerator
@@ -77,6 +78,7 @@ class Training:
     averaged: WeightAverage | None = None
     frozen: list[nn.Module] = field(default_factory=list)
     micro_batches: int = 1
+    ahead: int = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -165,7 +167,7 @@ class EpochTotals:
         yield
         self.seconds += time.perf_counter() - started
 
-    def timed(self, items: Iterable[Any]) -> Iterator[Any]:
+    def timed(self, items: Iterable[Any]) -> Generator[Any]:
         """Time how long each item takes to come."""
         iterator = iter(items)
         while True:

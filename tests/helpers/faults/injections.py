@@ -121,12 +121,12 @@ def bad_loss(step: int, rank: int) -> None:
     original = zoo.training.loop.one_step
     losses = zoo.training.loop.losses
 
-    def one_step(task: Any, positions: Any, number: int, clock: Any) -> Any:
+    def one_step(task: Any, positions: Any, number: int, *rest: Any) -> Any:
         def infinite(*arguments: Any) -> torch.Tensor:
             return losses(*arguments) * (float("inf") if number == step and task.accelerator.process_index == rank else 1)
 
         zoo.training.loop.losses = infinite
-        return original(task, positions, number, clock)
+        return original(task, positions, number, *rest)
 
     zoo.training.loop.one_step = one_step
 
@@ -135,12 +135,12 @@ def at_step(step: int, rank: int, what: str) -> None:
     """Let one process raise, hang (SIGSTOP) or be killed at a step."""
     original = zoo.training.loop.one_step
 
-    def one_step(task: Any, positions: Any, number: int, clock: Any) -> Any:
+    def one_step(task: Any, positions: Any, number: int, *rest: Any) -> Any:
         if number == step and task.accelerator.process_index == rank:
             if what == "raise":
                 raise zoo.errors.ZooError("injected", "a mistake of one process", "none")
             os.kill(os.getpid(), signal.SIGSTOP if what == "hang" else signal.SIGKILL)
-        return original(task, positions, number, clock)
+        return original(task, positions, number, *rest)
 
     zoo.training.loop.one_step = one_step
 

@@ -1,0 +1,63 @@
+"""Copy arrays and images to the device of a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Bytes by which arrays that are sent together are aligned: as many as the largest dtype has.
+ALIGNMENT = 16
+
+
+class Transfer:
+    """Copies to one device; to a GPU from pinned memory and on a stream of its own, so that they run beside the model.
+
+    Pinned memory comes from torch, which gives it to somebody else only when the copies out of it are done.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" and torch.cuda.is_available() else None
+
+    def send(self, *arrays: np.ndarray) -> list[Tensor]:
+        """Copy arrays, all in one copy for which neither side waits; on a CPU they stay where they are."""
+        plain = [np.ascontiguousarray(array) for array in arrays]
+        if self.device.type == "cpu":
+            return [torch.from_numpy(array) for array in plain]
+        sizes = [-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in plain]
+        packed = self.room((sum(sizes),))
+        for slot, array in zip(packed.split(sizes), plain, strict=True):
+            slot[: array.nbytes].copy_(torch.from_numpy(array.reshape(-1).view(np.uint8)))
+        slots = self.copy(packed).split(sizes)
+        dtypes = [torch.from_numpy(array[:0]).dtype for array in plain]
+        return [
+            slot[: array.nbytes].view(dtype).view(array.shape) for slot, array, dtype in zip(slots, plain, dtypes, strict=True)
+        ]
+
+    def room(self, shape: Iterable[int]) -> Tensor:
+        """Return memory of the CPU that can be copied to the device without waiting, uint8 of a shape."""
+        return torch.empty(tuple(shape), dtype=torch.uint8, pin_memory=self.device.type != "cpu")
+
+    def copy(self, there: Tensor) -> Tensor:
+        """Start to copy what is in such memory."""
+        if self.device.type == "cpu":
+            return there
+        with torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
+            return there.to(self.device, non_blocking=True)
+
+    def mark(self) -> Any:
+        """Return what `wait` takes for all copies that were started so far."""
+        return self.stream.record_event() if self.stream else None
+
+    def wait(self, mark: Any, tensors: Iterable[Tensor]) -> None:
+        """Let the model's stream wait for copies, and the memory of their tensors be kept until it has used them."""
+        if self.stream is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(mark)
+            for tensor in tensors:
+                tensor.record_stream(current)
