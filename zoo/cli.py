@@ -11,17 +11,20 @@ import importlib
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoo import __version__
-from zoo.errors import Stopped, ZooError, nearest
+from zoo.errors import LostProcess, Stopped, ZooError, nearest
 
 # The folder with a file for each command.
 COMMANDS = Path(__file__).parent / "commands"
 # Options by what other programs call them, where no spelling of ours is near.
 USUAL_NAMES = {"learning_rate": "optim.lr", "model": "backbone.name", "arch": "backbone.name", "workers": "train.threads"}
+# Seconds that a process which lost another one waits before it says so.
+LOST_SECONDS = 1.0
 # Exit code of a process that Ctrl-C ended, as shells report it: 128 plus the number of the signal SIGINT.
 EXIT_INTERRUPTED = 130
 # The same for a closed pipe and SIGPIPE.
@@ -39,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if options.debug:
             traceback.print_exc()
+        if isinstance(error, LostProcess):
+            # The process that was lost knows why, and speaks first.
+            time.sleep(LOST_SECONDS)
         if launch.claims_error_output():
             for line in error.lines:
                 print(f"error: {line}", file=sys.stderr)

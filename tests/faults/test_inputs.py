@@ -105,7 +105,7 @@ VALUES: dict[str, str] = {
     "train.patience=0": r"train.patience: must be >= 1, found 0.*",
     "train.seed=-1": r"train.seed: must be >= 0, found -1.*",
     "train.class_weights=all": r"train.class_weights: unknown 'all' \(.+\)",
-    "train.compile=maybe": r"train.compile: expected true or false, found 'maybe'.*",
+    "train.compile=maybe": r"train.compile: unknown 'maybe' .*",
     "train.timeout=0": r"train.timeout: must be >= 5, found 0.*",
     "finetune.freeze=head": r"finetune.freeze: .*",
     "finetune.batch_norm=off": r"finetune.batch_norm: unknown 'off' \(.+\)",

@@ -40,11 +40,13 @@ class Tally:
         self.at: list[str] = []
 
 
-def kill_once(server: Server, recipe: Path, processes: int, draw: random.Random, tally: Tally, seconds: float) -> bool:
+def kill_once(
+    server: Server, recipe: Path, processes: int, draw: random.Random, tally: Tally, seconds: float, more: list[list[Any]]
+) -> bool:
     """Start or continue, kill at a random moment, see what is left; whether the run is done."""
     runs, trace = recipe.parent / "runs", recipe.parent / "trace"
     arguments = ["train", str(recipe), "--resume", "auto"]
-    injections = [["trace", str(trace)], ["slow_saves", 0.004]]
+    injections = [["trace", str(trace)], ["slow_saves", 0.004], *more]
     trace.unlink(missing_ok=True)
     children = server.several(processes, *arguments, injections=injections)
     if draw.random() < 0.4:
@@ -71,11 +73,13 @@ def kill_once(server: Server, recipe: Path, processes: int, draw: random.Random,
     return any(runs.glob("*/result.json"))
 
 
-@pytest.mark.parametrize(("processes", "kills"), [(1, 150), (2, 50)])
+@pytest.mark.parametrize(("processes", "kills", "ahead"), [(1, 150, 0), (2, 50, 0), (1, 50, 2)])
 def test_a_killed_run_ends_as_one_that_nothing_happened_to(
-    server: Server, tmp_path: Path, processes: int, kills: int, capsys: pytest.CaptureFixture[str]
+    server: Server, tmp_path: Path, processes: int, kills: int, ahead: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw = random.Random(processes)
+    draw = random.Random(processes + ahead)
+    # The reference has no thread that gathers batches ahead.
+    feeder = [["feed_ahead", ahead]] if ahead else []
     started = time.monotonic()
     expected = reference(server, tmp_path / "reference", processes)
     seconds = time.monotonic() - started
@@ -86,10 +90,10 @@ def test_a_killed_run_ends_as_one_that_nothing_happened_to(
         folder.mkdir()
         recipe = write_recipe(folder)
         for _ in range(draw.randint(1, 4)):
-            if kill_once(server, recipe, processes, draw, tally, seconds):
+            if kill_once(server, recipe, processes, draw, tally, seconds, feeder):
                 break
         else:
-            console = finish(server, ["train", str(recipe), "--resume", "auto"], processes)[0]
+            console = finish(server, ["train", str(recipe), "--resume", "auto"], processes, feeder)[0]
             assert "warning" not in console, console
             if checkpointed := resumed_step(console):
                 assert checkpointed % EVERY == 0 or checkpointed % (STEPS // 3) == 0

@@ -29,7 +29,7 @@ from zoo.models.build import build_model, data_config
 from zoo.models.flops import count_costs
 from zoo.models.options import Backbone, RandomWeights
 from zoo.system import launch
-from zoo.system.device import device_name, peak_memory_mb, reset_peak_memory, synchronize
+from zoo.system.device import device_name, indexed, peak_memory_mb, reset_peak_memory, set_kernels, synchronize
 from zoo.system.threads import announce_threads, set_threads
 
 Say = Callable[[dict[str, Any]], None]
@@ -95,7 +95,9 @@ def measure(arguments: Mapping[str, Any], say: Say) -> None:
 
 
 def _device() -> torch.device:
-    return torch.device(PartialState(cpu=launch.on_cpu()).device or "cpu")
+    device = indexed(PartialState(cpu=launch.on_cpu()).device)
+    set_kernels(device)
+    return device
 
 
 # -------------------------------------------------------------------------------------- timing

@@ -43,22 +43,21 @@ def run(options: argparse.Namespace) -> int:
     start = launch.read()
     launch.follow_launcher()
     signals.install()
-    # Other machines need neither the recipe nor the run folder.
     found = read_input(options) if start.main else None
     with contextlib.ExitStack() as stack:
         if start.processes > 1:
-            from zoo.recipe.sections import Train
-
             announce_threads("auto", start)
             from zoo.training import processes
 
-            seconds = Train().timeout
+            seconds = seconds_to_meet(options) if found is None else found[0].train.timeout
             stack.enter_context(launch.lost_processes(start, seconds))
             stack.callback(processes.leave)
             processes.meet(start, seconds)
             found = processes.from_first(start, lambda: found)
         assert found is not None
         recipe, folder, done = found
+        if options.resume == "auto" and folder is None and start.main:
+            print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
         if not done:  # a finished run needs its images no more
             recipe.data.check()
         announce_threads(recipe.train.threads, start)
@@ -81,11 +80,19 @@ def read_input(options: argparse.Namespace) -> tuple[Recipe, Path | None, bool]:
     recipe = load_recipe(*recipe_and_overrides(options, folder))
     if options.resume == "auto":
         folder = newest_unfinished(recipe.output.root, str(recipe.name))
-        if folder is None:
-            print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
     if folder is None:
         RunFolder.check(recipe.output.root)
     return recipe, folder, folder is not None and (folder / RESULT).exists()
+
+
+def seconds_to_meet(options: argparse.Namespace) -> int:
+    """Return how long a process waits for the first one: as its recipe says, where that is on this machine too."""
+    from zoo.recipe.sections import Train
+
+    try:
+        return read_input(options)[0].train.timeout
+    except ZooError:
+        return Train().timeout
 
 
 def run_plan(options: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,7 +46,10 @@ class Transfer:
         """Start to copy what is in such memory."""
         if self.device.type == "cpu":
             return there
-        with torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
+        if self.stream is None:
+            return there.to(self.device, non_blocking=True)
+        # A new thread thinks of the first GPU, and would start CUDA there too when it leaves the stream.
+        with torch.cuda.device(self.device), torch.cuda.stream(self.stream):
             return there.to(self.device, non_blocking=True)
 
     def mark(self) -> Any:

@@ -27,7 +27,7 @@ from zoo.scout.probe import probe
 from zoo.scout.settings import WARNING, Request
 from zoo.system import launch
 from zoo.system.console import Console
-from zoo.system.device import device_name
+from zoo.system.device import device_name, indexed, set_kernels
 from zoo.system.threads import announce_threads, keep_freed_memory, set_threads
 from zoo.training.accelerator import silence_harmless_warnings
 from zoo.training.forecast import forecast_of, prepare, read_recipe
@@ -149,4 +149,6 @@ def _predict(recipe: Recipe, began: float, data: Splits | None, say: Say) -> Non
 
 def _device() -> torch.device:
     """Return the device that a run would take."""
-    return torch.device(PartialState(cpu=launch.on_cpu()).device or "cpu")
+    device = indexed(PartialState(cpu=launch.on_cpu()).device)
+    set_kernels(device)
+    return device

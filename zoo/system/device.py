@@ -27,6 +27,12 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
 
 
+def indexed(device: torch.device | str | None) -> torch.device:
+    """Return a device with its number where it is a GPU, as some of torch's functions want it; None is the CPU."""
+    found = torch.device(device or "cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if found.type == "cuda" and found.index is None else found
+
+
 def apple_gpu() -> bool:
     """Return whether this machine has an Apple GPU that torch can use."""
     device = torch.accelerator.current_accelerator(check_available=True)
@@ -66,8 +72,8 @@ def set_kernels(device: torch.device, *, deterministic: bool = False) -> None:
     if device.type == "cuda":
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            # Its backward pass adds up in any order, and it has no other.
-            torch.backends.cuda.enable_mem_efficient_sdp(False)
+        # Its backward pass adds up in any order, and it has no other.
+        torch.backends.cuda.enable_mem_efficient_sdp(not deterministic)
         torch.backends.cudnn.benchmark = not deterministic
         # TF32 where a model multiplies float32; `exact_products` where pixels are resampled.
         torch.set_float32_matmul_precision("high")

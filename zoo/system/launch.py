@@ -80,10 +80,32 @@ def on_cpu() -> bool:
     """
     import torch
 
-    asked = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
     device = torch.accelerator.current_accelerator(check_available=True)
     # Apple's GPUs have no float64, which the sums of a run are kept in.
-    return asked or device is None or device.type == "mps"
+    return _wish.cpu or environment_asks_for_cpu() or device is None or device.type == "mps"
+
+
+def environment_asks_for_cpu() -> bool:
+    """Return whether `ACCELERATE_USE_CPU` asks for CPUs; `accelerate launch` sets it to False where nobody asked."""
+    return os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
+
+
+class _Wish:
+    """The wish of the recipe at hand: there is one device for all of a process.
+
+    Attributes:
+        cpu: it says `train.device: cpu`.
+    """
+
+    cpu = False
+
+
+_wish = _Wish()
+
+
+def wish_for_cpu(cpu: bool) -> None:
+    """Let `on_cpu` know whether the recipe at hand wants the CPU, whatever an earlier one wanted."""
+    _wish.cpu = cpu
 
 
 def process_group_kwargs(launch: Launch, seconds: int) -> dict[str, Any]:

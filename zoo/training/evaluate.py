@@ -140,7 +140,8 @@ def _outputs(
             raise Interrupted
         images, _ = batches.evaluation(positions, size)
         with accelerator.autocast():
-            outputs.append(model(images).float())
+            # A copy in any case: a model that was recorded as a graph writes its next outputs over these.
+            outputs.append(model(images).to(torch.float32, copy=True))
         on_batch(len(positions))
     return torch.cat(outputs)
 

@@ -21,6 +21,7 @@ from zoo.data.batches import Gathered
 from zoo.data.rng import torch_seed
 from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import merit
+from zoo.models.layers import batch_norms
 from zoo.system.console import Console
 from zoo.system.progress import show_progress
 from zoo.training.evaluate import Interrupted, average_statistics, score, sum_over_processes
@@ -190,10 +191,12 @@ def one_step_that_fits(
         try:
             return one_step(training, positions, step, totals, known)
         except NoRoomForStep as error:
-            more = 2 * training.micro_batches
-            if training.accelerator.num_processes > 1 or training.micro_batches >= len(positions):
+            # BatchNorm that trains needs two images.
+            least = 2 if any(norm.training for _, norm in batch_norms(training.bare_model)) else 1
+            more = min(2 * training.micro_batches, len(positions) // least)
+            if training.accelerator.num_processes > 1 or more <= training.micro_batches:
                 # Alone, a process that tries again would meet the others in another part of their step.
-                todo = f"train.accumulate={more} --resume --allow-change, or a smaller image_size"
+                todo = f"zoo train --resume RUN --allow-change train.accumulate={2 * training.micro_batches}"
                 raise ZooError(f"step {step + 1}", f"out of memory: {error}", todo) from None
         # Not within the handler: the frames of the error hold what there was no room beside.
         training.micro_batches = more

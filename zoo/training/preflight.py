@@ -11,7 +11,7 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
 
-from zoo.system.launch import on_cpu
+from zoo.system.launch import environment_asks_for_cpu, on_cpu, wish_for_cpu
 
 # What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
 UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
@@ -58,10 +58,9 @@ def choose_device(device: str) -> None:
     if device == "mps":
         what = "a run keeps its sums in float64, which Apple's GPUs lack"
         raise ZooError("train.device", f"mps: {what}", "use auto, which takes the CPU there")
-    if device == "cpu":
-        os.environ["ACCELERATE_USE_CPU"] = "true"
+    wish_for_cpu(device == "cpu")
     if device == "cuda" and on_cpu():
-        asked = "ACCELERATE_USE_CPU" in os.environ
+        asked = environment_asks_for_cpu()
         what = "cuda, but ACCELERATE_USE_CPU asks for the CPU" if asked else "cuda, but torch finds no GPU here"
         raise ZooError(
             "train.device", what, "unset it" if asked else "use auto, or see 'python -c \"import torch; torch.zeros(1).cuda()\"'"

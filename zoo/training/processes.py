@@ -18,6 +18,7 @@ from zoo.data.changes import MOST_CHANGES, changes, summary
 from zoo.data.splits import Splits
 from zoo.errors import ZooError
 from zoo.system import launch
+from zoo.system.device import indexed
 from zoo.system.launch import Launch
 from zoo.training.checkpoint import Checkpoint, Tensors
 
@@ -26,7 +27,7 @@ T = TypeVar("T")
 SETUP_SECONDS = 6 * 3600
 # Bytes that are sent at a time.
 PIECE = 64 << 20
-# Bytes of what no later option of torch would align: the largest dtype.
+# Bytes by which tensors that are sent together are aligned: as many as the largest dtype has.
 ALIGNMENT = 16
 
 
@@ -42,6 +43,10 @@ def meet(start: Launch, seconds: int) -> torch.device:
     """
     met = distributed.is_available() and distributed.is_initialized()
     state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, seconds))
+    if start.processes == 1 and state.device is not None and launch.on_cpu() != (state.device.type == "cpu"):
+        # An earlier run in this Python was on another device.
+        PartialState._reset_state()
+        state = PartialState(cpu=launch.on_cpu())
     if state.num_processes != start.processes:
         what = f"asked for {start.processes} processes, running {state.num_processes}"
         raise ZooError("launch", what, "set ACCELERATE_USE_CPU=true on CPUs")
@@ -49,7 +54,7 @@ def meet(start: Launch, seconds: int) -> torch.device:
         raise ZooError("train.device", "cpu, but the processes were started for GPUs", "set ACCELERATE_USE_CPU=true")
     if not met:
         wait_at_most(start, SETUP_SECONDS)
-    return torch.device(state.device or "cpu")
+    return indexed(state.device)
 
 
 def wait_at_most(start: Launch, seconds: int) -> None:
@@ -97,8 +102,18 @@ def in_turns(start: Launch, function: Callable[[], T]) -> T:
         return function()
     found, failed = _attempt(function) if start.local_rank == 0 else (None, None)
     _raise_any(failed)
-    if start.local_rank != 0:
-        found, failed = _attempt(function)
+    return everywhere(start, lambda: found if start.local_rank == 0 else function())  # type: ignore[return-value]
+
+
+def everywhere(start: Launch, function: Callable[[], T]) -> T:
+    """Call a function on each process; none waits in vain for one where it failed.
+
+    Raises:
+        ZooError: what it raised on the first of them that it failed on, on all.
+    """
+    if start.processes == 1:
+        return function()
+    found, failed = _attempt(function)
     _raise_any(failed)
     return found  # type: ignore[return-value]
 
@@ -154,7 +169,7 @@ def check_alike(start: Launch, facts: Mapping[str, str], when: str) -> None:
         for name, value in first.items():
             if theirs[name] != value:
                 what = f"process {rank} has another {name} than process 0 {when}: {theirs[name]} against {value}"
-                raise ZooError("launch", what, "resume from the newest checkpoint; if it happens again, report it")
+                raise ZooError("launch", what, "train on machines of one kind: other processors round otherwise; then --resume")
 
 
 # -------------------------------------------------------------------------------------- tensors

@@ -143,7 +143,7 @@ def _result(
         train=_training_figures(progress.history, selected, setup.probe_seconds, memory, speed),
         precision=choice.precision,
         channels_last=choice.channels_last,
-        accumulate=choice.accumulate,
+        accumulate=setup.training.micro_batches,
         compile=bool(recipe.train.compile),
         batch_size=recipe.train.batch_size,
         processes=accelerator.num_processes,

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from accelerate.tracking import filter_trackers
 from accelerate.utils import broadcast_object_list
 
-from zoo.errors import StorageError, ZooError
+from zoo.errors import StorageError, ZooError, first_line
 from zoo.models.features import last_layer
 from zoo.recipe.differences import flatten
 from zoo.recipe.dump import dump_recipe
@@ -26,6 +26,7 @@ from zoo.system.device import gpu_facts, reset_peak_memory
 from zoo.system.files import free_bytes
 from zoo.system.hardware import environment
 from zoo.system.launch import Launch
+from zoo.system.memory import lacks_memory
 from zoo.system.table import percent
 from zoo.training import checkpoint, processes
 from zoo.training.evaluate import Interrupted
@@ -130,7 +131,21 @@ def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: boo
             finish(setup, run, progress)
     except Interrupted:
         raise saver.stopped(progress) from None
+    except RuntimeError as error:
+        raise _in_one_line(error, progress) from None
     setup.training.accelerator.end_training()
+
+
+def _in_one_line(error: RuntimeError, progress: Progress) -> Exception:
+    """Return what to say of an error of torch that has a known way out; another one as it is."""
+    where = f"step {progress.step + 1}"
+    if lacks_memory(error):
+        return ZooError(
+            where, f"out of memory: {first_line(error)}", "lower train.batch_size or image_size, then start a new run"
+        )
+    if "does not have a deterministic implementation" in str(error):
+        return ZooError("train.deterministic", first_line(error), "set it to false")
+    return error
 
 
 def _probe(setup: Setup) -> None:

@@ -135,10 +135,10 @@ def set_up(
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
     silence_harmless_warnings()
-    set_kernels(processes.meet(start, recipe.train.timeout), deterministic=recipe.train.deterministic)
+    processes.meet(start, recipe.train.timeout)
     inputs = inputs or processes.in_turns(start, lambda: load_inputs(recipe, start.processes, resumed))
     processes.check_same_data(start, inputs.data)
-    model = build_trainable(recipe, inputs, start.processes, trim=resumed is not None)
+    model = processes.everywhere(start, lambda: build_trainable(recipe, inputs, start.processes, trim=resumed is not None))
     describe_model(recipe, inputs, model, console)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console), quick=quick)
     training = assemble(recipe, inputs, model, execution)
@@ -236,6 +236,7 @@ def choose_execution(
         ZooError: the processes do not find each other, or not even one image fits into memory.
     """
     device = processes.meet(start, recipe.train.timeout)
+    set_kernels(device, deterministic=recipe.train.deterministic)
     bare = model.built.model.to(device)
     # Before micro-batches are chosen by what memory is left.
     resident = batches.resident(inputs.data.train.pixels, device)
@@ -252,16 +253,19 @@ def _choose(
     settings, bare = recipe.train, model.built.model.train()
     for module in model.frozen:
         module.eval()
-    choice = autotune.choose(
-        bare,
-        recipe.image_size.end,
-        -(-settings.batch_size // start.processes),
-        device,
-        settings,
-        divisible=all(not norm.training for _, norm in batch_norms(bare)),
-        processes=start.processes,
-        quick=quick,
-        announce=announce,
+    choice = processes.everywhere(
+        start,
+        lambda: autotune.choose(
+            bare,
+            recipe.image_size.end,
+            -(-settings.batch_size // start.processes),
+            device,
+            settings,
+            divisible=all(not norm.training for _, norm in batch_norms(bare)),
+            processes=start.processes,
+            quick=quick,
+            announce=announce,
+        ),
     )
     if device.type != "cpu":
         # What fits into the fullest GPU.
@@ -299,6 +303,9 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
     prepared, optimizer = accelerator.prepare(bare, optimizer)
     if settings.compile:
         mode = settings.compile if isinstance(settings.compile, str) else None
+        if mode not in (None, "default") and execution.choice.accumulate > 1:
+            what = f"{mode} records a step as one graph, and this one is of {execution.choice.accumulate} micro-batches"
+            raise ZooError("train.compile", what, "use true, or a batch that fits whole: train.accumulate=1")
         prepared = cast("nn.Module", torch.compile(prepared, mode=mode))
     data = inputs.data
     train = _batches(data.train, inputs, execution)

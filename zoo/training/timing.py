@@ -13,10 +13,12 @@ from torch import Tensor
 
 from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
+from zoo.errors import ZooError
 from zoo.system.device import synchronize
 from zoo.training.evaluate import evaluate
 from zoo.training.loop import one_step, set_train_mode
 from zoo.training.state import EpochTotals, Training
+from zoo.training.step import NoRoomForStep
 
 # Steps that are timed at each image size, after one that warms up.
 STEPS = 2
@@ -55,7 +57,10 @@ def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
 
         def step(number: int, still: Training = still) -> float:
             before = time.perf_counter()
-            one_step(still, batches[number % len(batches)], number, EpochTotals())
+            try:
+                one_step(still, batches[number % len(batches)], number, EpochTotals())
+            except NoRoomForStep as error:
+                raise ZooError("train.batch_size", f"out of memory: {error}", "lower it, or image_size") from None
             synchronize(training.accelerator.device)
             return time.perf_counter() - before
 

@@ -19,8 +19,9 @@ Candidate = tuple[str, bool]  # precision, and whether channels_last
 
 # Share of a GPU's memory that may be used while candidates are tried: what is left serves fragmented memory later.
 USABLE_MEMORY = 0.92
-# Copies in float32 of a batch that making it takes.
-BATCH_COPIES = 3
+# Copies in float32 of a batch that take memory beside a step: making one takes three, and those that are gathered ahead as
+# bytes, at 1.5 times the side and with their partners, take as much as three more.
+BATCH_COPIES = 6
 
 
 def stepper(

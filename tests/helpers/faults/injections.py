@@ -21,6 +21,7 @@ import zoo.training.checkpoint
 import zoo.training.loop
 import zoo.training.run
 import zoo.training.saver
+import zoo.training.setup
 import zoo.training.state
 
 
@@ -114,6 +115,18 @@ def trace(path: str) -> None:
         original(self, progress, sums)
 
     zoo.training.saver.Saver.after_step = after_step
+
+
+def feed_ahead(steps: int) -> None:
+    """Gather batches in a thread, some steps ahead, as where a GPU trains."""
+    assemble = zoo.training.setup.assemble
+
+    def fed(*arguments: Any) -> Any:
+        training = assemble(*arguments)
+        training.ahead = steps
+        return training
+
+    zoo.training.setup.assemble = fed
 
 
 def bad_loss(step: int, rank: int) -> None:
