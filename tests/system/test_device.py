@@ -67,6 +67,13 @@ def test_a_cpu_has_nothing_to_say_of_gpus():
     assert (device.free_memory(CPU), device.gpu_facts(CPU), device.apple_gpu()) == (0, {}, False)
 
 
+def test_a_gpu_has_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert device.indexed("cuda") == torch.device("cuda", 3)
+    assert device.indexed(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert device.indexed(None) == device.indexed("cpu") == CPU
+
+
 def test_kernels_are_deterministic_only_where_that_is_asked_for():
     device.set_kernels(CPU, deterministic=True)
     try:

@@ -90,3 +90,17 @@ def test_a_step_that_is_timed_leaves_the_model_as_it_was() -> None:
         assert not torch.equal(model.state_dict()["1.running_mean"], before["1.running_mean"])
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_memory_is_given_back_where_the_optimizer_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    gpu, model = torch.device("cuda", 0), network()
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share))
+
+    def full(*_: object, **__: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "empty", full)
+    with pytest.raises(ZooError, match=r"^backbone.name: its optimizer does not fit"), room_for_training(model, gpu, 1):
+        pass
+    assert shares == [trial.USABLE_MEMORY, 1.0]

@@ -129,18 +129,25 @@ def room_for_training(model: nn.Module, device: torch.device, processes: int) ->
         yield
         return
     count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    with _margin(device):
+        try:
+            kept = torch.empty((3 + (processes > 1)) * count, device=device)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            raise ZooError("backbone.name", "its optimizer does not fit into memory", "choose a smaller one") from None
+        yield
+        del kept
+
+
+@contextlib.contextmanager
+def _margin(device: torch.device) -> Iterator[None]:
+    """Let torch take no more than `USABLE_MEMORY` of a GPU within the block."""
     if device.type == "cuda":
         torch.cuda.set_per_process_memory_fraction(USABLE_MEMORY, device)
     try:
-        kept = torch.empty((3 + (processes > 1)) * count, device=device)
-    except RuntimeError as error:
-        if not lacks_memory(error):
-            raise
-        raise ZooError("backbone.name", "its optimizer does not fit into memory", "choose a smaller one") from None
-    try:
         yield
     finally:
-        del kept
         if device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(1.0, device)
 
