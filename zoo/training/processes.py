@@ -79,13 +79,7 @@ def from_first(start: Launch, function: Callable[[], T]) -> T:
     """
     if start.processes == 1:
         return function()
-    found: T | None = None
-    failed: ZooError | None = None
-    if start.main:
-        try:
-            found = function()
-        except ZooError as error:
-            failed = error
+    found, failed = _attempt(function) if start.main else (None, None)
     found, failed = broadcast_object_list([found, failed])
     if failed is not None:
         raise failed
