@@ -41,6 +41,7 @@ def start(folders: list[Path], *arguments: str) -> list[subprocess.Popen[str]]:
         command += ["--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
         command += [str(ROOT / "scripts/train.py"), *arguments]
         environment = {**os.environ, "ZOO_CACHE": str(folder / "cache"), "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
+        environment["PYTHONFAULTHANDLER"] = "1"
         with open(folder / "console.txt", "a") as handle:
             launchers.append(
                 subprocess.Popen(
@@ -51,9 +52,29 @@ def start(folders: list[Path], *arguments: str) -> list[subprocess.Popen[str]]:
 
 
 def ended(launchers: list[subprocess.Popen[str]], folders: list[Path]) -> list[int]:
-    codes = [launcher.wait(timeout=180) for launcher in launchers]
-    print(*[(folder / "console.txt").read_text() for folder in folders], sep="\n---\n")
-    return codes
+    """Wait for the launchers; where one hangs, show where each process stands."""
+    try:
+        return [launcher.wait(timeout=120) for launcher in launchers]
+    except subprocess.TimeoutExpired:
+        for launcher in launchers:
+            # Python's fault handler writes the stack of each thread on this signal.
+            for pid in children(launcher.pid):
+                os.kill(pid, signal.SIGABRT)
+        time.sleep(2)
+        for launcher in launchers:
+            if launcher.poll() is None:
+                os.killpg(launcher.pid, signal.SIGKILL)
+        codes = [launcher.wait() for launcher in launchers]
+        pytest.fail(f"a launcher did not end within 120 s; exit codes {codes}")
+    finally:
+        # The end of each says most, and pytest shows no more than a few pages.
+        print(*[(folder / "console.txt").read_text()[-4000:] for folder in folders], sep="\n---\n")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started, oldest first."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in found.stdout.split()]
 
 
 def machines(root: Path, count: int, **files: str) -> list[Path]:
@@ -83,14 +104,10 @@ def test_two_machines_train_are_killed_and_resumed_without_a_shared_folder(tmp_p
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for launcher in launchers:
-        os.killpg(launcher.pid, signal.SIGKILL)
+    # torchrun gives each process a session of its own: killing a launcher's would leave them.
+    for pid in [pid for launcher in launchers for pid in [*children(launcher.pid), launcher.pid]]:
+        os.kill(pid, signal.SIGKILL)
     ended(launchers, killed)
-    for process in subprocess.run(
-        ["pgrep", "-f", "scripts/train.py"], capture_output=True, text=True, check=False
-    ).stdout.split():
-        if str(tmp_path) in os.readlink(f"/proc/{process}/cwd"):
-            os.kill(int(process), signal.SIGKILL)
     assert not (killed[0] / "runs/apart/result.json").exists()
     assert ended(start(killed, "apart.yaml", "--resume", "auto"), killed) == [0, 0]
     assert not (killed[1] / "runs").exists()

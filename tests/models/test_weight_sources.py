@@ -176,7 +176,8 @@ def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeyp
         )
         started = time.perf_counter()
         line = refused(lambda: AutoWeights().find("resnet10t.c3_in1k"))
-    assert time.perf_counter() - started < 5
+    # The hub's own library asks for most of a minute; a slow machine may double ours.
+    assert time.perf_counter() - started < 4 * weight_sources.HUB_SECONDS
     assert line.startswith(f"backbone.weights: timm/resnet10t.c3_in1k is not in the cache {tmp_path}, and ")
     assert ("HF_HUB_OFFLINE is set" in line) == (network == "offline by choice")
 

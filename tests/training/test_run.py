@@ -292,6 +292,10 @@ def test_the_recipe_may_say_what_a_run_measured_when_it_began(tiny: Path, monkey
     assert choice(1) == ("bf16", True, 8)
     assert choice(8) == ("bf16", True, 1)
     assert choice(1, "train.precision=fp32", "train.accumulate=3") == ("fp32", True, 3)
+    # Memory ran out at one part, as the recipe has it: that it still says so is no reason to run out again.
+    resumed["asked_accumulate"] = 1
+    assert choice(4, "train.accumulate=1") == ("bf16", True, 2)
+    assert choice(4, "train.accumulate=4") == ("bf16", True, 4)
     resumed["choice"]["precision"] = "fp16"
     with pytest.raises(ZooError, match=r"--resume: the run began with fp16, which needs a GPU"):
         choice(1)

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Bytes by which arrays that are sent together are aligned: as many as the largest dtype has.
-ALIGNMENT = 16
+from zoo.system.packing import fill, packed_bytes, slots
 
 
 class Transfer:
@@ -25,18 +24,12 @@ class Transfer:
 
     def send(self, *arrays: np.ndarray) -> list[Tensor]:
         """Copy arrays, all in one copy for which neither side waits; on a CPU they stay where they are."""
-        plain = [np.ascontiguousarray(array) for array in arrays]
+        plain = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
         if self.device.type == "cpu":
-            return [torch.from_numpy(array) for array in plain]
-        sizes = [-(-array.nbytes // ALIGNMENT) * ALIGNMENT for array in plain]
-        packed = self.room((sum(sizes),))
-        for slot, array in zip(packed.split(sizes), plain, strict=True):
-            slot[: array.nbytes].copy_(torch.from_numpy(array.reshape(-1).view(np.uint8)))
-        slots = self.copy(packed).split(sizes)
-        dtypes = [torch.from_numpy(array[:0]).dtype for array in plain]
-        return [
-            slot[: array.nbytes].view(dtype).view(array.shape) for slot, array, dtype in zip(slots, plain, dtypes, strict=True)
-        ]
+            return plain
+        buffer = self.room((packed_bytes(plain),))
+        fill(buffer, plain)
+        return slots(self.copy(buffer), plain)
 
     def room(self, shape: Iterable[int]) -> Tensor:
         """Return memory of the CPU that can be copied to the device without waiting, uint8 of a shape."""

@@ -112,7 +112,7 @@ def _as_it_ran(recipe: Recipe, result: Result, run: Path) -> Recipe:
         "accumulate": result.accumulate,
         # The model folder holds the averaged weights, and a run does not compile the model that has them.
         "ema": None,
-        "compile": result.compile and recipe.train.ema is None,
+        "compile": recipe.train.compile if recipe.train.ema is None else False,
     }
     backbone = recipe.backbone.model_copy(update={"weights": weights})
     return recipe.model_copy(update={"backbone": backbone, "train": recipe.train.model_copy(update=chosen)})

@@ -29,6 +29,8 @@ from zoo.system.locks import exclusive
 
 # The key that errors name.
 WHERE = "backbone.weights"
+# Seconds that the hub has to answer a first, short question.
+HUB_SECONDS = 4
 Tensors = dict[str, Tensor]
 
 
@@ -228,7 +230,7 @@ def from_hub(backbone: str) -> Found:
     for name in names:
         try:
             # One short question first: hf_hub_download itself retries for most of a minute.
-            get_hf_file_metadata(hf_hub_url(repository, name), timeout=4)
+            get_hf_file_metadata(hf_hub_url(repository, name), timeout=HUB_SECONDS)
             with exclusive(cache_root() / "weights.lock"):
                 path = hf_hub_download(repository, name)
         except ZooError:

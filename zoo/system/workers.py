@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.system.memory import lacks_memory
 
 # Variables of a launcher, and of the user's shell, that must not reach a worker: it gets its own.
@@ -293,12 +293,7 @@ def outcome_of(error: BaseException) -> Outcome:
     while cause is not None:
         # Look at the causes too: the error of a model that could not be built does not say why.
         if lacks_memory(cause):
-            return Outcome("oom", _first_line(cause) or "out of memory")
+            return Outcome("oom", first_line(cause) if str(cause).strip() else "out of memory")
         cause = cause.__context__
-    text, kind = _first_line(error), type(error).__name__
-    return Outcome("failed", text if isinstance(error, ZooError) else f"{kind}: {text}" if text else kind)
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text that is not empty."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    text, kind = first_line(error), type(error).__name__
+    return Outcome("failed", text if isinstance(error, ZooError) or text == kind else f"{kind}: {text}")

@@ -20,6 +20,7 @@ from zoo.errors import ZooError
 from zoo.system import launch
 from zoo.system.device import indexed
 from zoo.system.launch import Launch
+from zoo.system.packing import fill, packed_bytes, slots
 from zoo.training.checkpoint import Checkpoint, Tensors
 
 T = TypeVar("T")
@@ -27,8 +28,6 @@ T = TypeVar("T")
 SETUP_SECONDS = 6 * 3600
 # Bytes that are sent at a time.
 PIECE = 64 << 20
-# Bytes by which tensors that are sent together are aligned: as many as the largest dtype has.
-ALIGNMENT = 16
 
 
 def meet(start: Launch, seconds: int) -> torch.device:
@@ -208,16 +207,13 @@ def share_weights(start: Launch, model: torch.nn.Module, device: torch.device) -
 def _broadcast(tensors: list[Tensor], device: torch.device, *, sends: bool) -> None:
     """Send tensors from the first process to the others, into the tensors that they have; in pieces, whatever the dtype."""
     for part in _pieces(tensors):
-        sizes = [-(-tensor.nbytes // ALIGNMENT) * ALIGNMENT for tensor in part]
-        packed = torch.zeros(sum(sizes), dtype=torch.uint8, device=device)
-        slots = [slot[: tensor.nbytes] for slot, tensor in zip(packed.split(sizes), part, strict=True)]
+        buffer = torch.zeros(packed_bytes(part), dtype=torch.uint8, device=device)
         if sends:
-            for slot, tensor in zip(slots, part, strict=True):
-                slot.copy_(bytes_of(tensor.detach().contiguous()))
-        distributed.broadcast(packed, 0)
+            fill(buffer, part)
+        distributed.broadcast(buffer, 0)
         if not sends:
-            for slot, tensor in zip(slots, part, strict=True):
-                tensor.detach().copy_(slot.view(tensor.dtype).view(tensor.shape))
+            for slot, tensor in zip(slots(buffer, part), part, strict=True):
+                tensor.detach().copy_(slot)
 
 
 def bytes_of(tensor: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -119,8 +118,7 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
     if partial:
         mine = torch.tensor([[partial["loss"], partial["hits"]]], dtype=torch.float64, device=accelerator.device)
         partial["loss"], partial["hits"] = cast("Tensor", accelerator.gather(mine)).T.tolist()
-    # As many micro-batches as are taken now: where memory ran out, they are more than were chosen.
-    choice = replace(setup.execution.choice, accumulate=setup.training.micro_batches)
+    choice = setup.execution.choice
     return {
         "format": FORMAT,
         "step": progress.step,
@@ -131,8 +129,10 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         "choice": {
             "precision": choice.precision,
             "channels_last": choice.channels_last,
+            # As many micro-batches as are taken now: where memory ran out, they are more than were chosen.
             "accumulate": setup.training.micro_batches,
         },
+        "asked_accumulate": setup.recipe.train.accumulate,
         "probe_seconds": setup.probe_seconds,
         "data": setup.inputs.data.fingerprint(),
         "data_summary": summary(setup.inputs.data),

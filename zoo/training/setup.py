@@ -5,6 +5,7 @@ Whoever needs less, such as an evaluation or a comparison, takes the first stage
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -280,9 +281,12 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> auto
         ZooError: it began with fp16 on a GPU, and there is none.
     """
     train, began = recipe.train, dict(resumed["choice"])
-    began["accumulate"] = -(-began["accumulate"] * resumed["began"]["processes"] // start.processes)
     asked = {"precision": train.precision, "channels_last": train.channels_last, "accumulate": train.accumulate}
     named = {key: value for key, value in asked.items() if value != "auto"}
+    if train.accumulate == resumed.get("asked_accumulate") and named.get("accumulate", math.inf) < began["accumulate"]:
+        # Memory ran out at as few as the recipe asks for, and would again.
+        del named["accumulate"]
+    began["accumulate"] = -(-began["accumulate"] * resumed["began"]["processes"] // start.processes)
     choice = autotune.Choice(**{**began, **named}, why="as the run began")
     if choice.precision == "fp16" and launch.on_cpu():
         raise ZooError("--resume", "the run began with fp16, which needs a GPU", "train.precision=fp32 --allow-change")
