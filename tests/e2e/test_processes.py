@@ -89,6 +89,13 @@ def test_one_process_scores_a_run_of_two_to_the_bit(tiny: Path, settings: list[s
         assert {name: values[name] for name in result(folder)[split]} == result(folder)[split]
 
 
+def test_a_plan_of_two_processes_is_printed_once_and_writes_nothing(tiny: Path) -> None:
+    found = json.loads(launch(TWO, str(tiny), "--plan", "--json").stdout)
+    assert (found["processes"], found["name"]) == (2, "tiny")
+    assert found["seconds"] > found["set_up_seconds"] > 0
+    assert not list(tiny.parent.glob("runs/*"))
+
+
 @pytest.mark.parametrize("command", [ONE, ACCELERATE, TWO])
 def test_a_mistake_is_told_once_whatever_the_launcher(tiny: Path, command: list[str]) -> None:
     done = launch(command, str(tiny), "optim.lr=fast", check=False)

@@ -22,7 +22,8 @@ from zoo.training.checkpoint import Checkpoint
 Send = Callable[[dict[str, Any]], None]
 
 
-def _meet() -> launch.Launch:
+def meet() -> launch.Launch:
+    """Meet the other process on the CPU."""
     os.environ["ACCELERATE_USE_CPU"] = "true"
     start = launch.read()
     assert processes.meet(start, 60).type == processes.meet(start, 60).type == "cpu"
@@ -40,7 +41,7 @@ def _error(function: Callable[[], object]) -> ZooError:
 
 def hear_the_first(arguments: Mapping[str, Any], send: Send) -> None:
     """Only the first reads; both get what it read, or its error."""
-    start = _meet()
+    start = meet()
     calls: list[int] = []
 
     def read() -> dict[str, Any]:
@@ -60,7 +61,7 @@ def hear_the_first(arguments: Mapping[str, Any], send: Send) -> None:
 
 def take_turns(arguments: Mapping[str, Any], send: Send) -> None:
     """The first makes a file, the second finds it; an error of either is one of both."""
-    start = _meet()
+    start = meet()
     made = Path(arguments["folder"]) / "made"
 
     def make() -> str:
@@ -81,7 +82,7 @@ def take_turns(arguments: Mapping[str, Any], send: Send) -> None:
 
 def share(arguments: Mapping[str, Any], send: Send) -> None:
     """Both end with the tensors of the first, bit for bit, whatever their dtypes, shapes and layouts."""
-    start = _meet()
+    start = meet()
     processes.PIECE = 100
 
     def tensors(seed: int) -> dict[str, dict[str, torch.Tensor]]:
@@ -112,7 +113,7 @@ def share(arguments: Mapping[str, Any], send: Send) -> None:
 
 def compare_data(arguments: Mapping[str, Any], send: Send) -> None:
     """A process whose images differ is named, with what differs."""
-    start = _meet()
+    start = meet()
 
     def splits(count: int) -> Splits:
         pixels = PixelStore.square(np.zeros((count, 3, 2, 2), np.uint8))
@@ -124,7 +125,7 @@ def compare_data(arguments: Mapping[str, Any], send: Send) -> None:
 
 def wait_in_vain(arguments: Mapping[str, Any], send: Send) -> None:
     """While they set up they wait for each other for long, and while they train no longer than they are told to."""
-    start = _meet()
+    start = meet()
     if start.main:
         started = time.monotonic()
         processes.wait_at_most(start, 2)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.pairs import call_on_two
 
-from zoo.system import workers
 from zoo.system.launch import Launch
 from zoo.training import processes
 
@@ -16,11 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def pair(function: str, **arguments: Any) -> dict[str, Any]:
-    heard: dict[str, Any] = {}
-    call = workers.WorkerCall(f"helpers.process_calls:{function}", arguments, "pair")
-    outcome = workers.run(call, heard.update, processes=2, timeout=90)
-    assert outcome.status == "ok", outcome
-    return heard
+    return call_on_two(f"helpers.process_calls:{function}", **arguments)
 
 
 def test_only_the_first_process_reads() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers.pairs import call_on_two
 from helpers.tensors import same_tensors
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -136,3 +137,24 @@ def test_a_late_step_asks_for_nothing(name: str, monkeypatch: pytest.MonkeyPatch
 def test_the_error_travels_between_processes() -> None:
     error = pickle.loads(pickle.dumps(NonFiniteStep(6, "loss nan")))
     assert (error.step, str(error)) == (6, "step 7: loss nan")
+
+
+# ------------------------------------------------------------------- two processes, on a CPU
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_on_one_process_changes_nothing_on_any() -> None:
+    cases = {**dict.fromkeys(FUSED, (True, False)), "lamb": (False,)}
+    found = call_on_two("helpers.watch_calls:one_gradient_is_not_finite", cases=cases)
+    assert found == {name: [3] * len(ways) for name, ways in cases.items()}
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_is_known_to_all_after_the_same_step() -> None:
+    assert call_on_two("helpers.watch_calls:one_process_is_asked_to_stop") == {"late": 2, "at once": 1}
+
+
+@pytest.mark.slow
+def test_a_scaled_gradient_that_overflows_on_one_process_is_skipped_on_all() -> None:
+    found = call_on_two("helpers.watch_calls:scaled_gradients_overflow")
+    assert found == {"skipped": [0, 1, 1, 0], "scales": [1024.0, 512.0, 256.0, 256.0]}

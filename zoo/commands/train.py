@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
+    from zoo.system.launch import Launch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,19 +45,7 @@ def run(options: argparse.Namespace) -> int:
     start = launch.read()
     launch.follow_launcher()
     signals.install()
-    found = read_input(options) if start.main else None
-    with contextlib.ExitStack() as stack:
-        if start.processes > 1:
-            announce_threads("auto", start)
-            from zoo.training import processes
-
-            seconds = seconds_to_meet(options) if found is None else found[0].train.timeout
-            stack.enter_context(launch.lost_processes(start, seconds))
-            stack.callback(processes.leave)
-            processes.meet(start, seconds)
-            found = processes.from_first(start, lambda: found)
-        assert found is not None
-        recipe, folder, done = found
+    with input_of_first(options, start) as (recipe, folder, done):
         if options.resume == "auto" and folder is None and start.main:
             print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
         if not done:  # a finished run needs its images no more
@@ -65,6 +55,31 @@ def run(options: argparse.Namespace) -> int:
 
         train(recipe, folder, allow_change=options.allow_change)
     return 0
+
+
+@contextlib.contextmanager
+def input_of_first(options: argparse.Namespace, start: Launch) -> Iterator[tuple[Recipe, Path | None, bool]]:
+    """Read the input on the first process, and give it to all; in the end, leave the others in good order.
+
+    Raises:
+        ZooError: bad input, on all; or another process is gone.
+    """
+    found = read_input(options) if start.main else None
+    with contextlib.ExitStack() as stack:
+        if start.processes > 1:
+            from zoo.system import launch
+            from zoo.system.threads import announce_threads
+
+            announce_threads("auto", start)
+            from zoo.training import processes
+
+            seconds = seconds_to_meet(options) if found is None else found[0].train.timeout
+            stack.enter_context(launch.lost_processes(start, seconds))
+            stack.callback(processes.leave)
+            processes.meet(start, seconds)
+            found = processes.from_first(start, lambda: found)
+        assert found is not None
+        yield found
 
 
 def read_input(options: argparse.Namespace) -> tuple[Recipe, Path | None, bool]:
@@ -101,7 +116,6 @@ def run_plan(options: argparse.Namespace) -> int:
     Raises:
         ZooError: bad input, or flags that do not go together.
     """
-    from zoo.recipe.load import load_recipe
     from zoo.system import launch
     from zoo.system.threads import announce_threads
 
@@ -110,13 +124,14 @@ def run_plan(options: argparse.Namespace) -> int:
         raise ZooError("--json", "prints a plan", "give --plan with it")
     if options.resume is not None:
         raise ZooError("--plan", "plans a new run, and --resume resumes an old one", "give one of the two")
-    recipe = load_recipe(*recipe_and_overrides(options, None))
-    recipe.data.check()
+    start = launch.read()
     launch.follow_launcher()
-    announce_threads(recipe.train.threads, launch.read())
-    from zoo.training.plan import plan
+    with input_of_first(options, start) as (recipe, _, _):
+        recipe.data.check()
+        announce_threads(recipe.train.threads, start)
+        from zoo.training.plan import plan
 
-    plan(recipe, as_json=options.json, began=began)
+        plan(recipe, as_json=options.json, began=began)
     return 0
 
 

@@ -27,7 +27,7 @@ from zoo.system.device import peak_memory_mb, reset_peak_memory
 from zoo.system.files import cache_root
 from zoo.system.launch import Launch
 from zoo.system.threads import announce_threads
-from zoo.training import checkpoint
+from zoo.training import checkpoint, processes
 from zoo.training.preflight import check_environment
 from zoo.training.saver import pack
 from zoo.training.setup import Inputs, Setup, load_inputs, set_up
@@ -145,6 +145,7 @@ def prepare(
         ZooError: bad input, as for a run.
     """
     check_environment(recipe)
+    processes.meet(start, recipe.train.timeout)
     inputs, spent = _inputs(recipe, start, data)
     if recipe.finetune.probe_first:
         console.fact("probe", "the head will be fitted on frozen features first")
@@ -155,7 +156,7 @@ def prepare(
 def _inputs(recipe: Recipe, start: Launch, data: Splits | None) -> tuple[Inputs, float]:
     """Load the data; return it, and the seconds of it that a run will not spend, as it finds images decoded."""
     before = time.perf_counter()
-    inputs = load_inputs(recipe, start.processes, data=data)
+    inputs = processes.in_turns(start, lambda: load_inputs(recipe, start.processes, data=data))
     first = time.perf_counter() - before
     if first < WORTH_REPEATING or data is not None:
         return inputs, 0.0

@@ -1,0 +1,15 @@
+"""Calls a function on two processes that know of each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.system import workers
+
+
+def call_on_two(function: str, **arguments: Any) -> dict[str, Any]:
+    """Call a function, such as `helpers.process_calls:share`, on two processes; return what the first one sent."""
+    heard: dict[str, Any] = {}
+    outcome = workers.run(workers.WorkerCall(function, arguments, "pair"), heard.update, processes=2, timeout=90)
+    assert outcome.status == "ok", outcome
+    return heard
