@@ -4,6 +4,7 @@
     python benchmarks/training.py batches --data FOLDER      images/s of making batches alone, at 224 px
     python benchmarks/training.py checkpoints --data FOLDER  seconds of a checkpoint, and the speed left with one per epoch
     python benchmarks/training.py gradients                  ms of the depthwise layers whose gradients zoo computes itself
+    python benchmarks/training.py host --data FOLDER         ms of a step outside PyTorch's operations: Python, numpy, drawing
 
 FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
 The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the fastest of
@@ -43,6 +44,7 @@ DEFAULTS = {
     "batches": Defaults(size=224, batch_size=128, steps=40),
     "checkpoints": Defaults(size=96, batch_size=64, steps=8),
     "gradients": Defaults(size=96, batch_size=16, steps=10),
+    "host": Defaults(size=64, batch_size=64, steps=10),
 }
 # Images of an epoch that a checkpoint's seconds are compared with: a tenth of CIFAR-10's training set or so.
 EPOCH_IMAGES = 6_400
@@ -75,6 +77,8 @@ def main() -> None:
         parser.error("--data FOLDER is needed")
     elif options.what == "checkpoints":
         checkpoints(options)
+    elif options.what == "host":
+        host(options)
     elif options.what == "batches":
         table(options, f"batches of {options.batch_size} images of {options.size} px", ["torchvision_batches", "zoo_batches"], [])
     else:
@@ -124,6 +128,26 @@ def checkpoints(options: argparse.Namespace) -> None:
         print(f"a checkpoint: median {saving:.2f} s ({', '.join(f'{value:.2f}' for value in saves)})")
         share = epoch / (epoch + saving)
         print(f"images/s with one for every {EPOCH_IMAGES:,} images: {share:.4f} of those with none", flush=True)
+
+
+def host(options: argparse.Namespace) -> None:
+    """Print the milliseconds of a training step, and of it those that PyTorch's operations do not account for."""
+    from torch.profiler import ProfilerActivity, profile
+
+    print(f"{options.size} px, batch {options.batch_size}: median ms of a step\n{'':<38}{'whole':>9}{'host':>9}{'share':>9}")
+    for model in options.models:
+        options.models = [model]
+        for ema in (None, 0.99):
+            step = _zoo_steps(options, "train", ema)[2]
+            for _ in range(3):
+                step()
+            whole, rest = [], []
+            for _ in range(options.steps):
+                with profile(activities=[ProfilerActivity.CPU]) as found:
+                    whole.append(_seconds(step))
+                rest.append(whole[-1] - sum(event.self_cpu_time_total for event in found.key_averages()) / 1e6)
+            title, both = f"{model}{', moving average' if ema else ''}", (statistics.median(whole), statistics.median(rest))
+            print(f"{title:<38}{both[0] * 1e3:>9.1f}{both[1] * 1e3:>9.2f}{both[1] / both[0]:>9.2%}", flush=True)
 
 
 def gradients(options: argparse.Namespace) -> None:
@@ -273,7 +297,7 @@ def _zoo(options: argparse.Namespace, norm: str) -> float:
     return timed(_zoo_steps(options, norm)[2], options.batch_size, options.steps)
 
 
-def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
+def _zoo_steps(options: argparse.Namespace, norm: str, ema: float | None = None) -> tuple[Any, Any, Step]:
     """Return a setup, its progress, and a function that takes the next training step on real images."""
     from zoo.data.rng import epoch_order
     from zoo.system import launch
@@ -282,7 +306,7 @@ def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     from zoo.training.setup import set_up
     from zoo.training.state import EpochTotals, Progress
 
-    setup = set_up(_recipe(options, norm), launch.read(), Console(quiet=True))
+    setup = set_up(_recipe(options, norm, ema), launch.read(), Console(quiet=True))
     order = epoch_order(0, 0, len(setup.training.train))
     progress = Progress()
 
@@ -294,7 +318,7 @@ def _zoo_steps(options: argparse.Namespace, norm: str) -> tuple[Any, Any, Step]:
     return setup, progress, step
 
 
-def _recipe(options: argparse.Namespace, norm: str) -> Any:
+def _recipe(options: argparse.Namespace, norm: str, ema: float | None = None) -> Any:
     from zoo.recipe.recipe import Recipe
 
     return Recipe.model_validate_json(
@@ -304,7 +328,7 @@ def _recipe(options: argparse.Namespace, norm: str) -> Any:
                 "data": {"kind": "folder", "root": str(options.data), "val_fraction": 0},
                 "image_size": options.size,
                 "finetune": {"batch_norm": norm},
-                "train": {"batch_size": options.batch_size, "epochs": 1},
+                "train": {"batch_size": options.batch_size, "epochs": 1, "ema": ema},
                 "eval": {"select_by": "last"},
                 "schedule": "constant",
             }
