@@ -4,7 +4,7 @@
     python benchmarks/training.py batches --data FOLDER      images/s of making batches alone, at 224 px
     python benchmarks/training.py checkpoints --data FOLDER  seconds of a checkpoint, and the speed left with one per epoch
     python benchmarks/training.py gradients                  ms of the depthwise layers whose gradients zoo computes itself
-    python benchmarks/training.py host --data FOLDER         ms of a step outside PyTorch's operations: Python, numpy, drawing
+    python benchmarks/training.py host --data FOLDER         us of a step that Python and numpy take beside PyTorch
 
 FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
 The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the fastest of
@@ -44,7 +44,7 @@ DEFAULTS = {
     "batches": Defaults(size=224, batch_size=128, steps=40),
     "checkpoints": Defaults(size=96, batch_size=64, steps=8),
     "gradients": Defaults(size=96, batch_size=16, steps=10),
-    "host": Defaults(size=64, batch_size=64, steps=10),
+    "host": Defaults(size=64, batch_size=64, steps=200),
 }
 # Images of an epoch that a checkpoint's seconds are compared with: a tenth of CIFAR-10's training set or so.
 EPOCH_IMAGES = 6_400
@@ -131,23 +131,26 @@ def checkpoints(options: argparse.Namespace) -> None:
 
 
 def host(options: argparse.Namespace) -> None:
-    """Print the milliseconds of a training step, and of it those that PyTorch's operations do not account for."""
-    from torch.profiler import ProfilerActivity, profile
+    """Print the microseconds of a step that Python and numpy take, beside PyTorch's work on images and weights."""
+    from zoo.data.rng import epoch_order, torch_seed
+    from zoo.system.device import seed_device
+    from zoo.training.loop import set_train_mode
 
-    print(f"{options.size} px, batch {options.batch_size}: median ms of a step\n{'':<38}{'whole':>9}{'host':>9}{'share':>9}")
+    print(f"{options.size} px, batch {options.batch_size}: median us\n{'':<22}{'draws':>9}{'seeds':>9}{'modes':>9}{'average':>9}")
     for model in options.models:
         options.models = [model]
-        for ema in (None, 0.99):
-            step = _zoo_steps(options, "train", ema)[2]
-            for _ in range(3):
-                step()
-            whole, rest = [], []
-            for _ in range(options.steps):
-                with profile(activities=[ProfilerActivity.CPU]) as found:
-                    whole.append(_seconds(step))
-                rest.append(whole[-1] - sum(event.self_cpu_time_total for event in found.key_averages()) / 1e6)
-            title, both = f"{model}{', moving average' if ema else ''}", (statistics.median(whole), statistics.median(rest))
-            print(f"{title:<38}{both[0] * 1e3:>9.1f}{both[1] * 1e3:>9.2f}{both[1] / both[0]:>9.2%}", flush=True)
+        training = _zoo_steps(options, "train", 0.99)[0].training
+        positions = epoch_order(0, 0, len(training.train))[: options.batch_size]
+        pieces = [
+            lambda training=training, positions=positions: training.train.draw(positions, training.augment, 0, 0),
+            lambda training=training: seed_device(training.accelerator.device, torch_seed(0, 0, 0)),
+            # Once an epoch.
+            lambda training=training: set_train_mode(training),
+            lambda training=training: training.averaged.follow(training.bare_model, 0),
+        ]
+        medians = [statistics.median(_seconds(piece) for _ in range(options.steps)) * 1e6 for piece in pieces]
+        medians[2] /= training.steps_per_epoch
+        print(f"{model:<22}{''.join(f'{median:>9,.0f}' for median in medians)}", flush=True)
 
 
 def gradients(options: argparse.Namespace) -> None:

@@ -72,7 +72,7 @@ def test_an_unreadable_image_is_named_and_leaves_nothing(
     (root / "b" / name).write_bytes(content(root.parent / "whole"))
     line = refused(root)
     assert line.startswith(f"data.root: 1 unreadable image, first: ROOT/b/{name}: {reason}")
-    assert line.endswith("(replace or remove it)")
+    assert line.endswith("(replace or remove it, or set data.on_bad=skip)")
     assert [path.name for path in (cache / "pixels").iterdir() if path.suffix != ".lock"] == []
 
 
@@ -94,11 +94,16 @@ def test_damage_of_any_kind_is_unreadable_or_harmless(tmp_path: Path, suffix: st
     assert refused > 10
 
 
-def test_all_unreadable_images_are_counted(image_folder: Draw) -> None:
+def test_all_unreadable_images_are_counted_and_listed(image_folder: Draw, cache: Path) -> None:
     root = image_folder({"a": 2, "b": 2})
     for number in range(3):
         (root / "b" / f"x{number}.jpg").write_text("x")
-    assert refused(root) == "data.root: 3 unreadable images, first: ROOT/b/x0.jpg: not an image (replace or remove them)"
+    line = refused(root)
+    assert line.startswith("data.root: 3 unreadable images, first: ROOT/b/x0.jpg: not an image; all are listed in ")
+    assert line.endswith(".csv (replace or remove them, or set data.on_bad=skip)")
+    (listed,) = (cache / "unreadable").iterdir()
+    files = [root / "b" / f"x{number}.jpg" for number in range(3)]
+    assert listed.read_text().splitlines() == ["file,reason", *(f"{path},not an image" for path in files)]
 
 
 def gray16(value: int) -> Image.Image:

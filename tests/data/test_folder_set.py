@@ -7,7 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.folders import counts, load
+from helpers.folders import counts, load, refused
+
+from zoo.data import pixel_store
+from zoo.data.changes import summary
+from zoo.data.options import Folder
+from zoo.errors import ZooError
 
 Draw = Callable[..., Path]
 
@@ -49,3 +54,64 @@ def test_names_of_files_that_are_no_text_can_be_printed(image_folder: Draw) -> N
     odd = os.fsdecode(b'a,"b\n\xff.png')
     os.rename(root / "cat" / "000.png", root / "cat" / odd)
     assert load(root, val_fraction=0.0, test_fraction=0.0).train.names() == ['cat/a,"b\n\\udcff.png', "dog/000.png"]
+
+
+# ------------------------------------------------------------------------- files that are no images
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:30])
+
+
+def test_skipped_files_are_named_listed_and_left_out_of_every_split(image_folder: Draw, cache: Path) -> None:
+    root = image_folder({"train/a": 6, "train/b": 6, "test/a": 3, "test/b": 3})
+    before = load(root, on_bad="skip", val_fraction=0.0)
+    bad = ["test/b/001.png", "train/a/000.png", "train/b/005.png"]
+    for name in bad:
+        spoil(root / name)
+    for decoded in (True, False):
+        found = load(root, on_bad="skip", val_fraction=0.0)
+        assert [counts(part) for part in (found.train, found.test)] == [[5, 5], [3, 2]]
+        assert not {*bad} & {*found.train.names(), *found.test.names()}
+        assert ("decoded 18 images" in found.notes) == decoded
+        (note,) = (note for note in found.notes if note.startswith("skipped"))
+        assert note.startswith(f"skipped 3 unreadable images, first: {root}/train/a/000.png: ")
+    (listed,) = (cache / "unreadable").iterdir()
+    assert note.endswith(f"; all are listed in {listed}")
+    assert [line.partition(",")[0] for line in listed.read_text().splitlines()[1:]] == [
+        str(root / name) for name in (bad[1], bad[2], bad[0])
+    ]
+    assert found.fingerprint() != before.fingerprint()
+    # What was kept has its own pixels and labels.
+    for name, place, label in zip(found.train.names(), found.train.index, found.train.targets, strict=True):
+        position = before.train.names().index(name)
+        assert before.train.targets[position] == label
+        assert (before.train.pixels.images[before.train.index[position]] == found.train.pixels.images[place]).all()
+
+
+def test_what_was_skipped_before_is_refused_without_decoding_again(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = image_folder({"a": 4, "b": 4})
+    spoil(root / "a/001.png")
+    load(root, on_bad="skip")
+    monkeypatch.setattr(pixel_store, "decode_range", lambda job: pytest.fail("decoded"))
+    assert refused(root).startswith("data.root: 1 unreadable image, first: ROOT/a/001.png: ")
+
+
+def test_a_class_of_unreadable_images_alone_is_refused(image_folder: Draw) -> None:
+    root = image_folder({"a": 2, "b": 2})
+    for name in ("000", "001"):
+        spoil(root / f"b/{name}.png")
+    line = "data.root: class 'b' has no readable image (replace its files or remove the folder)"
+    assert refused(root, on_bad="skip", test_fraction=0.0, val_fraction=0.0) == line
+
+
+def test_a_run_is_not_resumed_where_another_file_cannot_be_read(image_folder: Draw) -> None:
+    root = image_folder({"a": 8, "b": 8})
+    spoil(root / "a/001.png")
+    found = load(root, on_bad="skip")
+    expected = {"data": found.fingerprint(), "data_summary": summary(found)}
+    data = Folder(root=root, on_bad="skip")
+    assert data.load(0, 32, expected).fingerprint() == found.fingerprint()
+    spoil(root / "b/002.png")
+    with pytest.raises(ZooError, match="the data has changed since the run began: 1 file changed in b"):
+        data.load(0, 32, expected)

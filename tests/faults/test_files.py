@@ -51,14 +51,14 @@ Spoil = Callable[[Path], object]
 IMAGES: dict[str, tuple[Spoil, str]] = {
     "missing root": (lambda root: root.rename(root.with_name("other")), r"data.root: no such folder: ROOT \(.+\)"),
     "root is a file": (lambda root: (root.rename(root.with_name("other")), root.write_text("x")), r"data.root: .*ROOT.* \(.+\)"),
-    "truncated png": (lambda root: cut(root / "train/a/03.png"), r"data.root: 1 unreadable image, first: ROOT/train/a/03.png: .+ \(replace or remove it\)"),
+    "truncated png": (lambda root: cut(root / "train/a/03.png"), r"data.root: 1 unreadable image, first: ROOT/train/a/03.png: .+ \(replace or remove it, or set data.on_bad=skip\)"),
     "empty file": (lambda root: (root / "train/a/03.png").write_bytes(b""), r"data.root: 1 unreadable image, first: ROOT/train/a/03.png: empty file \(.+\)"),
     "text": (lambda root: (root / "train/a/03.jpg").write_text("hello"), r"data.root: 1 unreadable image, first: ROOT/train/a/03.jpg: not an image \(.+\)"),
     "svg": (lambda root: (root / "train/a/03.png").write_text("<svg/>"), r"data.root: 1 unreadable image.*not an image \(.+\)"),
     "html": (lambda root: (root / "train/a/x.webp").write_text("<!doctype html>"), r"data.root: 1 unreadable image.*not an image \(.+\)"),
     "three at once": (
         lambda root: [(root / f"train/a/{number}.jpg").write_bytes(b"") for number in range(3)],
-        r"data.root: 3 unreadable images, first: ROOT/train/a/0.jpg: empty file \(replace or remove them\)",
+        r"data.root: 3 unreadable images, first: ROOT/train/a/0.jpg: empty file; all are listed in .+\.csv \(replace or remove them, or set data.on_bad=skip\)",
     ),
     "bomb": (lambda root: (root / "train/a/x.png").write_bytes(png(60_000, 60_000)), r"data.root: 1 unreadable image, first: ROOT/train/a/x.png: .*million pixels \(.+\)"),
     "header only": (lambda root: (root / "train/a/x.png").write_bytes(png(100, 100)), r"data.root: 1 unreadable image, first: ROOT/train/a/x.png: .+ \(.+\)"),

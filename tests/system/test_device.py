@@ -101,3 +101,11 @@ def test_a_gpu_that_emulates_bf16_does_not_have_it(monkeypatch, native):
     choices = autotune.candidates(torch.device("cuda"), "auto", False)
     # Never fp16 where bf16 is native: noise would decide between two numeric regimes.
     assert choices == [("bf16", False), ("fp32", False)] if native else [("fp16", False), ("fp32", False)]
+
+
+def test_a_seed_gives_the_numbers_of_torch_s_own() -> None:
+    seed = 2**63 - 1
+    torch.manual_seed(seed)
+    wanted = torch.rand(3)
+    device.seed_device(torch.device("cpu"), seed)
+    assert torch.equal(torch.rand(3), wanted)

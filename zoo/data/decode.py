@@ -202,15 +202,15 @@ class DecodeJob:
     interpolation: str
 
 
-def decode_range(job: DecodeJob) -> tuple[int, np.ndarray, list[tuple[str, str]]]:
+def decode_range(job: DecodeJob) -> tuple[int, np.ndarray, dict[int, str]]:
     """Decode a slice of the files straight into the pixel file.
 
     Returns:
-        The first index, width over height of each image (float32 [n]), and (path, reason) of what cannot be read.
+        The first index, width over height of each image (float32 [n]), and why images cannot be read, by their index.
     """
     pixels = np.memmap(job.target, dtype=np.uint8, mode="r+", shape=job.shape)  # [N, 3, S, S]
     aspects = np.ones(len(job.paths), np.float32)
-    bad = []
+    bad = {}
     with warnings.catch_warnings():
         # Of EXIF entries and palettes, while the pixels are whole.
         warnings.simplefilter("ignore")
@@ -219,5 +219,5 @@ def decode_range(job: DecodeJob) -> tuple[int, np.ndarray, list[tuple[str, str]]
                 pixels[job.first + offset], width, height = decode_resized(path, job.shape[-1], job.interpolation)
                 aspects[offset] = width / height
             except Unreadable as error:
-                bad.append((path, str(error)))
+                bad[job.first + offset] = str(error)
     return job.first, aspects, bad

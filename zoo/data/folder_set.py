@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from zoo.data import store_cache
 from zoo.data.data_set import DataSet
 from zoo.data.root_check import check_root
+from zoo.errors import ZooError
 
 if TYPE_CHECKING:
     from zoo.data.image_folder import Tree
@@ -29,6 +30,11 @@ class Folder(DataSet):
     )
     store_size: int | Literal["auto"] = Field(
         default="auto", description="Side in pixels at which images are kept, 8 to 4096; auto: what the training size needs."
+    )
+
+    on_bad: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="Files that are no whole images: refuse to start, or skip them. All are listed in a file in both cases.",
     )
 
     @field_validator("store_size")
@@ -58,25 +64,38 @@ class Folder(DataSet):
             ZooError: the folder is not as it should be, its files are not those of the checkpoint, or an image cannot be
                 read.
         """
+        from zoo.data import unreadable
         from zoo.data.changes import check_unchanged
-        from zoo.data.pixel_store import from_files
+        from zoo.data.pixel_store import fingerprint, from_files
         from zoo.data.store_size import store_size
 
+        skip = self.on_bad == "skip"
         tree, planned = self.plan(seed)
-        check_unchanged(planned, expected)
+        if not skip:
+            check_unchanged(planned, expected)
         files = tree.files()
         side = self.store_size if isinstance(self.store_size, int) else store_size(files, image_size)
         # Bicubic whatever the backbone resamples with: a bilinear store shows (0.7 to 1.1 of 255 from timm, against 0.4 to
         # 0.8), and all backbones can share one.
-        pixels, made = from_files(files, side, "bicubic", "data.root")
+        pixels, made = from_files(files, side, "bicubic", "data.root", skip=skip)
         notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images were decoded before"]
+        if pixels.unreadable:
+            notes.append(unreadable.note(pixels.unreadable, files, fingerprint(files, side, "bicubic", "data.root")))
+            _, planned = self.plan(seed, leave_out=pixels.unreadable)
+        if skip:
+            # Only now it is known which images there are.
+            check_unchanged(planned, expected)
         return planned.filled(pixels, notes)
 
-    def plan(self, seed: int) -> tuple[Tree, Splits]:
+    def plan(self, seed: int, *, leave_out: Collection[int] = ()) -> tuple[Tree, Splits]:
         """Return the files and the splits over no pixels: everything else is known from the list of files.
 
+        Args:
+            seed: what val is drawn by.
+            leave_out: the files that are no images, by their place in the list.
+
         Raises:
-            ZooError: the folder is not as it should be.
+            ZooError: the folder is not as it should be, or a class is left without images.
         """
         from zoo.data import image_folder
         from zoo.data.changes import describe_files
@@ -85,7 +104,7 @@ class Folder(DataSet):
 
         root = self.absolute_root()
         tree = image_folder.scan(root)
-        sets = _splits_of(tree, root, PixelStore.empty(), self.test_fraction)
+        sets = _splits_of(tree, root, PixelStore.empty(), self.test_fraction, leave_out)
         planned = make_splits(
             tree.classes,
             sets["train"],
@@ -98,8 +117,12 @@ class Folder(DataSet):
         return tree, planned
 
 
-def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float) -> dict[str, Split]:
-    """Return the splits `train`, `val` and `test` as far as the folder has them, `test` cut from the rest where it has none."""
+def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float, leave_out: Collection[int]) -> dict[str, Split]:
+    """Return the splits `train`, `val` and `test` as far as the folder has them, `test` cut from the rest where it has none.
+
+    Raises:
+        ZooError: a class has no images to train on but those that are left out.
+    """
     import numpy as np
 
     from zoo.data.splits import Origin, Split, stratified_split
@@ -110,7 +133,8 @@ def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float)
     origin = Origin(files=[os.fspath(path)[above:].replace(os.sep, "/") for path in tree.files()])
     whole = Split.of(pixels, np.array(labels, np.int64), origin)
     ends = np.cumsum([len(part) for part in tree.parts.values()])
-    rows = np.split(np.arange(len(whole)), ends[:-1])
+    kept = np.isin(np.arange(len(whole)), np.array(sorted(leave_out), np.int64), invert=True)
+    rows = [part[kept[part]] for part in np.split(np.arange(len(whole)), ends[:-1])]
     sets = {name: whole.take(some) for name, some in zip(tree.parts, rows, strict=True)}
     if "all" in sets:
         # Cut before val is, by a seed of its own: the test images stay the same whatever the seed.
@@ -118,4 +142,8 @@ def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float)
         if test_fraction:
             rest, sets["test"] = stratified_split(rest, test_fraction, seed=0)
         sets["train"] = rest
+    left = np.bincount(sets["train"].targets, minlength=len(tree.classes))
+    for name, count in zip(tree.classes, left, strict=True):
+        if not count:
+            raise ZooError("data.root", f"class '{name}' has no readable image", "replace its files or remove the folder")
     return sets

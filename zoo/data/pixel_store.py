@@ -12,16 +12,16 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from zoo.data import store_cache
+from zoo.data import store_cache, unreadable
 from zoo.data.decode import DecodeJob, decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
 from zoo.system import launch
@@ -51,6 +51,7 @@ class PixelStore:
         mapped: the file behind the images, None where they are in memory.
         folder: where that file is.
         use: tells other processes that the store is in use, while it lives.
+        unreadable: why files could not be read, by their index; their images are black.
     """
 
     images: np.ndarray
@@ -58,6 +59,7 @@ class PixelStore:
     mapped: mmap.mmap | None = None
     folder: Path | None = None
     use: Share | None = None
+    unreadable: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def square(cls, images: np.ndarray) -> PixelStore:
@@ -196,24 +198,27 @@ def _digest(path: Path, start: int) -> str:
 def _open(folder: Path) -> PixelStore:
     """Map a store into memory, mark it as in use, and note that it was used now."""
     use = store_cache.use(folder)
-    shape = tuple(json.loads((folder / "store.json").read_text())["shape"])
+    about = json.loads((folder / "store.json").read_text())
+    shape = tuple(about["shape"])
+    unreadable = {int(place): reason for place, reason in about.get("unreadable", {}).items()}
     with open(folder / "pixels.bin", "rb") as handle:
         mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     images = np.frombuffer(mapped, dtype=np.uint8).reshape(shape)
-    return PixelStore(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped, folder, use)
+    return PixelStore(images, np.load(folder / "aspects.npy", allow_pickle=False), mapped, folder, use, unreadable)
 
 
 def write(folder: Path, pixels: PixelStore, source: str) -> None:
     """Write a store that is in memory; `source` says what it was made of, for `zoo cache`."""
     with open(folder / "pixels.bin", "wb") as handle:
         np.ascontiguousarray(pixels.images).tofile(handle)
-    _seal(folder, pixels.images.shape, pixels.aspects, source)
+    _seal(folder, pixels.images.shape, pixels.aspects, source, {})
 
 
-def _seal(folder: Path, shape: tuple[int, ...], aspects: np.ndarray, source: str) -> None:
+def _seal(folder: Path, shape: tuple[int, ...], aspects: np.ndarray, source: str, unreadable: Mapping[int, str]) -> None:
     """Write the files beside the pixels: the aspects, and what the store is."""
     np.save(folder / "aspects.npy", aspects, allow_pickle=False)
-    (folder / "store.json").write_text(json.dumps({"format": FORMAT, "shape": list(shape), "source": source}))
+    about = {"format": FORMAT, "shape": list(shape), "source": source, "unreadable": dict(unreadable)}
+    (folder / "store.json").write_text(json.dumps(about))
 
 
 def stats(files: Sequence[Path], where: str) -> Iterator[tuple[Path, os.stat_result]]:
@@ -238,7 +243,9 @@ def fingerprint(files: Sequence[Path], size: int, interpolation: str, where: str
     return digest.hexdigest()[:24]
 
 
-def from_files(files: list[Path], size: int, interpolation: str, where: str, *, quiet: bool = False) -> tuple[PixelStore, bool]:
+def from_files(
+    files: list[Path], size: int, interpolation: str, where: str, *, skip: bool = False, quiet: bool = False
+) -> tuple[PixelStore, bool]:
     """Decode image files on all cores, or open what was decoded before.
 
     Args:
@@ -246,11 +253,13 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
         size: S, in pixels.
         interpolation: bicubic, bilinear or lanczos.
         where: the key or flag that an error names.
+        skip: accept files that cannot be read; the store says which.
         quiet: show no progress bar.
 
     Raises:
-        ZooError: some files cannot be read; all of them are counted, the first is named.
+        ZooError: some files cannot be read; all of them are counted and listed in a file, the first is named.
     """
+    key = fingerprint(files, size, interpolation, where)
 
     def build(folder: Path) -> None:
         shape = (len(files), 3, size, size)
@@ -260,22 +269,24 @@ def from_files(files: list[Path], size: int, interpolation: str, where: str, *, 
             DecodeJob(str(target), shape, first, [str(path) for path in files[first : first + CHUNK]], interpolation)
             for first in range(0, len(files), CHUNK)
         ]
-        aspects, bad = np.ones(len(files), np.float32), []
+        aspects = np.ones(len(files), np.float32)
+        bad: dict[int, str] = {}
         with (
             show_progress("decoding", len(files), shown=not quiet) as count_images,
             contextlib.closing(_map(jobs, where)) as parts,
         ):
             for first, part, broken in parts:
                 aspects[first : first + len(part)] = part
-                bad += broken
+                bad |= broken
                 count_images(len(part))
-        if bad:
-            count = f"{len(bad)} unreadable image" + ("s" if len(bad) > 1 else "")
-            todo = "replace or remove " + ("them" if len(bad) > 1 else "it")
-            raise ZooError(where, f"{count}, first: {bad[0][0]}: {bad[0][1]}", todo)
-        _seal(folder, shape, aspects, os.path.commonpath([path.parent for path in files]))
+        if bad and not skip:
+            raise unreadable.refusal(bad, files, where, key)
+        _seal(folder, shape, aspects, os.path.commonpath([path.parent for path in files]), bad)
 
-    return stored(fingerprint(files, size, interpolation, where), build)
+    store, made = stored(key, build)
+    if store.unreadable and not skip:
+        raise unreadable.refusal(store.unreadable, files, where, key)
+    return store, made
 
 
 def _allocate(path: Path, size: int) -> None:
@@ -296,7 +307,7 @@ def _allocate(path: Path, size: int) -> None:
             handle.truncate(size)
 
 
-def _map(jobs: list[DecodeJob], where: str) -> Generator[tuple[int, np.ndarray, list[tuple[str, str]]]]:
+def _map(jobs: list[DecodeJob], where: str) -> Generator[tuple[int, np.ndarray, dict[int, str]]]:
     """Yield what `decode_range` returns for each job, in order; in worker processes where there are several."""
     workers = min(cores(), len(jobs))
     if workers <= 1 or len(jobs) <= 2:

@@ -39,6 +39,16 @@ def apple_gpu() -> bool:
     return device is not None and device.type == "mps"
 
 
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed what dropout and its like draw from, on the CPU and on one device.
+
+    `torch.manual_seed` does the same on all devices of all kinds, and takes ten times as long.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[indexed(device).index].manual_seed(seed)
+
+
 def memory_format(channels_last: bool) -> torch.memory_format:
     """Return torch's memory format of images [B, C, S, S]: the channels of a pixel side by side, or a plane per channel."""
     return torch.channels_last if channels_last else torch.contiguous_format

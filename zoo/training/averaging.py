@@ -32,13 +32,14 @@ class WeightAverage(ModelEmaV3):
         """
         if not self._weights:
             self._list(model)
-        share: float | Tensor = 1.0 - self.get_decay(step)
-        if open_ is not None:
-            share = open_ * share
-        # Not one `lerp`: its share cannot be a tensor for all weights at once.
-        difference = torch._foreach_sub(self._weights, self._averaged)
-        torch._foreach_mul_(difference, share)
-        torch._foreach_add_(self._averaged, difference)
+        share = 1.0 - self.get_decay(step)
+        if open_ is None:
+            torch._foreach_lerp_(self._averaged, self._weights, share)
+        else:
+            # `lerp` takes no share that is a tensor for all weights at once.
+            difference = torch._foreach_sub(self._weights, self._averaged)
+            torch._foreach_mul_(difference, open_ * share)
+            torch._foreach_add_(self._averaged, difference)
         for averaged, count in self._counts:
             averaged.copy_(count)
 

@@ -23,6 +23,7 @@ from zoo.errors import NonFiniteLoss, ZooError
 from zoo.metrics import merit
 from zoo.models.layers import batch_norms
 from zoo.system.console import Console
+from zoo.system.device import seed_device
 from zoo.system.progress import show_progress
 from zoo.training.evaluate import Interrupted, average_statistics, score, sum_over_processes
 from zoo.training.feeder import feed
@@ -155,7 +156,7 @@ def one_step(
             yield training.train.finish(part, size, training.augment)
 
     # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
-    torch.manual_seed(torch_seed(seed, step, accelerator.process_index))
+    seed_device(accelerator.device, torch_seed(seed, step, accelerator.process_index))
     training.watch.step = step
     try:
         sums = train_step(

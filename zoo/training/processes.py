@@ -5,6 +5,7 @@ Only the first process reads and writes the run folder, so that machines need no
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
@@ -67,7 +68,9 @@ def wait_at_most(start: Launch, seconds: int) -> None:
 def leave() -> None:
     """Part from the other processes before this one ends: gloo's threads would otherwise abort it."""
     if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
-        distributed.destroy_process_group()
+        # The others may be gone already, and what this process did is done.
+        with contextlib.suppress(RuntimeError):
+            distributed.destroy_process_group()
 
 
 def from_first(start: Launch, function: Callable[[], T]) -> T:
