@@ -30,6 +30,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "pad_shift": {},
     "random_resized": {"crop": {"kind": "random_resized"}},
     "flip": {"crop": {"kind": "none"}, "hflip": True},
+    "upside_down": PLAIN | {"vflip": True},
     "jitter": PLAIN | {"color_jitter": 0.4},
     "erase": PLAIN | {"erase": 0.7},
     "mixup": PLAIN | {"mixup": 0.8},
@@ -110,9 +111,10 @@ def test_without_augmentation_images_are_those_of_evaluation() -> None:
     assert torch.equal(targets, labels)
 
 
-def test_half_of_the_images_are_mirrored_and_only_mirrored() -> None:
-    plain, flipped = batch("none")[0], batch("flip")[0]
-    mirrored = [torch.allclose(plain[n].flip(2), flipped[n], atol=1e-5) for n in range(COUNT)]
+@pytest.mark.parametrize(("name", "axis"), [("flip", 2), ("upside_down", 1)])
+def test_half_of_the_images_are_flipped_and_only_flipped(name: str, axis: int) -> None:
+    plain, flipped = batch("none")[0], batch(name)[0]
+    mirrored = [torch.allclose(plain[n].flip(axis), flipped[n], atol=1e-5) for n in range(COUNT)]
     same = [torch.allclose(plain[n], flipped[n], atol=1e-5) for n in range(COUNT)]
     assert all(one or other for one, other in zip(mirrored, same, strict=True))
     assert 2 <= sum(mirrored) <= COUNT - 2
