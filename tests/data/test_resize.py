@@ -22,12 +22,13 @@ UNIT = Normalize((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 WHOLE = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
 
 
-def way(kernel: str, crop: float) -> batches.Preprocessing:
-    return batches.Preprocessing(Normalize(MEAN, STD), kernel, crop)
+def way(kernel: str, crop: float, mode: str = "center") -> batches.Preprocessing:
+    return batches.Preprocessing(Normalize(MEAN, STD), kernel, crop, mode)
 
 
-def timms(images: list[Image.Image], size: int, kernel: str, crop: float) -> Tensor:
-    transform = timm.data.create_transform((3, size, size), interpolation=kernel, crop_pct=crop, mean=MEAN, std=STD)
+def timms(images: list[Image.Image], size: int, kernel: str, crop: float, mode: str = "center") -> Tensor:
+    config = {"interpolation": kernel, "crop_pct": crop, "crop_mode": mode, "mean": MEAN, "std": STD}
+    transform = timm.data.create_transform((3, size, size), **config)
     return torch.stack([transform(image) for image in images])  # type: ignore[misc]
 
 
@@ -83,10 +84,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], tup
 @pytest.mark.parametrize("kernel", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("crop", [0.875, 1.0])
 @pytest.mark.parametrize("size", [64, 96, 224])
-def test_evaluation_is_timms_transform_on_photographs(photos: Callable, kernel: str, crop: float, size: int) -> None:
+@pytest.mark.parametrize("mode", ["center", "squash"])
+def test_evaluation_is_timms_transform_on_photographs(photos: Callable, kernel: str, crop: float, size: int, mode: str) -> None:
     found, opened = photos(size, kernel)
-    made, _ = batches.Batches(found.train, way(kernel, crop), 3, torch.device("cpu")).evaluation(np.arange(3), size)
-    assert apart(made, timms(opened, size, kernel, crop)).max() < 1.0
+    made, _ = batches.Batches(found.train, way(kernel, crop, mode), 3, torch.device("cpu")).evaluation(np.arange(3), size)
+    assert apart(made, timms(opened, size, kernel, crop, mode)).max() < 1.0
+    if mode == "squash" and size == 224:
+        # It is another picture than the center is.
+        assert apart(made, timms(opened, size, kernel, crop)).min() > 10
 
 
 @pytest.mark.parametrize("kernel", ["bilinear", "bicubic", "lanczos"])

@@ -13,6 +13,7 @@ import torch
 from helpers.runs import history, run
 from safetensors.torch import load_file
 
+from zoo.data.decode import open_rgb
 from zoo.metrics import METRICS
 from zoo.recipe.load import load_recipe
 from zoo.system.table import percent
@@ -93,6 +94,22 @@ def test_the_model_folder_is_timm_s_own(tiny: Path) -> None:
     # timm rounds the resized pixels to whole numbers, and the live model has its BatchNorm folded.
     torch.testing.assert_close(logits, saved["logits"], atol=0.05, rtol=0.05)
     assert result["test"]["accuracy"] == (saved["logits"].argmax(1) == saved["targets"]).double().mean()
+
+
+def test_squashed_photographs_are_scored_as_timm_shows_them(image_folder: Callable[..., Path], tiny: Path) -> None:
+    root = image_folder({"a": 30, "b": 30})
+    data = f"data={{kind: folder, root: {root}, crop_mode: squash}}"
+    folder, _ = run(tiny, data, "train.epochs=1", "train.batch_size=16")
+    model = timm.create_model(f"local-dir:{folder / 'model'}", pretrained=True).eval()
+    config = timm.data.resolve_model_data_config(model)
+    assert config["crop_mode"] == "squash"
+    transform = timm.data.create_transform(**config, is_training=False)
+    with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
+        images = [open_rgb(root / row["file"]) for row in csv.DictReader(file) if row["split"] == "test"]
+    assert {image.width == image.height for image in images} == {False}, "these photographs are not square"
+    with torch.no_grad():
+        logits = model(torch.stack([transform(image) for image in images]))
+    torch.testing.assert_close(logits, load_file(folder / "predictions.safetensors")["logits"], atol=0.1, rtol=0.1)
 
 
 EVERYTHING = [

@@ -37,11 +37,13 @@ class Preprocessing:
         normalize: mean and standard deviation of the pixels it was trained on.
         kernel: bicubic, bilinear or lanczos.
         crop: share of an image's side that evaluation shows.
+        crop_mode: which part that is of an image that is not square: `center`, or `squash` for all of it, squashed (timm).
     """
 
     normalize: Normalize
     kernel: str
     crop: float
+    crop_mode: str = "center"
 
 
 def resident(pixels: PixelStore, device: torch.device) -> Tensor | None:
@@ -152,12 +154,17 @@ class Batches:
             images float32 [B, 3, size, size] and targets int64 [B].
         """
         index = self.split.index[positions]
-        cuts = evaluation_boxes(self.split.pixels.aspects[index], size, self.preprocessing.crop)
+        cuts = evaluation_boxes(self._aspects(index), size, self.preprocessing.crop)
         where, images, boxes = self.transfer.send(positions, index, cuts.astype(np.float32))
         pixels = self._pixels(index)
         sent = [where, images, boxes, *([pixels] if pixels is not None else [])]
         self.transfer.wait(self.transfer.mark(), sent)
         return self._resample(pixels, images, boxes, size, exact=True), self.targets.index_select(0, where)
+
+    def _aspects(self, index: np.ndarray) -> np.ndarray:
+        """Return the width over the height that images [B] are cropped with, float32 [B]: 1 where they are squashed first."""
+        aspects = self.split.pixels.aspects[index]
+        return np.ones_like(aspects) if self.preprocessing.crop_mode == "squash" else aspects
 
     def _pixels(self, index: np.ndarray) -> Tensor | None:
         """Start to copy images [B] of the store to the device, uint8 [B, 3, S, S]; None where all are there."""
@@ -190,7 +197,7 @@ class Batches:
         """Draw for the global batch; every option has its own draws, made whether or not it is on."""
         count = len(positions)
         pixels = self.split.pixels
-        boxes = augment.crop.boxes(generator, pixels.aspects[self.split.index[positions]], pixels.images.shape[-1])
+        boxes = augment.crop.boxes(generator, self._aspects(self.split.index[positions]), pixels.images.shape[-1])
         mirrored = generator.random(count) < 0.5
         if augment.hflip:
             boxes[mirrored] = boxes[mirrored][:, [2, 1, 0, 3]]

@@ -32,6 +32,11 @@ class Folder(DataSet):
         default="auto", description="Side in pixels at which images are kept, 8 to 4096; auto: what the training size needs."
     )
 
+    crop_mode: Literal["center", "squash"] = Field(
+        default="center",
+        description="Which part of a photograph that is not square is evaluated: its center, or all of it, squashed to a square "
+        "(timm's names). Training crops take their shapes from the same.",
+    )
     on_bad: Literal["refuse", "skip"] = Field(
         default="refuse",
         description="Files that are no whole images: refuse to start, or skip them. All are listed in a file in both cases.",

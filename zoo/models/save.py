@@ -17,7 +17,7 @@ def save_model(model: nn.Module, folder: Path, classes: tuple[str, ...], image_s
         folder: an existing or new folder, for `config.json` and `model.safetensors`.
         classes: class names, in label order.
         image_size: side at evaluation, in pixels.
-        data: the preprocessing it was trained with: `mean, std, interpolation, crop_pct`.
+        data: the preprocessing it was trained with: `mean, std, interpolation, crop_pct, crop_mode`.
     """
     from timm.models import save_for_hf
 

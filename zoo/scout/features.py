@@ -92,7 +92,7 @@ def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str
         built: the backbone; its head does not matter.
         name: its timm name.
         size: side of the images in pixels.
-        preprocessing: `mean, std, interpolation, crop_pct`.
+        preprocessing: `mean, std, interpolation, crop_pct, crop_mode`.
         pixels: digest of the images.
         device: the type of device that computes them: `cpu` or `cuda`, whose arithmetic differs.
     """

@@ -13,8 +13,7 @@ from accelerate import PartialState
 from torch import Tensor
 
 from zoo.data import feature_cache
-from zoo.data.batches import Batches, Preprocessing, resident
-from zoo.data.resize import Normalize
+from zoo.data.batches import Batches, resident
 from zoo.data.splits import Splits
 from zoo.errors import StorageError
 from zoo.models.build import build_model, data_config
@@ -31,7 +30,7 @@ from zoo.system.device import device_name, indexed, set_kernels
 from zoo.system.threads import announce_threads, keep_freed_memory, set_threads
 from zoo.training.accelerator import silence_harmless_warnings
 from zoo.training.forecast import forecast_of, prepare, read_recipe
-from zoo.training.setup import Inputs, evaluation_crop
+from zoo.training.setup import Inputs, evaluated_as, preprocessing_of
 
 Say = Callable[[dict[str, Any]], None]
 
@@ -64,8 +63,7 @@ def measure(arguments: Mapping[str, Any], say: Say) -> None:
     before = time.perf_counter()
     data = recipe.data.load(recipe.train.seed, request.store_size)
     seconds = time.perf_counter() - before
-    crop = evaluation_crop(recipe, facts["crop_pct"])
-    _score(request, recipe, Inputs(found, data, facts | {"crop_pct": crop}), say)
+    _score(request, recipe, Inputs(found, data, evaluated_as(recipe, facts)), say)
     if request.candidate.control:
         return
     if request.store_size == recipe.image_size.end:
@@ -87,7 +85,7 @@ def _score(request: Request, recipe: Recipe, inputs: Inputs, say: Say) -> None:
     key = feature_key(built, recipe.backbone.name, size, inputs.preprocessing, request.digest, device.type)
     split = scouted(data).take(request.positions)
     batches = Batches(
-        split, _preprocessing(inputs), len(data.classes), device, channels_last=True, resident=resident(split.pixels, device)
+        split, preprocessing_of(inputs), len(data.classes), device, channels_last=True, resident=resident(split.pixels, device)
     )
     backbone = Backbone(built.model, batches, size)
     features, speed = _features(backbone, key, request, say)
@@ -125,11 +123,6 @@ def _features(backbone: Backbone, key: str, request: Request, say: Say) -> tuple
     except StorageError as error:
         say({WARNING: str(error)})
     return features, speed
-
-
-def _preprocessing(inputs: Inputs) -> Preprocessing:
-    facts = inputs.preprocessing
-    return Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
 
 
 def _predict(recipe: Recipe, began: float, data: Splits | None, say: Say) -> None:

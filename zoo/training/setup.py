@@ -53,7 +53,7 @@ class Inputs:
     Attributes:
         found: the weights to start from, None for random ones and where none were asked for.
         data: the splits.
-        preprocessing: `mean, std, interpolation, crop_pct` that images get, as timm's configuration names them.
+        preprocessing: `mean, std, interpolation, crop_pct, crop_mode` that images get, as timm's configuration names them.
     """
 
     found: Found | None
@@ -176,7 +176,13 @@ def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: 
     """
     facts = data_config(recipe.backbone.name)
     data = data or recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
-    return Inputs(None, data, facts | {"crop_pct": evaluation_crop(recipe, facts["crop_pct"])})
+    return Inputs(None, data, evaluated_as(recipe, facts))
+
+
+def evaluated_as(recipe: Recipe, native: dict[str, Any]) -> dict[str, Any]:
+    """Return the preprocessing of a recipe's images, where `native` is its backbone's own: timm's keys and `crop_mode`."""
+    crop = evaluation_crop(recipe, native["crop_pct"])
+    return native | {"crop_pct": crop, "crop_mode": getattr(recipe.data, "crop_mode", "center")}
 
 
 def evaluation_crop(recipe: Recipe, native: float) -> float:
@@ -362,7 +368,8 @@ def _batches(split: Split, inputs: Inputs, execution: Execution) -> Batches:
 def preprocessing_of(inputs: Inputs) -> Preprocessing:
     """Return the way from pixels to the backbone's input."""
     facts = inputs.preprocessing
-    return Preprocessing(Normalize(facts["mean"], facts["std"]), facts["interpolation"], facts["crop_pct"])
+    normalize = Normalize(facts["mean"], facts["std"])
+    return Preprocessing(normalize, facts["interpolation"], facts["crop_pct"], facts["crop_mode"])
 
 
 def _class_weights(data: Splits, device: torch.device) -> Tensor:
