@@ -144,12 +144,11 @@ def host(options: argparse.Namespace) -> None:
         pieces = [
             lambda training=training, positions=positions: training.train.draw(positions, training.augment, 0, 0),
             lambda training=training: seed_device(training.accelerator.device, torch_seed(0, 0, 0)),
-            # Once an epoch.
             lambda training=training: set_train_mode(training),
             lambda training=training: training.averaged.follow(training.bare_model, 0),
         ]
         medians = [statistics.median(_seconds(piece) for _ in range(options.steps)) * 1e6 for piece in pieces]
-        medians[2] /= training.steps_per_epoch
+        medians[2] /= training.steps_per_epoch  # once an epoch
         print(f"{model:<22}{''.join(f'{median:>9,.0f}' for median in medians)}", flush=True)
 
 
