@@ -112,8 +112,9 @@ def test_without_augmentation_images_are_those_of_evaluation() -> None:
 
 
 @pytest.mark.parametrize(("name", "axis"), [("flip", 2), ("upside_down", 1)])
-def test_half_of_the_images_are_flipped_and_only_flipped(name: str, axis: int) -> None:
-    plain, flipped = batch("none")[0], batch(name)[0]
+@pytest.mark.parametrize("side", [16, 80])
+def test_half_of_the_images_are_flipped_and_only_flipped(name: str, axis: int, side: int) -> None:
+    plain, flipped = batch("none", side=side)[0], batch(name, side=side)[0]
     mirrored = [torch.allclose(plain[n].flip(axis), flipped[n], atol=1e-5) for n in range(COUNT)]
     same = [torch.allclose(plain[n], flipped[n], atol=1e-5) for n in range(COUNT)]
     assert all(one or other for one, other in zip(mirrored, same, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.folders import counts, load, refused
 
-from zoo.data import pixel_store
+from zoo.data import decode, pixel_store
 from zoo.data.changes import summary
 from zoo.data.options import Folder
 from zoo.errors import ZooError
@@ -76,7 +77,7 @@ def test_skipped_files_are_named_listed_and_left_out_of_every_split(image_folder
         assert ("decoded 18 images" in found.notes) == decoded
         (note,) = (note for note in found.notes if note.startswith("skipped"))
         assert note.startswith(f"skipped 3 unreadable images, first: {root}/train/a/000.png: ")
-    (listed,) = (cache / "unreadable").iterdir()
+    (listed,) = (cache / "unreadable").glob("*.csv")
     assert note.endswith(f"; all are listed in {listed}")
     assert [line.partition(",")[0] for line in listed.read_text().splitlines()[1:]] == [
         str(root / name) for name in (bad[1], bad[2], bad[0])
@@ -95,6 +96,30 @@ def test_what_was_skipped_before_is_refused_without_decoding_again(image_folder:
     load(root, on_bad="skip")
     monkeypatch.setattr(pixel_store, "decode_range", lambda job: pytest.fail("decoded"))
     assert refused(root).startswith("data.root: 1 unreadable image, first: ROOT/a/001.png: ")
+
+
+def test_files_that_may_not_be_read_now_are_not_skipped_for_good(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = image_folder({"a": 4, "b": 4})
+    spoil(root / "a/001.png")
+    opened = decode.Image.open
+
+    def failing(path: Path) -> object:
+        if str(path).endswith("b/002.png"):
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode.Image, "open", failing)
+        line = refused(root, on_bad="skip")
+    assert line.startswith("data.root: 1 unreadable image, first: ROOT/b/002.png: damaged: [Errno 5] Input/output error (check ")
+    found = load(root, on_bad="skip", test_fraction=0.0, val_fraction=0.0)
+    assert counts(found.train) == [3, 4]
+
+
+def test_a_split_of_unreadable_images_alone_is_refused(image_folder: Draw) -> None:
+    root = image_folder({"train/a": 2, "train/b": 2, "val/a": 1})
+    spoil(root / "val/a/000.png")
+    assert refused(root, on_bad="skip").startswith("data.root: val has no readable image (")
 
 
 def test_a_class_of_unreadable_images_alone_is_refused(image_folder: Draw) -> None:

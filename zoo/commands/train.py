@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def input_of_first(options: argparse.Namespace, start: Launch) -> Iterator[tuple[Recipe, Path | None, bool]]:
-    """Read the input on the first process, and give it to all; in the end, leave the others in good order.
+    """Read the input on the first process, and give it to all; on exit, part from the other processes.
 
     Raises:
         ZooError: bad input, on all; or another process is gone.

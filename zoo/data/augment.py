@@ -114,7 +114,7 @@ class Augment(Section):
     crop: Crop = Field(default=PadShift(), description="Which part of the image is seen.")
     hflip: bool = Field(default=True, description="Mirror half of the images.")
     vflip: bool = Field(
-        default=False, description="Turn half of the images upside down, where they have no up: from above, from a microscope."
+        default=False, description="Flip half of the images top to bottom: for images without a right way up, such as from above."
     )
     color_jitter: float = Field(default=0.0, ge=0, lt=1, description="Brightness, contrast and saturation by up to this share.")
     policy: Literal["none"] = Field(default="none", description="No policy of random operations is built in yet.")

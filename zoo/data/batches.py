@@ -205,9 +205,9 @@ class Batches:
         holes = erased_boxes(generator, count, augment.erase)
         partner, ratio, cut = draw_mix(generator, count, augment)
         # Drawn last: what was drawn before there was this option stays as it was.
-        upside_down = generator.random(count) < 0.5
+        turned = generator.random(count) < 0.5
         if augment.vflip:
-            boxes[upside_down] = boxes[upside_down][:, [0, 3, 2, 1]]
+            boxes[turned] = boxes[turned][:, [0, 3, 2, 1]]
         return Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
 
     def _fetch(self, drawn: Drawn, rows: np.ndarray) -> _Rows:
@@ -250,7 +250,7 @@ class Drawn:
 
     Attributes:
         positions: int64 [G], the images as positions in the split.
-        boxes: float [G, 4], the crops; x0 > x1 mirrors, y0 > y1 turns upside down.
+        boxes: float [G, 4], the crops; x0 > x1 mirrors, y0 > y1 flips top to bottom.
         factors: float [G, 3] of brightness, contrast and saturation.
         holes: float [G, 4], the rectangles that are blanked.
         partner: int64 [G], which row each image is mixed with; None where images are not mixed.

@@ -15,7 +15,7 @@ import os
 import signal
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,15 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 class Unreadable(Exception):
-    """A file that is no whole image; the text says why."""
+    """A file that is no whole image; the text says why.
+
+    Attributes:
+        passing: the system failed, and not the file: no right to read it, no memory, a disk that does not answer.
+    """
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
 
 
 def open_rgb(path: str | Path) -> Image.Image:
@@ -111,10 +119,14 @@ def _reading() -> Iterator[None]:
     except Image.DecompressionBombError:
         raise Unreadable(f"more than {MAX_PIXELS // 1_000_000} million pixels") from None
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise Unreadable(str(error.strerror).lower()) from None
+        raise Unreadable(str(error.strerror).lower(), passing=True) from None
+    except MemoryError:
+        raise Unreadable("out of memory", passing=True) from None
     except Exception as error:  # Pillow's readers raise struct.error, zlib.error and many more on damaged files
         text = str(error) or type(error).__name__
-        raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}") from None
+        # Of the system's errors, which have a number, none says anything of the file.
+        passing = isinstance(error, OSError) and error.errno is not None
+        raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}", passing=passing) from None
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -202,22 +214,36 @@ class DecodeJob:
     interpolation: str
 
 
-def decode_range(job: DecodeJob) -> tuple[int, np.ndarray, dict[int, str]]:
-    """Decode a slice of the files straight into the pixel file.
+@dataclass
+class Decoded:
+    """A slice of the files, decoded.
 
-    Returns:
-        The first index, width over height of each image (float32 [n]), and why images cannot be read, by their index.
+    Attributes:
+        first: where the slice begins.
+        aspects: width over height of each image, float32 [n].
+        bad: why images cannot be read, by their index.
+        passing: those of them that the system failed to read.
     """
+
+    first: int
+    aspects: np.ndarray
+    bad: dict[int, str] = field(default_factory=dict)
+    passing: set[int] = field(default_factory=set)
+
+
+def decode_range(job: DecodeJob) -> Decoded:
+    """Decode a slice of the files straight into the pixel file."""
     pixels = np.memmap(job.target, dtype=np.uint8, mode="r+", shape=job.shape)  # [N, 3, S, S]
-    aspects = np.ones(len(job.paths), np.float32)
-    bad = {}
+    found = Decoded(job.first, np.ones(len(job.paths), np.float32))
     with warnings.catch_warnings():
         # Of EXIF entries and palettes, while the pixels are whole.
         warnings.simplefilter("ignore")
         for offset, path in enumerate(job.paths):
             try:
                 pixels[job.first + offset], width, height = decode_resized(path, job.shape[-1], job.interpolation)
-                aspects[offset] = width / height
+                found.aspects[offset] = width / height
             except Unreadable as error:
-                bad[job.first + offset] = str(error)
-    return job.first, aspects, bad
+                found.bad[job.first + offset] = str(error)
+                if error.passing:
+                    found.passing.add(job.first + offset)
+    return found

@@ -31,15 +31,14 @@ class Folder(DataSet):
     store_size: int | Literal["auto"] = Field(
         default="auto", description="Side in pixels at which images are kept, 8 to 4096; auto: what the training size needs."
     )
-
     crop_mode: Literal["center", "squash"] = Field(
         default="center",
         description="Which part of a photograph that is not square is evaluated: its center, or all of it, squashed to a square "
-        "(timm's names). Training crops take their shapes from the same.",
+        "(timm's names). Training crops are drawn from the same picture: with its own proportions, or squashed.",
     )
     on_bad: Literal["refuse", "skip"] = Field(
         default="refuse",
-        description="Files that are no whole images: refuse to start, or skip them. All are listed in a file in both cases.",
+        description="Files that are no whole images: refuse to start, or skip them. A file lists them where there are several.",
     )
 
     @field_validator("store_size")
@@ -86,31 +85,36 @@ class Folder(DataSet):
         notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images were decoded before"]
         if pixels.unreadable:
             notes.append(unreadable.note(pixels.unreadable, files, fingerprint(files, side, "bicubic", "data.root")))
-            _, planned = self.plan(seed, leave_out=pixels.unreadable)
+            planned = self._planned(tree, seed, pixels.unreadable)
         if skip:
             # Only now it is known which images there are.
             check_unchanged(planned, expected)
         return planned.filled(pixels, notes)
 
-    def plan(self, seed: int, *, leave_out: Collection[int] = ()) -> tuple[Tree, Splits]:
+    def plan(self, seed: int) -> tuple[Tree, Splits]:
         """Return the files and the splits over no pixels: everything else is known from the list of files.
 
-        Args:
-            seed: what val is drawn by.
-            leave_out: the files that are no images, by their place in the list.
-
         Raises:
-            ZooError: the folder is not as it should be, or a class is left without images.
+            ZooError: the folder is not as it should be.
         """
         from zoo.data import image_folder
+
+        tree = image_folder.scan(self.absolute_root())
+        return tree, self._planned(tree, seed)
+
+    def _planned(self, tree: Tree, seed: int, leave_out: Collection[int] = ()) -> Splits:
+        """Return the splits over no pixels; `leave_out` are files that are no images, by their place in the list.
+
+        Raises:
+            ZooError: a file is gone, or a class or a split is left without images.
+        """
         from zoo.data.changes import describe_files
         from zoo.data.pixel_store import PixelStore
         from zoo.data.splits import make_splits
 
         root = self.absolute_root()
-        tree = image_folder.scan(root)
         sets = _splits_of(tree, root, PixelStore.empty(), self.test_fraction, leave_out)
-        planned = make_splits(
+        return make_splits(
             tree.classes,
             sets["train"],
             sets.get("test"),
@@ -119,7 +123,6 @@ class Folder(DataSet):
             seed=seed,
             listing=describe_files(tree, root, "data.root"),
         )
-        return tree, planned
 
 
 def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float, leave_out: Collection[int]) -> dict[str, Split]:
@@ -147,8 +150,12 @@ def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float,
         if test_fraction:
             rest, sets["test"] = stratified_split(rest, test_fraction, seed=0)
         sets["train"] = rest
+    todo = "replace its files or remove the folder"
+    for name, part in sets.items():
+        if name in tree.parts and not len(part):
+            raise ZooError("data.root", f"{name} has no readable image", todo)
     left = np.bincount(sets["train"].targets, minlength=len(tree.classes))
     for name, count in zip(tree.classes, left, strict=True):
         if not count:
-            raise ZooError("data.root", f"class '{name}' has no readable image", "replace its files or remove the folder")
+            raise ZooError("data.root", f"class '{name}' has no readable image", todo)
     return sets

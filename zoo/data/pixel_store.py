@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data import store_cache, unreadable
-from zoo.data.decode import DecodeJob, decode_range, ignore_signals
+from zoo.data.decode import Decoded, DecodeJob, decode_range, ignore_signals
 from zoo.errors import DataError, StorageError, ZooError
 from zoo.system import launch
 from zoo.system.console import Console
@@ -271,16 +271,21 @@ def from_files(
         ]
         aspects = np.ones(len(files), np.float32)
         bad: dict[int, str] = {}
+        passing: set[int] = set()
         with (
             show_progress("decoding", len(files), shown=not quiet) as count_images,
             contextlib.closing(_map(jobs, where)) as parts,
         ):
-            for first, part, broken in parts:
-                aspects[first : first + len(part)] = part
-                bad |= broken
-                count_images(len(part))
+            for part in parts:
+                aspects[part.first : part.first + len(part.aspects)] = part.aspects
+                bad |= part.bad
+                passing |= part.passing
+                count_images(len(part.aspects))
         if bad and not skip:
             raise unreadable.refusal(bad, files, where, key)
+        if passing:
+            # Skipped for a failure that passes, they would be missing for good.
+            raise unreadable.failure({place: bad[place] for place in passing}, files, where, key)
         _seal(folder, shape, aspects, os.path.commonpath([path.parent for path in files]), bad)
 
     store, made = stored(key, build)
@@ -307,7 +312,7 @@ def _allocate(path: Path, size: int) -> None:
             handle.truncate(size)
 
 
-def _map(jobs: list[DecodeJob], where: str) -> Generator[tuple[int, np.ndarray, dict[int, str]]]:
+def _map(jobs: list[DecodeJob], where: str) -> Generator[Decoded]:
     """Yield what `decode_range` returns for each job, in order; in worker processes where there are several."""
     workers = min(cores(), len(jobs))
     if workers <= 1 or len(jobs) <= 2:

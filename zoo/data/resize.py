@@ -111,7 +111,7 @@ def resample(
 
     Args:
         images: uint8 [B, C, S, S].
-        boxes: float32 [B, 4] as (x0, y0, x1, y1), from 0 to 1; x0 > x1 mirrors.
+        boxes: float32 [B, 4] as (x0, y0, x1, y1), from 0 to 1; x0 > x1 mirrors, y0 > y1 flips top to bottom.
         size: output side in pixels.
         kernel: bilinear, bicubic or lanczos.
         normalize: what the pixels become.
@@ -173,6 +173,7 @@ def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) 
     out = torch.empty(count, channels, size, size, dtype=torch.uint8)
     for row, (image, (x0, y0, x1, y1)) in enumerate(zip(images, boxes.tolist(), strict=True)):
         mirrored, (x0, x1) = x0 > x1, sorted((x0, x1))
+        upside_down, (y0, y1) = y0 > y1, sorted((y0, y1))
         if exact:
             # The whole image at the scale of the box, then the box out of it: Resize and CenterCrop.
             wide, high = round(size / (x1 - x0)), round(size / (y1 - y0))
@@ -182,7 +183,8 @@ def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) 
             crop = whole[:, top : top + size, left : left + size]
         else:
             crop = _interpolate(_cut(_cut(image, y0, y1, 1), x0, x1, 2), (size, size), kernel)
-        out[row] = crop.flip(2) if mirrored else crop
+        flipped = [axis for axis, wanted in ((1, upside_down), (2, mirrored)) if wanted]
+        out[row] = crop.flip(flipped) if flipped else crop
     return out
 
 

@@ -109,7 +109,8 @@ def _as_it_ran(recipe: Recipe, result: Result, run: Path) -> Recipe:
     chosen = {
         "precision": result.precision,
         "channels_last": result.channels_last,
-        "accumulate": result.accumulate,
+        # Nothing is trained.
+        "accumulate": 1,
         # The model folder holds the averaged weights, and a run does not compile the model that has them.
         "ema": None,
         "compile": recipe.train.compile if recipe.train.ema is None else False,

@@ -30,5 +30,7 @@ def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str 
     size, short = preprocessing.size, min(image.size)
     scale = int(size / FIVE_CROP)
     sides = (int(scale * image.width / short), int(scale * image.height / short))
+    if preprocessing.config.get("crop_mode") == "squash":
+        sides = (scale, scale)
     resized = image.resize(sides, FILTERS[preprocessing.config["interpolation"]])
     return [np.asarray(view) for view in functional.five_crop(resized, [size, size])]  # type: ignore[arg-type]

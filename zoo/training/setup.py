@@ -315,7 +315,7 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         mode = settings.compile if isinstance(settings.compile, str) else None
         if mode not in (None, "default") and execution.choice.accumulate > 1:
             what = f"{mode} records a step as one graph, and this one is of {execution.choice.accumulate} micro-batches"
-            raise ZooError("train.compile", what, "use true, or a batch that fits whole: train.accumulate=1")
+            raise ZooError("train.compile", what, "set train.compile=true, or take a batch that fits whole")
         prepared = cast("nn.Module", torch.compile(prepared, mode=mode))
     data = inputs.data
     train = _batches(data.train, inputs, execution)
