@@ -90,6 +90,19 @@ def test_skipped_files_are_named_listed_and_left_out_of_every_split(image_folder
         assert (before.train.pixels.images[before.train.index[position]] == found.train.pixels.images[place]).all()
 
 
+def test_the_list_without_skipped_files_needs_no_second_decoding(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = image_folder({"a": 6, "b": 6})
+    spoil(root / "a/001.png")
+    data = Folder(root=root, on_bad="skip")
+    first = data.listed(0)
+    found = data.load(0, 24)
+    monkeypatch.setattr(pixel_store, "decode_range", lambda job: pytest.fail("decoded"))
+    for splits in (first, data.listed(0)):
+        assert splits.fingerprint() == found.fingerprint()
+        assert splits.train.names() == found.train.names()
+    assert "a/001.png" in Folder(root=root).listed(0).train.names() + Folder(root=root).listed(0).test.names()
+
+
 def test_what_was_skipped_before_is_refused_without_decoding_again(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     root = image_folder({"a": 4, "b": 4})
     spoil(root / "a/001.png")

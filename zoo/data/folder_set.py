@@ -91,6 +91,21 @@ class Folder(DataSet):
             check_unchanged(planned, expected)
         return planned.filled(pixels, notes)
 
+    def listed(self, seed: int) -> Splits:
+        """Return the splits over no pixels, without what `on_bad` leaves out; decodes images only where none were before.
+
+        Raises:
+            ZooError: the folder is not as it should be.
+        """
+        from zoo.data.pixel_store import known_unreadable
+
+        tree, planned = self.plan(seed)
+        if self.on_bad == "refuse":
+            return planned
+        bad = known_unreadable(tree.files(), "bicubic", "data.root")
+        # The side in pixels does not matter here.
+        return self.load(seed, 1) if bad is None else self._planned(tree, seed, bad)
+
     def plan(self, seed: int) -> tuple[Tree, Splits]:
         """Return the files and the splits over no pixels: everything else is known from the list of files.
 

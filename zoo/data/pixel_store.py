@@ -294,6 +294,23 @@ def from_files(
     return store, made
 
 
+def known_unreadable(files: list[Path], interpolation: str, where: str) -> Mapping[int, str] | None:
+    """Return why files cannot be read, as a store of any size found; None where there is none.
+
+    Args:
+        files, interpolation, where: as for `from_files`.
+
+    Raises:
+        ZooError: a file is gone.
+    """
+    for store in store_cache.stores():
+        if store.images == len(files) and store.folder.name == fingerprint(files, store.side, interpolation, where):
+            with shared(store.folder.with_suffix(".lock")):
+                if not _damage(store.folder):
+                    return _open(store.folder).unreadable
+    return None
+
+
 def _allocate(path: Path, size: int) -> None:
     """Reserve the whole file now: a full disk is met here and not while a worker writes.
 

@@ -114,15 +114,13 @@ def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
 
 
 def splits_of(data: DataSet, seed: int) -> Splits:
-    """Return the splits of a data set; a folder's files are listed and not decoded, unless unreadable ones are to be skipped.
+    """Return the splits of a data set; a folder's files are listed and not decoded.
 
     Raises:
         ZooError: it cannot be had.
     """
     # The side in pixels matters to folders alone.
-    if isinstance(data, Folder) and data.on_bad == "refuse":
-        return data.plan(seed)[1]
-    return data.load(seed, 1)
+    return data.listed(seed) if isinstance(data, Folder) else data.load(seed, 1)
 
 
 def no_split(split: str, there: list[str]) -> ZooError:
