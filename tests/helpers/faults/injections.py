@@ -170,8 +170,7 @@ def broken_order() -> None:
 def broken_dropout() -> None:
     """Seed dropout once, and not each step."""
     torch.manual_seed(0)
-    _replace(zoo.training.loop, "torch_seed", lambda seed, step, rank: torch.initial_seed())
-    torch.manual_seed = lambda seed: torch.default_generator
+    _replace(zoo.training.loop, "seed_device", lambda device, seed: None)
 
 
 def broken_save() -> None:
