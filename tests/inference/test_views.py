@@ -30,6 +30,13 @@ def test_five_crops_of_the_image_at_a_larger_size() -> None:
     assert all(np.array_equal(view, pixels[y : y + 56, x : x + 56]) for view, (y, x) in zip(views, places, strict=True))
 
 
+def test_five_crops_of_an_image_that_is_squashed_first() -> None:
+    views = views_of(IMAGE, Preprocessing({**PREPROCESSING.config, "crop_mode": "squash"}), "five_crop")
+    pixels = np.asarray(IMAGE.resize((64, 64), Image.Resampling.BICUBIC))
+    places = [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]
+    assert all(np.array_equal(view, pixels[y : y + 56, x : x + 56]) for view, (y, x) in zip(views, places, strict=True))
+
+
 def test_a_model_that_takes_any_image_gets_it_as_it_is() -> None:
     (view,) = views_of(IMAGE, None)
     assert np.array_equal(view, np.asarray(IMAGE))

@@ -70,7 +70,7 @@ class Folder(DataSet):
         """
         from zoo.data import unreadable
         from zoo.data.changes import check_unchanged
-        from zoo.data.pixel_store import fingerprint, from_files
+        from zoo.data.pixel_store import from_files
         from zoo.data.store_size import store_size
 
         skip = self.on_bad == "skip"
@@ -83,8 +83,8 @@ class Folder(DataSet):
         # 0.8), and all backbones can share one.
         pixels, made = from_files(files, side, "bicubic", "data.root", skip=skip)
         notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images were decoded before"]
-        if pixels.unreadable:
-            notes.append(unreadable.note(pixels.unreadable, files, fingerprint(files, side, "bicubic", "data.root")))
+        if pixels.unreadable and pixels.folder is not None:
+            notes.append(unreadable.note(pixels.unreadable, files, pixels.folder.name))
             planned = self._planned(tree, seed, pixels.unreadable)
         if skip:
             # Only now it is known which images there are.

@@ -29,8 +29,7 @@ def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str 
         return [pixels, np.ascontiguousarray(pixels[:, ::-1])] if kind == "hflip" else [pixels]
     size, short = preprocessing.size, min(image.size)
     scale = int(size / FIVE_CROP)
-    sides = (int(scale * image.width / short), int(scale * image.height / short))
-    if preprocessing.config.get("crop_mode") == "squash":
-        sides = (scale, scale)
+    squashed = preprocessing.config.get("crop_mode") == "squash"
+    sides = (scale, scale) if squashed else (int(scale * image.width / short), int(scale * image.height / short))
     resized = image.resize(sides, FILTERS[preprocessing.config["interpolation"]])
     return [np.asarray(view) for view in functional.five_crop(resized, [size, size])]  # type: ignore[arg-type]

@@ -33,13 +33,11 @@ class WeightAverage(ModelEmaV3):
         if not self._weights:
             self._list(model)
         share = 1.0 - self.get_decay(step)
-        if open_ is None:
-            torch._foreach_lerp_(self._averaged, self._weights, share)
-        else:
-            # `lerp` takes no share that is a tensor for all weights at once.
-            difference = torch._foreach_sub(self._weights, self._averaged)
-            torch._foreach_mul_(difference, open_ * share)
-            torch._foreach_add_(self._averaged, difference)
+        difference = torch._foreach_sub(self._weights, self._averaged)
+        if open_ is not None:
+            # 1.0 changes no bit of it, and 0.0 leaves nothing to add.
+            torch._foreach_mul_(difference, open_)
+        torch._foreach_add_(self._averaged, difference, alpha=share)
         for averaged, count in self._counts:
             averaged.copy_(count)
 

@@ -171,7 +171,7 @@ def wait_until(condition: Any, seconds: float) -> bool:
 
 def share() -> int:
     """How many cases are tried: all of them with ZOO_FAULTS=all, else a share that fits a CI run."""
-    return 1 if os.environ.get("ZOO_FAULTS") == "all" else 12
+    return 1 if os.environ.get("ZOO_FAULTS") == "all" else 8
 
 
 def some(cases: list[Any]) -> list[Any]:
