@@ -2,7 +2,7 @@
 
 import sys
 
-from zoo.cli import main
+from zoo.cli import console
 
 if __name__ == "__main__":
-    sys.exit(main(["bench", *sys.argv[1:]]))
+    console(["bench", *sys.argv[1:]])

@@ -62,11 +62,14 @@ def model_folder(tmp_path: Path) -> Path:
 
 TINY = """\
 name: tiny
-backbone: {name: test_resnet, weights: random}
+backbone: {name: test_resnet, weights: random, head_init: default}
 data: {kind: synthetic, train_images: 160, test_images: 30, classes: 4}
 image_size: 32
 train: {epochs: 2, batch_size: 8, precision: fp32, channels_last: false, threads: 1}
+augment: {hflip: true}
+finetune: {batch_norm: train, head_lr_scale: 1}
 optim: {lr: 2.0e-3}
+schedule: cosine
 """
 
 

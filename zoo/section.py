@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 S = TypeVar("S", bound="Section")
+T = TypeVar("T")
+
+# What an option says that is chosen at the start of a run.
+AUTO = "auto"
 
 
 class Section(BaseModel):
@@ -18,6 +22,12 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
     # Keys that a file may have here and that are no options: they are used up when it is read.
     file_keys: ClassVar[tuple[str, ...]] = ()
+
+
+def decided(value: T | Literal["auto"]) -> T:
+    """Return the value of an option that may be `auto`, in a recipe where it was chosen."""
+    assert value != AUTO
+    return value  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def test_the_resolved_recipe_stands_alone(tmp_path: Path) -> None:
     ("own", "base", "overrides", "lines"),
     [
         # A wrong key or value is named where it was written.
-        ("optim: {lr: fast}\n", BASE, (), ["own.yaml:2: optim.lr: expected a number, found 'fast' (e.g. 0.0005)"]),
+        ("optim: {lr: fast}\n", BASE, (), ["own.yaml:2: optim.lr: expected a number, found 'fast' (e.g. 0.0003)"]),
         ("", BASE.replace("0.2", "x"), (), ["base.yaml:5: augment.mixup: expected a number, found 'x' (e.g. 0)"]),
         ("augment:\n  erase: 0.1\n", BASE.replace("scale", "scal"), (), ["base.yaml:5: unknown key 'augment.crop.scal' (did you mean 'augment.crop.scale'?)"]),
         ("schedule: {warmup_epochs: 1}\n", BASE.replace("{kind: step, gamma: 0.5}", "lineer"), (), ["base.yaml:6: schedule.kind: unknown 'lineer' (did you mean 'linear'? known: cosine, linear, one_cycle, step, constant)"]),
@@ -123,14 +123,14 @@ def test_the_resolved_recipe_stands_alone(tmp_path: Path) -> None:
         ("", "data: digits\n", (), ["own.yaml:1: backbone: missing (e.g. {name: resnet18.tv_in1k})"]),
         # First the lines of the recipe, then those of its base.
         ("\n\n\noptim: {lr: fast}\n", "data: {kind: x}\n\ntrain: {kind: x}\nbackbone: {name: resnet18}\n", (),
-         ["own.yaml:5: optim.lr: expected a number, found 'fast' (e.g. 0.0005)",
+         ["own.yaml:5: optim.lr: expected a number, found 'fast' (e.g. 0.0003)",
           "base.yaml:1: data.kind: unknown 'x' (known: cifar10, cifar100, fashion_mnist, folder, digits, synthetic)",
           "base.yaml:3: unknown key 'train.kind' (known: "]),
         # An override replaces what any of the files has.
         ("", BASE.replace("0.2", "x"), ("augment.mixup=y",), ["augment.mixup: expected a number, found 'y' (e.g. 0)"]),
         ("", BASE, ("base=quickstart",), ["base: unknown key (it stands in a recipe's file only)"]),
         # What the base has is not checked where it was replaced.
-        ("schedule: linear\noptim: {lr: x}\n", BASE.replace("gamma", "gama"), (), ["own.yaml:3: optim.lr: expected a number, found 'x' (e.g. 0.0005)"]),
+        ("schedule: linear\noptim: {lr: x}\n", BASE.replace("gamma", "gama"), (), ["own.yaml:3: optim.lr: expected a number, found 'x' (e.g. 0.0003)"]),
         ("bse: x\n", BASE, (), ["own.yaml:2: unknown key 'bse' (did you mean 'base'?)"]),
         ("base: quickstart\n", BASE, (), ["own.yaml:2: duplicate key 'base', first on line 1 (keep one)"]),
         ("", "a: [\n", (), ["base.yaml:2:1: not valid YAML"]),

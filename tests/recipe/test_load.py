@@ -33,7 +33,7 @@ def test_recipes_are_checked_without_torch_or_numpy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "error: optim.lr: expected a number, found 'x' (e.g. 0.0005)\n"
+    assert done.stderr == "error: optim.lr: expected a number, found 'x' (e.g. 0.0003)\n"
 
 
 def test_a_recipe_is_found_by_its_path_or_its_shipped_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,10 @@ def test_every_option_is_described() -> None:
 
 
 def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
-    text = GOOD.replace("synthetic", "synthetic, val_fraction: 0") + "schedule: {warmup_epochs: 99}\ntrain: {accumulate: 999}\n"
+    text = (
+        GOOD.replace("synthetic", "synthetic, val_fraction: 0")
+        + "schedule: {warmup_epochs: 99}\ntrain: {accumulate: 999, epochs: 10, batch_size: 128}\n"
+    )
     assert [line.split(" ")[1] for line in mistakes(tmp_path, text)] == [
         "eval.select_by:",
         "schedule.warmup_epochs:",
@@ -36,10 +39,10 @@ def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["schedule.warmup_epochs=20"], "schedule.warmup_epochs: 20 exceeds train.epochs 10 (lower it or train longer)"),
+        (["schedule.warmup_epochs=20", "train.epochs=10"], "schedule.warmup_epochs: 20 exceeds train.epochs 10 (lower it or train longer)"),
         (["image_size={start: 96, end: 64}"], "image_size.start: 96 exceeds end 64 (sizes only grow)"),
         (["data.val_fraction=0"], "eval.select_by: val.accuracy needs validation images, and data.val_fraction is 0 (use last)"),
-        (["train.accumulate=129"], "train.accumulate: 129 exceeds train.batch_size 128 (lower it)"),
+        (["train.accumulate=129", "train.batch_size=128"], "train.accumulate: 129 exceeds train.batch_size 128 (lower it)"),
         (["eval.select_by=last", "train.patience=2"], "train.patience: needs a metric of val to watch (set eval.select_by: val.accuracy)"),
     ],
 )  # fmt: skip
@@ -51,7 +54,10 @@ def test_a_rule_names_the_key_to_change(tmp_path: Path, overrides: list[str], li
 
 def test_what_the_rules_allow(tmp_path: Path) -> None:
     load(tmp_path, GOOD, "data.val_fraction=0", "eval.select_by=last")
-    load(tmp_path, GOOD, "schedule.warmup_epochs=10", "image_size={start: 64, end: 64}", "train.accumulate=128")
+    load(tmp_path, GOOD, "schedule.warmup_epochs=10", "train.epochs=10", "image_size={start: 64, end: 64}")
+    load(tmp_path, GOOD, "train.accumulate=128", "train.batch_size=128")
+    # What follows from the images is chosen so that the rules hold.
+    load(tmp_path, GOOD, "schedule.warmup_epochs=99", "train.accumulate=999", "image_size.end=16")
     # A folder may have val images of its own.
     load(tmp_path, GOOD.replace("synthetic", "folder, root: x"), "data.val_fraction=0")
 

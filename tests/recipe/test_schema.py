@@ -39,7 +39,7 @@ def test_every_shipped_recipe_fits(name: str) -> None:
         ("backbone: {name: resnet18}", False),
         ("backbone: {drop_rate: 0.1}\ndata: digits", False),
         ("backbone: {name: resnet18}\ndata: {max_train: 5}", False),
-        ("backbone: {name: resnet18}\ndata: digits\nimage_size: {end: 96}", False),
+        ("backbone: {name: resnet18}\ndata: digits\nimage_size: {end: 96}", True),
         ("backbone: {name: resnet18}\ndata: digits\ntrian: {}", False),
     ],
 )  # fmt: skip

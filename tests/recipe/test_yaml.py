@@ -63,7 +63,7 @@ def test_overrides_are_yaml_and_name_themselves(tmp_path: Path) -> None:
     assert (found.optim.lr, found.train.clip_grad, found.schedule.kind) == (3e-4, 1.0, "linear")
     assert (found.image_size.start, found.image_size.end) == (64, 96)
     assert mistakes(tmp_path, GOOD, "optim.lr=fast", "train.epoch=3") == [
-        "optim.lr: expected a number, found 'fast' (e.g. 0.0005)",
+        "optim.lr: expected a number, found 'fast' (e.g. 0.0003)",
         "train.epoch: unknown key (did you mean 'train.epochs'?)",
     ]
     assert mistakes(tmp_path, GOOD, "schedule.kind=lineer")[0].startswith(
@@ -78,12 +78,12 @@ def test_overrides_are_yaml_and_name_themselves(tmp_path: Path) -> None:
 def test_what_an_override_replaced_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     text = "backbone: {name: resnet18}\ndata:\n  kind: cifar10\n  root: x\noptim:\n  lr: 0.1\n"
     assert mistakes(tmp_path, text, "optim={name: adamw, lr: fast}") == [
-        "optim.lr: expected a number, found 'fast' (e.g. 0.0005)"
+        "optim.lr: expected a number, found 'fast' (e.g. 0.0003)"
     ]
     assert mistakes(tmp_path, text, "data.kind=folder") == ["data.root: missing (e.g. photos)"]
     # What it did not touch is.
     assert mistakes(tmp_path, text.replace("0.1", "fast"), "optim.name=sgd")[0].endswith(
-        "r:6: optim.lr: expected a number, found 'fast' (e.g. 0.0005)"
+        "r:6: optim.lr: expected a number, found 'fast' (e.g. 0.0003)"
     )
 
 

@@ -109,7 +109,7 @@ def test_a_run_without_predictions_shows_what_there_is(tmp_path: Path, sound: bo
     assert "Not finished after" in shown
     assert "The images are gone." in shown
     assert "Worst mistakes" not in shown
-    assert ("epochs 5 default 10" in shown) is sound
+    assert ("epochs 5 default auto" in shown) is sound
 
 
 def test_a_run_without_a_mistake_says_so() -> None:

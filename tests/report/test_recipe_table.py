@@ -24,17 +24,17 @@ def test_what_a_recipe_writes_differs_from_the_defaults(tmp_path: Path) -> None:
     more = load(tmp_path, GOOD + "train: {epochs: 3, ema: 0.9}\nimage_size: 96\naugment: {crop: {pad: 2, kind: pad_shift}}\n")
     assert changed(more) - changed(least) == {"train.epochs", "train.ema", "image_size.", "augment.crop.pad"}
     found = by_key(more)
-    assert (found["train.epochs"].value, found["train.epochs"].default) == ("3", "10")
-    assert (found["image_size."].value, found["image_size."].default) == ("96", "224")
+    assert (found["train.epochs"].value, found["train.epochs"].default) == ("3", "auto")
+    assert (found["image_size."].value, found["image_size."].default) == ("96", "auto")
     assert found["backbone.name"].default is None
 
 
 def test_another_kind_differs_and_its_own_defaults_do_not(tmp_path: Path) -> None:
-    recipe = load(tmp_path, GOOD + "schedule: {kind: one_cycle, peak_at: 0.5}\naugment: {crop: random_resized}\n")
+    recipe = load(tmp_path, GOOD + "schedule: {kind: cosine, final_lr_ratio: 0.5}\naugment: {crop: random_resized}\n")
     found = by_key(recipe)
-    assert (found["schedule.kind"].value, found["schedule.kind"].default) == ("one_cycle", "cosine")
-    assert found["schedule.peak_at"].changed
-    assert not found["schedule.start_lr_ratio"].changed
+    assert (found["schedule.kind"].value, found["schedule.kind"].default) == ("cosine", "one_cycle")
+    assert found["schedule.final_lr_ratio"].changed
+    assert not found["schedule.warmup_epochs"].changed
     assert found["augment.crop.kind"].changed
     assert not found["augment.crop.scale"].changed
     assert found["augment.crop.scale"].value == "[0.35, 1]"

@@ -29,7 +29,12 @@ def setup(recipe: Any, *, processes: int = 1, frozen: tuple[nn.Module, ...] = ()
         console=Console(),
         inputs=SimpleNamespace(data=Data()),
         model=SimpleNamespace(built=built, frozen=list(frozen), folded=folded),
-        training=SimpleNamespace(accelerator=SimpleNamespace(num_processes=processes), steps_per_epoch=1),
+        training=SimpleNamespace(
+            accelerator=SimpleNamespace(num_processes=processes),
+            steps_per_epoch=1,
+            epochs=recipe.train.epochs,
+            batch_size=recipe.train.batch_size,
+        ),
         device_name="AMD EPYC",
         threads=1,
         execution=SimpleNamespace(choice="fp32"),
@@ -53,13 +58,13 @@ def test_a_run_is_described_line_by_line_with_counts_that_agree(tmp_path: Path, 
         "           class dog is in test only",
         "device     AMD EPYC, 1 process, 1 thread",
         "precision  fp32",
-        "schedule   1 epoch of 1 step of 1 image at 96 px, adamw, cosine, peak lr 0.0005",
+        "schedule   1 epoch of 1 step of 1 image at 96 px, adamw, one_cycle, peak lr 0.0003",
     ]
     assert err == ""
 
 
 def test_several_processes_growing_images_and_a_frozen_backbone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    recipe = load(tmp_path, GOOD, "image_size={start: 64, end: 96}")
+    recipe = load(tmp_path, GOOD, "image_size={start: 64, end: 96}", "train.epochs=10", "train.batch_size=128")
     out, _ = lines(capsys, setup(recipe, processes=2, trained=False, folded=7))
     text = "\n".join(out)
     assert "0.00 M trained, 7 frozen BatchNorm folded into convolutions while training" in text
@@ -68,6 +73,6 @@ def test_several_processes_growing_images_and_a_frozen_backbone(tmp_path: Path, 
 
 
 def test_frozen_statistics_of_random_weights_are_warned_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    recipe = load(tmp_path, GOOD, "backbone.weights=random", "finetune.batch_norm=frozen")
+    recipe = load(tmp_path, GOOD, "backbone.weights=random", "finetune.batch_norm=frozen", "train.epochs=1", "train.batch_size=1")
     assert "warning: BatchNorm is frozen at random weights'" in lines(capsys, setup(recipe, frozen=(nn.BatchNorm2d(3),)))[1]
     assert lines(capsys, setup(recipe))[1] == ""

@@ -39,7 +39,7 @@ def test_a_forecast_is_the_sum_of_its_parts_and_writes_nothing(tiny: Path, tmp_p
 def test_more_work_is_predicted_to_take_longer(tiny: Path) -> None:
     setup, seconds = prepare(load_recipe(tiny), launch.read(), Console(quiet=True), 0.0)
     short = forecast_of(setup, seconds)
-    setup.training.epochs = 20
+    setup.training.plan.change(0, 10 * short.steps)
     long = forecast_of(setup, seconds)
     assert long.steps == 10 * short.steps
     # Ten times the steps; the machine may have other work meanwhile.

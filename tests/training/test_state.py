@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from zoo.training.budget import StepPlan
 from zoo.training.state import EpochTotals, Training, steps_of
 
 
@@ -16,7 +17,7 @@ def training(**values: Any) -> Training:
     needed = {
         "accelerator": SimpleNamespace(num_processes=2), "model": torch.nn.Linear(1, 1), "bare_model": None, "optimizer": None,
         "watch": None, "train": range(100),
-        "val": None, "test": None, "epochs": 3, "batch_size": 32, "seed": 0, "lr_at": lambda step: 0.1,
+        "val": None, "test": None, "plan": StepPlan.of(12), "batch_size": 32, "seed": 0, "lr_at": lambda step: 0.1,
         "size_at": lambda step: 32, "eval_size": 32, "augment": None,
     }  # fmt: skip
     return Training(**(needed | values))
@@ -29,7 +30,9 @@ def test_an_epoch_has_the_steps_that_its_images_need(images: int, batch_size: in
 
 def test_steps_and_evaluation_batches_follow_from_the_batch_size():
     found = training(micro_batches=4)
-    assert (found.steps_per_epoch, found.steps) == (4, 12)
+    assert (found.steps_per_epoch, found.steps, found.epochs) == (4, 12, 3)
+    # An epoch that is cut short is one.
+    assert training(plan=StepPlan.of(9)).epochs == 3
     assert found.eval_batch_size == 32 // (2 * 4)
     assert training(batch_size=1).eval_batch_size == 1
 

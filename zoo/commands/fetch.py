@@ -143,7 +143,7 @@ def _of_recipe(name: str, overrides: Sequence[str]) -> dict[object, Wanted]:
 
     root = getattr(recipe.data, "root", "") if recipe.data.kind == "folder" else ""
     data = Wanted("data", f"{recipe.data.kind} {root}".strip(), fetch)
-    return _weights(recipe.backbone) | {(recipe.data, recipe.image_size.end, recipe.train.seed): data}
+    return _weights(recipe.backbone) | {(recipe.data, str(recipe.image_size), recipe.train.seed): data}
 
 
 def _of_backbone(name: str) -> dict[object, Wanted]:

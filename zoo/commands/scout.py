@@ -13,6 +13,7 @@ from zoo.commands.list import add_filters
 from zoo.errors import ZooError
 from zoo.flags import seconds, whole_number
 from zoo.models.catalog import Query
+from zoo.section import decided
 
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
@@ -100,7 +101,7 @@ def image_size(text: str | None, recipe: Recipe) -> int | str:
     from zoo.scout.settings import NATIVE
 
     if text is None:
-        return recipe.image_size.end
+        return decided(recipe.image_size.end)
     if text == NATIVE:
         return text
     size = whole_number("--image-size", text, SIZES.start, 2 * SIZES.start, f" or {NATIVE}")

@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
         ZooError: bad input, or what stopped the run.
         Stopped: a signal asked for it.
     """
+    began = time.perf_counter()
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         announce_threads(recipe.train.threads, start)
         from zoo.training.run import train
 
-        train(recipe, folder, allow_change=options.allow_change)
+        train(recipe, folder, allow_change=options.allow_change, began=began)
     return 0
 
 

@@ -112,7 +112,9 @@ class Augment(Section):
     """Random variations of training images. Evaluation images have none."""
 
     crop: Crop = Field(default=PadShift(), description="Which part of the image is seen.")
-    hflip: bool = Field(default=True, description="Mirror half of the images.")
+    hflip: bool | Literal["auto"] = Field(
+        default="auto", description="Mirror half of the images. auto: unless they are digits, which mean something else then."
+    )
     vflip: bool = Field(
         default=False, description="Flip half of the images top to bottom: for images without a right way up, such as from above."
     )

@@ -7,7 +7,8 @@ so numpy and torch are imported where they are used.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -17,8 +18,24 @@ if TYPE_CHECKING:
     from zoo.data.splits import Split, Splits
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a data set's training images without decoding them.
+
+    Attributes:
+        images: how many there are.
+        side: the shorter side of most of them, in pixels.
+    """
+
+    images: int
+    side: int
+
+
 class DataSet(Section):
     """The options of every data set. A new one defines `read`, and `check` and `rules` where it has more to check."""
+
+    # Whether a mirrored image is one of the same class.
+    mirrors: ClassVar[bool] = True
 
     val_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the training images kept back to select the epoch, in every class."
@@ -54,6 +71,15 @@ class DataSet(Section):
         found = make_splits(*self.read(), **self.limits(), seed=seed)
         check_unchanged(found, expected)
         return found
+
+    def outline(self, seed: int) -> Outline:
+        """Return how many training images there are, and how large.
+
+        Raises:
+            ZooError: as `load` does.
+        """
+        train = self.load(seed, 1).train
+        return Outline(len(train), train.pixels.images.shape[-1])
 
     def check(self) -> None:
         """Check what the standard library alone can tell, before anything heavy is imported.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Digits(DataSet):
     """scikit-learn's hand-written digits: 1,797 real images of 8 x 8 pixels, shipped inside its package."""
 
+    mirrors: ClassVar[bool] = False
     kind: Literal["digits"] = "digits"
     test_fraction: float = Field(default=0.2, gt=0, lt=1, description="Share of the images kept back as the test set.")
 

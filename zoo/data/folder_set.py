@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, field_validator
 
 from zoo.data import store_cache
-from zoo.data.data_set import DataSet
+from zoo.data.data_set import DataSet, Outline
 from zoo.data.root_check import check_root
 from zoo.errors import ZooError
 
@@ -105,6 +105,17 @@ class Folder(DataSet):
         bad = known_unreadable(tree.files(), "bicubic", "data.root")
         # The side in pixels does not matter here.
         return self.load(seed, 1) if bad is None else self._planned(tree, seed, bad)
+
+    def outline(self, seed: int) -> Outline:
+        """Return how many training images there are, unreadable ones among them, and how large by the headers of some.
+
+        Raises:
+            ZooError: the folder is not as it should be.
+        """
+        from zoo.data.store_size import shorter_side
+
+        tree, planned = self.plan(seed)
+        return Outline(len(planned.train), shorter_side(tree.files()))
 
     def plan(self, seed: int) -> tuple[Tree, Splits]:
         """Return the files and the splits over no pixels: everything else is known from the list of files.

@@ -32,9 +32,19 @@ def store_size(files: list[Path], image_size: int) -> int:
         files: absolute paths.
         image_size: side in pixels of the largest training images.
     """
-    sample = [files[number] for number in np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).astype(int)]
-    sides = np.array([header_size(str(path)) for path in sample] or [(image_size, image_size)])  # [files, 2]
+    sides = _sides(files, image_size)
     largest = int(np.percentile(sides.max(1), 90))
     shape = float(np.percentile(sides.max(1) / sides.min(1).clip(min=1), 90))
     needed = image_size / CROP * min(max(OVERSAMPLING, LONGER_SIDE * shape), LARGEST_OVERSAMPLING)
     return max(SMALLEST_SIDE, min(largest, max(SMALLEST_STORE, round(needed))))
+
+
+def shorter_side(files: list[Path]) -> int:
+    """Return the shorter side of the images in pixels: the median over some of them."""
+    return int(np.median(_sides(files, SMALLEST_STORE).min(1)))
+
+
+def _sides(files: list[Path], unknown: int) -> np.ndarray:
+    """Return the sides in pixels of some images, evenly over all: int [files, 2]; of none at all `unknown`."""
+    sample = [files[number] for number in np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).astype(int)]
+    return np.array([header_size(str(path)) for path in sample] or [(unknown, unknown)])

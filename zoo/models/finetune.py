@@ -21,9 +21,10 @@ class Finetune(Section):
         default="none",
         description="none: train everything; backbone: train the head only; N: keep the first N stages fixed (the stem is one).",
     )
-    batch_norm: Literal["train", "frozen"] = Field(
-        default="train",
-        description="frozen: use the pretrained statistics and keep them; better for short runs, and faster on a CPU.",
+    batch_norm: Literal["auto", "train", "frozen"] = Field(
+        default="auto",
+        description="frozen: use the pretrained statistics and keep them; better for short runs, and faster on a CPU. "
+        "auto: frozen, but for random weights.",
     )
     layer_decay: float = Field(
         default=1.0,
@@ -31,7 +32,7 @@ class Finetune(Section):
         le=1,
         description="Factor of the learning rate from each layer to the one before it; 1: no decay.",
     )
-    head_lr_scale: float = Field(default=1.0, gt=0, description="Factor of the head's learning rate.")
+    head_lr_scale: float = Field(default=10.0, gt=0, description="Factor of the head's learning rate.")
     probe_first: bool = Field(
         default=False, description="Start the head from a linear probe: a fit on features of the frozen backbone."
     )

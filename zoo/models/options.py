@@ -120,7 +120,7 @@ class Backbone(Section):
     name: str = Field(examples=["resnet18.tv_in1k"], description="A timm name; with its tag it names the weights too.")
     weights: Weights = Field(default=AutoWeights(), description="Where pretrained weights come from.")
     head_init: Literal["default", "xavier", "zero"] = Field(
-        default="default", description="How the new last layer starts: timm's default, Xavier uniform, or zero."
+        default="zero", description="How the new last layer starts: timm's default, Xavier uniform, or zero."
     )
     drop_rate: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the last layer.")
     drop_path_rate: float = Field(default=0.0, ge=0, lt=1, description="Stochastic depth, for architectures that have it.")

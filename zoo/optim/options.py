@@ -12,7 +12,7 @@ class Optim(Section):
     """The optimizer and its hyperparameters."""
 
     name: str = Field(default="adamw", description="timm's name of the optimizer.")
-    lr: float = Field(default=5e-4, gt=0, description="Peak learning rate, at the global batch size.")
+    lr: float = Field(default=3e-4, gt=0, description="Peak learning rate, at the global batch size.")
     weight_decay: float = Field(default=0.05, ge=0, description="Weight decay; biases and norms have none.")
     momentum: float | None = Field(
         default=None,

@@ -15,11 +15,11 @@ class _Schedule(Section):
 
     warmup_epochs: float = Field(default=1.0, ge=0, description="Linear warm-up from near zero, in epochs (0.5 is half of one).")
 
-    def lr_at(self, step: int, steps: int, steps_per_epoch: float) -> float:
+    def lr_at(self, step: float, steps: int, steps_per_epoch: float) -> float:
         """Return the learning rate of a step as a share of the peak.
 
         Args:
-            step: number of the step, from 0.
+            step: number of the step, from 0; a fraction where a plan was changed on the way.
             steps: steps of the whole run.
             steps_per_epoch: steps of an epoch.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from zoo.recipe import yaml
 from zoo.recipe.dump import plain_values
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.sections import ImageSize
+from zoo.section import Section
 
 
 class _Absent:
@@ -65,12 +67,34 @@ def between(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Differe
 def from_defaults(recipe: Recipe) -> list[Difference]:
     """Return the options that a recipe sets otherwise than by default: `a` is the default, `b` the recipe's value.
 
-    The name, the backbone, the kind of the data and what that cannot do without have no default, and are left out.
+    A section of another kind than the default is compared with that kind's own defaults. The name, the backbone, the kind of
+    the data and what that cannot do without have no default, and are left out.
     """
     kind = type(recipe.data)
     needed = {name: getattr(recipe.data, name) for name, field in kind.model_fields.items() if field.is_required()}
     backbone = type(recipe.backbone)(name=recipe.backbone.name)
-    return differences(Recipe(name=recipe.name, backbone=backbone, data=kind(**needed)), recipe)
+    found: list[Difference] = []
+    others: list[str] = []
+    for difference in differences(Recipe(name=recipe.name, backbone=backbone, data=kind(**needed)), recipe):
+        section, _, name = difference.key.rpartition(".")
+        if name == "kind":
+            others.append(f"{section}.")
+            found += [difference, *_of_another_kind(recipe, section)]
+        elif not difference.key.startswith(tuple(others)):
+            found.append(difference)
+    return found
+
+
+def _of_another_kind(recipe: Recipe, key: str) -> list[Difference]:
+    """Return the options of a section whose kind is not the default's, as they differ from that kind's own defaults."""
+    section = functools.reduce(getattr, key.split("."), recipe)
+    assert isinstance(section, Section)
+    values = flatten(plain_values(section))
+    fields = type(section).model_fields
+    least = type(section).model_construct(**{name: field.default for name, field in fields.items() if not field.is_required()})
+    own = flatten(plain_values(least))
+    pairs = [Difference(f"{key}.{name}", own.get(name, ABSENT), value) for name, value in values.items() if name != "kind"]
+    return [pair for pair in pairs if pair.a != pair.b]
 
 
 def flatten(values: dict[str, Any], above: str = "") -> dict[str, Any]:

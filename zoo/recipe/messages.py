@@ -179,6 +179,8 @@ def _mistake(section: type[Section], source: Source, key: Key, details: list[Err
         return mistake_at(source, key, _text(section, detail))
     _, found = _field_at(section, literal["loc"])
     known, kind = _words(found.annotation) if found else [], _kind_of(detail)
+    if detail["type"] in BOUNDS:
+        return mistake_at(source, key, f"{_bound(detail)} (or write {' or '.join(known)})")
     if isinstance(detail["input"], str):
         return mistake_at(source, key, unknown_value(detail["input"], known, kind))
     return mistake_at(source, key, f"expected {kind}, found {describe(detail['input'])} (or write {' or '.join(known)})")
@@ -203,7 +205,7 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     """Return our words for a single pydantic error.
 
     `optim: {lr: fast}` is a `float_type` at `("optim", "lr")` with the input 'fast'; the field there is Optim.lr, whose
-    default serves as the example: "expected a number, found 'fast' (e.g. 0.0005)".
+    default serves as the example: "expected a number, found 'fast' (e.g. 0.0003)".
     """
     code, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     _, found = _field_at(section, detail["loc"])
@@ -214,8 +216,7 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     if code == "union_tag_invalid":
         return unknown_value(context["tag"], _known_kinds(found))
     if code in BOUNDS:
-        bound = next(iter(context.values()))
-        return f"must be {BOUNDS[code]} {bound:g}, found {describe(value)}{_example(found)}"
+        return f"{_bound(detail)}{_example(found)}"
     if code == "union_tag_not_found":
         return f"kind is missing (one of: {', '.join(_known_kinds(found))})"
     if code == "too_long" or (code == "missing" and isinstance(detail["loc"][-1], int)):
@@ -224,6 +225,12 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
     if code == "missing":
         return f"missing{_example(found)}"
     return f"expected {_expected(detail, found)}, found {describe(value)}{_example(found)}"
+
+
+def _bound(detail: ErrorDetails) -> str:
+    """Return the bound that a number does not keep, and the number: "must be > 0, found -1"."""
+    bound = next(iter(detail.get("ctx", {}).values()))
+    return f"must be {BOUNDS[detail['type']]} {bound:g}, found {describe(detail['input'])}"
 
 
 def _known_kinds(field: FieldInfo | None) -> list[str]:
@@ -249,7 +256,7 @@ def _expected(detail: ErrorDetails, field: FieldInfo | None) -> str:
 
 
 def _example(field: FieldInfo | None) -> str:
-    """Return a field's example, or its default, as ` (e.g. 0.0005)`; '' where it has neither."""
+    """Return a field's example, or its default, as ` (e.g. 0.0003)`; '' where it has neither."""
     if field is None:
         return ""
     if not field.examples and (sections := _sections_in(field)):

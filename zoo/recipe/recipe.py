@@ -12,9 +12,12 @@ from zoo.data.options import Data
 from zoo.models.finetune import Finetune
 from zoo.models.options import Backbone
 from zoo.optim.options import Optim
-from zoo.optim.schedules import Cosine, Schedule
+from zoo.optim.schedules import OneCycle, Schedule
 from zoo.recipe.sections import Eval, ImageSize, Output, Train, image_size_mapping
-from zoo.section import Section, Shorthand
+from zoo.section import AUTO, Section, Shorthand
+
+# JSON schema of the short forms of `image_size`.
+SIDE = {"anyOf": [{"type": "integer", "minimum": 8, "maximum": 2048}, {"const": "auto"}]}
 
 # The key of a file that names another recipe to take options from.
 BASE = "base"
@@ -29,13 +32,13 @@ class Recipe(Section):
     )
     backbone: Backbone = Field(description="The network and its weights.")
     data: Data = Field(description="The images.")
-    image_size: Annotated[ImageSize, Shorthand(image_size_mapping, {"type": "integer"}, "a whole number or {start, end}")] = (
-        Field(default=ImageSize(start=224, end=224), examples=[224], description="Side of the images in pixels, or {start, end}.")
+    image_size: Annotated[ImageSize, Shorthand(image_size_mapping, SIDE, "a whole number, auto or {start, end}")] = Field(
+        default=ImageSize(), examples=[224], description="Side of the images in pixels, or {start, end}."
     )
     augment: Augment = Augment()
     finetune: Finetune = Finetune()
     optim: Optim = Optim()
-    schedule: Schedule = Cosine()
+    schedule: Schedule = OneCycle()
     train: Train = Train()
     eval: Eval = Eval()
     output: Output = Output()
@@ -53,16 +56,17 @@ class Recipe(Section):
 def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
     """Check what must hold across sections; yield the key to blame and what is wrong with it, for each broken rule."""
     train = recipe.train
-    if recipe.schedule.warmup_epochs > train.epochs:
+    size = recipe.image_size
+    if train.epochs != AUTO and recipe.schedule.warmup_epochs > train.epochs:
         text = f"{recipe.schedule.warmup_epochs:g} exceeds train.epochs {train.epochs} (lower it or train longer)"
         yield ("schedule", "warmup_epochs"), text
-    if recipe.image_size.start > recipe.image_size.end:
-        yield ("image_size", "start"), f"{recipe.image_size.start} exceeds end {recipe.image_size.end} (sizes only grow)"
+    if size.start != AUTO and size.end != AUTO and size.start > size.end:
+        yield ("image_size", "start"), f"{size.start} exceeds end {size.end} (sizes only grow)"
     for key, text in recipe.data.rules():
         yield ("data", key), text
     if recipe.data.val_fraction == 0 and recipe.data.kind != "folder" and recipe.eval.select_by != "last":
         yield ("eval", "select_by"), f"{recipe.eval.select_by} needs validation images, and data.val_fraction is 0 (use last)"
     if recipe.eval.select_by == "last" and train.patience is not None:
         yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
-    if isinstance(train.accumulate, int) and train.accumulate > train.batch_size:
+    if train.accumulate != AUTO and train.batch_size != AUTO and train.accumulate > train.batch_size:
         yield ("train", "accumulate"), f"{train.accumulate} exceeds train.batch_size {train.batch_size} (lower it)"

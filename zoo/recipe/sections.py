@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer
 
 from zoo.metrics import METRICS
 from zoo.recipe import messages
-from zoo.section import Section
+from zoo.section import AUTO, Section, decided
+
+# A side of images in pixels, and a number of things.
+Side = Annotated[int, Field(ge=8, le=2048)]
+Positive = Annotated[int, Field(ge=1)]
 
 
 class ImageSize(Section):
     """The side of the images in pixels. Where `start` and `end` differ, training images grow; evaluation always uses `end`."""
 
-    start: int = Field(ge=8, le=2048, examples=[224], description="Side in pixels at the first step.")
-    end: int = Field(ge=8, le=2048, examples=[224], description="Side in pixels at the last steps, and in evaluation.")
+    start: Side | Literal["auto"] = Field(
+        default=AUTO, examples=[224], description="Side in pixels at the first step; auto: three quarters of `end`."
+    )
+    end: Side | Literal["auto"] = Field(
+        default=AUTO,
+        examples=[224],
+        description="Side in pixels at the last steps, and in evaluation. auto: the backbone's own, or less for "
+        "images that are smaller than that.",
+    )
     until: float = Field(default=0.6, gt=0, le=1, description="Share of all steps after which `end` is reached.")
     multiple: int = Field(default=16, ge=1, description="The sizes between `start` and `end` are the multiples of this.")
 
-    def at(self, step: int, steps: int) -> int:
+    def at(self, step: float, steps: int) -> int:
         """Return the side in pixels at a step, counted from 0, of a run of `steps` steps."""
         progress = min(1.0, step / max(1.0, self.until * steps))
         sizes = self.sizes()
@@ -29,29 +40,41 @@ class ImageSize(Section):
 
     def sizes(self) -> list[int]:
         """Return all the sides of a run in pixels, ascending: both ends, and the multiples in between."""
-        between = range((self.start // self.multiple + 1) * self.multiple, self.end, self.multiple)
-        return sorted({self.start, *between, self.end})
+        start, end = decided(self.start), decided(self.end)
+        between = range((start // self.multiple + 1) * self.multiple, end, self.multiple)
+        return sorted({start, *between, end})
 
     @model_serializer
-    def _short(self) -> int | dict[str, Any]:
+    def _short(self) -> int | str | dict[str, Any]:
         if self.start == self.end:
             return self.end
         return {"start": self.start, "end": self.end, "until": self.until, "multiple": self.multiple}
 
 
 def image_size_mapping(value: Any) -> Any:
-    """Expand a whole number into `{start, end}`; leave anything else as it is."""
-    return {"start": value, "end": value} if isinstance(value, int) and not isinstance(value, bool) else value
+    """Expand a whole number, or `auto`, into `{start, end}`; leave anything else as it is."""
+    short = value == AUTO or (isinstance(value, int) and not isinstance(value, bool))
+    return {"start": value, "end": value} if short else value
 
 
 class Train(Section):
     """The training loop."""
 
-    epochs: int = Field(default=10, ge=1, le=10**6, description="Passes over the training images.")
-    batch_size: int = Field(
-        default=128, ge=1, le=10**7, description="Images per optimizer step, over all processes and micro-batches."
+    epochs: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
+        default=AUTO, description="Passes over the training images. auto: fewer, the more images there are."
     )
-    accumulate: int | Literal["auto"] = Field(
+    max_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        examples=[10],
+        description="Minutes that the whole run may take, in place of `epochs`: the schedule is planned from the measured speed, "
+        "and comes to its end. null: as many as the epochs take.",
+    )
+    batch_size: Annotated[int, Field(ge=1, le=10**7)] | Literal["auto"] = Field(
+        default=AUTO,
+        description="Images per optimizer step, over all processes and micro-batches. auto: more, the more images there are.",
+    )
+    accumulate: Positive | Literal["auto"] = Field(
         default="auto",
         description="Micro-batches into which each process splits a step. auto: on a GPU, as few as fit into its memory; "
         "on a CPU the fastest number, and 1 where BatchNorm trains.",
@@ -72,7 +95,7 @@ class Train(Section):
         default=False,
         description="On a GPU, use only algorithms that give the same bits each time, and are slower. A CPU always does.",
     )
-    threads: int | Literal["auto"] = Field(
+    threads: Positive | Literal["auto"] = Field(
         default="auto", description="CPU threads of each process. auto: the cores divided by the processes of the machine."
     )
     label_smoothing: float = Field(
@@ -98,13 +121,6 @@ class Train(Section):
     timeout: int = Field(
         default=600, ge=5, description="Seconds after which a process that gets no answer from the others gives up the run."
     )
-
-    @field_validator("accumulate", "threads")
-    @classmethod
-    def _positive(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError(f"must be >= 1, found {value} (or write auto)")
-        return value
 
 
 class Eval(Section):

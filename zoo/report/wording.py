@@ -12,6 +12,7 @@ from zoo.report.analysis import Certain, Pair
 from zoo.report.facts import Facts
 from zoo.report.scored import Scored
 from zoo.results.result import Result
+from zoo.section import AUTO
 from zoo.system.console import plural
 from zoo.system.table import percent
 
@@ -74,7 +75,14 @@ def _state(facts: Facts) -> str:
 
 def _epochs(facts: Facts) -> str:
     done = facts.history[-1]["epoch"]
-    return f"epoch {done} of {facts.recipe.train.epochs}" if facts.recipe else plural(done, "epoch")
+    planned = _planned_epochs(facts)
+    return f"epoch {done} of {planned}" if planned else plural(done, "epoch")
+
+
+def _planned_epochs(facts: Facts) -> int | None:
+    """Return the epochs that a run was to take; None where its time was given, or nothing is known."""
+    train = facts.recipe.train if facts.recipe else None
+    return train.epochs if train and train.epochs != AUTO and train.max_minutes is None else None
 
 
 def details(facts: Facts) -> str:
@@ -86,7 +94,8 @@ def details(facts: Facts) -> str:
     if result.test:
         low, high = result.test.ci95
         parts.append(f"95 % interval {percent(low, 1).removesuffix(' %')} to {percent(high, 1)}")
-    of = f" of {facts.recipe.train.epochs}" if facts.recipe else ""
+    planned = _planned_epochs(facts)
+    of = f" of {planned}" if planned else ""
     how = "the last one" if result.selected_by == "last" else f"chosen by {result.selected_by}"
     parts.append(f"epoch {result.selected_epoch}{of}, {how}")
     if result.test and result.test_scored:

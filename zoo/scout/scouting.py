@@ -19,6 +19,7 @@ from zoo.results.measurements import OK, Kind, Measurements
 from zoo.scout import rows
 from zoo.scout.settings import NATIVE, WARNING, Candidate, Request, Settings
 from zoo.scout.subject import Subject, smallest
+from zoo.section import decided
 from zoo.system.console import Console, plural
 from zoo.system.progress import note
 
@@ -187,8 +188,9 @@ class Scouting:
         size = self.chosen.image_size
         pixels = "each backbone's own size" if size == NATIVE else f"{size} px"
         self.console.fact("probe", f"logistic regression on frozen features at {pixels}, {self.chosen.folds} folds")
-        epochs = plural(self.subject.recipe.train.epochs, "epoch")
-        self.console.fact("minutes", f"of a fine-tune by {self.subject.words[0]}: {epochs}")
+        train = self.subject.recipe.train
+        length = plural(decided(train.epochs), "epoch") if train.max_minutes is None else f"{train.max_minutes:g} minutes"
+        self.console.fact("minutes", f"of a fine-tune by {self.subject.words[0]}: {length}")
         self.console.fact("results", str(self.measurements.folder))
         if known:
             self.console.fact("resumed", f"{known} of {candidates} rows were measured before")

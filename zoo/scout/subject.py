@@ -11,6 +11,7 @@ from zoo.models import catalog
 from zoo.models.catalog import Query
 from zoo.recipe.load import find_recipe, load_recipe
 from zoo.recipe.recipe import Recipe
+from zoo.training.auto import decide
 
 # The shipped recipe whose fine-tune is predicted, and which the sweep starts from, where only images are given.
 DEFAULT_RECIPE = "folder/example"
@@ -70,7 +71,8 @@ def _subject(recipe: str, overrides: Sequence[str], data: str | None) -> Subject
     found = load_recipe(Path(recipe), overrides)
     found.data.check()
     name = data or str(getattr(found.data, "root", found.data.kind) if found.data.kind == "folder" else found.data.kind)
-    return Subject(found, name, (recipe, *overrides))
+    # One size for all backbones, so that they are compared on the same images.
+    return Subject(decide(found).recipe, name, (recipe, *overrides))
 
 
 def _yaml(text: str) -> str:

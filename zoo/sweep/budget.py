@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zoo.section import decided
 from zoo.sweep import halving, rows
 from zoo.sweep.grid import Run
 from zoo.sweep.halving import Pace
@@ -122,4 +123,4 @@ class _Race:
 def pauses(run: Run) -> list[int]:
     """Return the epochs after which a run pauses."""
     recipe = run.trainable
-    return halving.looks(recipe.train.epochs, recipe.eval.every_epochs)
+    return halving.looks(decided(recipe.train.epochs), recipe.eval.every_epochs)

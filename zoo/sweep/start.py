@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo.data.data_set import Outline
 from zoo.data.folder_set import Folder
+from zoo.data.options import Data
 from zoo.errors import ZooError
+from zoo.recipe.recipe import Recipe
 from zoo.results.folder import RunFolder
 from zoo.results.measured import ROOT, check_writable
 from zoo.sweep import folder as folders
@@ -19,6 +22,7 @@ from zoo.sweep.grid import Grid, Run, at, runs_of
 from zoo.sweep.pool import LocalPool, Pool
 from zoo.sweep.sweep import Sweep
 from zoo.system.hardware import environment
+from zoo.training.auto import decide
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
             known = folders.read_state(folder)
             state = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}} | known
             state = environment() | state | {"finished": False}
-            sweep = Sweep(folder, [at(run, folder) for run in runs], pool, state, how.budget, began)
+            sweep = Sweep(folder, [at(run, folder) for run in decided(runs)], pool, state, how.budget, began)
             return sweep.run(one_after_the_other if how.budget is None else in_time)
 
 
@@ -105,6 +109,29 @@ def check_data(runs: Sequence[Run]) -> None:
             seen.append(run.recipe.data)
 
 
+def decided(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with what their recipes leave to the images chosen; the images of a place are listed once.
+
+    Raises:
+        ZooError: the images cannot be had, or are not as they should be.
+    """
+    known: list[tuple[Data, Outline]] = []
+
+    def outline(recipe: Recipe) -> Outline:
+        # Not a mapping: the sections are not hashable.
+        found = next((outline for data, outline in known if data == recipe.data), None)
+        if found is None:
+            found = recipe.data.outline(recipe.train.seed)
+            known.append((recipe.data, found))
+        return found
+
+    def of(run: Run) -> Run:
+        recipe = run.recipe
+        return run if recipe is None else replace(run, recipe=decide(recipe, lambda: outline(recipe)).recipe)
+
+    return [of(run) for run in runs]
+
+
 def check_validation(runs: Sequence[Run]) -> None:
     """Check that every run has validation images, by which the best continue; folders are listed, each place once.
 
@@ -117,6 +144,8 @@ def check_validation(runs: Sequence[Run]) -> None:
             continue
         data = run.recipe.data
         seen.append(data)
+        if run.recipe.train.max_minutes is not None:
+            raise ZooError("--budget", "train.max_minutes gives each run a time of its own", "leave one of the two out")
         # A folder may have images of its own for it.
         if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
             raise ZooError("--budget", "val.accuracy says which runs continue, and data.val_fraction is 0", "set it, e.g. to 0.1")

@@ -14,6 +14,7 @@ from typing import Any
 from zoo.errors import Stopped
 from zoo.results.folder import RESULT, RunFolder, checkpoint_steps
 from zoo.results.measured import read_rows, write_rows
+from zoo.section import decided
 from zoo.sweep import folder as folders
 from zoo.sweep import rows
 from zoo.sweep.grid import Run
@@ -228,8 +229,12 @@ class Sweep:
         any_pace = next(iter(paces.values()))
         needed = []
         for run in (*self.pool.running, *waiting):
-            epochs = run.trainable.train.epochs - self.epochs_before.get(run.name, 0)
+            train = run.trainable.train
             elapsed = time.monotonic() - self.started_at[run.name] if run.name in self.started_at else 0.0
+            if train.max_minutes is not None:
+                needed.append(max(0.0, 60 * train.max_minutes - elapsed))
+                continue
+            epochs = decided(train.epochs) - self.epochs_before.get(run.name, 0)
             needed.append(max(0.0, paces.get(run.backbone, any_pace).seconds(epochs, to_the_end=True) - elapsed))
         return makespan(needed, self.pool.jobs)
 

@@ -10,6 +10,7 @@ from zoo.data.splits import Splits
 from zoo.errors import ZooError
 from zoo.models.layers import batch_norms
 from zoo.recipe.recipe import Recipe
+from zoo.section import decided
 from zoo.training.state import steps_of
 
 
@@ -19,7 +20,7 @@ def check_data(recipe: Recipe, data: Splits, processes: int) -> None:
     Raises:
         ZooError: too few images for the batch size or the processes, or no validation images to select by.
     """
-    size, count = recipe.train.batch_size, len(data.train)
+    size, count = decided(recipe.train.batch_size), len(data.train)
     if size > count:
         raise ZooError("train.batch_size", f"{size}, but only {count} training images", "lower it")
     micro = _micro_batches(recipe)
@@ -52,4 +53,4 @@ def _micro_batches(recipe: Recipe) -> int:
 def _smallest_step(recipe: Recipe, data: Splits) -> int:
     """Return the images of the smallest step: those of an epoch differ by one."""
     count = len(data.train)
-    return count // steps_of(count, recipe.train.batch_size)
+    return count // steps_of(count, decided(recipe.train.batch_size))

@@ -6,10 +6,25 @@ from typing import TYPE_CHECKING
 
 from zoo.system.console import Console, plural
 from zoo.system.device import apple_gpu
+from zoo.training import processes
+from zoo.training.auto import decide
 
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
+    from zoo.system.launch import Launch
     from zoo.training.setup import Inputs, Setup, TrainableModel
+
+
+def decide_together(recipe: Recipe, start: Launch, console: Console) -> Recipe:
+    """Choose on the first process what a recipe leaves open, and say why; all get the recipe without it.
+
+    Raises:
+        ZooError: the images cannot be had, or are not as they should be; on all.
+    """
+    found = processes.from_first(start, lambda: decide(recipe))
+    for number, reason in enumerate(found.reasons):
+        console.fact("" if number else "chosen", reason)
+    return found.recipe
 
 
 def describe_measuring(console: Console) -> None:
@@ -59,8 +74,7 @@ def _device(setup: Setup) -> str:
 def _schedule(setup: Setup) -> str:
     recipe, size = setup.recipe, setup.recipe.image_size
     pixels = f"{size.end} px" if size.start == size.end else f"{size.start} to {size.end} px"
-    steps = f"{plural(setup.training.steps_per_epoch, 'step')} of {plural(recipe.train.batch_size, 'image')}"
-    return (
-        f"{plural(recipe.train.epochs, 'epoch')} of {steps} at {pixels}, "
-        f"{recipe.optim.name}, {recipe.schedule.kind}, peak lr {recipe.optim.lr:g}"
-    )
+    steps = f"{plural(setup.training.steps_per_epoch, 'step')} of {plural(setup.training.batch_size, 'image')}"
+    minutes = recipe.train.max_minutes
+    length = plural(setup.training.epochs, "epoch") if minutes is None else f"{minutes:g} min in all: epochs"
+    return f"{length} of {steps} at {pixels}, {recipe.optim.name}, {recipe.schedule.kind}, peak lr {recipe.optim.lr:g}"

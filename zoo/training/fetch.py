@@ -10,6 +10,8 @@ from pathlib import Path
 from zoo.data import store_cache
 from zoo.models.options import Backbone
 from zoo.recipe.recipe import Recipe
+from zoo.section import decided
+from zoo.training.auto import decide
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def fetch_data(recipe: Recipe) -> Fetched:
     stores = {store.folder for store in store_cache.stores()}
     root = getattr(recipe.data, "root", None)
     new_files = _watch(root.expanduser()) if root is not None else bool
-    pixels = recipe.data.load(recipe.train.seed, recipe.image_size.end).train.pixels
+    size = decided(decide(recipe).recipe.image_size.end)
+    pixels = recipe.data.load(recipe.train.seed, size).train.pixels
     if pixels.folder is None:
         return Fetched(0, "nothing to fetch: the images are no files")
     count = f"{len(pixels.images):,} images"

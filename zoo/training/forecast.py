@@ -28,6 +28,8 @@ from zoo.system.files import cache_root
 from zoo.system.launch import Launch
 from zoo.system.threads import announce_threads
 from zoo.training import checkpoint, processes
+from zoo.training.budget import FINISH_SECONDS
+from zoo.training.describe import decide_together
 from zoo.training.preflight import check_environment
 from zoo.training.saver import pack
 from zoo.training.setup import Inputs, Setup, load_inputs, set_up
@@ -46,8 +48,6 @@ DISK_SPEED = 200e6
 WORTH_REPEATING = 1.0
 # Seconds that a run measures for longer than a quick set-up does. Measured: 3 to 7 on 2 cores.
 MEASURING_SECONDS = 4.0
-# Seconds that a run takes at its end besides its passes: pictures, tables, the model's folder. Measured: 2 to 4 on 2 cores.
-FINISH_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,11 @@ def prepare(
     """
     check_environment(recipe)
     processes.meet(start, recipe.train.timeout)
+    recipe = decide_together(recipe, start, console)
     inputs, spent = _inputs(recipe, start, data)
     if recipe.finetune.probe_first:
         console.fact("probe", "the head will be fitted on frozen features first")
-    setup = set_up(recipe, start, console, inputs=inputs, quick=quick)
+    setup = set_up(recipe, start, console, inputs=inputs, quick=quick, began=began)
     return setup, time.perf_counter() - began - spent + (MEASURING_SECONDS if quick else 0.0)
 
 
@@ -179,6 +180,10 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     times = time_steps(training, recipe.image_size.sizes())
     memory = peak_memory_mb(device)
     per_image = time_evaluation(training)
+    if training.budget is not None:
+        largest = max(times.usual)
+        training.budget.began = training.budget.clock() - set_up_seconds
+        training.budget.assume(times.usual[largest] / largest**2, per_image)
     usual = mean_over_run(times.usual, training)
     # What a run meets anew at each size: kernels are chosen and memory is allocated.
     warm_up = sum(max(0.0, times.first[size] - times.usual[size]) for size in times.usual) / len(times.usual)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -56,10 +57,13 @@ def fit(
         Interrupted: an evaluation was interrupted, and `on_step` returned.
     """
     # An epoch is over when it has its row: one that was stopped in its evaluation has taken all of its steps.
-    for epoch in range(len(progress.history), min(training.epochs, until_epoch or training.epochs)):
+    # The epochs of a run whose time is given change as it goes.
+    while len(progress.history) < min(training.epochs, until_epoch or training.epochs):
         if out_of_patience(training, progress):
             break
+        epoch = len(progress.history)
         sums = train_epoch(training, progress, epoch, on_step)
+        trained = time.perf_counter()
         try:
             row = epoch_row(training, epoch, progress.step, sums())
         except Interrupted:
@@ -67,10 +71,13 @@ def fit(
             training.watch.stopping = True
             on_step(progress, sums)
             raise
+        evaluated = time.perf_counter()
         progress.partial = {}
         best = update_best(training, progress, row)
         progress.history.append(row)
         on_epoch(progress, best)
+        if training.budget is not None:
+            training.budget.after_epoch(images_of_row(training, row), evaluated - trained, time.perf_counter() - trained)
 
 
 def train_epoch(
@@ -91,24 +98,32 @@ def train_epoch(
     numbered = list(enumerate(remaining, start=progress.step))
     gathered = totals.timed(feed(lambda item: gather(training, item[1], item[0]), numbered, training.ahead))
     set_train_mode(training)
-    with epoch_progress(training, epoch, remaining) as count_images, contextlib.closing(gathered):
+    with epoch_progress(training, progress.step, epoch, remaining) as count_images, contextlib.closing(gathered):
         for positions in remaining:
+            if progress.step >= training.steps:
+                break
+            before, side = totals.seconds, training.size_at(progress.step)
             with totals.running():
                 sums += one_step_that_fits(training, positions, progress.step, totals, next(gathered))
             totals.skipped += training.watch.take_skipped()
             progress.step += 1
             totals.images += len(positions)
             count_images(len(positions))
+            if training.budget is not None:
+                training.budget.after_step(progress.step, totals.seconds - before, side)
             on_step(progress, partial(totals.with_sums, sums))
     settle(training)
     return partial(totals.with_sums, sums)
 
 
-def epoch_progress(training: Training, epoch: int, remaining: list[np.ndarray]) -> AbstractContextManager[Callable[[int], None]]:
-    """Show how far an epoch has come; `remaining` are the positions of the batches that are left."""
-    total = len(training.train)
-    done = total - sum(len(positions) for positions in remaining)
-    title = f"epoch {epoch + 1}/{training.epochs}"
+def epoch_progress(
+    training: Training, step: int, epoch: int, remaining: list[np.ndarray]
+) -> AbstractContextManager[Callable[[int], None]]:
+    """Show how far an epoch has come after `step` steps; `remaining` are the positions of the batches that are left."""
+    done = len(training.train) - sum(len(positions) for positions in remaining)
+    # The last epoch of a run whose time is given may be cut short.
+    total = done + sum(len(positions) for positions in remaining[: training.steps - step])
+    title = f"epoch {epoch + 1}" if training.budget is not None else f"epoch {epoch + 1}/{training.epochs}"
     return show_progress(title, total, done=done, shown=training.accelerator.is_main_process)
 
 
@@ -261,6 +276,12 @@ def epoch_row(training: Training, epoch: int, step: int, sums: Mapping[str, floa
             if batches is not None:
                 row |= {f"{split}.{name}": value for name, value in score(training, batches).items()}
     return row
+
+
+def images_of_row(training: Training, row: Mapping[str, Any]) -> int:
+    """Return the images that were evaluated for a line of `metrics.jsonl`."""
+    splits = {"val": training.val, "test": training.test}
+    return sum(len(batches) for name, batches in splits.items() if batches is not None and f"{name}.loss" in row)
 
 
 def update_best(training: Training, progress: Progress, row: Mapping[str, Any]) -> bool:

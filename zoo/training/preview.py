@@ -14,6 +14,9 @@ from zoo.data.resize import Normalize
 from zoo.errors import ZooError
 from zoo.recipe.recipe import Recipe
 from zoo.report.seen import Seen, draw_sheet, labels_of
+from zoo.section import decided
+from zoo.training.auto import decide
+from zoo.training.budget import UNKNOWN_STEPS
 from zoo.training.checks import check_data
 from zoo.training.setup import Inputs, load_images, preprocessing_of
 from zoo.training.state import epoch_batches, steps_of
@@ -53,13 +56,15 @@ def images_of_step(recipe: Recipe, train: Batches, step: int, count: int) -> Ste
     Raises:
         ZooError: the run has fewer steps.
     """
-    per_epoch = steps_of(len(train), recipe.train.batch_size)
-    steps = per_epoch * recipe.train.epochs
+    batch_size = decided(recipe.train.batch_size)
+    per_epoch = steps_of(len(train), batch_size)
+    # How many a run takes whose time is given is not known before.
+    steps = UNKNOWN_STEPS if recipe.train.max_minutes is not None else per_epoch * decided(recipe.train.epochs)
     if not 0 <= step < steps:
         raise ZooError("--step", f"{step}, but the run has steps 0 to {steps - 1}", "give one of them")
     epoch, within = divmod(step, per_epoch)
     seed = recipe.train.seed
-    positions = epoch_batches(seed, epoch, len(train), recipe.train.batch_size)[within]
+    positions = epoch_batches(seed, epoch, len(train), batch_size)[within]
     size = recipe.image_size.at(step, steps)
     images, targets = train.training(positions, slice(0, count), size, recipe.augment, seed, step)
     return StepImages(step, positions, images, targets)
@@ -90,6 +95,7 @@ def draw_step(recipe: Recipe, step: int, count: int, path: Path) -> str:
     Raises:
         ZooError: the data cannot be had or does not fit the recipe, there is no such step, or the picture cannot be written.
     """
+    recipe = decide(recipe).recipe
     inputs = load_images(recipe)
     check_data(recipe, inputs.data, processes=1)
     train = batches_alone(inputs)

@@ -88,7 +88,7 @@ def _save_model(setup: Setup, run: RunFolder) -> None:
     averaged = setup.training.averaged
     model = averaged.module if averaged is not None else setup.bare_model
     with _stored(run.path / "model", checkpoint.size_of({"model": model.state_dict()})) as folder:
-        save_model(model, folder, setup.inputs.data.classes, setup.recipe.image_size.end, setup.inputs.preprocessing)
+        save_model(model, folder, setup.inputs.data.classes, setup.training.eval_size, setup.inputs.preprocessing)
 
 
 def _save_predictions(run: RunFolder, data: Splits, val: Predictions | None, test: Predictions | None) -> None:
@@ -131,7 +131,7 @@ def _result(
         num_classes=len(classes),
         classes=classes,
         params=sum(parameter.numel() for parameter in built.model.parameters()),
-        image_size=recipe.image_size.end,
+        image_size=setup.training.eval_size,
         epochs=progress.history[-1]["epoch"],
         steps=progress.step,
         selected_by=recipe.eval.select_by,
@@ -145,7 +145,7 @@ def _result(
         channels_last=choice.channels_last,
         accumulate=setup.training.micro_batches,
         compile=bool(recipe.train.compile),
-        batch_size=recipe.train.batch_size,
+        batch_size=setup.training.batch_size,
         processes=accelerator.num_processes,
         seed=recipe.train.seed,
         versions=versions(),

@@ -15,6 +15,7 @@ from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import run_recipe
 from zoo.results.folder import RunFolder
 from zoo.results.result import read_result
+from zoo.section import AUTO, Section, decided
 from zoo.system import launch
 from zoo.training import processes
 from zoo.training.checkpoint import Checkpoint
@@ -25,6 +26,9 @@ from zoo.training.state import Progress, Training
 
 # Options that may not change: with another value, nothing of a checkpoint would mean the same.
 FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")
+
+# Options that are chosen at the start of a run, by section; those that are measured stay `auto` in its recipe.
+DECIDED = {"train": ("epochs", "batch_size"), "augment": ("hflip",), "finetune": ("batch_norm",)}
 
 
 def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
@@ -49,6 +53,26 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
             todo = "drop the change, start a new run, or --allow-change"
         raise ZooError("--resume", f"recipe differs: {listed}", todo)
     return list(texts.values())
+
+
+def as_decided(recipe: Recipe, run: Path) -> Recipe:
+    """Return a recipe whose open options are as a run has decided them when it began.
+
+    Args:
+        recipe: what is asked for now.
+        run: the folder of the run.
+    """
+    was = run_recipe(run)
+    sections: dict[str, Section] = {}
+    for section, options in DECIDED.items():
+        asked, began = getattr(recipe, section), getattr(was, section)
+        left_open = [option for option in options if getattr(asked, option) == AUTO]
+        sections[section] = asked.model_copy(update={option: getattr(began, option) for option in left_open})
+    size = recipe.image_size
+    if AUTO in (size.start, size.end):
+        sides = {option: getattr(was.image_size, option) for option in ("start", "end") if getattr(size, option) == AUTO}
+        sections["image_size"] = size.model_copy(update={**sides, "multiple": was.image_size.multiple})
+    return recipe.model_copy(update=sections)
 
 
 @dataclass(frozen=True)
@@ -87,7 +111,10 @@ def check_format(state: dict[str, Any]) -> None:
 def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
     """Check whether a run has its result and no epoch left to train; a damaged result is written again."""
     patience = recipe.train.patience
-    over = len(state["history"]) >= recipe.train.epochs or (patience is not None and state["waited"] >= patience)
+    # A run whose time is given has as many steps as its plan.
+    planned = recipe.train.max_minutes is not None and bool(state["history"]) and state["step"] >= state["plan"][-1]["steps"]
+    over = planned or (recipe.train.max_minutes is None and len(state["history"]) >= decided(recipe.train.epochs))
+    over = over or (patience is not None and state["waited"] >= patience)
     if not over:
         return False
     try:
@@ -150,6 +177,8 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
     if training.accelerator.scaler is not None and "scaler" in state:
         training.accelerator.scaler.load_state_dict(state["scaler"])
     setup.probe_seconds = state["probe_seconds"]
+    if training.budget is not None:
+        training.budget.resume(state["plan"], state["spent"])
     _restore_statistics(training, saved)
     best = tuple(state["best"]) if state["best"] else None
     return Progress(state["step"], state["history"], best, state["waited"], _own_sums(training, state["partial"]))

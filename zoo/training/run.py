@@ -29,18 +29,26 @@ from zoo.system.launch import Launch
 from zoo.system.memory import lacks_memory
 from zoo.system.table import percent
 from zoo.training import checkpoint, processes
+from zoo.training.describe import decide_together
 from zoo.training.evaluate import Interrupted
 from zoo.training.linear_probe import fit_head
 from zoo.training.loop import fit, is_finished
 from zoo.training.preflight import check_environment
 from zoo.training.result import finish
-from zoo.training.resume import SavedRun, check_format, is_done, recipe_changes, resume_run
+from zoo.training.resume import SavedRun, as_decided, check_format, is_done, recipe_changes, resume_run
 from zoo.training.saver import Saver, splits_shown
 from zoo.training.setup import Setup, set_up
 from zoo.training.state import Progress
 
 
-def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = False, until_epoch: int | None = None) -> Path:
+def train(
+    recipe: Recipe,
+    resume: Path | None = None,
+    *,
+    allow_change: bool = False,
+    until_epoch: int | None = None,
+    began: float | None = None,
+) -> Path:
     """Run a recipe to its end.
 
     Args:
@@ -49,6 +57,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         allow_change: resume with a recipe that differs from the run's.
         until_epoch: the epoch after which to pause, with a checkpoint, from where a later call resumes to the same bits; None for
             the last one.
+        began: `time.perf_counter()` when the program began, from which `train.max_minutes` counts; None: now.
 
     Returns:
         The run folder.
@@ -57,6 +66,7 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
         ZooError: bad input, before anything is written; or what stopped the run.
         Stopped: a signal asked for it.
     """
+    began = time.perf_counter() if began is None else began
     start = launch.read()
     console = Console(quiet=not start.main)
     check_environment(recipe)
@@ -67,12 +77,13 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
             recipe, saved = _open_run_to_resume(recipe, resume, start, stack, allow_change=allow_change)
         else:
             processes.from_first(start, lambda: RunFolder.check(recipe.output.root))
+            recipe = decide_together(recipe, start, console)
         if saved and saved.done:
             ignored = f"; ignored: {', '.join(saved.changed)}" if saved.changed else ""
             todo = "train.epochs=N --allow-change trains longer"
             console.fact("done", f"{saved.run} is finished, and nothing was changed{ignored} ({todo})")
             return saved.run
-        setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None)
+        setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None, began=began)
         probe_first = saved is None and recipe.finetune.probe_first
         if probe_first:
             last_layer(setup.bare_model, "finetune.probe_first")
@@ -81,6 +92,8 @@ def train(recipe: Recipe, resume: Path | None = None, *, allow_change: bool = Fa
             stack.enter_context(run.held())
         signals.defer()
         progress = resume_run(setup, run, saved) if saved else Progress()
+        if setup.training.budget is not None:
+            setup.training.budget.check()
         processes.wait_at_most(start, recipe.train.timeout)
         # The peak is that of training, and not of choosing how.
         reset_peak_memory(setup.training.accelerator.device)
@@ -102,7 +115,7 @@ def _open_run_to_resume(
     found: list[checkpoint.Checkpoint] = []
 
     def read() -> tuple[Recipe, SavedRun]:
-        meant = upgraded(recipe, folder)
+        meant = as_decided(upgraded(recipe, folder), folder)
         changed = recipe_changes(meant, folder, allowed=allow_change)
         stack.enter_context(RunFolder(folder).held())
         checkpoint.sweep(folder / "checkpoints")

@@ -55,7 +55,7 @@ class Saver:
         training = self.setup.training
         # Several processes must do so after the same step, and know of it from the step.
         asked = training.watch.stopping or (training.accelerator.num_processes == 1 and bool(signals.requested()))
-        last = progress.step == (len(progress.history) + 1) * training.steps_per_epoch
+        last = progress.step in ((len(progress.history) + 1) * training.steps_per_epoch, training.steps)
         # The last step of an epoch is saved after its evaluation.
         if asked or (progress.step % self.every == 0 and not last):
             progress.partial = sums()
@@ -134,6 +134,8 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         },
         "asked_accumulate": setup.recipe.train.accumulate,
         "probe_seconds": setup.probe_seconds,
+        "plan": setup.training.plan.record(),
+        "spent": setup.training.budget.spent if setup.training.budget is not None else None,
         "data": setup.inputs.data.fingerprint(),
         "data_summary": summary(setup.inputs.data),
         "began": environment_facts(setup),

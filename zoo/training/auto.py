@@ -1,0 +1,147 @@
+"""Choose what a recipe leaves to the data and the backbone: image size, epochs, batch size, mirroring, BatchNorm.
+
+A choice depends on the recipe, the number and size of the images and the backbone's entry in the catalog: never on the
+machine, so that a recipe means the same everywhere. What is fastest on a machine is measured in `autotune.py`.
+The numbers were found with `benchmarks/accuracy.py`; `benchmarks/accuracy.md` has the tables.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zoo.models import catalog
+from zoo.recipe.recipe import Recipe
+from zoo.recipe.sections import ImageSize, Train
+from zoo.section import AUTO, S
+from zoo.system.console import plural
+
+if TYPE_CHECKING:
+    from zoo.data.data_set import Outline
+
+# Side in pixels of backbones that the catalog does not know the size of.
+USUAL_SIZE = 224
+# Times that an image is enlarged at most: further, a larger one costs time and shows nothing new.
+ENLARGED = 4
+# Side in pixels below which pretrained networks see little, however small the images are.
+SMALLEST_SIZE = 64
+# Chosen sides are multiples of this, in pixels: of the stride of almost every backbone.
+STRIDE = 32
+# Side of the first images as a share of the last ones.
+FIRST_SIZE = 3 / 4
+# Images up to which a batch has 32, and 64; beyond that it has 128.
+BATCHES = ((4_000, 32), (64_000, 64))
+LARGEST_BATCH = 128
+# Images that are seen in training, all epochs together, and the fewest and most epochs.
+IMAGES_SEEN = 20_000
+FEWEST_EPOCHS = 3
+MOST_EPOCHS = 20
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A recipe without `auto` in what is chosen here.
+
+    Attributes:
+        recipe: the recipe.
+        reasons: what was chosen and why, a line each; empty where nothing was left open.
+    """
+
+    recipe: Recipe
+    reasons: tuple[str, ...]
+
+
+def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Decided:
+    """Choose what a recipe leaves open; lists the images where that needs them.
+
+    Args:
+        recipe: what to do.
+        outline: returns the number and the size of the images; None lists them.
+
+    Raises:
+        ZooError: the images cannot be had, or are not as they should be.
+    """
+    reasons: list[str] = []
+    outline = functools.cache(outline or (lambda: recipe.data.outline(recipe.train.seed)))
+    size, why = _image_size(recipe, outline)
+    reasons += why
+    train, why = _length(recipe, outline)
+    reasons += why
+    augment = recipe.augment
+    if augment.hflip == AUTO:
+        augment = _with(augment, hflip=recipe.data.mirrors)
+        reasons += [] if recipe.data.mirrors else [f"augment.hflip false: {recipe.data.kind} are not the same mirrored"]
+    finetune = recipe.finetune
+    if finetune.batch_norm == AUTO:
+        pretrained = recipe.backbone.weights.kind != "random"
+        finetune = _with(finetune, batch_norm="frozen" if pretrained else "train")
+        reasons += [] if pretrained else ["finetune.batch_norm train: random weights have no statistics to keep"]
+    changed = {"image_size": size, "train": train, "augment": augment, "finetune": finetune}
+    return Decided(_with(recipe, **changed), tuple(reasons))
+
+
+def _image_size(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[ImageSize, list[str]]:
+    """Return the sides of images, and why."""
+    size = recipe.image_size
+    if AUTO not in (size.start, size.end):
+        return size, []
+    entry = catalog.named(recipe.backbone.name)
+    own = (entry.image_size if entry else None) or USUAL_SIZE
+    fixed = entry is not None and entry.fixed_size
+    why = f"{recipe.backbone.name} was made for {own} px"
+    end = size.end
+    if end == AUTO:
+        end = own if fixed else chosen_size(own, outline().side)
+        if end != own:
+            why = f"the images have {outline().side} px"
+    start = size.start
+    if start == AUTO:
+        start = end if fixed else max(STRIDE, round(FIRST_SIZE * end / STRIDE) * STRIDE) if end % STRIDE == 0 else end
+    # Sides in between are multiples of the stride as well.
+    changed = {"multiple": STRIDE} if size.multiple == ImageSize.model_fields["multiple"].default else {}
+    pixels = f"{end} px" if start == end else f"{start} to {end} px"
+    return _with(size, start=start, end=end, **changed), [f"image_size {pixels}: {why}"]
+
+
+def chosen_size(own: int, side: int) -> int:
+    """Return the side in pixels of training images.
+
+    Args:
+        own: the side that the backbone was made for.
+        side: that of the stored images.
+    """
+    useful = max(SMALLEST_SIZE, math.ceil(ENLARGED * side / STRIDE) * STRIDE)
+    return min(own, useful)
+
+
+def _length(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[Train, list[str]]:
+    """Return the training section with its batch size and epochs, and why."""
+    train, reasons = recipe.train, list[str]()
+    if train.batch_size == AUTO:
+        least = train.accumulate if train.accumulate != AUTO else 1
+        train = _with(train, batch_size=max(least, chosen_batch_size(outline().images)))
+        reasons.append(f"train.batch_size {train.batch_size}")
+    if train.epochs == AUTO and train.max_minutes is None:
+        least = math.ceil(recipe.schedule.warmup_epochs)
+        train = _with(train, epochs=max(least, chosen_epochs(outline().images)))
+        reasons.append(f"train.epochs {train.epochs}")
+    return train, [f"{', '.join(reasons)}: {plural(outline().images, 'training image')}"] if reasons else []
+
+
+def chosen_batch_size(images: int) -> int:
+    """Return the images of a step for a number of training images."""
+    size = next((size for most, size in BATCHES if images <= most), LARGEST_BATCH)
+    return max(1, min(size, images))
+
+
+def chosen_epochs(images: int) -> int:
+    """Return the epochs for a number of training images."""
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / max(1, images))))
+
+
+def _with(section: S, **values: object) -> S:
+    """Return a section with some options changed."""
+    return section.model_copy(update=values)

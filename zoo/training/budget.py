@@ -1,0 +1,209 @@
+"""Plan how many steps fit into a time (`train.max_minutes`), and plan again as the speed changes.
+
+The learning rate and the image size follow the plan, so that a run comes to the end of its schedule when its time is up.
+A plan is a few numbers that a checkpoint keeps: what is done stays a function of the step.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+
+from zoo.errors import ZooError
+
+# Steps of a plan before any was timed: so many that the first ones are at the start of the schedule.
+UNKNOWN_STEPS = 10**6
+# The first steps after which a plan is made; then it is made again so many times in a run.
+FIRST_PLANS = (1, 2, 4, 8, 16, 32)
+PLANS = 100
+# Steps whose median is the speed.
+RECENT = 16
+# A plan stays as it is where a new one would end less than this share of the whole time earlier or later.
+TOLERANCE = 0.01
+# Seconds of evaluation as a share of those of training, for the same images, until one was timed.
+EVALUATION = 0.4
+# Seconds that the end of a run takes besides evaluation: pictures, tables, the model's folder. Measured: 2 to 4 on 2 cores.
+FINISH_SECONDS = 3.0
+# Points of the rest of a run at which the image size is looked up.
+SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A part of a plan: from a step on, the run has so many steps.
+
+    Attributes:
+        step: the first step of the part.
+        place: where in a run of `steps` steps it stands.
+        steps: steps of the whole run.
+    """
+
+    step: int
+    place: float
+    steps: int
+
+
+@dataclass
+class StepPlan:
+    """The steps of a run, and where in its schedule each of them stands.
+
+    A run of a given number of epochs has one leg; one of a given time a leg for each plan that was made.
+    """
+
+    legs: list[Leg]
+
+    @classmethod
+    def of(cls, steps: int) -> StepPlan:
+        """Return the plan of a run of so many steps."""
+        return cls([Leg(0, 0, steps)])
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.legs[-1].steps
+
+    def place(self, step: int) -> float:
+        """Return where a step stands in a run of `self.steps` steps; in a run of one leg, the step itself."""
+        leg = next((leg for leg in reversed(self.legs) if leg.step <= step), self.legs[0])
+        place = leg.place + (leg.steps - leg.place) * (step - leg.step) / max(1, leg.steps - leg.step)
+        return place * (self.steps / leg.steps) if leg is not self.legs[-1] else place
+
+    def change(self, step: int, steps: int) -> None:
+        """Let the run have another number of steps from a step on; it stands at the same share of the schedule."""
+        place = self.place(step) / self.steps * steps
+        self.legs = [*(leg for leg in self.legs if leg.step < step), Leg(step, place, steps)]
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return the legs as plain values."""
+        return [asdict(leg) for leg in self.legs]
+
+    def restore(self, legs: list[dict[str, Any]]) -> None:
+        """Take over the legs that `record` returned."""
+        self.legs = [Leg(**leg) for leg in legs]
+
+
+@dataclass
+class Budget:
+    """The time of a run, and its speed so far.
+
+    Attributes:
+        seconds: of the whole run: set-up, training, evaluation, files.
+        began: when it began, by `clock`; for a resumed run, as if it had not been interrupted.
+        plan: its steps; changed here.
+        steps_per_epoch: steps between two evaluations.
+        batch_size: images of a step.
+        evaluated: images of val, and those that are evaluated at the end.
+        sides: image size in pixels at a share of the schedule, from 0 to 1.
+        clock: seconds since some moment.
+    """
+
+    seconds: float
+    began: float
+    plan: StepPlan
+    steps_per_epoch: int
+    batch_size: int
+    evaluated: tuple[int, int]
+    sides: Callable[[float], int]
+    clock: Callable[[], float] = time.perf_counter
+    _taken: int = 0
+    _paces: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _per_image: float | None = None
+    _between: float = 0.0
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the run began, without interruptions."""
+        return self.clock() - self.began
+
+    def resume(self, legs: list[dict[str, Any]], spent: float) -> None:
+        """Continue the plan of a run after some seconds; what was between them and now does not count.
+
+        Args:
+            legs: what `StepPlan.record` returned.
+            spent: seconds until then.
+        """
+        self.plan.restore(legs)
+        self.began -= spent
+
+    def check(self) -> None:
+        """Check that there is time left to train.
+
+        Raises:
+            ZooError: the start alone took all of it.
+        """
+        if self.spent >= self.seconds:
+            what = f"{self.seconds / 60:g} minutes are over, and the first step was not taken: the start took {self.spent:.0f} s"
+            raise ZooError("train.max_minutes", what, "raise it; images are decoded only once")
+
+    def after_step(self, step: int, seconds: float, side: int) -> None:
+        """Note what a step took, and plan again where that is due.
+
+        Args:
+            step: steps taken, with those before an interruption.
+            seconds: of the last one.
+            side: of its images in pixels.
+        """
+        self._taken += 1
+        # The first step of a process allocates memory and chooses kernels.
+        if self._taken > 1:
+            self._paces.append(seconds / side**2)
+        since = step - self.plan.legs[-1].step
+        if self._taken in FIRST_PLANS or since >= max(1, self.plan.steps // PLANS):
+            self.plan_again(step, first=self._taken <= FIRST_PLANS[1], pace=seconds / side**2)
+
+    def after_epoch(self, images: int, evaluation: float, seconds: float) -> None:
+        """Note what an epoch took besides its steps.
+
+        Args:
+            images: that were evaluated.
+            evaluation: seconds of that.
+            seconds: of that, and of all else until the next step.
+        """
+        if images:
+            self._per_image = evaluation / images
+        self._between = max(0.0, seconds - evaluation)
+
+    def assume(self, pace: float, per_image: float) -> None:
+        """Take over what was timed elsewhere: seconds of a step for a pixel of its images' area, and of evaluating an image."""
+        self._paces.extend([pace] * RECENT)
+        self._per_image = per_image
+        self.plan_again(0, first=True, pace=pace)
+
+    def plan_again(self, step: int, *, first: bool, pace: float) -> None:
+        """Choose the steps of the whole run by the time that is left; all processes do what the first one finds.
+
+        Args:
+            step: steps taken.
+            first: no earlier plan is worth keeping.
+            pace: of the last step, in seconds for a pixel of its images' area.
+        """
+        steps, per_step = self._fitting(step, statistics.median(self._paces) if self._paces else pace)
+        if not first and abs(steps - self.plan.steps) * per_step < TOLERANCE * self.seconds:
+            steps = self.plan.steps
+        steps = broadcast_object_list([steps])[0]
+        if steps != self.plan.steps:
+            self.plan.change(step, steps)
+
+    def _fitting(self, step: int, pace: float) -> tuple[int, float]:
+        """Return the steps of the whole run that fit, at least those taken, and the seconds of each that is left."""
+        share = self.plan.place(step) / self.plan.steps
+        places = [share + (1 - share) * (sample + 0.5) / SAMPLES for sample in range(SAMPLES)]
+        per_step = pace * statistics.fmean(self.sides(place) ** 2 for place in places)
+        val, at_end = self.evaluated
+        per_image = self._per_image
+        if per_image is None:
+            per_image = EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
+        left = self.seconds - self.spent - per_image * (val + at_end) - FINISH_SECONDS
+        between = per_image * val + self._between
+        steps = step + max(0, int(left / per_step))
+        # Evaluations take time that steps do not have then; the last one is counted above.
+        for _ in range(3):
+            pauses = max(0, (steps - 1) // self.steps_per_epoch - step // self.steps_per_epoch)
+            steps = step + max(0, int((left - pauses * between) / per_step))
+        return steps, per_step
