@@ -355,7 +355,7 @@ def run_zoo_batches(options: argparse.Namespace) -> float:
     from zoo.data.resize import Normalize
     from zoo.system import launch
     from zoo.system.threads import keep_freed_memory, set_threads
-    from zoo.training.setup import load_inputs
+    from zoo.training.inputs import load_inputs
 
     set_threads("auto", launch.read())
     keep_freed_memory()

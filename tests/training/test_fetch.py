@@ -23,7 +23,7 @@ from zoo.models.options import Backbone, FileWeights, RandomWeights, Torchvision
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.training.fetch import fetch_data, fetch_weights
-from zoo.training.setup import load_inputs
+from zoo.training.inputs import load_inputs
 
 pytestmark = pytest.mark.usefixtures("cache")
 

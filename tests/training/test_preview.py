@@ -9,9 +9,9 @@ import torch
 from zoo.data.batches import Batches, Drawn, Gathered
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
+from zoo.training.inputs import load_images, preprocessing_of
 from zoo.training.preview import batches_alone, draw_step, images_of_step, seen
 from zoo.training.run import train
-from zoo.training.setup import load_images, preprocessing_of
 
 MIXED = [
     "data.train_images=64",

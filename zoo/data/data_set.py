@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a data set's training images without decoding them.
+    """The number and size of a data set's training images, known before any is decoded.
 
     Attributes:
         images: how many there are.

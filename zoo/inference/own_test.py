@@ -30,8 +30,9 @@ from zoo.system.progress import show_progress
 from zoo.system.threads import set_threads
 from zoo.training.accelerator import silence_harmless_warnings
 from zoo.training.evaluate import evaluate_alone
+from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.result import test_scores
-from zoo.training.setup import Inputs, assemble, build_trainable, choose_execution, load_inputs
+from zoo.training.setup import assemble, build_trainable, choose_execution
 from zoo.training.state import Training, eval_batch_size
 
 # This process, whatever launcher started it: an evaluation is one process.

@@ -30,7 +30,7 @@ from zoo.system.device import device_name, indexed, set_kernels
 from zoo.system.threads import announce_threads, keep_freed_memory, set_threads
 from zoo.training.accelerator import silence_harmless_warnings
 from zoo.training.forecast import forecast_of, prepare, read_recipe
-from zoo.training.setup import Inputs, evaluated_as, preprocessing_of
+from zoo.training.inputs import Inputs, evaluated_as, preprocessing_of
 
 Say = Callable[[dict[str, Any]], None]
 

@@ -20,7 +20,7 @@ from zoo.errors import ZooError
 # Steps of a plan before any was timed: so many that the first ones are at the start of the schedule.
 UNKNOWN_STEPS = 10**6
 # The first steps after which a plan is made; then it is made again so many times in a run.
-FIRST_PLANS = (1, 2, 4, 8, 16, 32)
+FIRST_PLANS = (2, 4, 8, 16, 32)
 PLANS = 100
 # Steps whose median is the speed.
 RECENT = 16
@@ -121,15 +121,28 @@ class Budget:
         """Seconds since the run began, without interruptions."""
         return self.clock() - self.began
 
-    def resume(self, legs: list[dict[str, Any]], spent: float) -> None:
-        """Continue the plan of a run after some seconds; what was between them and now does not count.
+    def record(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the time, as plain values."""
+        pace = statistics.median(self._paces) if self._paces else None
+        times = {"seconds": self.seconds, "spent": self.spent, "pace": pace}
+        return {**times, "per_image": self._per_image, "between": self._between}
+
+    def resume(self, step: int, legs: list[dict[str, Any]], known: dict[str, Any]) -> None:
+        """Continue the plan of a run; the time since it was interrupted does not count.
 
         Args:
+            step: steps taken.
             legs: what `StepPlan.record` returned.
-            spent: seconds until then.
+            known: what `record` returned; empty where the run had no budget before.
         """
         self.plan.restore(legs)
-        self.began -= spent
+        if known:
+            self.began -= known["spent"]
+            self._per_image, self._between = known["per_image"], known["between"]
+        if known.get("pace") is not None:
+            self._paces.append(known["pace"])
+            # The run may have been given another time.
+            self.plan_again(step, evaluated=True)
 
     def check(self) -> None:
         """Check that there is time left to train.
@@ -150,48 +163,55 @@ class Budget:
             side: of its images in pixels.
         """
         self._taken += 1
-        # The first step of a process allocates memory and chooses kernels.
-        if self._taken > 1:
-            self._paces.append(seconds / side**2)
+        if self._taken == 2:
+            # The first step of a process allocates memory and chooses kernels.
+            self._paces.pop()
+        self._paces.append(seconds / side**2)
         since = step - self.plan.legs[-1].step
         if self._taken in FIRST_PLANS or since >= max(1, self.plan.steps // PLANS):
-            self.plan_again(step, first=self._taken <= FIRST_PLANS[1], pace=seconds / side**2)
+            self.plan_again(step, evaluated=False)
 
-    def after_epoch(self, images: int, evaluation: float, seconds: float) -> None:
-        """Note what an epoch took besides its steps.
+    def after_evaluation(self, images: int, seconds: float) -> None:
+        """Note how long it took to evaluate some images."""
+        if images:
+            self._per_image = seconds / images
+
+    def after_epoch(self, step: int, seconds: float) -> None:
+        """Note how long an epoch took besides its steps and its evaluation, and plan again.
 
         Args:
-            images: that were evaluated.
-            evaluation: seconds of that.
-            seconds: of that, and of all else until the next step.
+            step: steps taken.
+            seconds: of all that came after the evaluation.
         """
-        if images:
-            self._per_image = evaluation / images
-        self._between = max(0.0, seconds - evaluation)
+        self._between = seconds
+        self.plan_again(step, evaluated=True)
 
     def assume(self, pace: float, per_image: float) -> None:
         """Take over what was timed elsewhere: seconds of a step for a pixel of its images' area, and of evaluating an image."""
         self._paces.extend([pace] * RECENT)
         self._per_image = per_image
-        self.plan_again(0, first=True, pace=pace)
+        self.plan_again(0, evaluated=True)
 
-    def plan_again(self, step: int, *, first: bool, pace: float) -> None:
+    def plan_again(self, step: int, *, evaluated: bool) -> None:
         """Choose the steps of the whole run by the time that is left; all processes do what the first one finds.
 
         Args:
             step: steps taken.
-            first: no earlier plan is worth keeping.
-            pace: of the last step, in seconds for a pixel of its images' area.
+            evaluated: the epoch that the last of them ended, if it did, has been evaluated.
         """
-        steps, per_step = self._fitting(step, statistics.median(self._paces) if self._paces else pace)
-        if not first and abs(steps - self.plan.steps) * per_step < TOLERANCE * self.seconds:
+        steps, per_step = self._fitting(step, evaluated=evaluated)
+        # The first step of all takes longer, and says little.
+        steps = max(steps, FIRST_PLANS[0])
+        if step > FIRST_PLANS[0] and abs(steps - self.plan.steps) * per_step < TOLERANCE * self.seconds:
             steps = self.plan.steps
         steps = broadcast_object_list([steps])[0]
         if steps != self.plan.steps:
             self.plan.change(step, steps)
 
-    def _fitting(self, step: int, pace: float) -> tuple[int, float]:
+    def _fitting(self, step: int, *, evaluated: bool) -> tuple[int, float]:
         """Return the steps of the whole run that fit, at least those taken, and the seconds of each that is left."""
+        # In seconds for a pixel of the images' area.
+        pace = statistics.median(self._paces)
         share = self.plan.place(step) / self.plan.steps
         places = [share + (1 - share) * (sample + 0.5) / SAMPLES for sample in range(SAMPLES)]
         per_step = pace * statistics.fmean(self.sides(place) ** 2 for place in places)
@@ -201,9 +221,14 @@ class Budget:
             per_image = EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
         left = self.seconds - self.spent - per_image * (val + at_end) - FINISH_SECONDS
         between = per_image * val + self._between
-        steps = step + max(0, int(left / per_step))
+        steps = step + _whole(left / per_step)
         # Evaluations take time that steps do not have then; the last one is counted above.
         for _ in range(3):
-            pauses = max(0, (steps - 1) // self.steps_per_epoch - step // self.steps_per_epoch)
-            steps = step + max(0, int((left - pauses * between) / per_step))
+            pauses = max(0, (steps - 1) // self.steps_per_epoch - (step - (not evaluated)) // self.steps_per_epoch)
+            steps = step + _whole((left - pauses * between) / per_step)
         return steps, per_step
+
+
+def _whole(number: float) -> int:
+    """Return the largest whole number that is not above a number, and not below 0; what sums of times round off is ignored."""
+    return max(0, int(number + 1e-6))

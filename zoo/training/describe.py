@@ -12,7 +12,8 @@ from zoo.training.auto import decide
 if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
     from zoo.system.launch import Launch
-    from zoo.training.setup import Inputs, Setup, TrainableModel
+    from zoo.training.inputs import Inputs
+    from zoo.training.setup import Setup, TrainableModel
 
 
 def decide_together(recipe: Recipe, start: Launch, console: Console) -> Recipe:

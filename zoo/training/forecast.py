@@ -30,9 +30,10 @@ from zoo.system.threads import announce_threads
 from zoo.training import checkpoint, processes
 from zoo.training.budget import FINISH_SECONDS
 from zoo.training.describe import decide_together
+from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.preflight import check_environment
 from zoo.training.saver import pack
-from zoo.training.setup import Inputs, Setup, load_inputs, set_up
+from zoo.training.setup import Setup, set_up
 from zoo.training.state import Training
 from zoo.training.timing import mean_over_run, sampled, time_evaluation, time_steps
 

@@ -72,12 +72,14 @@ def fit(
             on_step(progress, sums)
             raise
         evaluated = time.perf_counter()
+        if training.budget is not None:
+            training.budget.after_evaluation(images_of_row(training, row), evaluated - trained)
         progress.partial = {}
         best = update_best(training, progress, row)
         progress.history.append(row)
         on_epoch(progress, best)
         if training.budget is not None:
-            training.budget.after_epoch(images_of_row(training, row), evaluated - trained, time.perf_counter() - trained)
+            training.budget.after_epoch(progress.step, time.perf_counter() - evaluated)
 
 
 def train_epoch(

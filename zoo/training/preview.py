@@ -18,7 +18,7 @@ from zoo.section import decided
 from zoo.training.auto import decide
 from zoo.training.budget import UNKNOWN_STEPS
 from zoo.training.checks import check_data
-from zoo.training.setup import Inputs, load_images, preprocessing_of
+from zoo.training.inputs import Inputs, load_images, preprocessing_of
 from zoo.training.state import epoch_batches, steps_of
 
 

@@ -13,8 +13,8 @@ from zoo.report.facts import Facts, read_facts
 from zoo.report.gallery import Images
 from zoo.report.page import REPORT, WORST, Limits, write_page
 from zoo.results.folder import RunFolder
+from zoo.training.inputs import Inputs, load_images, preprocessing_of
 from zoo.training.preview import batches_alone, images_of_step, seen
-from zoo.training.setup import Inputs, load_images, preprocessing_of
 from zoo.training.state import Progress
 
 if TYPE_CHECKING:

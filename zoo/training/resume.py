@@ -86,6 +86,7 @@ class SavedRun:
         damaged: a text for each newer checkpoint that was passed over.
         changed: the options that differ from the run's, as `optim.lr 0.1 -> 0.2`.
         done: whether there is nothing left to do.
+        epochs_given: whether its length is a number of epochs, and not a time.
 
     The first process has the tensors of the checkpoint; `resume_run` gives them to the others.
     """
@@ -96,6 +97,7 @@ class SavedRun:
     damaged: list[str]
     changed: list[str]
     done: bool
+    epochs_given: bool
 
 
 def check_format(state: dict[str, Any]) -> None:
@@ -112,8 +114,11 @@ def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
     """Check whether a run has its result and no epoch left to train; a damaged result is written again."""
     patience = recipe.train.patience
     # A run whose time is given has as many steps as its plan.
-    planned = recipe.train.max_minutes is not None and bool(state["history"]) and state["step"] >= state["plan"][-1]["steps"]
-    over = planned or (recipe.train.max_minutes is None and len(state["history"]) >= decided(recipe.train.epochs))
+    if recipe.train.max_minutes is not None:
+        same_time = state["budget"].get("seconds") == 60 * recipe.train.max_minutes
+        over = same_time and bool(state["history"]) and state["history"][-1]["step"] >= state["plan"][-1]["steps"]
+    else:
+        over = len(state["history"]) >= decided(recipe.train.epochs)
     over = over or (patience is not None and state["waited"] >= patience)
     if not over:
         return False
@@ -178,7 +183,7 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
         training.accelerator.scaler.load_state_dict(state["scaler"])
     setup.probe_seconds = state["probe_seconds"]
     if training.budget is not None:
-        training.budget.resume(state["plan"], state["spent"])
+        training.budget.resume(state["step"], state["plan"], state["budget"])
     _restore_statistics(training, saved)
     best = tuple(state["best"]) if state["best"] else None
     return Progress(state["step"], state["history"], best, state["waited"], _own_sums(training, state["partial"]))

@@ -72,16 +72,12 @@ def train(
     check_environment(recipe)
     with contextlib.ExitStack() as stack, launch.lost_processes(start, recipe.train.timeout):
         processes.meet(start, recipe.train.timeout)
-        saved = None
         if resume:
             recipe, saved = _open_run_to_resume(recipe, resume, start, stack, allow_change=allow_change)
         else:
-            processes.from_first(start, lambda: RunFolder.check(recipe.output.root))
-            recipe = decide_together(recipe, start, console)
+            recipe, saved = _new_run(recipe, start, console), None
         if saved and saved.done:
-            ignored = f"; ignored: {', '.join(saved.changed)}" if saved.changed else ""
-            todo = "train.epochs=N --allow-change trains longer"
-            console.fact("done", f"{saved.run} is finished, and nothing was changed{ignored} ({todo})")
+            _describe_done(saved, console)
             return saved.run
         setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None, began=began)
         probe_first = saved is None and recipe.finetune.probe_first
@@ -92,16 +88,27 @@ def train(
             stack.enter_context(run.held())
         signals.defer()
         progress = resume_run(setup, run, saved) if saved else Progress()
-        if setup.training.budget is not None:
-            setup.training.budget.check()
         processes.wait_at_most(start, recipe.train.timeout)
-        # The peak is that of training, and not of choosing how.
-        reset_peak_memory(setup.training.accelerator.device)
-        if start.main:
-            # A run that was done and has more to do is not done.
-            (run.path / RESULT).unlink(missing_ok=True)
         _train(setup, run, progress, probe_first=probe_first, until_epoch=until_epoch)
     return run.path
+
+
+def _new_run(recipe: Recipe, start: Launch, console: Console) -> Recipe:
+    """Check that a run can be written, and return its recipe with what it leaves open chosen.
+
+    Raises:
+        ZooError: it cannot be, or its images are not as they should be; on all processes.
+    """
+    processes.from_first(start, lambda: RunFolder.check(recipe.output.root))
+    return decide_together(recipe, start, console)
+
+
+def _describe_done(saved: SavedRun, console: Console) -> None:
+    """Say that there is nothing to resume."""
+    ignored = f"; ignored: {', '.join(saved.changed)}" if saved.changed else ""
+    longer = "train.epochs=N" if saved.epochs_given else "train.max_minutes=N"
+    todo = f"{longer} --allow-change trains longer"
+    console.fact("done", f"{saved.run} is finished, and nothing was changed{ignored} ({todo})")
 
 
 def _open_run_to_resume(
@@ -124,7 +131,8 @@ def _open_run_to_resume(
         found.append(newest)
         done = is_done(meant, RunFolder(folder), newest.state)
         # The tensors follow when there is a device to send them over.
-        return meant, SavedRun(folder, place, replace(newest, tensors={}), damaged, changed, done)
+        epochs_given = meant.train.max_minutes is None
+        return meant, SavedRun(folder, place, replace(newest, tensors={}), damaged, changed, done, epochs_given)
 
     meant, saved = processes.from_first(start, read)
     return meant, replace(saved, checkpoint=found[0]) if found else saved
@@ -132,6 +140,13 @@ def _open_run_to_resume(
 
 def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool, until_epoch: int | None) -> None:
     """Run the loop to its end and finish the run, or pause it after the epoch `until_epoch`."""
+    if setup.training.budget is not None:
+        setup.training.budget.check()
+    # The peak is that of training, and not of choosing how.
+    reset_peak_memory(setup.training.accelerator.device)
+    if launch.read().main:
+        # A run that was done and has more to do is not done.
+        (run.path / RESULT).unlink(missing_ok=True)
     saver = Saver(setup, run, until_epoch)
     try:
         if probe_first:

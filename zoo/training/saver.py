@@ -135,7 +135,7 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         "asked_accumulate": setup.recipe.train.accumulate,
         "probe_seconds": setup.probe_seconds,
         "plan": setup.training.plan.record(),
-        "spent": setup.training.budget.spent if setup.training.budget is not None else None,
+        "budget": setup.training.budget.record() if setup.training.budget is not None else {},
         "data": setup.inputs.data.fingerprint(),
         "data_summary": summary(setup.inputs.data),
         "began": environment_facts(setup),

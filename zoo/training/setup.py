@@ -17,17 +17,15 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from zoo.data import batches
-from zoo.data.batches import Batches, Preprocessing
-from zoo.data.resize import Normalize
+from zoo.data.batches import Batches
 from zoo.data.splits import Split, Splits
 from zoo.errors import ZooError
-from zoo.models.build import BuiltModel, build_model, data_config
+from zoo.models.build import BuiltModel, build_model
 from zoo.models.fast_conv import use_fast_convs
 from zoo.models.finetune import freeze
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
 from zoo.models.sizes import check_sizes, example_images
-from zoo.models.weight_sources import Found
 from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
 from zoo.section import decided
@@ -40,28 +38,14 @@ from zoo.training import autotune, processes
 from zoo.training.accelerator import make_accelerator, silence_harmless_warnings
 from zoo.training.averaging import WeightAverage
 from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
-from zoo.training.checks import check_data, check_norms
+from zoo.training.checks import check_norms
 from zoo.training.describe import describe_execution, describe_measuring, describe_model
+from zoo.training.inputs import Inputs, load_inputs, preprocessing_of
 from zoo.training.state import Training, steps_of
 from zoo.training.watch import StepWatch
 
 # Steps that batches are gathered ahead where a GPU trains.
 AHEAD = 2
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """All that a run reads.
-
-    Attributes:
-        found: the weights to start from, None for random ones and where none were asked for.
-        data: the splits.
-        preprocessing: `mean, std, interpolation, crop_pct, crop_mode` that images get, as timm's configuration names them.
-    """
-
-    found: Found | None
-    data: Splits
-    preprocessing: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -152,50 +136,6 @@ def set_up(
     setup = Setup(recipe, inputs, model, execution, training, threads, console, name)
     describe_execution(setup)
     return setup
-
-
-def load_inputs(
-    recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None, *, data: Splits | None = None
-) -> Inputs:
-    """Find the weights and load the data; `data` is what was loaded before.
-
-    Raises:
-        ZooError: either cannot be had, the data does not fit the recipe, or it is not that of the run that is resumed.
-    """
-    found = recipe.backbone.weights.find(recipe.backbone.name)
-    inputs = load_images(recipe, resumed, data=data)
-    check_data(recipe, inputs.data, processes)
-    return replace(inputs, found=found)
-
-
-def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: Splits | None = None) -> Inputs:
-    """Load the data alone, for whoever needs no weights.
-
-    Args:
-        recipe: what to do.
-        resumed: the plain values of the checkpoint that the run resumes from.
-        data: what was loaded before.
-
-    Raises:
-        ZooError: the data cannot be had, or is not that of the run that is resumed.
-    """
-    facts = data_config(recipe.backbone.name)
-    data = data or recipe.data.load(recipe.train.seed, decided(recipe.image_size.end), expected=resumed)
-    return Inputs(None, data, evaluated_as(recipe, facts))
-
-
-def evaluated_as(recipe: Recipe, native: dict[str, Any]) -> dict[str, Any]:
-    """Return the preprocessing of a recipe's images, where `native` is its backbone's own: timm's keys and `crop_mode`."""
-    crop = evaluation_crop(recipe, native["crop_pct"])
-    return native | {"crop_pct": crop, "crop_mode": getattr(recipe.data, "crop_mode", "center")}
-
-
-def evaluation_crop(recipe: Recipe, native: float) -> float:
-    """Return the share of an image's side that evaluation shows."""
-    if not isinstance(recipe.eval.crop, str):
-        return recipe.eval.crop
-    # Above 1 timm shows a black border, and here there is nothing beyond the edge.
-    return min(1.0, native) if recipe.augment.crop.kind == "random_resized" else 1.0
 
 
 def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim: bool = False) -> TrainableModel:
@@ -318,11 +258,7 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
     )
     prepared, optimizer = accelerator.prepare(bare, optimizer)
     if settings.compile:
-        mode = settings.compile if isinstance(settings.compile, str) else None
-        if mode not in (None, "default") and execution.choice.accumulate > 1:
-            what = f"{mode} records a step as one graph, and this one is of {execution.choice.accumulate} micro-batches"
-            raise ZooError("train.compile", what, "set train.compile=true, or take a batch that fits whole")
-        prepared = cast("nn.Module", torch.compile(prepared, mode=mode))
+        prepared = _compiled(prepared, settings.compile, execution.choice.accumulate)
     data = inputs.data
     train = _batches(data.train, inputs, execution)
     val, test = (_batches(split, inputs, execution) if split else None for split in (data.val, data.test))
@@ -360,6 +296,19 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
     )
 
 
+def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Module:
+    """Return a model compiled in a mode of `torch.compile`; true stands for its default.
+
+    Raises:
+        ZooError: the mode records a step as one graph, and a step is of several micro-batches.
+    """
+    mode = asked if isinstance(asked, str) else None
+    if mode not in (None, "default") and micro_batches > 1:
+        what = f"{mode} records a step as one graph, and this one is of {micro_batches} micro-batches"
+        raise ZooError("train.compile", what, "set train.compile=true, or take a batch that fits whole")
+    return cast("nn.Module", torch.compile(model, mode=mode))
+
+
 def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None) -> Budget:
     """Return the time of a run; `began` is when it is counted from, None for now."""
     val, test = (len(split) if split is not None else 0 for split in (data.val, data.test))
@@ -386,13 +335,6 @@ def _batches(split: Split, inputs: Inputs, execution: Execution) -> Batches:
         channels_last=execution.choice.channels_last,
         resident=execution.resident if same else batches.resident(split.pixels, device),
     )
-
-
-def preprocessing_of(inputs: Inputs) -> Preprocessing:
-    """Return the way from pixels to the backbone's input."""
-    facts = inputs.preprocessing
-    normalize = Normalize(facts["mean"], facts["std"])
-    return Preprocessing(normalize, facts["interpolation"], facts["crop_pct"], facts["crop_mode"])
 
 
 def _class_weights(data: Splits, device: torch.device) -> Tensor:

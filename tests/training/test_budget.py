@@ -1,0 +1,215 @@
+"""A run that is given its time: the plan of its steps, on clocks that are simulated, and runs that keep it."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.recipes import GOOD, load
+from helpers.runs import history, run, same
+
+from zoo.errors import ZooError
+from zoo.optim.schedules import OneCycle
+from zoo.recipe.load import load_recipe
+from zoo.recipe.sections import ImageSize
+from zoo.training import checkpoint, setup
+from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
+from zoo.training.run import train
+
+# Seconds of a step for a pixel of its images' area, such that 64 px take a tenth of a second.
+PACE = 0.1 / 64**2
+
+
+def test_a_plan_of_epochs_is_the_step_itself() -> None:
+    plan = StepPlan.of(37)
+    assert [plan.place(step) for step in range(37)] == list(range(37))
+    assert plan.steps == 37
+
+
+def test_a_changed_plan_goes_on_from_the_same_share_and_comes_to_its_end() -> None:
+    plan, schedule = StepPlan.of(100), OneCycle()
+    for step, steps in ((10, 60), (30, 200), (150, 160)):
+        before = plan.place(step) / plan.steps
+        done = [plan.place(earlier) / plan.steps for earlier in range(step)]
+        plan.change(step, steps)
+        assert plan.place(step) / plan.steps == pytest.approx(before)
+        # What is done stays as it was.
+        assert [plan.place(earlier) / plan.steps for earlier in range(step)] == pytest.approx(done)
+    shares = [plan.place(step) / plan.steps for step in range(160)]
+    assert shares == sorted(shares)
+    last = schedule.lr_at(plan.place(159), plan.steps, 10)
+    assert last == pytest.approx(schedule.final_lr_ratio, rel=0.2)
+    again = StepPlan.of(1)
+    again.restore(plan.record())
+    assert again == plan
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def simulated(seconds: float, slowness: Callable[[float], float], *, start: float = 4.0, sides: ImageSize) -> float:
+    """Run a budget against a simulated machine; return when the run ends.
+
+    Args:
+        seconds: of the whole run.
+        slowness: how many times slower the machine is at a time.
+        start: seconds before the first step.
+        sides: of the images.
+    """
+    clock = Clock()
+    plan, per_epoch, val, test = StepPlan.of(UNKNOWN_STEPS), 50, 320, 1000
+
+    def side(share: float) -> int:
+        return sides.at(share * UNKNOWN_STEPS, UNKNOWN_STEPS)
+
+    budget = Budget(seconds, 0.0, plan, per_epoch, 32, (val, val + test), side, clock)
+    clock.now = start
+    budget.check()
+    # A pixel of a larger image costs a little less, and evaluation a third of training.
+    forward = PACE * side(1.0) ** 2 / 32 / 3
+    step = 0
+    while step < plan.steps:
+        at = side(plan.place(step) / plan.steps)
+        took = PACE * 64 * at**2 / (64 + 0.2 * (at - 64)) * slowness(clock.now) * (8 if step == 0 else 1)
+        clock.now += took
+        step += 1
+        budget.after_step(step, took, at)
+        if step % per_epoch == 0 and step < plan.steps:
+            evaluation = val * forward * slowness(clock.now)
+            clock.now += evaluation + 0.3
+            budget.after_evaluation(val, evaluation)
+            budget.after_epoch(step, 0.3)
+    return clock.now + (2 * val + test) * forward * slowness(clock.now) + 2.5
+
+
+SLOWNESS = {
+    "steady": lambda now: 1.0,
+    "half as fast from a third on": lambda now: 1.0 if now < 40 else 2.0,
+    "twice as fast from a third on": lambda now: 1.0 if now < 40 else 0.5,
+    "slow for half a minute": lambda now: 2.0 if 50 < now < 80 else 1.0,
+    "noisy": lambda now: float(np.exp(np.random.default_rng(int(now * 1000)).normal(0, 0.3))),
+}
+
+
+@pytest.mark.parametrize("name", SLOWNESS)
+@pytest.mark.parametrize("sides", [ImageSize(start=64, end=64), ImageSize(start=64, end=128)])
+def test_a_run_ends_when_its_time_is_over(name: str, sides: ImageSize) -> None:
+    ends = simulated(120, SLOWNESS[name], sides=sides)
+    assert abs(ends - 120) <= 0.05 * 120
+
+
+def test_a_start_that_takes_all_of_the_time_is_one_line() -> None:
+    with pytest.raises(ZooError, match=r"^train\.max_minutes: 2 minutes are over, and the first step was not taken: .* 130 s"):
+        simulated(120, SLOWNESS["steady"], start=130, sides=ImageSize(start=64, end=64))
+
+
+def test_less_time_than_a_step_takes_is_one_step() -> None:
+    assert simulated(8, SLOWNESS["steady"], sides=ImageSize(start=64, end=64)) < 12
+
+
+# ------------------------------------------------------------------------------------------- real runs
+
+# Seconds that a step takes by the clock of the runs below, whatever it takes.
+STEP = 0.05
+
+
+class Steady(Budget):
+    """A budget whose clock moves by the steps alone, so that a run is the same each time."""
+
+    def after_step(self, step: int, seconds: float, side: int) -> None:
+        """Move the clock by a step."""
+        clock.now += STEP
+        super().after_step(step, STEP, side)
+
+    def after_evaluation(self, images: int, seconds: float) -> None:
+        """Take no time for evaluation."""
+        super().after_evaluation(images, 0.0)
+
+    def after_epoch(self, step: int, seconds: float) -> None:
+        """Take no time for an epoch."""
+        super().after_epoch(step, 0.0)
+
+
+clock = Clock()
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock.now = 0.0
+    monkeypatch.setattr(setup, "Budget", functools.partial(Steady, clock=clock))
+    monkeypatch.setattr(setup, "time", clock_module())
+
+
+def clock_module() -> object:
+    """Return what stands for `time` where a run begins."""
+
+    class Time:
+        perf_counter = staticmethod(lambda: clock.now)
+
+    return Time
+
+
+# (4.8 - 3) s of steps: 36, of 18 an epoch.
+MINUTES = "train.max_minutes=0.08"
+
+
+def train_steadily(path: Path, *overrides: str, resume: Path | None = None, until_epoch: int | None = None) -> Path:
+    return train(load_recipe(path, [MINUTES, *overrides]), resume, until_epoch=until_epoch, began=clock.now)
+
+
+def test_a_run_takes_the_steps_that_its_time_allows_and_ends_its_schedule(tiny: Path, steady: None) -> None:
+    folder = train_steadily(tiny, "schedule=one_cycle")
+    rows = history(folder)
+    assert 30 <= rows[-1]["step"] <= 36
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert "val.accuracy" in rows[-1]
+    assert rows[-1]["lr"] <= 0.03 * 2e-3
+    recipe = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    assert "max_minutes: 0.08" in recipe
+
+
+def test_paused_and_resumed_it_has_the_same_bits(tiny: Path, steady: None) -> None:
+    whole = train_steadily(tiny, "name=whole")
+    clock.now = 0.0
+    paused = train_steadily(tiny, "name=paused", until_epoch=1)
+    # An hour between the two does not count.
+    clock.now += 3600.0
+    assert train_steadily(tiny, "name=paused", resume=paused) == paused
+    strip = [{key: row[key] for key in ("step", "lr", "train.loss", "val.loss")} for row in history(whole)]
+    assert strip == [{key: row[key] for key in ("step", "lr", "train.loss", "val.loss")} for row in history(paused)]
+    assert same(whole, paused)
+    place, newest, _ = checkpoint.newest(paused / "checkpoints")
+    assert newest.state["plan"][-1]["steps"] == newest.state["step"]
+    # A finished one has nothing left to do.
+    before = place.stat().st_mtime_ns
+    train_steadily(tiny, "name=paused", resume=paused)
+    assert place.stat().st_mtime_ns == before
+
+
+def test_more_minutes_train_a_finished_run_longer(tiny: Path, steady: None) -> None:
+    folder = train_steadily(tiny)
+    taken = history(folder)[-1]["step"]
+    train(load_recipe(tiny, ["train.max_minutes=0.11"]), folder, allow_change=True, began=clock.now)
+    assert history(folder)[-1]["step"] > taken
+
+
+@pytest.mark.slow
+def test_a_real_run_keeps_its_time(tiny: Path) -> None:
+    began = time.perf_counter()
+    run(tiny, "train.max_minutes=0.4", "data.train_images=2000")
+    assert abs(time.perf_counter() - began - 24) <= 0.05 * 24
+
+
+def test_a_time_takes_the_place_of_epochs(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD, "train.max_minutes=10", "train.epochs=3").train.max_minutes == 10

@@ -1,0 +1,81 @@
+"""Load what a run reads, the first stage of its set-up: weights and images, and the way from pixels to the backbone's input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zoo.data.batches import Preprocessing
+from zoo.data.resize import Normalize
+from zoo.data.splits import Splits
+from zoo.models.build import data_config
+from zoo.models.weight_sources import Found
+from zoo.recipe.recipe import Recipe
+from zoo.section import decided
+from zoo.training.checks import check_data
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a run reads.
+
+    Attributes:
+        found: the weights to start from, None for random ones and where none were asked for.
+        data: the splits.
+        preprocessing: `mean, std, interpolation, crop_pct, crop_mode` that images get, as timm's configuration names them.
+    """
+
+    found: Found | None
+    data: Splits
+    preprocessing: dict[str, Any]
+
+
+def load_inputs(
+    recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None, *, data: Splits | None = None
+) -> Inputs:
+    """Find the weights and load the data; `data` is what was loaded before.
+
+    Raises:
+        ZooError: either cannot be had, the data does not fit the recipe, or it is not that of the run that is resumed.
+    """
+    found = recipe.backbone.weights.find(recipe.backbone.name)
+    inputs = load_images(recipe, resumed, data=data)
+    check_data(recipe, inputs.data, processes)
+    return replace(inputs, found=found)
+
+
+def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: Splits | None = None) -> Inputs:
+    """Load the data alone, for whoever needs no weights.
+
+    Args:
+        recipe: what to do.
+        resumed: the plain values of the checkpoint that the run resumes from.
+        data: what was loaded before.
+
+    Raises:
+        ZooError: the data cannot be had, or is not that of the run that is resumed.
+    """
+    facts = data_config(recipe.backbone.name)
+    data = data or recipe.data.load(recipe.train.seed, decided(recipe.image_size.end), expected=resumed)
+    return Inputs(None, data, evaluated_as(recipe, facts))
+
+
+def evaluated_as(recipe: Recipe, native: dict[str, Any]) -> dict[str, Any]:
+    """Return the preprocessing of a recipe's images, where `native` is its backbone's own: timm's keys and `crop_mode`."""
+    crop = evaluation_crop(recipe, native["crop_pct"])
+    return native | {"crop_pct": crop, "crop_mode": getattr(recipe.data, "crop_mode", "center")}
+
+
+def evaluation_crop(recipe: Recipe, native: float) -> float:
+    """Return the share of an image's side that evaluation shows."""
+    if not isinstance(recipe.eval.crop, str):
+        return recipe.eval.crop
+    # Above 1 timm shows a black border, and here there is nothing beyond the edge.
+    return min(1.0, native) if recipe.augment.crop.kind == "random_resized" else 1.0
+
+
+def preprocessing_of(inputs: Inputs) -> Preprocessing:
+    """Return the way from pixels to the backbone's input."""
+    facts = inputs.preprocessing
+    normalize = Normalize(facts["mean"], facts["std"])
+    return Preprocessing(normalize, facts["interpolation"], facts["crop_pct"], facts["crop_mode"])
