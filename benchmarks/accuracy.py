@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.recipe.load import check_recipe
+from zoo.recipe.load import check_recipe, load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.yaml import Source, apply_overrides
 
@@ -39,7 +39,13 @@ ALL = [
     *("eval.select_by=last", "eval.every_epochs=100000", "output.checkpoint_every=100000 epochs"),
     *("train.precision=fp32", "train.channels_last=true", "train.accumulate=1"),
 ]
-# Where all variants of a study begin.
+# The shipped recipe for each data set, and how the data set is named where a recipe takes nothing from SETS.
+SHIPPED = {"cifar-1280": "cifar10/efficientnet_lite0", "cifar-6400": "cifar10/efficientnet_lite0", "cuts": "folder/example"}
+SHIPPED |= {"digits": "quickstart"}
+DIGITS = "data={kind: digits, val_fraction: 0.4}"
+# Studies of whole recipes: their variants take nothing from SETS and BASE.
+WHOLE = {"recipes"}
+# Where all variants of the other studies begin.
 BASE = [
     *("backbone.head_init=zero", "finetune.batch_norm=frozen", "finetune.head_lr_scale=10", "finetune.layer_decay=1"),
     *("augment.crop=pad_shift", "optim.name=adamw", "optim.lr=3e-4", "optim.weight_decay=0.05"),
@@ -73,6 +79,8 @@ STUDIES: dict[str, dict[str, list[str]]] = {
             *("schedule={kind: cosine, warmup_epochs: 1}", "train.batch_size=128"),
         ],
     },
+    # The recipe for the data set that comes with zoo, and one of a backbone and data alone.
+    "recipes": {"shipped": [], "two lines": []},
     "length": {
         "4 epochs": ["train.epochs=4"],
         "8 epochs": ["train.epochs=8"],
@@ -120,7 +128,7 @@ def run_missing(options: argparse.Namespace) -> None:
         row = {"study": options.study, "set": data, "model": model, "variant": variant, "seed": int(seed)}
         if identity(row) in done:
             continue
-        row |= measured(STUDIES[options.study][variant], data, model, int(seed), options.images)
+        row |= measured(options.study, variant, data, model, int(seed), options.images)
         with options.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
@@ -131,17 +139,20 @@ def identity(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in ("study", "set", "model", "variant", "seed"))
 
 
-def measured(overrides: list[str], data: str, model: str, seed: int, images: Path) -> dict[str, float]:
+def measured(study: str, variant: str, data: str, model: str, seed: int, images: Path) -> dict[str, float]:
     """Train once and return the accuracy on the validation images and the seconds of training and in all."""
     from zoo.results.folder import RunFolder
     from zoo.results.result import read_result
     from zoo.training.run import train
 
     with tempfile.TemporaryDirectory() as folder:
-        placed = [f"backbone.name={MODELS[model]}", f"data={{kind: folder, root: {images / data}}}"]
+        place = DIGITS if study in WHOLE and data == "digits" else f"data={{kind: folder, root: {images / data}}}"
+        begin = [f"backbone.name={MODELS[model]}", place, *([] if study in WHOLE else [*SETS[data], *BASE])]
         running = [f"output.root={folder}", f"train.seed={seed}", *ALL]
+        overrides = [*begin, *STUDIES[study][variant], *running]
+        recipe = load_recipe(Path(SHIPPED[data]), overrides) if variant == "shipped" else recipe_of(overrides)
         started = time.perf_counter()
-        result = read_result(RunFolder(train(recipe_of([*placed, *SETS[data], *BASE, *overrides, *running]))))
+        result = read_result(RunFolder(train(recipe)))
         assert result is not None
         return {
             "accuracy": result.val["accuracy"],

@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.data import augment, batches, rng
+from zoo.data import augment, batches, draws, policy
 from zoo.data.augment import Augment
 from zoo.data.pixel_store import PixelStore
 from zoo.data.resize import Normalize
-from zoo.data.rng import generator_of
 from zoo.data.splits import Split
 
 WAY = batches.Preprocessing(Normalize((0.4, 0.5, 0.6), (0.2, 0.25, 0.3)), "bicubic", 1.0)
@@ -35,6 +34,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "erase": PLAIN | {"erase": 0.7},
     "mixup": PLAIN | {"mixup": 0.8},
     "cutmix": PLAIN | {"cutmix": 1.0},
+    "rand_augment": PLAIN | {"policy": policy.RandAugment()},
+    "trivial_augment": PLAIN | {"policy": policy.TrivialAugment()},
+    "auto_augment": PLAIN | {"policy": policy.AutoAugment()},
+    "aug_mix": PLAIN | {"policy": policy.AugMix()},
     "all": {"crop": {"kind": "random_resized"}, "color_jitter": 0.3, "erase": 0.5, "mixup": 0.4, "cutmix": 1.0},
 }
 
@@ -132,7 +135,7 @@ def test_pad_shift_is_padding_and_cropping() -> None:
 
 def test_mixup_blends_two_images_and_their_labels() -> None:
     plain, mixed = batch("none")[0], batch("mixup")
-    drawn = made()._draw(ALL, options("mixup"), generator_of(0, rng.AUGMENT, 3))
+    drawn = made().draw(ALL, options("mixup"), 0, 3)
     assert drawn.partner is not None
     share = torch.from_numpy(drawn.ratio).float().view(-1, 1, 1, 1)
     assert torch.allclose(mixed[0], share * plain + (1 - share) * plain[torch.from_numpy(drawn.partner)], atol=1e-5)
@@ -147,7 +150,7 @@ def test_cutmix_labels_are_the_shares_of_the_pixels() -> None:
 
 
 def test_erased_rectangles_are_blank_and_as_frequent_as_asked() -> None:
-    boxes = batches.erased_boxes(np.random.default_rng(0), 4000, 0.3)
+    boxes = draws.erased_boxes(np.random.default_rng(0), 4000, 0.3)
     assert (boxes.any(1)).mean() == pytest.approx(0.3, abs=0.03)
     plain, erased = batch("none")[0], batch("erase")[0]
     changed = plain != erased

@@ -90,7 +90,7 @@ def test_the_reasons_say_what_and_why(tmp_path: Path) -> None:
     recipe = load(tmp_path, GOOD, "backbone.weights=random", "data=digits")
     assert decide(recipe, lambda: Outline(1, 8)).reasons == (
         "image_size 64 px: the images have 8 px",
-        "train.batch_size 1, train.epochs 20: 1 training image",
+        "train.batch_size 1, train.epochs 10: 1 training image",
         "augment.hflip false: digits are not the same mirrored",
         "finetune.batch_norm train: random weights have no statistics to keep",
     )

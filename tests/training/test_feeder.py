@@ -16,7 +16,14 @@ from zoo.training import run as running
 from zoo.training import setup
 from zoo.training.feeder import feed
 
-MIXED = ["augment.mixup=0.2", "augment.cutmix=1.0", "augment.erase=0.3", "train.accumulate=2", "finetune.batch_norm=frozen"]
+MIXED = [
+    "augment.mixup=0.2",
+    "augment.cutmix=1.0",
+    "augment.erase=0.3",
+    "train.accumulate=2",
+    "augment.policy=aug_mix",
+    "finetune.batch_norm=frozen",
+]
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 2, 100])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.data.batches import Batches, Drawn, Gathered
+from zoo.data.batches import Batches, Gathered
+from zoo.data.draws import Drawn
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
 from zoo.training.inputs import load_images, preprocessing_of
@@ -17,6 +18,8 @@ MIXED = [
     "data.train_images=64",
     "augment.mixup=0.4",
     "augment.cutmix=1",
+    "augment.mix_until=0.6",
+    "augment.policy=trivial_augment",
     "augment.erase=0.5",
     "augment.color_jitter=0.3",
     "image_size={start: 24, end: 32, multiple: 4}",
@@ -28,9 +31,9 @@ def test_the_images_are_those_that_the_loop_trains_on(tiny: Path, monkeypatch: p
     made: dict[int, tuple[np.ndarray, torch.Tensor, torch.Tensor]] = {}
     draw, finish, steps = Batches.draw, Batches.finish, []
 
-    def note_step(self: Batches, positions: np.ndarray, augment: object, seed: int, step: int) -> Drawn:
+    def note_step(self: Batches, positions: np.ndarray, augment: object, seed: int, step: int, *, mixes: bool) -> Drawn:
         steps.append(step)
-        return draw(self, positions, augment, seed, step)  # type: ignore[arg-type]
+        return draw(self, positions, augment, seed, step, mixes=mixes)  # type: ignore[arg-type]
 
     def note(self: Batches, gathered: Gathered, size: int, augment: object) -> tuple[torch.Tensor, torch.Tensor]:
         images, targets = finish(self, gathered, size, augment)  # type: ignore[arg-type]

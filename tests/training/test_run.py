@@ -35,7 +35,7 @@ def test_the_same_recipe_gives_the_same_bits_and_another_seed_others(tiny: Path)
 
 EVERYTHING = [
     "augment.color_jitter=0.3", "augment.erase=0.3", "augment.mixup=0.4", "augment.cutmix=0.5", "train.ema=0.9", "train.clip_grad=1",
-    "backbone.drop_rate=0.2", "backbone.drop_path_rate=0.1", "image_size={start: 24, end: 32, multiple: 4}", "train.label_smoothing=0.1",
+    "augment.policy=rand_augment", "augment.mix_until=0.7", "backbone.drop_rate=0.2", "backbone.drop_path_rate=0.1", "image_size={start: 24, end: 32, multiple: 4}", "train.label_smoothing=0.1",
     "train.class_weights=balanced", "finetune.layer_decay=0.8", "data.train_images=64",
 ]  # fmt: skip
 

@@ -26,6 +26,7 @@ Read the files in this order:
 3. decode.py: one image file to pixels. store_size.py: the side at which they are kept. pixel_store.py: the file of all
    pixels. store_cache.py: the stores on the disk and their bound.
 4. splits.py: train, val, test. rng.py: randomness as a function of seed, purpose and step.
-5. augment.py: what is drawn. resize.py: crop, flip and resize as two products of matrices. color.py: color operations.
-   transfer.py: copies to a GPU. batches.py: all of it for one batch.
+5. augment.py and policy.py: the options. draws.py: what is drawn for a batch. resize.py: crop, flip and resize as two
+   products of matrices. operations.py: what a policy does. color.py: color operations. transfer.py: copies to a GPU.
+   batches.py: all of it for one batch.
 """

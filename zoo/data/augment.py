@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from zoo.data.policy import NoPolicy, Policy
 from zoo.section import Section, kind_or_mapping
 
 if TYPE_CHECKING:
@@ -119,7 +120,12 @@ class Augment(Section):
         default=False, description="Flip half of the images top to bottom: for images without a right way up, such as from above."
     )
     color_jitter: float = Field(default=0.0, ge=0, lt=1, description="Brightness, contrast and saturation by up to this share.")
-    policy: Literal["none"] = Field(default="none", description="No policy of random operations is built in yet.")
+    policy: Policy = Field(default=NoPolicy(), description="Random operations on colors and shapes.")
     erase: float = Field(default=0.0, ge=0, le=1, description="Probability of blanking a rectangle (Zhong et al. 2020).")
     mixup: float = Field(default=0.0, ge=0, description="Alpha of mixup (Zhang et al. 2018); 0 is off.")
     cutmix: float = Field(default=0.0, ge=0, description="Alpha of CutMix (Yun et al. 2019); 0 is off.")
+    mix_until: float = Field(default=1.0, gt=0, le=1, description="Share of the steps after which images are mixed no more.")
+
+    def mixes(self, step: float, steps: int) -> bool:
+        """Check whether images may be mixed at a step, counted from 0, of a run of `steps` steps."""
+        return step < self.mix_until * steps

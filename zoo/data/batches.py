@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data import color, rng
+from zoo.data import color, operations, rng
 from zoo.data.augment import Augment
+from zoo.data.draws import Drawn, draw
+from zoo.data.operations import Turns
 from zoo.data.pixel_store import PixelStore
 from zoo.data.resize import Normalize, resample
 from zoo.data.rng import generator_of
@@ -93,7 +95,7 @@ class Batches:
         return len(self.split)
 
     def training(
-        self, positions: np.ndarray, part: slice, size: int, augment: Augment, seed: int, step: int
+        self, positions: np.ndarray, part: slice, size: int, augment: Augment, seed: int, step: int, *, mixes: bool = True
     ) -> tuple[Tensor, Tensor]:
         """Make one training batch, or the part of it that one process takes.
 
@@ -103,15 +105,17 @@ class Batches:
             size: side in pixels.
             augment: how the images are varied.
             seed, step: the random draws are a function of these two.
+            mixes: whether images are mixed, if `augment` says so.
 
         Returns:
             images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
         """
-        return self.make(self.draw(positions, augment, seed, step), part, size, augment)
+        return self.make(self.draw(positions, augment, seed, step, mixes=mixes), part, size, augment)
 
-    def draw(self, positions: np.ndarray, augment: Augment, seed: int, step: int) -> Drawn:
-        """Draw what is random about a global batch; the arguments are those of `training`."""
-        return self._draw(positions, augment, generator_of(seed, rng.AUGMENT, step))
+    def draw(self, positions: np.ndarray, augment: Augment, seed: int, step: int, *, mixes: bool = True) -> Drawn:
+        """Draw what is random about a global batch; the arguments are those of `training`, and whether images are mixed."""
+        aspects, side = self._aspects(self.split.index[positions]), self.split.pixels.images.shape[-1]
+        return draw(positions, aspects, side, augment, generator_of(seed, rng.AUGMENT, step), mixes=mixes)
 
     def make(self, drawn: Drawn, part: slice, size: int, augment: Augment) -> tuple[Tensor, Tensor]:
         """Make a part of a global batch that was drawn; arguments and result are those of `training`."""
@@ -193,38 +197,30 @@ class Batches:
         kernel, normalize = self.preprocessing.kernel, self.preprocessing.normalize
         return resample(pixels, boxes, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
 
-    def _draw(self, positions: np.ndarray, augment: Augment, generator: np.random.Generator) -> Drawn:
-        """Draw for the global batch; every option has its own draws, made whether or not it is on."""
-        count = len(positions)
-        pixels = self.split.pixels
-        boxes = augment.crop.boxes(generator, self._aspects(self.split.index[positions]), pixels.images.shape[-1])
-        mirrored = generator.random(count) < 0.5
-        if augment.hflip:
-            boxes[mirrored] = boxes[mirrored][:, [2, 1, 0, 3]]
-        strength = generator.uniform(-1, 1, (count, 3)) * augment.color_jitter
-        holes = erased_boxes(generator, count, augment.erase)
-        partner, ratio, cut = draw_mix(generator, count, augment)
-        # Drawn last: what was drawn before there was this option stays as it was.
-        turned = generator.random(count) < 0.5
-        if augment.vflip:
-            boxes[turned] = boxes[turned][:, [0, 3, 2, 1]]
-        return Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut)
-
     def _fetch(self, drawn: Drawn, rows: np.ndarray) -> _Rows:
         """Start to copy some rows [B] of the global batch to the device: what was drawn, and the images."""
         positions = drawn.positions[rows]
         index = self.split.index[positions]
         partner = rows if drawn.partner is None else drawn.partner[rows]
         floats = (drawn.boxes, drawn.factors, drawn.holes, drawn.ratio, drawn.cut)
-        sent = self.transfer.send(positions, index, partner, *(values[rows].astype(np.float32) for values in floats))
-        return _Rows(self._pixels(index), *sent)
+        plain = (positions, index, partner, *(values[rows].astype(np.float32) for values in floats))
+        policy = operations.prepare(drawn.policy, rows)
+        sent = self.transfer.send(*plain, *policy.arrays)
+        turns = policy.on_device(sent[len(plain) :]) if policy.groups else None
+        return _Rows(self._pixels(index), *sent[: len(plain)], turns=turns)
 
     def _augmented(self, rows: _Rows, size: int, augment: Augment) -> Tensor:
         """Make the images [B] of some rows, not mixed yet; float32 [B, 3, size, size]."""
         images = self._resample(rows.pixels, rows.index, rows.boxes, size)
+        normalize = self.preprocessing.normalize
+        if rows.turns is not None:
+            # Operations know whole values, as of the image that a crop is elsewhere.
+            pixels = normalize.invert(images).mul_(255).round_().clamp_(0, 255)
+            fill = tuple(255 * mean for mean in normalize.mean)
+            images = normalize.apply(operations.apply(pixels, rows.turns, fill))
         if augment.color_jitter:
-            shares = color.jitter(self.preprocessing.normalize.invert(images), rows.factors)
-            images = self.preprocessing.normalize.apply(shares.mul_(255))
+            shares = color.jitter(normalize.invert(images), rows.factors)
+            images = normalize.apply(shares.mul_(255))
         if augment.erase:
             hole = box_mask(rows.holes, size)  # [B, 1, H, W]
             images.masked_fill_(hole, 0.0)
@@ -245,29 +241,6 @@ class Batches:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The random draws of a global batch of G images.
-
-    Attributes:
-        positions: int64 [G], the images as positions in the split.
-        boxes: float [G, 4], the crops; x0 > x1 mirrors, y0 > y1 flips top to bottom.
-        factors: float [G, 3] of brightness, contrast and saturation.
-        holes: float [G, 4], the rectangles that are blanked.
-        partner: int64 [G], which row each image is mixed with; None where images are not mixed.
-        ratio: float [G], the image's own share of a mixture.
-        cut: float [G, 4], the patch that the partner fills.
-    """
-
-    positions: np.ndarray
-    boxes: np.ndarray
-    factors: np.ndarray
-    holes: np.ndarray
-    partner: np.ndarray | None
-    ratio: np.ndarray
-    cut: np.ndarray
-
-
-@dataclass(frozen=True)
 class _Rows:
     """The images and draws of some rows [B] of a global batch, on the device.
 
@@ -281,6 +254,7 @@ class _Rows:
         holes: float32 [B, 4].
         ratio: float32 [B].
         cut: float32 [B, 4].
+        turns: what a policy does to them; None for nothing.
     """
 
     pixels: Tensor | None
@@ -292,10 +266,13 @@ class _Rows:
     holes: Tensor
     ratio: Tensor
     cut: Tensor
+    turns: Turns | None = None
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield all of them."""
-        yield from (value for value in vars(self).values() if value is not None)
+        yield from (value for value in vars(self).values() if isinstance(value, Tensor))
+        if self.turns is not None:
+            yield from self.turns.tensors()
 
 
 @dataclass(frozen=True)
@@ -338,38 +315,6 @@ def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
     # torchvision's center_crop: int(round((height - crop) / 2.0))
     left, top = np.round((wide - size) / 2), np.round((high - size) / 2)
     return np.stack([left / wide, top / high, (left + size) / wide, (top + size) / high], axis=1)
-
-
-def erased_boxes(generator: np.random.Generator, count: int, probability: float) -> np.ndarray:
-    """Draw rectangles of 2 to 33 % of the area for a share of the images, empty for the rest; float32 [N, 4] from 0 to 1."""
-    area, shape = generator.uniform(0.02, 1 / 3, count), np.exp(generator.uniform(np.log(0.3), np.log(1 / 0.3), count))
-    boxes = random_boxes(generator, np.sqrt(area * shape), np.sqrt(area / shape))
-    return np.where((generator.random(count) < probability)[:, None], boxes, 0).astype(np.float32)
-
-
-def draw_mix(generator: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Draw how images are mixed. Where both mixup and CutMix are on, each image takes one of them at even odds.
-
-    Returns:
-        Partners int64 [count] (None where neither is on), the images' own shares float [count], and the patches that
-        partners fill, float32 [count, 4].
-    """
-    partner = generator.permutation(count)
-    cutting = generator.random(count) < (0.5 if augment.mixup and augment.cutmix else float(bool(augment.cutmix)))
-    ratio, cut = np.ones(count), np.zeros((count, 4), np.float32)
-    if augment.mixup:
-        ratio = np.where(cutting, 1.0, generator.beta(augment.mixup, augment.mixup, count))
-    if augment.cutmix:
-        side = np.sqrt(1 - generator.beta(augment.cutmix, augment.cutmix, count))
-        cut = np.where(cutting[:, None], random_boxes(generator, side, side), 0).astype(np.float32)
-    return (partner if augment.mixup or augment.cutmix else None), ratio, cut
-
-
-def random_boxes(generator: np.random.Generator, width: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Draw boxes of given sides (float [N]) around random centers, clipped to the image; float [N, 4] from 0 to 1."""
-    center = generator.random((len(width), 2))
-    half = np.stack([width, height], axis=1) / 2
-    return np.clip(np.concatenate([center - half, center + half], axis=1), 0, 1)
 
 
 def box_mask(boxes: Tensor, size: int) -> Tensor:

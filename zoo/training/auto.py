@@ -36,9 +36,9 @@ FIRST_SIZE = 3 / 4
 BATCHES = ((4_000, 32), (64_000, 64))
 LARGEST_BATCH = 128
 # Images that are seen in training, all epochs together, and the fewest and most epochs.
-IMAGES_SEEN = 20_000
+IMAGES_SEEN = 10_000
 FEWEST_EPOCHS = 3
-MOST_EPOCHS = 20
+MOST_EPOCHS = 10
 
 
 @dataclass(frozen=True)

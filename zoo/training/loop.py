@@ -143,7 +143,8 @@ def gather(training: Training, positions: np.ndarray, step: int) -> list[Gathere
     """Do what a CPU does for a step's batches, one for each of this process's micro-batches."""
     accelerator = training.accelerator
     parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, training.micro_batches)
-    drawn = training.train.draw(positions, training.augment, training.seed, step)
+    mixes = training.augment.mixes(training.plan.place(step), training.steps)
+    drawn = training.train.draw(positions, training.augment, training.seed, step, mixes=mixes)
     return [training.train.gather(drawn, part) for part in parts]
 
 

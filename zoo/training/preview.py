@@ -66,7 +66,8 @@ def images_of_step(recipe: Recipe, train: Batches, step: int, count: int) -> Ste
     seed = recipe.train.seed
     positions = epoch_batches(seed, epoch, len(train), batch_size)[within]
     size = recipe.image_size.at(step, steps)
-    images, targets = train.training(positions, slice(0, count), size, recipe.augment, seed, step)
+    mixes = recipe.augment.mixes(step, steps)
+    images, targets = train.training(positions, slice(0, count), size, recipe.augment, seed, step, mixes=mixes)
     return StepImages(step, positions, images, targets)
 
 

@@ -28,7 +28,7 @@ name: faults
 backbone: {name: test_resnet, weights: random, drop_rate: 0.1, drop_path_rate: 0.1}
 data: {kind: synthetic, train_images: 100, test_images: 20, classes: 4}
 image_size: {start: 32, end: 48}
-augment: {hflip: true, color_jitter: 0.2, erase: 0.2, mixup: 0.2, cutmix: 0.5}
+augment: {policy: rand_augment, hflip: true, color_jitter: 0.2, erase: 0.2, mixup: 0.2, cutmix: 0.5}
 train: {epochs: 3, batch_size: 12, accumulate: 2, precision: fp32, channels_last: true, threads: 1, ema: 0.9, timeout: 20}
 optim: {lr: 2.0e-3}
 """

@@ -1,0 +1,100 @@
+"""Draw what is random about a global batch: crops, flips, colors, operations, holes and mixtures.
+
+numpy alone: the same numbers whatever device makes the batch, and however many processes share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.data.augment import Augment
+from zoo.data.policy import Draws
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The random draws of a global batch of G images.
+
+    Attributes:
+        positions: int64 [G], the images as positions in the split.
+        boxes: float [G, 4], the crops; x0 > x1 mirrors, y0 > y1 flips top to bottom.
+        factors: float [G, 3] of brightness, contrast and saturation.
+        holes: float [G, 4], the rectangles that are blanked.
+        partner: int64 [G], which row each image is mixed with; None where images are not mixed.
+        ratio: float [G], the image's own share of a mixture.
+        cut: float [G, 4], the patch that the partner fills.
+        policy: the operations of `augment.policy`; None for none.
+    """
+
+    positions: np.ndarray
+    boxes: np.ndarray
+    factors: np.ndarray
+    holes: np.ndarray
+    partner: np.ndarray | None
+    ratio: np.ndarray
+    cut: np.ndarray
+    policy: Draws | None = None
+
+
+def draw(
+    positions: np.ndarray, aspects: np.ndarray, side: int, augment: Augment, generator: np.random.Generator, *, mixes: bool = True
+) -> Drawn:
+    """Draw for a global batch; every option has its own draws, made whether or not it is on.
+
+    Args:
+        positions: int64 [G], the images as positions in the split.
+        aspects: float [G], their width over their height.
+        side: that of the stored images in pixels.
+        augment: how the images are varied.
+        generator: of the step.
+        mixes: whether images are mixed, if the options say so.
+    """
+    count = len(positions)
+    boxes = augment.crop.boxes(generator, aspects, side)
+    mirrored = generator.random(count) < 0.5
+    if augment.hflip:
+        boxes[mirrored] = boxes[mirrored][:, [2, 1, 0, 3]]
+    strength = generator.uniform(-1, 1, (count, 3)) * augment.color_jitter
+    holes = erased_boxes(generator, count, augment.erase)
+    partner, ratio, cut = draw_mix(generator, count, augment)
+    if not mixes:
+        partner = None
+    # Drawn last: what was drawn before there were these options stays as it was.
+    turned = generator.random(count) < 0.5
+    if augment.vflip:
+        boxes[turned] = boxes[turned][:, [0, 3, 2, 1]]
+    return Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut, augment.policy.draw(generator, count))
+
+
+def erased_boxes(generator: np.random.Generator, count: int, probability: float) -> np.ndarray:
+    """Draw rectangles of 2 to 33 % of the area for a share of the images, empty for the rest; float32 [N, 4] from 0 to 1."""
+    area, shape = generator.uniform(0.02, 1 / 3, count), np.exp(generator.uniform(np.log(0.3), np.log(1 / 0.3), count))
+    boxes = random_boxes(generator, np.sqrt(area * shape), np.sqrt(area / shape))
+    return np.where((generator.random(count) < probability)[:, None], boxes, 0).astype(np.float32)
+
+
+def draw_mix(generator: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """Draw how images are mixed. Where both mixup and CutMix are on, each image takes one of them at even odds.
+
+    Returns:
+        Partners int64 [count] (None where neither is on), the images' own shares float [count], and the patches that
+        partners fill, float32 [count, 4].
+    """
+    partner = generator.permutation(count)
+    cutting = generator.random(count) < (0.5 if augment.mixup and augment.cutmix else float(bool(augment.cutmix)))
+    ratio, cut = np.ones(count), np.zeros((count, 4), np.float32)
+    if augment.mixup:
+        ratio = np.where(cutting, 1.0, generator.beta(augment.mixup, augment.mixup, count))
+    if augment.cutmix:
+        side = np.sqrt(1 - generator.beta(augment.cutmix, augment.cutmix, count))
+        cut = np.where(cutting[:, None], random_boxes(generator, side, side), 0).astype(np.float32)
+    return (partner if augment.mixup or augment.cutmix else None), ratio, cut
+
+
+def random_boxes(generator: np.random.Generator, width: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Draw boxes of given sides (float [N]) around random centers, clipped to the image; float [N, 4] from 0 to 1."""
+    center = generator.random((len(width), 2))
+    half = np.stack([width, height], axis=1) / 2
+    return np.clip(np.concatenate([center - half, center + half], axis=1), 0, 1)
