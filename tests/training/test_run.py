@@ -124,9 +124,9 @@ def test_every_image_of_an_epoch_is_seen_once_and_no_batch_is_tiny(tiny: Path, m
     seen: list[list[int]] = []
     original = batches.Batches.draw
 
-    def draw(self: Any, positions: Any, *arguments: Any) -> Any:
+    def draw(self: Any, positions: Any, *arguments: Any, **options: Any) -> Any:
         seen.append(positions.tolist())
-        return original(self, positions, *arguments)
+        return original(self, positions, *arguments, **options)
 
     monkeypatch.setattr(batches.Batches, "draw", draw)
     run(tiny, "train.epochs=1", "data.val_fraction=0", "eval.select_by=last", "train.batch_size=19")
