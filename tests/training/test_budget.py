@@ -197,11 +197,21 @@ def test_paused_and_resumed_it_has_the_same_bits(tiny: Path, steady: None) -> No
     assert place.stat().st_mtime_ns == before
 
 
-def test_more_minutes_train_a_finished_run_longer(tiny: Path, steady: None) -> None:
+def test_more_minutes_train_a_finished_run_longer_with_the_schedule_of_the_longer_run(tiny: Path, steady: None) -> None:
     folder = train_steadily(tiny)
-    taken = history(folder)[-1]["step"]
-    train(load_recipe(tiny, ["train.max_minutes=0.11"]), folder, allow_change=True, began=clock.now)
-    assert history(folder)[-1]["step"] > taken
+    before = history(folder)
+    train(load_recipe(tiny, ["train.max_minutes=0.15"]), folder, allow_change=True, began=clock.now)
+    rows = history(folder)
+    assert rows[: len(before) - 1] == before[:-1]
+    assert rows[-1]["step"] > 1.5 * before[-1]["step"]
+    assert rows[len(before)]["lr"] > 2 * before[-1]["lr"]
+    assert rows[-1]["lr"] <= 0.03 * 2e-3
+
+
+def test_a_time_does_not_take_the_place_of_epochs_within_a_run(tiny: Path, steady: None) -> None:
+    folder, _ = run(tiny, "train.epochs=1")
+    with pytest.raises(ZooError, match=r"recipe differs: train\.max_minutes null -> 5.* \(these cannot change within a run"):
+        train(load_recipe(tiny, ["train.max_minutes=5"]), folder, allow_change=True)
 
 
 @pytest.mark.slow

@@ -66,3 +66,11 @@ def test_a_sparkline_is_as_high_as_its_values() -> None:
 )
 def test_a_duration_has_a_unit_that_suits_it(seconds: float, text: str) -> None:
     assert minutes(seconds) == text
+
+
+def test_a_plan_of_a_time_fills_it(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan(load_recipe(tiny, ["train.max_minutes=1"]), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["minutes"] == pytest.approx(1, rel=0.1)
+    assert found["steps"] > 100
+    assert found["learning_rate"]["peak_epoch"] < found["epochs"]

@@ -133,15 +133,16 @@ class Budget:
         Args:
             step: steps taken.
             legs: what `StepPlan.record` returned.
-            known: what `record` returned; empty where the run had no budget before.
+            known: what `record` returned.
         """
+        self.began -= known["spent"]
+        self._per_image, self._between = known["per_image"], known["between"]
         self.plan.restore(legs)
-        if known:
-            self.began -= known["spent"]
-            self._per_image, self._between = known["per_image"], known["between"]
-        if known.get("pace") is not None:
+        if known["seconds"] != self.seconds and step:
+            # Given another time, the run stands where it would stand had it been given that from the start.
+            self.plan.restore([asdict(Leg(0, 0, max(step + 1, int(step * self.seconds / known["spent"]))))])
+        if known["pace"] is not None:
             self._paces.append(known["pace"])
-            # The run may have been given another time.
             self.plan_again(step, evaluated=True)
 
     def check(self) -> None:

@@ -41,8 +41,9 @@ def plan(recipe: Recipe, *, as_json: bool = False, began: float | None = None) -
     RunFolder.check(recipe.output.root)
     with launch.lost_processes(start, recipe.train.timeout):
         setup, seconds = prepare(recipe, start, console, time.perf_counter() if began is None else began)
-        rates = learning_rates(setup.training)
         found = forecast_of(setup, seconds)
+        # The steps of a run whose time is given are known only now.
+        rates = learning_rates(setup.training)
     for name, text in described(setup, found, rates):
         console.fact(name, text)
     if as_json and start.main:

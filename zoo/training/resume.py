@@ -45,6 +45,8 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     differ = differences(run_recipe(run), recipe)
     texts = {difference.key: f"{difference.key} {' -> '.join(difference.texts)}" for difference in differ}
     fixed = [key for key in texts if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
+    # A time may become another one, and not take the place of epochs.
+    fixed += [found.key for found in differ if found.key == "train.max_minutes" and None in (found.a, found.b)]
     refused = fixed if allowed else list(texts)
     if refused:
         listed = ", ".join(texts[key] for key in refused)
@@ -115,7 +117,7 @@ def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
     patience = recipe.train.patience
     # A run whose time is given has as many steps as its plan.
     if recipe.train.max_minutes is not None:
-        same_time = state["budget"].get("seconds") == 60 * recipe.train.max_minutes
+        same_time = state["budget"]["seconds"] == 60 * recipe.train.max_minutes
         over = same_time and bool(state["history"]) and state["history"][-1]["step"] >= state["plan"][-1]["steps"]
     else:
         over = len(state["history"]) >= decided(recipe.train.epochs)
