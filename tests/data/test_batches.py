@@ -34,6 +34,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "erase": PLAIN | {"erase": 0.7},
     "mixup": PLAIN | {"mixup": 0.8},
     "cutmix": PLAIN | {"cutmix": 1.0},
+    "rotate": PLAIN | {"rotate": 30.0},
     "rand_augment": PLAIN | {"policy": policy.RandAugment()},
     "trivial_augment": PLAIN | {"policy": policy.TrivialAugment()},
     "auto_augment": PLAIN | {"policy": policy.AutoAugment()},

@@ -21,7 +21,7 @@ def drawn(*, mixes: bool = True, **options: Any) -> Drawn:
 
 @pytest.mark.parametrize(
     "options",
-    [{"hflip": True}, {"vflip": True}, {"color_jitter": 0.3}, {"erase": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}, {"policy": "rand_augment"}],
+    [{"hflip": True}, {"vflip": True}, {"color_jitter": 0.3}, {"erase": 0.5}, {"mixup": 0.2}, {"cutmix": 1.0}, {"policy": "rand_augment"}, {"rotate": 20.0}],
 )  # fmt: skip
 def test_an_option_leaves_the_crops_where_they_are(options: dict[str, Any]) -> None:
     plain, varied = drawn(), drawn(**options)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as F
 from torchvision.transforms.autoaugment import _apply_op
 
 from zoo.data import operations
@@ -95,3 +96,18 @@ def test_the_image_itself_is_left_alone() -> None:
     assert torch.equal(found, before)
     nothing = operations.prepare(None, np.arange(3))
     assert (nothing.arrays, nothing.groups) == ([], [])
+
+
+def test_images_are_rotated_counter_clockwise_and_mirrored_beyond_the_edge() -> None:
+    found = images().float()
+    for quarter in (0, 1, 2, -1):
+        angles = torch.full((len(found),), 90.0 * quarter)
+        torch.testing.assert_close(operations.rotate(found, angles), found.rot90(quarter, (2, 3)), rtol=0, atol=0.05)
+    # A ramp stays one, and nothing comes from outside of its values.
+    turned = operations.rotate(found, torch.full((len(found),), 20.0))
+    for before, after in zip(found, turned, strict=True):
+        assert before.min() - 0.01 <= after.min()
+        assert after.max() <= before.max() + 0.01
+    inner = slice(30, 67)
+    expected = torch.stack([F.rotate(image, 20.0, InterpolationMode.BILINEAR) for image in found])
+    torch.testing.assert_close(turned[..., inner, inner], expected[..., inner, inner], rtol=0, atol=0.05)

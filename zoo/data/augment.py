@@ -119,6 +119,9 @@ class Augment(Section):
     vflip: bool = Field(
         default=False, description="Flip half of the images top to bottom: for images without a right way up, such as from above."
     )
+    rotate: float = Field(
+        default=0.0, ge=0, le=180, description="Largest rotation in degrees, either way; beyond the edge the image is mirrored."
+    )
     color_jitter: float = Field(default=0.0, ge=0, lt=1, description="Brightness, contrast and saturation by up to this share.")
     policy: Policy = Field(default=NoPolicy(), description="Random operations on colors and shapes.")
     erase: float = Field(default=0.0, ge=0, le=1, description="Probability of blanking a rectangle (Zhong et al. 2020).")

@@ -23,7 +23,7 @@ from zoo.data.resize import Normalize, resample
 from zoo.data.rng import generator_of
 from zoo.data.splits import Split
 from zoo.data.transfer import Transfer
-from zoo.system.device import free_memory
+from zoo.system.device import free_memory, memory_format
 
 # Share of a GPU's free memory up to which a store is kept on it as a whole: then no image is copied twice.
 RESIDENT_SHARE = 0.4
@@ -202,7 +202,8 @@ class Batches:
         positions = drawn.positions[rows]
         index = self.split.index[positions]
         partner = rows if drawn.partner is None else drawn.partner[rows]
-        floats = (drawn.boxes, drawn.factors, drawn.holes, drawn.ratio, drawn.cut)
+        angle = [drawn.angle] if drawn.angle is not None else []
+        floats = (drawn.boxes, drawn.factors, drawn.holes, drawn.ratio, drawn.cut, *angle)
         plain = (positions, index, partner, *(values[rows].astype(np.float32) for values in floats))
         policy = operations.prepare(drawn.policy, rows)
         sent = self.transfer.send(*plain, *policy.arrays)
@@ -213,6 +214,9 @@ class Batches:
         """Make the images [B] of some rows, not mixed yet; float32 [B, 3, size, size]."""
         images = self._resample(rows.pixels, rows.index, rows.boxes, size)
         normalize = self.preprocessing.normalize
+        if rows.angle is not None:
+            layout = memory_format(self.channels_last)
+            images = operations.rotate(images, rows.angle).contiguous(memory_format=layout)
         if rows.turns is not None:
             # Operations know whole values, as of the image that a crop is elsewhere.
             pixels = normalize.invert(images).mul_(255).round_().clamp_(0, 255)
@@ -254,6 +258,7 @@ class _Rows:
         holes: float32 [B, 4].
         ratio: float32 [B].
         cut: float32 [B, 4].
+        angle: float32 [B]; None where they are not rotated.
         turns: what a policy does to them; None for nothing.
     """
 
@@ -266,6 +271,7 @@ class _Rows:
     holes: Tensor
     ratio: Tensor
     cut: Tensor
+    angle: Tensor | None = None
     turns: Turns | None = None
 
     def tensors(self) -> Iterator[Tensor]:

@@ -26,6 +26,7 @@ class Drawn:
         ratio: float [G], the image's own share of a mixture.
         cut: float [G, 4], the patch that the partner fills.
         policy: the operations of `augment.policy`; None for none.
+        angle: float [G], degrees counter-clockwise; None where images are not rotated.
     """
 
     positions: np.ndarray
@@ -36,6 +37,7 @@ class Drawn:
     ratio: np.ndarray
     cut: np.ndarray
     policy: Draws | None = None
+    angle: np.ndarray | None = None
 
 
 def draw(
@@ -65,7 +67,9 @@ def draw(
     turned = generator.random(count) < 0.5
     if augment.vflip:
         boxes[turned] = boxes[turned][:, [0, 3, 2, 1]]
-    return Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut, augment.policy.draw(generator, count))
+    angle = generator.uniform(-1, 1, count) * augment.rotate
+    policy = augment.policy.draw(generator, count)
+    return Drawn(positions, boxes, 1 + strength, holes, partner, ratio, cut, policy, angle if augment.rotate else None)
 
 
 def erased_boxes(generator: np.random.Generator, count: int, probability: float) -> np.ndarray:

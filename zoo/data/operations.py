@@ -163,6 +163,14 @@ def moves(operation: np.ndarray, strength: np.ndarray) -> np.ndarray:
     return found
 
 
+def rotate(images: Tensor, angles: Tensor) -> Tensor:
+    """Rotate images [B, C, H, W] by angles [B] in degrees counter-clockwise; beyond an edge they are mirrored."""
+    cos, sin, zero = torch.cos(torch.deg2rad(angles)), torch.sin(torch.deg2rad(angles)), torch.zeros_like(angles)
+    matrices = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
+    grid = torch.nn.functional.affine_grid(matrices, list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
 def move(images: Tensor, matrices: Tensor, fill: tuple[float, ...]) -> Tensor:
     """Resample images [B, 3, H, W] by matrices [B, 2, 3] of `moves`; what comes from beyond an edge has the color `fill`."""
     grid = torch.nn.functional.affine_grid(matrices, list(images.shape), align_corners=False)
