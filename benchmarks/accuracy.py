@@ -4,9 +4,9 @@
     python benchmarks/accuracy.py table FILE.jsonl
 
 FOLDER is what `benchmarks/accuracy_images.py` makes. A line is added to FILE for each run that ends; runs that are in it are
-not run again, so that the same command resumes. `table` prints the means of a study as Markdown: percent of the validation
-images after the last epoch, the difference to the study's first variant over the same seeds, and the training time as a
-multiple of that variant's.
+not run again, so that the same command resumes. `table` prints the means over seeds as Markdown: percent of the validation
+images that are right after the last epoch, the difference to the study's first variant over the same seeds, and the training
+time as a multiple of that variant's, median over all.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ MODELS = {f"lite{number}": f"tf_efficientnet_lite{number}.in1k" for number in ra
 SETS = {
     "cifar-1280": ["image_size=64", "train.epochs=4", "augment.hflip=true"],
     "cifar-6400": ["image_size=64", "train.epochs=3", "augment.hflip=true"],
+    "cifar-uneven": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
     "digits": ["image_size=48", "train.epochs=3", "augment.hflip=false"],
     "cuts": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
 }
@@ -41,7 +42,7 @@ ALL = [
 ]
 # The shipped recipe for each data set, and how the data set is named where a recipe takes nothing from SETS.
 SHIPPED = {"cifar-1280": "cifar10/efficientnet_lite0", "cifar-6400": "cifar10/efficientnet_lite0", "cuts": "folder/example"}
-SHIPPED |= {"digits": "quickstart"}
+SHIPPED |= {"digits": "quickstart", "cifar-uneven": "cifar10/efficientnet_lite0"}
 DIGITS = "data={kind: digits, val_fraction: 0.4}"
 # Studies of whole recipes: their variants take nothing from SETS and BASE.
 WHOLE = {"recipes"}
@@ -81,6 +82,14 @@ STUDIES: dict[str, dict[str, list[str]]] = {
     },
     # The recipe for the data set that comes with zoo, and one of a backbone and data alone.
     "recipes": {"shipped": [], "two lines": []},
+    # For cifar-uneven, whose validation images are even: their accuracy is the mean recall of the classes.
+    "uneven": {
+        "none": [],
+        "balanced weights": ["train.class_weights=balanced"],
+        "effective weights": ["train.class_weights=effective"],
+        "balanced sampler": ["data.sampler=balanced"],
+        "sqrt sampler": ["data.sampler=sqrt"],
+    },
     "length": {
         "4 epochs": ["train.epochs=4"],
         "8 epochs": ["train.epochs=8"],
@@ -175,27 +184,34 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Return the lines of a table for each study, data set and backbone."""
-    keys = dict.fromkeys((row["study"], row["set"], row["model"]) for row in rows)
-    for study, data, model in keys:
-        mine = [row for row in rows if (row["study"], row["set"], row["model"]) == (study, data, model)]
-        first = {row["seed"]: row for row in mine if row["variant"] == next(iter(STUDIES[study]))}
-        yield f"\n{study}: {model}, {data}\n"
-        yield "| variant | accuracy, % | spread | difference | time | seeds |"
-        yield "|---|---|---|---|---|---|"
-        for variant in dict.fromkeys(row["variant"] for row in mine):
-            yield line(variant, [row for row in mine if row["variant"] == variant and row["seed"] in first], first)
+    """Return the lines of a table for each study and backbone: a column for each data set."""
+    for study, model in dict.fromkeys((row["study"], row["model"]) for row in rows):
+        mine = [row for row in rows if (row["study"], row["model"]) == (study, model)]
+        sets = [data for data in SETS if any(row["set"] == data for row in mine)]
+        yield f"\n{study}, {model}\n"
+        yield f"| variant | {' | '.join(sets)} | time |"
+        yield "|---" * (len(sets) + 2) + "|"
+        for variant in [name for name in STUDIES[study] if any(row["variant"] == name for row in mine)]:
+            cells = [cell([row for row in mine if row["set"] == data], study, variant) for data in sets]
+            times = [ratio for _, found in cells for ratio in found]
+            took = f"{statistics.median(times):.2f}" if times else ""
+            yield f"| {variant} | {' | '.join(text for text, _ in cells)} | {took} |"
 
 
-def line(variant: str, rows: list[dict[str, Any]], first: dict[int, dict[str, Any]]) -> str:
-    """Return the line of a variant, compared with the first one over the same seeds."""
-    if not rows:
-        return f"| {variant} | | | | | 0 |"
-    accuracy = [100 * row["accuracy"] for row in rows]
-    difference = statistics.fmean(100 * (row["accuracy"] - first[row["seed"]]["accuracy"]) for row in rows)
-    ratio = statistics.median(row["seconds"] / first[row["seed"]]["seconds"] for row in rows)
-    spread = f"{min(accuracy):.1f} to {max(accuracy):.1f}"
-    return f"| {variant} | {statistics.fmean(accuracy):.2f} | {spread} | {difference:+.2f} | {ratio:.2f} | {len(rows)} |"
+def cell(rows: list[dict[str, Any]], study: str, variant: str) -> tuple[str, list[float]]:
+    """Return what a variant reached on a data set, beside the study's first one with the same seeds, and its times as ratios."""
+    first = {row["seed"]: row for row in rows if row["variant"] == next(iter(STUDIES[study]))}
+    mine = [row for row in rows if row["variant"] == variant and row["seed"] in first]
+    if not mine:
+        return "", []
+    accuracy = [100 * row["accuracy"] for row in mine]
+    difference = statistics.fmean(100 * (row["accuracy"] - first[row["seed"]]["accuracy"]) for row in mine)
+    text = f"{statistics.fmean(accuracy):.1f}"
+    if len(mine) > 1:
+        text += f" [{min(accuracy):.1f} to {max(accuracy):.1f}, {len(mine)} seeds]"
+    if mine != list(first.values()):
+        text += f" ({difference:+.1f})"
+    return text, [row["seconds"] / first[row["seed"]]["seconds"] for row in mine]
 
 
 if __name__ == "__main__":

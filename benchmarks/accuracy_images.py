@@ -1,4 +1,4 @@
-"""Make the three data sets of the study of accuracy, as folders of images: CIFAR-10, digits, and parts of photographs.
+"""Make the data sets of the study of accuracy, as folders of images: CIFAR-10, digits, and parts of photographs.
 
     python benchmarks/accuracy_images.py --cifar FOLDER --out images
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from PIL import Image
 CIFAR_VAL = 200
 # Training images of a class of CIFAR-10, by the name of the data set.
 CIFAR_TRAIN = {"cifar-1280": 128, "cifar-6400": 640}
+# Training images of a class of the uneven data set: so many of the first one, and a hundredth of them of the last.
+UNEVEN = (640, 6.4)
 # Share of the digits that validates.
 DIGITS_VAL = 0.4
 # Photographs are divided into so many parts a side; neighbors go to different splits.
@@ -38,9 +40,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the data sets are made")
     options = parser.parse_args()
     makers: dict[str, Callable[[Path], None]] = {
-        name: lambda folder, count=count: cifar(options.cifar, folder, count) for name, count in CIFAR_TRAIN.items()
+        name: lambda folder, count=count: cifar(options.cifar, folder, [count] * 10) for name, count in CIFAR_TRAIN.items()
     }
-    for name, make in (makers | {"digits": digits, "cuts": cuts}).items():
+    makers |= {"digits": digits, "cuts": cuts, "cifar-uneven": lambda folder: uneven(options.cifar, folder)}
+    for name, make in makers.items():
         folder = options.out / name
         if not folder.exists():
             make(folder)
@@ -49,9 +52,14 @@ def main() -> None:
             print(f"{name}/{split}: {len(files):,} images of {len({file.parent for file in files})} classes")
 
 
-def cifar(source: Path, folder: Path, count: int) -> None:
-    """Copy the first `count` images of each class to train, and the last `CIFAR_VAL` to val."""
-    for directory in sorted((source / "train").iterdir()):
+def uneven(source: Path, folder: Path) -> None:
+    """Copy fewer images of each class than of the one before it; val has as many of each."""
+    cifar(source, folder, [round(count) for count in np.geomspace(*UNEVEN, 10)])
+
+
+def cifar(source: Path, folder: Path, counts: Sequence[int]) -> None:
+    """Copy the first images of each class to train, as many as `counts` says, and the last `CIFAR_VAL` to val."""
+    for directory, count in zip(sorted((source / "train").iterdir()), counts, strict=True):
         files = sorted(directory.iterdir())
         for split, chosen in (("train", files[:count]), ("val", files[-CIFAR_VAL:])):
             target = folder / split / directory.name

@@ -124,6 +124,8 @@ def _values(field: Any) -> str:
     types = [TYPES[part] for part in parts if part in TYPES]
     if annotation is tuple or get_origin(annotation) is tuple:
         types = ["list of words" if Ellipsis in get_args(annotation) else f"list of {len(get_args(annotation))} numbers"]
+    elif any(get_origin(part) is tuple for part in parts):
+        types = ["list of numbers"]
     bounds = [f"{sign} {getattr(mark, key):g}" for mark in marks for key, sign in SIGNS.items() if getattr(mark, key, 1e6) < 1e6]
     if types:
         types = [" ".join([", ".join(types), " and ".join(bounds)]).strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import subprocess
 import sys
@@ -23,7 +24,9 @@ def printed(script: str, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("script", ["bench", "forecast", "predict", "scout", "sweep", "training"])
+@pytest.mark.parametrize(
+    "script", ["accuracy", "accuracy_images", "bench", "forecast", "minutes", "predict", "scout", "sweep", "training"]
+)
 def test_the_help_shows_commands_of_this_script(script: str) -> None:
     assert f"python benchmarks/{script}.py " in printed(script, "--help")
 
@@ -56,6 +59,32 @@ def test_a_comparison_of_predictions_runs(what: str, line: str, image_folder: Ca
     save_tiny(tmp_path / "run" / "model")
     root = image_folder({"cat": 6, "dog": 6})
     assert line in printed("predict", what, "--model", str(tmp_path / "run"), "--images", str(root), "--rounds", "1")
+
+
+@pytest.mark.slow
+def test_a_study_of_accuracy_runs_and_resumes(image_folder: Callable[..., Path], tmp_path: Path) -> None:
+    root = image_folder(
+        {f"cuts/{split}/{name}": count for split, count in (("train", 34), ("val", 4)) for name in ("cat", "dog")}
+    )
+    file = tmp_path / "study.jsonl"
+    words = ["run", "defaults", "--images", str(root), "--out", str(file), "--models", "lite0", "--sets", "cuts", "--seeds", "0"]
+    first = printed("accuracy", *words, "--variants", "base")
+    assert '"accuracy":' in first
+    printed("accuracy", *words, "--variants", "base,batch 16")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["variant"] for row in rows] == ["base", "batch 16"]
+    table = printed("accuracy", "table", str(file))
+    assert "| variant | cuts | time |" in table
+    assert "| batch 16 | " in table
+
+
+@pytest.mark.slow
+def test_runs_of_a_given_time_are_timed(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text("backbone: {name: test_resnet, weights: random}\ndata: synthetic\nimage_size: 32\n")
+    shown = printed("minutes", str(recipe), "--minutes", "0.3", "--rounds", "1").splitlines()
+    assert shown[0].startswith("0.3 min: ")
+    assert shown[1] in ("1 of 1 within 5%", "0 of 1 within 5%")
 
 
 @pytest.mark.slow

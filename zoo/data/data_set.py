@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,11 @@ class DataSet(Section):
 
     val_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of the training images kept back to select the epoch, in every class."
+    )
+    sampler: Literal["shuffled", "balanced", "sqrt"] = Field(
+        default="shuffled",
+        description="Which images an epoch shows. shuffled: each one once; balanced: as many of each class, the images of rare "
+        "classes several times; sqrt: of each class in proportion to the square root of its number.",
     )
     max_train: int | None = Field(
         default=None, ge=1, examples=[6400], description="Use only the first images of each class, this many in all."

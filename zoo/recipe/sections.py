@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +11,7 @@ from pydantic import Field, field_validator, model_serializer
 
 from zoo.metrics import METRICS
 from zoo.recipe import messages
+from zoo.recipe.yaml import describe
 from zoo.section import AUTO, Section, decided
 
 # A side of images in pixels, and a number of things.
@@ -101,8 +103,11 @@ class Train(Section):
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of each target that is spread evenly over all classes."
     )
-    class_weights: Literal["none", "balanced"] = Field(
-        default="none", description="balanced: weight classes inversely to their frequency."
+    class_weights: Literal["none", "balanced", "effective"] | tuple[float, ...] = Field(
+        default="none",
+        examples=["balanced"],
+        description="balanced: weigh images inversely to the frequency of their class; effective: by the effective number of its "
+        "images (Cui et al. 2019), which is milder; or a list with a weight for each class.",
     )
     clip_grad: float | None = Field(
         default=None, gt=0, examples=[1.0], description="Maximum norm of the gradient; null: no clipping."
@@ -121,6 +126,22 @@ class Train(Section):
     timeout: int = Field(
         default=600, ge=5, description="Seconds after which a process that gets no answer from the others gives up the run."
     )
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _weights(cls, value: Any) -> Any:
+        known = ["none", "balanced", "effective"]
+        if isinstance(value, list | tuple):
+            numbers = [
+                each for each in value if isinstance(each, int | float) and not isinstance(each, bool) and 0 < each < math.inf
+            ]
+            wrong = [each for each in value if each not in numbers]
+            if wrong or not value:
+                raise ValueError(f"expected numbers > 0, found {describe(wrong[0]) if wrong else 'none'} (one for each class)")
+            return tuple(map(float, numbers))
+        if value not in known:
+            raise ValueError(messages.unknown_value(value, known, "a list of numbers"))
+        return value
 
 
 class Eval(Section):

@@ -93,7 +93,7 @@ def train_epoch(
     Raises:
         NonFiniteLoss: as `fit` does.
     """
-    batches = epoch_batches(training.seed, epoch, len(training.train), training.batch_size)
+    batches = epoch_batches(training.seed, epoch, training.train, training.batch_size, training.sampler)
     totals = EpochTotals(**progress.partial)
     sums = torch.tensor([totals.loss, totals.hits], dtype=torch.float64, device=training.accelerator.device)
     remaining = batches[progress.step - epoch * training.steps_per_epoch :]

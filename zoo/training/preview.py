@@ -64,7 +64,7 @@ def images_of_step(recipe: Recipe, train: Batches, step: int, count: int) -> Ste
         raise ZooError("--step", f"{step}, but the run has steps 0 to {steps - 1}", "give one of them")
     epoch, within = divmod(step, per_epoch)
     seed = recipe.train.seed
-    positions = epoch_batches(seed, epoch, len(train), batch_size)[within]
+    positions = epoch_batches(seed, epoch, train, batch_size, recipe.data.sampler)[within]
     size = recipe.image_size.at(step, steps)
     mixes = recipe.augment.mixes(step, steps)
     images, targets = train.training(positions, slice(0, count), size, recipe.augment, seed, step, mixes=mixes)

@@ -39,6 +39,7 @@ from zoo.training.accelerator import make_accelerator, silence_harmless_warnings
 from zoo.training.averaging import WeightAverage
 from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
 from zoo.training.checks import check_norms
+from zoo.training.class_weights import class_weights
 from zoo.training.describe import describe_execution, describe_measuring, describe_model
 from zoo.training.inputs import Inputs, load_inputs, preprocessing_of
 from zoo.training.state import Training, steps_of
@@ -282,7 +283,7 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         eval_size=decided(recipe.image_size.end),
         augment=recipe.augment,
         label_smoothing=settings.label_smoothing,
-        class_weights=_class_weights(data, accelerator.device) if settings.class_weights == "balanced" else None,
+        class_weights=class_weights(settings.class_weights, data, accelerator.device),
         clip_grad=settings.clip_grad,
         eval_every=recipe.eval.every_epochs,
         test_every_epoch=recipe.eval.test_every_epoch,
@@ -290,6 +291,7 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         patience=settings.patience,
         averaged=averaged,
         frozen=model.frozen,
+        sampler=recipe.data.sampler,
         micro_batches=execution.choice.accumulate,
         budget=_budget(recipe, plan, data, per_epoch, began) if settings.max_minutes is not None else None,
         ahead=0 if accelerator.device.type == "cpu" else AHEAD,
@@ -335,9 +337,3 @@ def _batches(split: Split, inputs: Inputs, execution: Execution) -> Batches:
         channels_last=execution.choice.channels_last,
         resident=execution.resident if same else batches.resident(split.pixels, device),
     )
-
-
-def _class_weights(data: Splits, device: torch.device) -> Tensor:
-    """Return one over each class's count, with a mean of 1 over the images: float32 [C]."""
-    counts = torch.bincount(torch.from_numpy(data.train.targets), minlength=len(data.classes)).clamp(min=1)
-    return (len(data.train) / (len(data.classes) * counts)).float().to(device)

@@ -16,9 +16,13 @@ from torch.optim import Optimizer
 from zoo.data.augment import Augment
 from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
+from zoo.data.sampling import sampled_order
 from zoo.training.averaging import WeightAverage
 from zoo.training.budget import Budget, StepPlan
 from zoo.training.watch import StepWatch
+
+# The power of a class's count that is its share of an epoch, by what `data.sampler` says.
+SAMPLERS = {"balanced": 0.0, "sqrt": 0.5}
 
 
 @dataclass
@@ -50,6 +54,7 @@ class Training:
         patience: evaluations without a better one after which to stop, None for never.
         averaged: the moving average of the weights, not prepared, or None.
         frozen: modules that stay in evaluation mode.
+        sampler: which images an epoch shows, as `data.sampler`.
         micro_batches: parts of a step on each process.
         budget: the time that the run may take, None for any.
         ahead: steps that a thread gathers batches ahead; 0 on a CPU, whose cores train.
@@ -79,6 +84,7 @@ class Training:
     patience: int | None = None
     averaged: WeightAverage | None = None
     frozen: list[nn.Module] = field(default_factory=list)
+    sampler: str = "shuffled"
     micro_batches: int = 1
     budget: Budget | None = None
     ahead: int = 0
@@ -124,9 +130,21 @@ def steps_of(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
-def epoch_batches(seed: int, epoch: int, images: int, batch_size: int) -> list[np.ndarray]:
-    """Return the images of each step of an epoch, positions int64 [G] in the training split; epochs count from 0."""
-    return np.array_split(epoch_order(seed, epoch, images), steps_of(images, batch_size))
+def epoch_batches(seed: int, epoch: int, train: Batches, batch_size: int, sampler: str) -> list[np.ndarray]:
+    """Return the images of each step of an epoch, positions int64 [G] in the training split.
+
+    Args:
+        seed: of the run.
+        epoch: counted from 0.
+        train: the training images.
+        batch_size: images of a step.
+        sampler: what `data.sampler` says.
+    """
+    if sampler == "shuffled":
+        order = epoch_order(seed, epoch, len(train))
+    else:
+        order = sampled_order(seed, epoch, train.split.targets, power=SAMPLERS[sampler])
+    return np.array_split(order, steps_of(len(train), batch_size))
 
 
 @dataclass
