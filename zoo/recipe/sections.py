@@ -132,13 +132,11 @@ class Train(Section):
     def _weights(cls, value: Any) -> Any:
         known = ["none", "balanced", "effective"]
         if isinstance(value, list | tuple):
-            numbers = [
-                each for each in value if isinstance(each, int | float) and not isinstance(each, bool) and 0 < each < math.inf
-            ]
-            wrong = [each for each in value if each not in numbers]
+            wrong = [each for each in value if isinstance(each, bool | str) or not isinstance(each, int | float)]
+            wrong += [each for each in value if each not in wrong and not 0 < each < math.inf]
             if wrong or not value:
                 raise ValueError(f"expected numbers > 0, found {describe(wrong[0]) if wrong else 'none'} (one for each class)")
-            return tuple(map(float, numbers))
+            return tuple(map(float, value))
         if value not in known:
             raise ValueError(messages.unknown_value(value, known, "a list of numbers"))
         return value
