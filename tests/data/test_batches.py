@@ -165,3 +165,12 @@ def test_wide_images_show_their_middle() -> None:
     middle = torch.nn.functional.interpolate(WAY.normalize.apply(images)[..., 4:12], size=(8, 8), mode="area")
     assert (found - middle).abs().mean() < 0.2
     assert (found - WAY.normalize.apply(images)[..., ::2, ::2]).abs().mean() > 0.3
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+@pytest.mark.parametrize("part", [slice(None), slice(0, 5)])
+def test_images_that_are_not_to_be_mixed_are_those_without(name: str, part: slice) -> None:
+    plain = batch("none", part=part)
+    apart = made().training(ALL, part, 24, options(name), 0, 3, mixes=False)
+    assert torch.equal(apart[0], plain[0])
+    assert torch.equal(apart[1], plain[1])

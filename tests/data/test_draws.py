@@ -13,10 +13,10 @@ from zoo.data.draws import Drawn, draw, random_boxes
 COUNT = 400
 
 
-def drawn(*, mixes: bool = True, **options: Any) -> Drawn:
+def drawn(**options: Any) -> Drawn:
     aspects = np.ones(COUNT, np.float32)
     augment = Augment.model_validate({"hflip": False, **options})
-    return draw(np.arange(COUNT), aspects, 32, augment, np.random.default_rng(0), mixes=mixes)
+    return draw(np.arange(COUNT), aspects, 32, augment, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,6 @@ def test_half_of_the_images_are_turned_each_way() -> None:
 
 def test_images_are_mixed_until_they_are_not() -> None:
     assert drawn(mixup=0.2).partner is not None
-    assert drawn(mixup=0.2, mixes=False).partner is None
     augment = Augment.model_validate({"mix_until": 0.9})
     assert [augment.mixes(step, 10) for step in (0, 8, 9)] == [True, True, False]
     assert Augment().mixes(9, 10)

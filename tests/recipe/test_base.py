@@ -70,9 +70,9 @@ def test_a_recipe_on_a_base_is_the_base_with_overrides(tmp_path: Path, own: str,
     [
         ("schedule: linear", "schedule: {warmup_epochs: 2}", ["schedule.warmup_epochs=2"]),
         ("image_size: 64", "image_size: {end: 96}", ["image_size={start: 64, end: 96}"]),
-        # The kind of the base is cosine, the default.
-        ("schedule: {warmup_epochs: 2}", "schedule: {kind: cosine, final_lr_ratio: 0.1}", ["schedule.final_lr_ratio=0.1"]),
-        ("schedule: {final_lr_ratio: 0.1}", "schedule: {kind: one_cycle}", ["schedule={kind: one_cycle}"]),
+        # The kind of the base is one_cycle, the default.
+        ("schedule: {warmup_epochs: 2}", "schedule: {kind: one_cycle, final_lr_ratio: 0.1}", ["schedule.final_lr_ratio=0.1"]),
+        ("schedule: {final_lr_ratio: 0.1}", "schedule: {kind: cosine}", ["schedule={kind: cosine}"]),
     ],
 )
 def test_a_short_form_of_the_base_is_extended(tmp_path: Path, base: str, own: str, words: list[str]) -> None:

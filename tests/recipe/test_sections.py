@@ -42,7 +42,7 @@ def test_sizes_grow_in_multiples_and_end_at_the_end(tmp_path: Path) -> None:
         ("backbone: {name: resnet18, weights: {kind: file, path: x.pth}}", "backbone.weights.path", Path("x.pth")),
         ("image_size: 96", "image_size.end", 96),
         ("schedule: linear", "schedule.kind", "linear"),
-        ("schedule: {warmup_epochs: 0}", "schedule.kind", "cosine"),
+        ("schedule: {warmup_epochs: 0}", "schedule.kind", "one_cycle"),
         ("augment: {crop: none}", "augment.crop.kind", "none"),
         ("data: digits", "data.kind", "digits"),
         ("train: {clip_grad: 1}", "train.clip_grad", 1.0),

@@ -33,7 +33,7 @@ def test_more_images_are_seen_fewer_times_in_larger_batches() -> None:
     epochs, batches = [chosen_epochs(count) for count in counts], [chosen_batch_size(count) for count in counts]
     assert epochs == sorted(epochs, reverse=True)
     assert batches == sorted(batches)
-    assert all(1 <= size <= count for size, count in zip(batches, counts, strict=True))
+    assert all(2 <= size <= count for size, count in zip(batches, counts, strict=True))
 
 
 def test_nothing_is_left_open_and_what_is_said_stays(tmp_path: Path) -> None:
@@ -79,7 +79,10 @@ def test_what_is_chosen_keeps_the_rules(tmp_path: Path) -> None:
     found = decided(tmp_path, "schedule.warmup_epochs=50", "train.accumulate=100", images=50_000)
     assert (found.train.epochs, found.train.batch_size) == (50, 100)
     assert decided(tmp_path, "train.accumulate=500", images=600).train.batch_size == 500
-    assert decided(tmp_path, images=7).train.batch_size == 7
+    assert decided(tmp_path, images=7).train.batch_size == 2
+    # A side that is given is one that the last images have too.
+    assert decided(tmp_path, "image_size.start=160", side=8).image_size.end == 160
+    assert decided(tmp_path, "image_size={multiple: 16}", side=500).image_size.multiple == 16
 
 
 def test_a_time_leaves_the_epochs_open(tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_the_reasons_say_what_and_why(tmp_path: Path) -> None:
     recipe = load(tmp_path, GOOD, "backbone.weights=random", "data=digits")
     assert decide(recipe, lambda: Outline(1, 8)).reasons == (
         "image_size 64 px: the images have 8 px",
-        "train.batch_size 1, train.epochs 10: 1 training image",
+        "train.batch_size 2, train.epochs 10: 1 training image",
         "augment.hflip false: digits are not the same mirrored",
         "finetune.batch_norm train: random weights have no statistics to keep",
     )

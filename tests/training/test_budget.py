@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -197,14 +198,50 @@ def test_paused_and_resumed_it_has_the_same_bits(tiny: Path, steady: None) -> No
 
 
 def test_more_minutes_train_a_finished_run_longer_with_the_schedule_of_the_longer_run(tiny: Path, steady: None) -> None:
-    folder = train_steadily(tiny)
+    folder = train(load_recipe(tiny, ["train.max_minutes=0.073"]), began=clock.now)
     before = history(folder)
+    # Its last epoch was cut short.
+    assert before[-1]["step"] % 18
     train(load_recipe(tiny, ["train.max_minutes=0.15"]), folder, allow_change=True, began=clock.now)
     rows = history(folder)
     assert rows[: len(before) - 1] == before[:-1]
     assert rows[-1]["step"] > 1.5 * before[-1]["step"]
-    assert rows[len(before)]["lr"] > 2 * before[-1]["lr"]
+    assert rows[len(before) - 1]["lr"] > 2 * before[-1]["lr"]
     assert rows[-1]["lr"] <= 0.03 * 2e-3
+    # The epoch went on where it had been cut: each of its images counts once.
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    assert [row["step"] for row in rows[:-1]] == [18 * epoch for epoch in range(1, len(rows))]
+    assert all(0 <= row["train.accuracy"] <= 1 for row in rows)
+    assert json.loads((folder / "result.json").read_text())["steps"] == rows[-1]["step"]
+
+
+@pytest.mark.parametrize("evaluation", [0.01, 10.0])
+@pytest.mark.parametrize("minutes", [0.06, 0.1])
+def test_a_run_is_finished_whatever_its_last_evaluation_takes(
+    tiny: Path, steady: None, monkeypatch: pytest.MonkeyPatch, evaluation: float, minutes: float
+) -> None:
+    first = [True]
+
+    def after_evaluation(self: Budget, images: int, seconds: float) -> None:
+        # The first one is slow, as where kernels are chosen, or it is much faster than was planned.
+        clock.now += evaluation if first.pop() else 0.001
+        first.append(False)
+        Budget.after_evaluation(self, images, evaluation)
+
+    monkeypatch.setattr(Steady, "after_evaluation", after_evaluation)
+    folder = train(load_recipe(tiny, [f"train.max_minutes={minutes + evaluation / 60}"]), began=clock.now)
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["status"], result["steps"]) == ("done", history(folder)[-1]["step"])
+    assert "val.accuracy" in history(folder)[-1]
+
+
+def test_a_run_that_lacks_its_result_alone_is_finished_after_its_time(tiny: Path, steady: None) -> None:
+    folder = train_steadily(tiny)
+    (folder / "result.json").unlink()
+    # The start of the process takes the rest of the time.
+    began, clock.now = clock.now, clock.now + 60
+    train(load_recipe(tiny, [MINUTES]), folder, began=began)
+    assert (folder / "result.json").is_file()
 
 
 def test_a_time_does_not_take_the_place_of_epochs_within_a_run(tiny: Path, steady: None) -> None:

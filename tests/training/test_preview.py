@@ -31,12 +31,12 @@ def test_the_images_are_those_that_the_loop_trains_on(tiny: Path, monkeypatch: p
     made: dict[int, tuple[np.ndarray, torch.Tensor, torch.Tensor]] = {}
     draw, finish, steps = Batches.draw, Batches.finish, []
 
-    def note_step(self: Batches, positions: np.ndarray, augment: object, seed: int, step: int, *, mixes: bool) -> Drawn:
+    def note_step(self: Batches, positions: np.ndarray, augment: object, seed: int, step: int) -> Drawn:
         steps.append(step)
-        return draw(self, positions, augment, seed, step, mixes=mixes)  # type: ignore[arg-type]
+        return draw(self, positions, augment, seed, step)  # type: ignore[arg-type]
 
-    def note(self: Batches, gathered: Gathered, size: int, augment: object) -> tuple[torch.Tensor, torch.Tensor]:
-        images, targets = finish(self, gathered, size, augment)  # type: ignore[arg-type]
+    def note(self: Batches, gathered: Gathered, size: int, augment: object, *, mixes: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        images, targets = finish(self, gathered, size, augment, mixes=mixes)  # type: ignore[arg-type]
         made.setdefault(steps[-1], (gathered.ours.positions.numpy(), images.clone(), targets.clone()))
         return images, targets
 

@@ -110,16 +110,16 @@ class Batches:
         Returns:
             images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
         """
-        return self.make(self.draw(positions, augment, seed, step, mixes=mixes), part, size, augment)
+        return self.make(self.draw(positions, augment, seed, step), part, size, augment, mixes=mixes)
 
-    def draw(self, positions: np.ndarray, augment: Augment, seed: int, step: int, *, mixes: bool = True) -> Drawn:
+    def draw(self, positions: np.ndarray, augment: Augment, seed: int, step: int) -> Drawn:
         """Draw what is random about a global batch; the arguments are those of `training`, and whether images are mixed."""
         aspects, side = self._aspects(self.split.index[positions]), self.split.pixels.images.shape[-1]
-        return draw(positions, aspects, side, augment, generator_of(seed, rng.AUGMENT, step), mixes=mixes)
+        return draw(positions, aspects, side, augment, generator_of(seed, rng.AUGMENT, step))
 
-    def make(self, drawn: Drawn, part: slice, size: int, augment: Augment) -> tuple[Tensor, Tensor]:
+    def make(self, drawn: Drawn, part: slice, size: int, augment: Augment, *, mixes: bool = True) -> tuple[Tensor, Tensor]:
         """Make a part of a global batch that was drawn; arguments and result are those of `training`."""
-        return self.finish(self.gather(drawn, part), size, augment)
+        return self.finish(self.gather(drawn, part), size, augment, mixes=mixes)
 
     def gather(self, drawn: Drawn, part: slice) -> Gathered:
         """Do what a CPU does of a part of a global batch: look up its images, and start to copy them to the device.
@@ -133,13 +133,13 @@ class Batches:
             theirs = self._fetch(drawn, drawn.partner[rows])
         return Gathered(ours, theirs, mixed=drawn.partner is not None, copied=self.transfer.mark())
 
-    def finish(self, gathered: Gathered, size: int, augment: Augment) -> tuple[Tensor, Tensor]:
+    def finish(self, gathered: Gathered, size: int, augment: Augment, *, mixes: bool = True) -> tuple[Tensor, Tensor]:
         """Make a batch on the device of what was gathered; arguments and result are those of `training`."""
         self.transfer.wait(gathered.copied, gathered.tensors())
         ours, theirs = gathered.ours, gathered.theirs
         images = self._augmented(ours, size, augment)
         targets = self.targets.index_select(0, ours.positions)
-        if not gathered.mixed:
+        if not gathered.mixed or not mixes:
             return images, targets
         if theirs is None:
             others, other_targets = images.index_select(0, ours.partner), targets.index_select(0, ours.partner)

@@ -40,9 +40,7 @@ class Drawn:
     angle: np.ndarray | None = None
 
 
-def draw(
-    positions: np.ndarray, aspects: np.ndarray, side: int, augment: Augment, generator: np.random.Generator, *, mixes: bool = True
-) -> Drawn:
+def draw(positions: np.ndarray, aspects: np.ndarray, side: int, augment: Augment, generator: np.random.Generator) -> Drawn:
     """Draw for a global batch; every option has its own draws, made whether or not it is on.
 
     Args:
@@ -51,7 +49,6 @@ def draw(
         side: that of the stored images in pixels.
         augment: how the images are varied.
         generator: of the step.
-        mixes: whether images are mixed, if the options say so.
     """
     count = len(positions)
     boxes = augment.crop.boxes(generator, aspects, side)
@@ -61,8 +58,6 @@ def draw(
     strength = generator.uniform(-1, 1, (count, 3)) * augment.color_jitter
     holes = erased_boxes(generator, count, augment.erase)
     partner, ratio, cut = draw_mix(generator, count, augment)
-    if not mixes:
-        partner = None
     # Drawn last: what was drawn before there were these options stays as it was.
     turned = generator.random(count) < 0.5
     if augment.vflip:

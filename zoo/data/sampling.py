@@ -10,7 +10,7 @@ from zoo.data import rng
 def sampled_order(seed: int, epoch: int, targets: np.ndarray, *, power: float) -> np.ndarray:
     """Return the images of an epoch, as many as there are: each class has a share of them.
 
-    Within a class images take turns: none is shown once more than another one, but for the last round.
+    Within an epoch, no image of a class is shown more than once more than another one of it.
 
     Args:
         seed, epoch: the order is a function of these two.

@@ -107,5 +107,5 @@ class Constant(_Schedule):
 Schedule = Annotated[
     Cosine | Linear | OneCycle | Step | Constant,
     Field(discriminator="kind"),
-    kind_or_mapping("cosine", "linear", "one_cycle", "step", "constant", default="cosine"),
+    kind_or_mapping("cosine", "linear", "one_cycle", "step", "constant", default="one_cycle"),
 ]

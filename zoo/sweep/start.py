@@ -140,12 +140,12 @@ def check_validation(runs: Sequence[Run]) -> None:
     """
     seen: list[Any] = []
     for run in runs:
+        if run.recipe is not None and run.recipe.train.max_minutes is not None:
+            raise ZooError("--budget", "train.max_minutes gives each run a time of its own", "leave one of the two out")
         if run.recipe is None or run.recipe.data in seen:
             continue
         data = run.recipe.data
         seen.append(data)
-        if run.recipe.train.max_minutes is not None:
-            raise ZooError("--budget", "train.max_minutes gives each run a time of its own", "leave one of the two out")
         # A folder may have images of its own for it.
         if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
             raise ZooError("--budget", "val.accuracy says which runs continue, and data.val_fraction is 0", "set it, e.g. to 0.1")

@@ -35,6 +35,9 @@ FIRST_SIZE = 3 / 4
 # Images up to which a batch has 32, and 64; beyond that it has 128.
 BATCHES = ((4_000, 32), (64_000, 64))
 LARGEST_BATCH = 128
+# Steps of an epoch, at least, and images of a batch, for very few images.
+FEWEST_STEPS = 4
+SMALLEST_BATCH = 2
 # Images that are seen in training, all epochs together, and the fewest and most epochs.
 IMAGES_SEEN = 10_000
 FEWEST_EPOCHS = 3
@@ -95,13 +98,15 @@ def _image_size(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[ImageSi
     end = size.end
     if end == AUTO:
         end = own if fixed else chosen_size(own, outline().side)
+        if size.start != AUTO:
+            end = max(end, size.start)
         if end != own:
             why = f"the images have {outline().side} px"
     start = size.start
     if start == AUTO:
         start = end if fixed else max(STRIDE, round(FIRST_SIZE * end / STRIDE) * STRIDE) if end % STRIDE == 0 else end
     # Sides in between are multiples of the stride as well.
-    changed = {"multiple": STRIDE} if size.multiple == ImageSize.model_fields["multiple"].default else {}
+    changed = {} if "multiple" in size.model_fields_set else {"multiple": STRIDE}
     pixels = f"{end} px" if start == end else f"{start} to {end} px"
     return _with(size, start=start, end=end, **changed), [f"image_size {pixels}: {why}"]
 
@@ -134,7 +139,7 @@ def _length(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[Train, list
 def chosen_batch_size(images: int) -> int:
     """Return the images of a step for a number of training images."""
     size = next((size for most, size in BATCHES if images <= most), LARGEST_BATCH)
-    return max(1, min(size, images))
+    return min(size, max(SMALLEST_BATCH, images // FEWEST_STEPS))
 
 
 def chosen_epochs(images: int) -> int:

@@ -101,6 +101,7 @@ class Budget:
         evaluated: images of val, and those that are evaluated at the end.
         sides: image size in pixels at a share of the schedule, from 0 to 1.
         clock: seconds since some moment.
+        closed: the last step was taken: the plan does not change any more.
     """
 
     seconds: float
@@ -111,6 +112,7 @@ class Budget:
     evaluated: tuple[int, int]
     sides: Callable[[float], int]
     clock: Callable[[], float] = time.perf_counter
+    closed: bool = False
     _taken: int = 0
     _paces: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _per_image: float | None = None
@@ -138,12 +140,14 @@ class Budget:
         self.began -= known["spent"]
         self._per_image, self._between = known["per_image"], known["between"]
         self.plan.restore(legs)
-        if known["seconds"] != self.seconds and step:
+        if known["seconds"] == self.seconds:
+            self.closed = self.plan.steps <= step
+        elif step:
             # Given another time, the run stands where it would stand had it been given that from the start.
             self.plan.restore([asdict(Leg(0, 0, max(step + 1, int(step * self.seconds / known["spent"]))))])
         if known["pace"] is not None:
             self._paces.append(known["pace"])
-            self.plan_again(step, evaluated=True)
+            self.plan_again(step, evaluated=True, least=1)
 
     def check(self) -> None:
         """Check that there is time left to train.
@@ -185,7 +189,7 @@ class Budget:
             seconds: of all that came after the evaluation.
         """
         self._between = seconds
-        self.plan_again(step, evaluated=True)
+        self.plan_again(step, evaluated=True, least=1)
 
     def assume(self, pace: float, per_image: float) -> None:
         """Take over what was timed elsewhere: seconds of a step for a pixel of its images' area, and of evaluating an image."""
@@ -193,16 +197,19 @@ class Budget:
         self._per_image = per_image
         self.plan_again(0, evaluated=True)
 
-    def plan_again(self, step: int, *, evaluated: bool) -> None:
+    def plan_again(self, step: int, *, evaluated: bool, least: int = 0) -> None:
         """Choose the steps of the whole run by the time that is left; all processes do what the first one finds.
 
         Args:
             step: steps taken.
             evaluated: the epoch that the last of them ended, if it did, has been evaluated.
+            least: steps that follow in any case; a run ends with an evaluation, and that was none of its last one.
         """
+        if self.closed:
+            return
         steps, per_step = self._fitting(step, evaluated=evaluated)
         # The first step of all takes longer, and says little.
-        steps = max(steps, FIRST_PLANS[0])
+        steps = max(steps, FIRST_PLANS[0], step + least)
         if step > FIRST_PLANS[0] and abs(steps - self.plan.steps) * per_step < TOLERANCE * self.seconds:
             steps = self.plan.steps
         steps = broadcast_object_list([steps])[0]

@@ -64,6 +64,8 @@ def fit(
         epoch = len(progress.history)
         sums = train_epoch(training, progress, epoch, on_step)
         trained = time.perf_counter()
+        if training.budget is not None:
+            training.budget.closed = progress.step >= training.steps
         try:
             row = epoch_row(training, epoch, progress.step, sums())
         except Interrupted:
@@ -143,8 +145,7 @@ def gather(training: Training, positions: np.ndarray, step: int) -> list[Gathere
     """Do what a CPU does for a step's batches, one for each of this process's micro-batches."""
     accelerator = training.accelerator
     parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, training.micro_batches)
-    mixes = training.augment.mixes(training.plan.place(step), training.steps)
-    drawn = training.train.draw(positions, training.augment, training.seed, step, mixes=mixes)
+    drawn = training.train.draw(positions, training.augment, training.seed, step)
     return [training.train.gather(drawn, part) for part in parts]
 
 
@@ -168,10 +169,12 @@ def one_step(
     """
     accelerator, seed = training.accelerator, training.seed
     size = training.size_at(step)
+    # Asked now: batches are gathered ahead, and the plan of a given time may have changed since.
+    mixes = training.augment.mixes(training.plan.place(step), training.steps)
 
     def micro_batches() -> Iterator[tuple[Tensor, Tensor]]:
         for part in gathered or gather(training, positions, step):
-            yield training.train.finish(part, size, training.augment)
+            yield training.train.finish(part, size, training.augment, mixes=mixes)
 
     # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
     seed_device(accelerator.device, torch_seed(seed, step, accelerator.process_index))

@@ -22,7 +22,7 @@ from zoo.training.checkpoint import Checkpoint
 from zoo.training.evaluate import running_statistics
 from zoo.training.saver import FORMAT, environment_facts
 from zoo.training.setup import Setup
-from zoo.training.state import Progress, Training
+from zoo.training.state import Progress, Training, epoch_batches
 
 # Options that may not change: with another value, nothing of a checkpoint would mean the same.
 FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")
@@ -188,7 +188,31 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
         training.budget.resume(state["step"], state["plan"], state["budget"])
     _restore_statistics(training, saved)
     best = tuple(state["best"]) if state["best"] else None
-    return Progress(state["step"], state["history"], best, state["waited"], _own_sums(training, state["partial"]))
+    progress = Progress(state["step"], state["history"], best, state["waited"], _own_sums(training, state["partial"]))
+    cut_short = progress.step % training.steps_per_epoch > 0 and len(progress.history) * training.steps_per_epoch > progress.step
+    if cut_short and training.steps > progress.step:
+        _reopen(training, progress)
+    return progress
+
+
+def _reopen(training: Training, progress: Progress) -> None:
+    """Take back the row of an epoch that was cut short: the run was given more time, and the epoch goes on."""
+    row = progress.history.pop()
+    batches = epoch_batches(training.seed, row["epoch"] - 1, training.train, training.batch_size, training.sampler)
+    images = sum(map(len, batches[: progress.step % training.steps_per_epoch]))
+    # Those of all processes: the first one has them.
+    mine = images * training.accelerator.is_main_process
+    progress.partial = {
+        "seconds": row["seconds"],
+        "data_seconds": row["data_share"] * row["seconds"],
+        "images": images,
+        "loss": row["train.loss"] * mine,
+        "hits": row["train.accuracy"] * mine,
+        "skipped": row.get("skipped_steps", 0),
+    }
+    if progress.best is not None and progress.best[0] == row["epoch"]:
+        # The epoch will have another score; of the best one before it, no checkpoint may be left.
+        progress.best, progress.waited = None, 0
 
 
 def _own_sums(training: Training, saved: dict[str, Any]) -> dict[str, float]:

@@ -140,8 +140,10 @@ def _open_run_to_resume(
 
 def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool, until_epoch: int | None) -> None:
     """Run the loop to its end and finish the run, or pause it after the epoch `until_epoch`."""
-    if setup.training.budget is not None:
-        setup.training.budget.check()
+    budget = setup.training.budget
+    if budget is not None and progress.step == 0:
+        # Each process has a clock of its own.
+        processes.from_first(launch.read(), budget.check)
     # The peak is that of training, and not of choosing how.
     reset_peak_memory(setup.training.accelerator.device)
     if launch.read().main:
