@@ -244,6 +244,13 @@ def test_a_run_that_lacks_its_result_alone_is_finished_after_its_time(tiny: Path
     assert (folder / "result.json").is_file()
 
 
+def test_where_the_start_takes_all_of_the_time_nothing_is_written(tiny: Path, tmp_path: Path, steady: None) -> None:
+    clock.now = 60.0
+    with pytest.raises(ZooError, match=r"^train\.max_minutes: 0\.08 minutes are over"):
+        train(load_recipe(tiny, [MINUTES]), began=0.0)
+    assert list((tmp_path / "runs").glob("*")) == []
+
+
 def test_a_time_does_not_take_the_place_of_epochs_within_a_run(tiny: Path, steady: None) -> None:
     folder, _ = run(tiny, "train.epochs=1")
     with pytest.raises(ZooError, match=r"recipe differs: train\.max_minutes null -> 5.* \(these cannot change within a run"):

@@ -7,6 +7,7 @@ image's side, so that a run whose images grow varies them alike at each size.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -212,6 +213,7 @@ def strengths(
     return np.where(solarize, 255 * (1 - strength), strength)
 
 
+@functools.cache
 def _parsed(table: str) -> list[list[tuple[float, float, float]]]:
     """Return the pairs of a table: (place in `OPERATIONS`, probability, magnitude) of each of two operations."""
     found = []

@@ -106,7 +106,7 @@ def train_epoch(
         for positions in remaining:
             if progress.step >= training.steps:
                 break
-            before, side = totals.seconds, training.size_at(progress.step)
+            before = totals.seconds
             with totals.running():
                 sums += one_step_that_fits(training, positions, progress.step, totals, next(gathered))
             totals.skipped += training.watch.take_skipped()
@@ -114,7 +114,7 @@ def train_epoch(
             totals.images += len(positions)
             count_images(len(positions))
             if training.budget is not None:
-                training.budget.after_step(progress.step, totals.seconds - before, side)
+                training.budget.after_step(progress.step, totals.seconds - before, training.size_at(progress.step - 1))
             on_step(progress, partial(totals.with_sums, sums))
     settle(training)
     return partial(totals.with_sums, sums)

@@ -88,7 +88,6 @@ class SavedRun:
         damaged: a text for each newer checkpoint that was passed over.
         changed: the options that differ from the run's, as `optim.lr 0.1 -> 0.2`.
         done: whether there is nothing left to do.
-        epochs_given: whether its length is a number of epochs, and not a time.
 
     The first process has the tensors of the checkpoint; `resume_run` gives them to the others.
     """
@@ -99,7 +98,6 @@ class SavedRun:
     damaged: list[str]
     changed: list[str]
     done: bool
-    epochs_given: bool
 
 
 def check_format(state: dict[str, Any]) -> None:

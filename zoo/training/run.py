@@ -77,7 +77,7 @@ def train(
         else:
             recipe, saved = _new_run(recipe, start, console), None
         if saved and saved.done:
-            _describe_done(saved, console)
+            _describe_done(saved, recipe, console)
             return saved.run
         setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None, began=began)
         probe_first = saved is None and recipe.finetune.probe_first
@@ -103,10 +103,10 @@ def _new_run(recipe: Recipe, start: Launch, console: Console) -> Recipe:
     return decide_together(recipe, start, console)
 
 
-def _describe_done(saved: SavedRun, console: Console) -> None:
+def _describe_done(saved: SavedRun, recipe: Recipe, console: Console) -> None:
     """Say that there is nothing to resume."""
     ignored = f"; ignored: {', '.join(saved.changed)}" if saved.changed else ""
-    longer = "train.epochs=N" if saved.epochs_given else "train.max_minutes=N"
+    longer = "train.epochs=N" if recipe.train.max_minutes is None else "train.max_minutes=N"
     todo = f"{longer} --allow-change trains longer"
     console.fact("done", f"{saved.run} is finished, and nothing was changed{ignored} ({todo})")
 
@@ -131,8 +131,7 @@ def _open_run_to_resume(
         found.append(newest)
         done = is_done(meant, RunFolder(folder), newest.state)
         # The tensors follow when there is a device to send them over.
-        epochs_given = meant.train.max_minutes is None
-        return meant, SavedRun(folder, place, replace(newest, tensors={}), damaged, changed, done, epochs_given)
+        return meant, SavedRun(folder, place, replace(newest, tensors={}), damaged, changed, done)
 
     meant, saved = processes.from_first(start, read)
     return meant, replace(saved, checkpoint=found[0]) if found else saved
@@ -140,10 +139,6 @@ def _open_run_to_resume(
 
 def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool, until_epoch: int | None) -> None:
     """Run the loop to its end and finish the run, or pause it after the epoch `until_epoch`."""
-    budget = setup.training.budget
-    if budget is not None and progress.step == 0:
-        # Each process has a clock of its own.
-        processes.from_first(launch.read(), budget.check)
     # The peak is that of training, and not of choosing how.
     reset_peak_memory(setup.training.accelerator.device)
     if launch.read().main:
@@ -214,7 +209,10 @@ def _check_space(setup: Setup, place: Path) -> None:
 
 def _open_run(setup: Setup, resume: Path | None) -> RunFolder:
     """Make the run folder, or open the one to resume; every process gets the same."""
-    accelerator, recipe = setup.training.accelerator, setup.recipe
+    accelerator, recipe, budget = setup.training.accelerator, setup.recipe, setup.training.budget
+    if resume is None and budget is not None:
+        # Each process has a clock of its own.
+        processes.from_first(launch.read(), budget.check)
     path: list[Any] = [None]
     if accelerator.is_main_process:
         _check_space(setup, resume or recipe.output.root)
