@@ -6,26 +6,13 @@ from typing import TYPE_CHECKING
 
 from zoo.system.console import Console, plural
 from zoo.system.device import apple_gpu
-from zoo.training import processes
-from zoo.training.auto import decide
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zoo.recipe.recipe import Recipe
-    from zoo.system.launch import Launch
     from zoo.training.inputs import Inputs
     from zoo.training.setup import Setup, TrainableModel
-
-
-def decide_together(recipe: Recipe, start: Launch, console: Console) -> Recipe:
-    """Choose on the first process what a recipe leaves open, and say why; all get the recipe without it.
-
-    Raises:
-        ZooError: the images cannot be had, or are not as they should be; on all.
-    """
-    found = processes.from_first(start, lambda: decide(recipe))
-    for number, reason in enumerate(found.reasons):
-        console.fact("" if number else "chosen", reason)
-    return found.recipe
 
 
 def describe_measuring(console: Console) -> None:
@@ -33,8 +20,16 @@ def describe_measuring(console: Console) -> None:
     console.fact("measuring", "which precision, memory layout and micro-batches are fastest here")
 
 
-def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, console: Console) -> None:
-    """Print the facts of the first two stages, before anything is measured."""
+def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, console: Console, reasons: Sequence[str] = ()) -> None:
+    """Print the facts of the first two stages, before anything is measured.
+
+    Args:
+        recipe: what to do.
+        inputs: the first stage.
+        model: the second stage.
+        console: where to print.
+        reasons: what the recipe left open and why it was chosen so, a line each.
+    """
     data, built = inputs.data, model.built
     console.fact("backbone", _backbone(recipe.backbone.name, model))
     console.fact("weights", f"{built.source}: {built.load_summary}")
@@ -43,6 +38,8 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
     console.fact("data", f"{recipe.data.kind}: {data}")
     for note in data.notes:
         console.fact("", note)
+    for number, reason in enumerate(reasons):
+        console.fact("" if number else "chosen", reason)
 
 
 def describe_execution(setup: Setup) -> None:

@@ -28,8 +28,8 @@ from zoo.system.files import cache_root
 from zoo.system.launch import Launch
 from zoo.system.threads import announce_threads
 from zoo.training import checkpoint, processes
+from zoo.training.auto import decide
 from zoo.training.budget import FINISH_SECONDS
-from zoo.training.describe import decide_together
 from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.preflight import check_environment
 from zoo.training.saver import pack
@@ -147,11 +147,12 @@ def prepare(
     """
     check_environment(recipe)
     processes.meet(start, recipe.train.timeout)
-    recipe = decide_together(recipe, start, console)
+    found = processes.from_first(start, lambda: decide(recipe))
+    recipe = found.recipe
     inputs, spent = _inputs(recipe, start, data)
     if recipe.finetune.probe_first:
         console.fact("probe", "the head will be fitted on frozen features first")
-    setup = set_up(recipe, start, console, inputs=inputs, quick=quick, began=began)
+    setup = set_up(recipe, start, console, inputs=inputs, quick=quick, began=began, reasons=found.reasons)
     return setup, time.perf_counter() - began - spent + (MEASURING_SECONDS if quick else 0.0)
 
 

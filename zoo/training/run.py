@@ -29,7 +29,7 @@ from zoo.system.launch import Launch
 from zoo.system.memory import lacks_memory
 from zoo.system.table import percent
 from zoo.training import checkpoint, processes
-from zoo.training.describe import decide_together
+from zoo.training.auto import decide
 from zoo.training.evaluate import Interrupted
 from zoo.training.linear_probe import fit_head
 from zoo.training.loop import fit, is_finished
@@ -72,14 +72,16 @@ def train(
     check_environment(recipe)
     with contextlib.ExitStack() as stack, launch.lost_processes(start, recipe.train.timeout):
         processes.meet(start, recipe.train.timeout)
+        reasons: tuple[str, ...] = ()
         if resume:
             recipe, saved = _open_run_to_resume(recipe, resume, start, stack, allow_change=allow_change)
         else:
-            recipe, saved = _new_run(recipe, start, console), None
+            (recipe, reasons), saved = _new_run(recipe, start), None
         if saved and saved.done:
             _describe_done(saved, recipe, console)
             return saved.run
-        setup = set_up(recipe, start, console, saved.checkpoint.state if saved else None, began=began)
+        resumed = saved.checkpoint.state if saved else None
+        setup = set_up(recipe, start, console, resumed, began=began, reasons=reasons)
         probe_first = saved is None and recipe.finetune.probe_first
         if probe_first:
             last_layer(setup.bare_model, "finetune.probe_first")
@@ -93,14 +95,15 @@ def train(
     return run.path
 
 
-def _new_run(recipe: Recipe, start: Launch, console: Console) -> Recipe:
-    """Check that a run can be written, and return its recipe with what it leaves open chosen.
+def _new_run(recipe: Recipe, start: Launch) -> tuple[Recipe, tuple[str, ...]]:
+    """Check that a run can be written; return its recipe with what it leaves open chosen, and what was chosen and why.
 
     Raises:
         ZooError: it cannot be, or its images are not as they should be; on all processes.
     """
     processes.from_first(start, lambda: RunFolder.check(recipe.output.root))
-    return decide_together(recipe, start, console)
+    found = processes.from_first(start, lambda: decide(recipe))
+    return found.recipe, found.reasons
 
 
 def _describe_done(saved: SavedRun, recipe: Recipe, console: Console) -> None:

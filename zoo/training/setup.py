@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -108,6 +108,7 @@ def set_up(
     inputs: Inputs | None = None,
     quick: bool = False,
     began: float | None = None,
+    reasons: Sequence[str] = (),
 ) -> Setup:
     """Load the data, build and prepare the model, and report what came of it.
 
@@ -119,6 +120,7 @@ def set_up(
         inputs: the first stage, where it was done before.
         quick: measure what is fastest only briefly.
         began: `time.perf_counter()` from which the time of a run is counted; None: now.
+        reasons: what the recipe left open and why it was chosen so, to report.
 
     Raises:
         ZooError: bad input. Nothing was written but caches.
@@ -130,7 +132,7 @@ def set_up(
     inputs = inputs or processes.in_turns(start, lambda: load_inputs(recipe, start.processes, resumed))
     processes.check_same_data(start, inputs.data)
     model = processes.everywhere(start, lambda: build_trainable(recipe, inputs, start.processes, trim=resumed is not None))
-    describe_model(recipe, inputs, model, console)
+    describe_model(recipe, inputs, model, console, reasons)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console), quick=quick)
     training = assemble(recipe, inputs, model, execution, began)
     name = device_name(execution.accelerator.device)
