@@ -29,7 +29,17 @@ def pixels_alone(config: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize(("crop_mode", "crop_pct", "size"), [("center", 0.875, 33), ("center", 1.0, 96), ("squash", 0.9, 64)])
+@pytest.mark.parametrize(
+    ("crop_mode", "crop_pct", "size"),
+    [
+        ("center", 0.875, 33),
+        ("center", 1.0, 96),
+        ("squash", 0.9, 64),
+        ("border", 0.875, 64),
+        ("border", 1.0, 64),
+        ("border", 1.1, 64),
+    ],
+)
 def test_pixels_are_timms_within_one(
     photographs: list[Image.Image],
     run_graph: Callable[..., np.ndarray],
@@ -73,7 +83,7 @@ def test_an_image_of_the_resized_size_is_left_as_it_is(run_graph: Callable[..., 
     ("change", "text"),
     [
         ({"interpolation": "lanczos"}, "ONNX has no lanczos resizing"),
-        ({"crop_mode": "border"}, "crop_mode border"),
+        ({"crop_mode": "tiles"}, "crop_mode tiles"),
         ({"input_size": (3, 32, 48)}, "not square"),
         ({"crop_pct": 1.2}, "shows a border"),
     ],

@@ -37,6 +37,16 @@ def test_five_crops_of_an_image_that_is_squashed_first() -> None:
     assert all(np.array_equal(view, pixels[y : y + 56, x : x + 56]) for view, (y, x) in zip(views, places, strict=True))
 
 
+def test_five_crops_of_an_image_with_a_border() -> None:
+    preprocessing = Preprocessing({**PREPROCESSING.config, "crop_mode": "border"})
+    views = views_of(IMAGE, preprocessing, "five_crop")
+    # The long side is 64 px, and there are 10 or 11 lines of the mean color above and below.
+    inside = np.asarray(IMAGE.resize((64, 43), Image.Resampling.BICUBIC))
+    pixels = np.pad(inside, ((10, 11), (0, 0), (0, 0)), constant_values=128)
+    places = [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]
+    assert all(np.array_equal(view, pixels[y : y + 56, x : x + 56]) for view, (y, x) in zip(views, places, strict=True))
+
+
 def test_a_model_that_takes_any_image_gets_it_as_it_is() -> None:
     (view,) = views_of(IMAGE, None)
     assert np.array_equal(view, np.asarray(IMAGE))

@@ -96,13 +96,14 @@ def test_the_model_folder_is_timm_s_own(tiny: Path) -> None:
     assert result["test"]["accuracy"] == (saved["logits"].argmax(1) == saved["targets"]).double().mean()
 
 
-def test_squashed_photographs_are_scored_as_timm_shows_them(image_folder: Callable[..., Path], tiny: Path) -> None:
+@pytest.mark.parametrize("mode", ["squash", "border"])
+def test_whole_photographs_are_scored_as_timm_shows_them(image_folder: Callable[..., Path], tiny: Path, mode: str) -> None:
     root = image_folder({"a": 30, "b": 30})
-    data = f"data={{kind: folder, root: {root}, crop_mode: squash}}"
+    data = f"data={{kind: folder, root: {root}, crop_mode: {mode}}}"
     folder, _ = run(tiny, data, "train.epochs=1", "train.batch_size=16")
     model = timm.create_model(f"local-dir:{folder / 'model'}", pretrained=True).eval()
     config = timm.data.resolve_model_data_config(model)
-    assert config["crop_mode"] == "squash"
+    assert config["crop_mode"] == mode
     transform = timm.data.create_transform(**config, is_training=False)
     with open(folder / "predictions.csv", newline="", encoding="utf-8") as file:
         images = [open_rgb(root / row["file"]) for row in csv.DictReader(file) if row["split"] == "test"]

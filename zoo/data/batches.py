@@ -7,14 +7,14 @@ sliced, so that any number of processes and micro-batches see the same images.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data import color, operations, rng
+from zoo.data import border, color, operations, rng
 from zoo.data.augment import Augment
 from zoo.data.draws import Drawn, draw
 from zoo.data.operations import Turns
@@ -39,7 +39,8 @@ class Preprocessing:
         normalize: mean and standard deviation of the pixels it was trained on.
         kernel: bicubic, bilinear or lanczos.
         crop: share of an image's side that evaluation shows.
-        crop_mode: which part that is of an image that is not square: `center`, or `squash` for all of it, squashed (timm).
+        crop_mode: which part that is of an image that is not square: `center`, or all of it, in a `border` or by a `squash`
+            (timm).
     """
 
     normalize: Normalize
@@ -89,6 +90,8 @@ class Batches:
         self.device, self.channels_last = device, channels_last
         self.targets = torch.from_numpy(split.targets).to(device)
         self.resident = resident
+        # The color around images that are shown with a border.
+        self.fill = preprocessing.normalize.fill if preprocessing.crop_mode == "border" else None
         self.transfer = Transfer(device)
 
     def __len__(self) -> int:
@@ -115,7 +118,10 @@ class Batches:
     def draw(self, positions: np.ndarray, augment: Augment, seed: int, step: int) -> Drawn:
         """Draw what is random about a global batch; the arguments are those of `training`, and whether images are mixed."""
         aspects, side = self._aspects(self.split.index[positions]), self.split.pixels.images.shape[-1]
-        return draw(positions, aspects, side, augment, generator_of(seed, rng.AUGMENT, step))
+        drawn = draw(positions, aspects, side, augment, generator_of(seed, rng.AUGMENT, step))
+        if self.fill is None:
+            return drawn
+        return replace(drawn, boxes=border.training_boxes(drawn.boxes, self.split.pixels.aspects[self.split.index[positions]]))
 
     def make(self, drawn: Drawn, part: slice, size: int, augment: Augment, *, mixes: bool = True) -> tuple[Tensor, Tensor]:
         """Make a part of a global batch that was drawn; arguments and result are those of `training`."""
@@ -158,7 +164,10 @@ class Batches:
             images float32 [B, 3, size, size] and targets int64 [B].
         """
         index = self.split.index[positions]
-        cuts = evaluation_boxes(self._aspects(index), size, self.preprocessing.crop)
+        if self.fill is None:
+            cuts = evaluation_boxes(self._aspects(index), size, self.preprocessing.crop)
+        else:
+            cuts = border.evaluation_boxes(self.split.pixels.aspects[index], size, self.preprocessing.crop)
         where, images, boxes = self.transfer.send(positions, index, cuts.astype(np.float32))
         pixels = self._pixels(index)
         sent = [where, images, boxes, *([pixels] if pixels is not None else [])]
@@ -166,9 +175,9 @@ class Batches:
         return self._resample(pixels, images, boxes, size, exact=True), self.targets.index_select(0, where)
 
     def _aspects(self, index: np.ndarray) -> np.ndarray:
-        """Return the width over the height that images [B] are cropped with, float32 [B]: 1 where they are squashed first."""
+        """Return the width over the height of what is cropped of images [B], float32 [B]: 1 where they become squares first."""
         aspects = self.split.pixels.aspects[index]
-        return np.ones_like(aspects) if self.preprocessing.crop_mode == "squash" else aspects
+        return aspects if self.preprocessing.crop_mode == "center" else np.ones_like(aspects)
 
     def _pixels(self, index: np.ndarray) -> Tensor | None:
         """Start to copy images [B] of the store to the device, uint8 [B, 3, S, S]; None where all are there."""
@@ -195,7 +204,7 @@ class Batches:
             assert self.resident is not None
             pixels = self.resident.index_select(0, index)
         kernel, normalize = self.preprocessing.kernel, self.preprocessing.normalize
-        return resample(pixels, boxes, size, kernel, normalize, channels_last=self.channels_last, exact=exact)
+        return resample(pixels, boxes, size, kernel, normalize, channels_last=self.channels_last, exact=exact, fill=self.fill)
 
     def _fetch(self, drawn: Drawn, rows: np.ndarray) -> _Rows:
         """Start to copy some rows [B] of the global batch to the device: what was drawn, and the images."""

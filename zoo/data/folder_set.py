@@ -31,10 +31,10 @@ class Folder(DataSet):
     store_size: int | Literal["auto"] = Field(
         default="auto", description="Side in pixels at which images are kept, 8 to 4096; auto: what the training size needs."
     )
-    crop_mode: Literal["center", "squash"] = Field(
+    crop_mode: Literal["center", "squash", "border"] = Field(
         default="center",
-        description="Which part of a photograph that is not square is evaluated: its center, or all of it, squashed to a square "
-        "(timm's names). Training crops are drawn from the same picture: with its own proportions, or squashed.",
+        description="Which part of a photograph that is not square is evaluated: its center, or all of it, squashed to a square, "
+        "or in a square with a border of the mean color (timm's names). Training crops are drawn from the same picture.",
     )
     on_bad: Literal["refuse", "skip"] = Field(
         default="refuse",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +64,20 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
     return matrix.scatter_add_(2, mirrored, values / values.sum(2, keepdim=True))
 
 
+def bounded_matrices(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) -> Tensor:
+    """Return the resampling matrices of one axis, for crops that may be wider than the image: nothing is beyond its edges.
+
+    Arguments and result are those of `resize_matrices`, but that the rows of pixels beyond 0 and 1 are zeros.
+    """
+    begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)  # [B, 1] each
+    center = begin + (torch.arange(target, device=start.device) + 0.5) * span  # [B, target]
+    # All pixels of the image: how many are under the filter depends on the widest crop, which a GPU would be asked for.
+    index = torch.arange(source, device=start.device) + 0.5
+    values = _kernel((index - center.unsqueeze(2)).abs() / span.abs().clamp(min=1).unsqueeze(2), kernel)  # [B, target, source]
+    inside = ((center > 0) & (center < source)).unsqueeze(2)
+    return torch.where(inside, values / values.sum(2, keepdim=True), 0.0)
+
+
 @functools.lru_cache(maxsize=64)
 def column(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Return one value a channel, float32 [1, C, 1, 1]; made once for each device, as a GPU waits for a copy from the CPU."""
@@ -82,6 +97,11 @@ class Normalize:
         scale = column(tuple(1 / (255 * std) for std in self.std), images.device)
         shift = column(tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True)), images.device)
         return torch.addcmul(shift, images.float(), scale)
+
+    @property
+    def fill(self) -> tuple[int, ...]:
+        """Return the mean color in whole numbers from 0 to 255, which timm shows around an image."""
+        return tuple(round(255 * mean) for mean in self.mean)
 
     def invert(self, images: Tensor) -> Tensor:
         """Turn what the backbone takes back into shares of 255: [B, C, H, W] from 0 to 1."""
@@ -106,6 +126,7 @@ def resample(
     *,
     channels_last: bool = False,
     exact: bool = False,
+    fill: tuple[int, ...] | None = None,
 ) -> Tensor:
     """Crop each image to its box, resize it to size x size and normalize it.
 
@@ -117,27 +138,41 @@ def resample(
         normalize: what the pixels become.
         channels_last: the memory format of the result.
         exact: keep the box to a fraction of a pixel where the native kernel would round it to whole ones.
+        fill: the color beyond the edges of the image, from 0 to 255; None: the image is reflected there.
 
     Returns:
         float32 [B, C, size, size], normalized; no pixel is outside what 0 to 255 become.
     """
     layout = memory_format(channels_last)
     if images.device.type == "cpu" and images.shape[-1] > NATIVE_ABOVE and kernel != "lanczos":
-        return normalize.apply(_native(images, boxes, size, kernel, exact)).contiguous(memory_format=layout)
+        return normalize.apply(_native(images, boxes, size, kernel, exact, fill)).contiguous(memory_format=layout)
     out = torch.empty(*images.shape[:2], size, size, device=images.device, memory_format=layout)
     with exact_products(images.device):
-        return _products(images, boxes, size, kernel, normalize, out)
+        matrices = resize_matrices if fill is None else bounded_matrices
+        _products(images, boxes, size, kernel, normalize, out, matrices)
+    if fill is None:
+        return out
+    color = normalize.apply(column(fill, images.device))
+    return torch.where(_seen(boxes, size), out, color).contiguous(memory_format=layout)
 
 
-def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalize: Normalize, out: Tensor) -> Tensor:
+def _products(
+    images: Tensor,
+    boxes: Tensor,
+    size: int,
+    kernel: str,
+    normalize: Normalize,
+    out: Tensor,
+    matrices: Callable[[Tensor, Tensor, int, int, str], Tensor] = resize_matrices,
+) -> Tensor:
     """Resize by two products: columns first, all channels in one; then rows, straight into `out`.
 
     Rows of the matrices add up to one, so the few source pixels are normalized and not the many of the result.
     """
     count, channels, side, _ = images.shape
     x0, y0, x1, y1 = boxes.unbind(1)
-    rows = resize_matrices(y0, y1, side, size, kernel)  # [B, size, S]
-    columns = resize_matrices(x0, x1, side, size, kernel).transpose(1, 2)  # [B, S, size]
+    rows = matrices(y0, y1, side, size, kernel)  # [B, size, S]
+    columns = matrices(x0, x1, side, size, kernel).transpose(1, 2)  # [B, S, size]
     interleaved = out.stride(1) == 1  # channels_last
     lines = normalize.apply(images).transpose(1, 2) if interleaved else normalize.apply(images)
     lines = lines.reshape(count, channels * side, side)  # [B, C * S, S], or [B, S * C, S] where interleaved
@@ -167,14 +202,16 @@ def _products(images: Tensor, boxes: Tensor, size: int, kernel: str, normalize: 
     return out
 
 
-def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) -> Tensor:
+def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool, fill: tuple[int, ...] | None = None) -> Tensor:
     """Resize with torch's uint8 kernel, image by image: it touches only the pixels under the filter; uint8 [B, C, size, size]."""
     count, channels = images.shape[:2]
     out = torch.empty(count, channels, size, size, dtype=torch.uint8)
     for row, (image, (x0, y0, x1, y1)) in enumerate(zip(images, boxes.tolist(), strict=True)):
         mirrored, (x0, x1) = x0 > x1, sorted((x0, x1))
         upside_down, (y0, y1) = y0 > y1, sorted((y0, y1))
-        if exact:
+        if fill is not None:
+            crop = _bordered(image, (x0, y0, x1, y1), size, kernel, exact, fill)
+        elif exact:
             # The whole image at the scale of the box, then the box out of it: Resize and CenterCrop.
             wide, high = round(size / (x1 - x0)), round(size / (y1 - y0))
             left, top = round(x0 * wide), round(y0 * high)
@@ -186,6 +223,43 @@ def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool) 
         flipped = [axis for axis, wanted in ((1, upside_down), (2, mirrored)) if wanted]
         out[row] = crop.flip(flipped) if flipped else crop
     return out
+
+
+def _bordered(
+    image: Tensor, box: tuple[float, float, float, float], size: int, kernel: str, exact: bool, fill: tuple[int, ...]
+) -> Tensor:
+    """Resize what a box shows of an image, uint8 [C, H, W], into a square of the color `fill`, uint8 [C, size, size]."""
+    x0, y0, x1, y1 = box
+    out = torch.tensor(fill, dtype=torch.uint8).view(-1, 1, 1).repeat(1, size, size)
+    if exact:
+        # The whole image at the scale of the box, then what the box shows of it.
+        wide, high = max(1, round(size / (x1 - x0))), max(1, round(size / (y1 - y0)))
+        left, top = round(x0 * wide), round(y0 * high)
+        across, down = _overlap(-left, wide - left, size), _overlap(-top, high - top, size)
+        whole = _interpolate(image, (high, wide), kernel)
+        inside = whole[:, down.start + top : down.stop + top, across.start + left : across.stop + left]
+    else:
+        across = _overlap(round(-x0 / (x1 - x0) * size), round((1 - x0) / (x1 - x0) * size), size)
+        down = _overlap(round(-y0 / (y1 - y0) * size), round((1 - y0) / (y1 - y0) * size), size)
+        part = _cut(_cut(image, max(y0, 0.0), min(y1, 1.0), 1), max(x0, 0.0), min(x1, 1.0), 2)
+        inside = _interpolate(part, (down.stop - down.start, across.stop - across.start), kernel)
+    out[:, down, across] = inside
+    return out
+
+
+def _overlap(start: int, stop: int, size: int) -> slice:
+    """Return the pixels from start to stop that are among `size`: one at least, of a box that shows any of the image."""
+    first = min(max(start, 0), size - 1)
+    return slice(first, max(min(stop, size), first + 1))
+
+
+def _seen(boxes: Tensor, size: int) -> Tensor:
+    """Mark the pixels of the result whose center is in the image: boxes float [B, 4] to bool [B, 1, size, size]."""
+    share = (torch.arange(size, device=boxes.device) + 0.5) / size
+    x0, y0, x1, y1 = boxes.unsqueeze(2).unbind(1)  # [B, 1] each
+    across, down = torch.lerp(x0, x1, share), torch.lerp(y0, y1, share)  # [B, size] each
+    across, down = (across > 0) & (across < 1), (down > 0) & (down < 1)
+    return (down.unsqueeze(2) & across.unsqueeze(1)).unsqueeze(1)
 
 
 def _cut(image: Tensor, start: float, stop: float, axis: int) -> Tensor:

@@ -39,21 +39,21 @@ def check_pixels(config: Mapping[str, Any]) -> None:
     """Check that a graph can hold a model's preprocessing.
 
     Raises:
-        ZooError: it cannot: another interpolation, borders, or images that are not square.
+        ZooError: it cannot: another interpolation, or images that are not square.
     """
     where, (_, high, wide) = "--preprocess inside", config["input_size"]
     if config["interpolation"] not in MODES:
         raise ZooError(where, f"ONNX has no {config['interpolation']} resizing", TODO)
-    if config.get("crop_mode", "center") not in ("center", "squash"):
+    if config.get("crop_mode", "center") not in ("center", "squash", "border"):
         raise ZooError(where, f"crop_mode {config['crop_mode']} has no graph", TODO)
     if high != wide:
         raise ZooError(where, f"images of {high} x {wide} are not square", TODO)
-    if resized_side(config) < high:
+    if resized_side(config) < high and config.get("crop_mode") != "border":
         raise ZooError(where, f"crop_pct {config['crop_pct']} shows a border around the image", TODO)
 
 
 def resized_side(config: Mapping[str, Any]) -> int:
-    """Return to how many pixels the shorter side is resized before the crop, as timm rounds it."""
+    """Return to how many pixels the shorter side is resized before the crop, with `border` the longer one, as timm rounds it."""
     return math.floor(config["input_size"][-1] / (config.get("crop_pct") or 1.0))
 
 
@@ -109,6 +109,8 @@ def _resize_and_crop(build: _Builder, config: Mapping[str, Any], out: str) -> No
         pixels = build.choice(tall, lambda: passes((2, 3)), lambda: passes((3, 2)))
     else:
         pixels = passes((3, 2))
+    if config.get("crop_mode") == "border":
+        pixels = _bordered(build, pixels, size, config["mean"])
     pixels = build.add("Div", pixels, build.floats(255.0))
     pixels = build.add("Sub", pixels, build.floats(*config["mean"]))
     build.add("Div", pixels, build.floats(*config["std"]), out=out)
@@ -119,9 +121,32 @@ def _targets(build: _Builder, sides: Mapping[int, str], config: Mapping[str, Any
     scale = build.ints(resized_side(config))
     if config.get("crop_mode") == "squash":
         return {2: scale, 3: scale}
+    if config.get("crop_mode") == "border":
+        return {axis: _kept_in_proportion(build, sides, side, scale) for axis, side in sides.items()}
     shorter = build.add("Min", sides[2], sides[3])
     # Whole numbers divided without the remainder, as torchvision cuts its quotient off.
     return {axis: build.add("Div", build.add("Mul", side, scale), shorter) for axis, side in sides.items()}
+
+
+def _kept_in_proportion(build: _Builder, sides: Mapping[int, str], side: str, scale: str) -> str:
+    """Add timm's ResizeKeepRatio for a side, where the longer one becomes `scale`: the same operations, in float64."""
+    longer, target, length = (build.add("Cast", value, to=11) for value in (build.add("Max", sides[2], sides[3]), scale, side))
+    quotient = build.add("Div", length, build.add("Div", longer, target))
+    # Halves to the even number, as Python rounds. A line of pixels at least: timm gives up there.
+    return build.add("Max", build.add("Cast", build.add("Round", quotient), to=7), build.ints(1))
+
+
+def _bordered(build: _Builder, pixels: str, size: int, mean: Sequence[float]) -> str:
+    """Add nodes that put float32 [N, 3, H, W] in the middle of squares of the mean color, in whole numbers, as timm does."""
+    fill = build.floats(*(float(round(255 * value)) for value in mean))
+    shape = build.add("Shape", pixels)
+    lacking = [build.add("Sub", build.ints(size), build.add("Gather", shape, build.ints(axis))) for axis in (2, 3)]
+    before = [build.add("Div", spare, build.ints(2)) for spare in lacking]
+    after = [build.add("Sub", spare, first) for spare, first in zip(lacking, before, strict=True)]
+    none = build.ints(0, 0)
+    # Around what lies above and below the color: `Pad` takes one value for all channels.
+    padded = build.add("Pad", build.add("Sub", pixels, fill), build.add("Concat", none, *before, none, *after, axis=0))
+    return build.add("Add", padded, fill)
 
 
 def _saves_rows(build: _Builder, sides: Mapping[int, str], targets: Mapping[int, str]) -> str:
@@ -146,9 +171,9 @@ def _resized(build: _Builder, pixels: str, axis: int, target: str, config: Mappi
 
 
 def _centered(build: _Builder, pixels: str, length: str, axis: int, size: int) -> str:
-    """Add nodes that keep `size` pixels around the middle of an axis; halves go to the even number, as in torchvision."""
-    spare = build.add("Cast", build.add("Sub", length, build.ints(size)), to=1)
-    start = build.add("Cast", build.add("Round", build.add("Mul", spare, build.scalar(0.5))), to=7)
+    """Add nodes that keep `size` pixels around the middle of an axis, or all of fewer; halves as torchvision rounds them."""
+    spare = build.add("Cast", build.add("Max", build.add("Sub", length, build.ints(size)), build.ints(0)), to=1)
+    start = build.add("Cast", build.add("Round", build.add("Mul", spare, build.scalar(0.5))), to=7)  # to the even number
     return build.add("Slice", pixels, start, build.add("Add", start, build.ints(size)), build.ints(axis))
 
 

@@ -29,6 +29,10 @@ def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str 
         return [pixels, np.ascontiguousarray(pixels[:, ::-1])] if kind == "hflip" else [pixels]
     size, short = preprocessing.size, min(image.size)
     scale = int(size / FIVE_CROP)
+    if preprocessing.config.get("crop_mode") == "border":
+        # All of it in a larger square.
+        whole = Preprocessing({**preprocessing.config, "input_size": (3, scale, scale), "crop_pct": 1.0}).pixels(image)
+        return [np.asarray(view) for view in functional.five_crop(Image.fromarray(whole), [size, size])]  # type: ignore[arg-type]
     squashed = preprocessing.config.get("crop_mode") == "squash"
     sides = (scale, scale) if squashed else (int(scale * image.width / short), int(scale * image.height / short))
     resized = image.resize(sides, FILTERS[preprocessing.config["interpolation"]])

@@ -1,0 +1,50 @@
+"""Show all of an image that is not square, with its own proportions: in the middle of a square whose rest has one color.
+
+timm's `crop_mode: border`. Boxes here are those of `resize.resample`: from 0 to 1 of the image, and beyond it the border.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
+    """Return what timm's evaluation transform shows: the longer side resized, then a center crop, or a border around it.
+
+    Args:
+        aspects: float [N], width over height.
+        size: side in pixels of the result.
+        crop: share of the longer side that is shown.
+
+    Returns:
+        float64 [N, 4], (x0, y0, x1, y1) in shares of the image, in whole pixels of the resized one.
+    """
+    long = int(size / crop)  # timm's `math.floor(img_size / crop_pct)`
+    # timm's ResizeKeepRatio; a line of pixels at least, where timm gives up.
+    wide = np.maximum(1, np.round(long * np.minimum(aspects, 1)))
+    high = np.maximum(1, np.round(long / np.maximum(aspects, 1)))
+    # Of timm's CenterCropOrPad: `int(round((width - size) / 2.0))` pixels are cut, or `(size - width) // 2` added.
+    left, top = (np.where(side > size, np.round((side - size) / 2), -((size - side) // 2)) for side in (wide, high))
+    return np.stack([left / wide, top / high, (left + size) / wide, (top + size) / high], axis=1)
+
+
+def training_boxes(boxes: np.ndarray, aspects: np.ndarray) -> np.ndarray:
+    """Turn crops of the square with its border into boxes of the image in it.
+
+    A crop that shows little but border would teach nothing: it is moved until, along each side, it shows half of the image,
+    or the image fills half of it.
+
+    Args:
+        boxes: float [N, 4] from 0 to 1 of the square; swapped they mirror.
+        aspects: float [N], the images' width over height.
+
+    Returns:
+        float64 [N, 4] in shares of the image, as swapped as before.
+    """
+    # The square is this many times as wide, and as high, as the image.
+    ratio = np.stack([np.maximum(1 / aspects, 1), np.maximum(aspects, 1)], axis=1)  # [N, 2]
+    found = 0.5 + (boxes.reshape(-1, 2, 2) - 0.5) * ratio[:, None]  # [N, 2 ends, 2 axes]
+    low, length = found.min(1), np.abs(found[:, 1] - found[:, 0])  # [N, 2] each
+    half = np.minimum(length, 1) / 2
+    moved = np.clip(low, half - length, 1 - half) - low
+    return (found + moved[:, None]).reshape(-1, 4)
