@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.models import weight_sources
 from zoo.models.build import build_model
-from zoo.models.head import classifier_names, classifiers, head_parameters, init_head, output_layers
+from zoo.models.head import classifier_names, classifiers, head_parameters, init_head, output_layers, raise_logits
 from zoo.models.options import Backbone, RandomWeights
 
 
@@ -55,9 +55,25 @@ def test_a_head_of_several_layers_learns_from_zero(name: str) -> None:
     assert stem.grad.any()
 
 
+def test_a_head_may_start_at_another_logit_with_the_same_probabilities() -> None:
+    options = Backbone(name=NAME, weights=RandomWeights(), head_init="zero")
+    model = build_model(options, None, 5, 32, start=-1.5).model.eval()
+    with torch.no_grad():
+        logits = model(torch.randn(2, 3, 32, 32))
+    assert torch.equal(logits, torch.full((2, 5), -1.5))
+    assert torch.allclose(logits.softmax(1), torch.tensor(0.2))
+    # Where there are no biases, nothing is raised.
+    layer = output_layers(model)[0]
+    layer.bias = None
+    raise_logits(model, 3.0)
+    assert not layer.weight.any()
+
+
 def test_a_head_that_came_along_is_not_started_anew(tmp_path: Path) -> None:
     tensors = fresh(classes=4)
     assert same(built(saved(tensors, tmp_path / "w.pth"), classes=4, head_init="zero").model, tensors)
+    found = weight_sources.from_file(saved(tensors, tmp_path / "w.pth"))
+    assert same(build_model(Backbone(name=NAME, head_init="zero"), found, 4, 32, start=-2.0).model, tensors)
 
 
 @pytest.mark.parametrize(

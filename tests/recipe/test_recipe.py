@@ -43,6 +43,11 @@ def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
         (["image_size={start: 96, end: 64}"], "image_size.start: 96 exceeds end 64 (sizes only grow)"),
         (["data.val_fraction=0"], "eval.select_by: val.accuracy needs validation images, and data.val_fraction is 0 (use last)"),
         (["train.accumulate=129", "train.batch_size=128"], "train.accumulate: 129 exceeds train.batch_size 128 (lower it)"),
+        (["train.loss={kind: bce, threshold: 0.2}"], "train.loss: a threshold needs images that are mixed (set augment.mixup or augment.cutmix)"),
+        (
+            ["train.loss={kind: bce, threshold: 0.2}", "train.label_smoothing=0.1", "augment.mixup=0.2"],
+            "train.label_smoothing: has no effect with a threshold of train.loss (set one of them to its default)",
+        ),
         (["eval.select_by=last", "train.patience=2"], "train.patience: needs a metric of val to watch (set eval.select_by: val.accuracy)"),
     ],
 )  # fmt: skip

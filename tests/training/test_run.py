@@ -12,6 +12,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from helpers.runs import history, run, same, weights
+from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 
 from zoo import errors
 from zoo.data import batches
@@ -109,6 +111,19 @@ def test_micro_batches_change_nothing_but_rounding(tiny: Path) -> None:
     for key, value in weights(one).items():
         torch.testing.assert_close(weights(three)[key], value, atol=2e-4, rtol=1e-3)
     assert history(one)[0]["train.loss"] == pytest.approx(history(three)[0]["train.loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["bce", "focal", "asymmetric"])
+def test_each_loss_learns_and_counts_every_image_the_same(tiny: Path, loss: str) -> None:
+    settings = ["finetune.batch_norm=frozen", "train.batch_size=15", "augment.mixup=0.3", "train.label_smoothing=0.1"]
+    settings += ["train.class_weights=balanced", f"train.loss={loss}"]
+    (one, result), (three, _) = (run(tiny, *settings, f"train.accumulate={n}") for n in (1, 3))
+    rows = history(one)
+    assert rows[0]["train.loss"] == pytest.approx(history(three)[0]["train.loss"], rel=1e-3)
+    assert rows[-1]["train.loss"] < rows[0]["train.loss"]
+    # What is reported is the cross-entropy of the softmax, whatever was trained with.
+    saved = load_file(one / "predictions.safetensors")
+    assert result["test"]["loss"] == pytest.approx(float(cross_entropy(saved["logits"], saved["targets"])), rel=1e-4)
 
 
 @pytest.mark.parametrize("total", [1, 7, 64, 100])
@@ -320,6 +335,15 @@ def test_patience_ends_a_run_and_the_best_weights_are_saved(tiny: Path) -> None:
     assert result["val"]["accuracy"] == max(row["val.accuracy"] for row in rows)
     kept = sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
     assert kept == [f"step-{rows[epoch - 1]['step']:08}" for epoch in (result["selected_epoch"], len(rows))]
+
+
+def test_the_probe_of_a_sigmoid_starts_at_its_logit(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    biases = []
+    monkeypatch.setattr("zoo.training.run.fit", lambda training, *_, **__: biases.append(training.bare_model.fc.bias.clone()))
+    monkeypatch.setattr("zoo.training.run.is_finished", lambda *_: False)
+    for loss in ("cross_entropy", "bce"):
+        train(load_recipe(tiny, ["finetune.probe_first=true", "finetune.batch_norm=frozen", f"train.loss={loss}"]))
+    torch.testing.assert_close(biases[1], biases[0] - torch.tensor(3.0).log())
 
 
 def test_the_probe_starts_from_a_head_that_fits(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:

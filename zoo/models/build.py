@@ -39,7 +39,9 @@ class BuiltModel:
     head: tuple[str, ...]
 
 
-def build_model(backbone: Backbone, found: Found | None, classes: int, image_size: int, *, grows: bool = False) -> BuiltModel:
+def build_model(
+    backbone: Backbone, found: Found | None, classes: int, image_size: int, *, grows: bool = False, start: float = 0.0
+) -> BuiltModel:
     """Create a backbone with a head of `classes` outputs and load its weights.
 
     Args:
@@ -48,6 +50,7 @@ def build_model(backbone: Backbone, found: Found | None, classes: int, image_siz
         classes: number of classes.
         image_size: largest training size in pixels.
         grows: whether the image size changes while training.
+        start: the logit of every class at which a new head starts, beside what `head_init` makes of it.
 
     Raises:
         ZooError: the weights are missing or do not fit, or the backbone does not take the image size.
@@ -56,7 +59,7 @@ def build_model(backbone: Backbone, found: Found | None, classes: int, image_siz
     if found is None:
         model = _create(backbone.name, image_size, **kwargs)
         head = head_parameters(model)
-        return BuiltModel(init_head(model, backbone.head_init), "random initialization", "nothing loaded", head)
+        return BuiltModel(init_head(model, backbone.head_init, start), "random initialization", "nothing loaded", head)
     if found.tensors is None:
         model = _create(backbone.name, image_size, **kwargs)
         head = head_parameters(model)
@@ -77,7 +80,7 @@ def build_model(backbone: Backbone, found: Found | None, classes: int, image_siz
         getattr(model, "pretrained_cfg", {}).pop("state_dict", None)
     summary = check_loaded(model, head, loaded, found.source, own_head=own_head)
     if not own_head:
-        init_head(model, backbone.head_init)
+        init_head(model, backbone.head_init, start)
     return BuiltModel(model, found.source, summary, head)
 
 

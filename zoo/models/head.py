@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.errors import ZooError
 
@@ -44,7 +44,7 @@ def output_layers(model: nn.Module) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def init_head(model: nn.Module, init: str) -> nn.Module:
+def init_head(model: nn.Module, init: str, start: float = 0.0) -> nn.Module:
     """Initialize the layers that give logits, in place.
 
     A norm or hidden layer before them keeps timm's values: at zero, nothing would learn.
@@ -52,6 +52,7 @@ def init_head(model: nn.Module, init: str) -> nn.Module:
     Args:
         model: the backbone with its head.
         init: `default` (timm's), `xavier` or `zero`.
+        start: what is added to each bias.
     """
     for layer in output_layers(model) if init != "default" else ():
         for parameter in layer.parameters():
@@ -59,4 +60,13 @@ def init_head(model: nn.Module, init: str) -> nn.Module:
                 nn.init.xavier_uniform_(parameter)
             else:
                 parameter.zero_()
+    raise_logits(model, start)
     return model
+
+
+@torch.no_grad()
+def raise_logits(model: nn.Module, by: float) -> None:
+    """Add a number to the bias of every class, in place, where there are biases."""
+    for layer in output_layers(model) if by else ():
+        if isinstance(layer.bias, Tensor):
+            layer.bias.add_(by)

@@ -66,6 +66,12 @@ def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("data", key), text
     if recipe.data.val_fraction == 0 and recipe.data.kind != "folder" and recipe.eval.select_by != "last":
         yield ("eval", "select_by"), f"{recipe.eval.select_by} needs validation images, and data.val_fraction is 0 (use last)"
+    loss, augment = train.loss, recipe.augment
+    if loss.kind == "bce" and loss.threshold is not None:
+        if train.label_smoothing:
+            yield ("train", "label_smoothing"), "has no effect with a threshold of train.loss (set one of them to its default)"
+        if not (augment.mixup or augment.cutmix):
+            yield ("train", "loss"), "a threshold needs images that are mixed (set augment.mixup or augment.cutmix)"
     if recipe.eval.select_by == "last" and train.patience is not None:
         yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
     if train.accumulate != AUTO and train.batch_size != AUTO and train.accumulate > train.batch_size:

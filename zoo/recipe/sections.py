@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_serializer
 
 from zoo.metrics import METRICS
+from zoo.optim.losses import CrossEntropy, Loss
 from zoo.recipe import messages
 from zoo.recipe.yaml import describe
 from zoo.section import AUTO, Section, decided
@@ -100,6 +101,7 @@ class Train(Section):
     threads: Positive | Literal["auto"] = Field(
         default="auto", description="CPU threads of each process. auto: the cores divided by the processes of the machine."
     )
+    loss: Loss = Field(default=CrossEntropy(), examples=["bce"], description="What training makes small, for each image.")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of each target that is spread evenly over all classes."
     )

@@ -187,7 +187,9 @@ def one_step(
             parts=training.micro_batches,
             total=len(positions),
             lr=training.lr_at(step),
-            loss_fn=lambda logits, targets: losses(logits, targets, training.label_smoothing, training.class_weights),
+            loss_fn=lambda logits, targets: losses(
+                logits, targets, training.label_smoothing, training.class_weights, training.loss
+            ),
             watch=training.watch,
             clip=training.clip_grad,
         )

@@ -14,6 +14,7 @@ from accelerate.utils import broadcast_object_list
 
 from zoo.errors import StorageError, ZooError, first_line
 from zoo.models.features import last_layer
+from zoo.models.head import raise_logits
 from zoo.recipe.differences import flatten
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.recipe import Recipe
@@ -182,6 +183,8 @@ def _probe(setup: Setup) -> None:
     training = setup.training
     setup.console.fact("probe", f"fitting the head on frozen features of {plural(len(training.train), 'image')}")
     reached = fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
+    # The fit is of a softmax, where only differences of logits count: where most are 0, this makes sigmoids of the same.
+    raise_logits(setup.bare_model, setup.recipe.train.loss.start(len(setup.inputs.data.classes)))
     # Each process has fitted a head of its own, and other processors round otherwise.
     processes.share_weights(launch.read(), setup.bare_model, training.accelerator.device)
     if training.averaged is not None:

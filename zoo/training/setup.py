@@ -42,6 +42,7 @@ from zoo.training.checks import check_norms
 from zoo.training.class_weights import class_weights
 from zoo.training.describe import describe_execution, describe_measuring, describe_model
 from zoo.training.inputs import Inputs, load_inputs, preprocessing_of
+from zoo.training.parameter_table import describe_parameters, parts_of
 from zoo.training.state import Training, steps_of
 from zoo.training.watch import StepWatch
 
@@ -138,6 +139,7 @@ def set_up(
     name = device_name(execution.accelerator.device)
     setup = Setup(recipe, inputs, model, execution, training, threads, console, name)
     describe_execution(setup)
+    describe_parameters(parts_of(setup.bare_model, model.built.head, training.optimizer.param_groups), recipe.optim.lr, console)
     return setup
 
 
@@ -156,7 +158,9 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     name, size = recipe.backbone.name, recipe.image_size
     torch.manual_seed(recipe.train.seed)
     end = decided(size.end)
-    built = build_model(recipe.backbone, inputs.found, len(inputs.data.classes), end, grows=size.start != end)
+    classes = len(inputs.data.classes)
+    start = recipe.train.loss.start(classes)
+    built = build_model(recipe.backbone, inputs.found, classes, end, grows=size.start != end, start=start)
     frozen = freeze(recipe.finetune, built.model, built.head)
     check_norms(recipe, inputs.data, processes, built.model, frozen)
     check_sizes(name, built.model, size.sizes(), trim=trim)
@@ -286,6 +290,7 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         augment=recipe.augment,
         label_smoothing=settings.label_smoothing,
         class_weights=class_weights(settings.class_weights, data, accelerator.device),
+        loss=settings.loss,
         clip_grad=settings.clip_grad,
         eval_every=recipe.eval.every_epochs,
         test_every_epoch=recipe.eval.test_every_epoch,

@@ -17,6 +17,7 @@ from zoo.data.augment import Augment
 from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
 from zoo.data.sampling import sampled_order
+from zoo.optim.losses import CrossEntropy, Loss
 from zoo.training.averaging import WeightAverage
 from zoo.training.budget import Budget, StepPlan
 from zoo.training.watch import StepWatch
@@ -47,6 +48,7 @@ class Training:
         augment: what training images go through.
         label_smoothing: share of the target spread over all classes.
         class_weights: float32 [C], None for equal ones.
+        loss: of each training image; evaluation has a cross-entropy of its own.
         clip_grad: largest norm of the gradient, None for any.
         eval_every: epochs between two evaluations.
         test_every_epoch: whether test is scored at each evaluation; it never selects.
@@ -77,6 +79,7 @@ class Training:
     augment: Augment
     label_smoothing: float = 0.0
     class_weights: Tensor | None = None
+    loss: Loss = field(default_factory=CrossEntropy)
     clip_grad: float | None = None
     eval_every: int = 1
     test_every_epoch: bool = False

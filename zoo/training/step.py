@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from zoo.errors import NonFiniteLoss, first_line
 from zoo.optim.build import set_lr
+from zoo.optim.losses import CrossEntropy, Loss
 from zoo.system.memory import lacks_memory
 from zoo.training.watch import StepWatch
+
+# The loss where none is asked for.
+PLAIN = CrossEntropy()
 
 
 class NoRoomForStep(Exception):
@@ -100,12 +104,12 @@ def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) 
     return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
-def losses(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
-    """Return the cross-entropy of each image: logits [B, C]; targets int64 [B] or float [B, C]; weights [C]; returns [B].
+def losses(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None, loss: Loss = PLAIN) -> Tensor:
+    """Return the loss of each image: logits [B, C]; targets int64 [B] or float [B, C]; weights [C]; returns float32 [B].
 
     Images are weighed. torch would weigh each class's term: smoothing would then teach rare classes on every image.
     """
-    found = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="none")
+    found = loss.of_images(logits.float(), targets, smoothing)
     if weights is None:
         return found
     return found * (weights[targets] if targets.ndim == 1 else targets @ weights)

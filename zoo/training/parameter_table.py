@@ -1,0 +1,99 @@
+"""Tell what learns and how fast: a line for each part of the model, before the first epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from zoo.system.console import Console
+from zoo.system.table import Column, align
+
+# Parameters from which on they are counted in millions.
+MANY = 100_000
+
+
+@dataclass
+class Part:
+    """Parameters of a model that share a line.
+
+    Attributes:
+        name: `backbone` or `head`.
+        learns: whether they are trained.
+        count: how many numbers they are.
+        scales: factors of the learning rate.
+        decays: weight decays.
+    """
+
+    name: str
+    learns: bool
+    count: int = 0
+    scales: set[float] = field(default_factory=set)
+    decays: set[float] = field(default_factory=set)
+
+
+def parts_of(model: nn.Module, head: Collection[str], groups: Iterable[Mapping[str, Any]]) -> list[Part]:
+    """Divide the parameters of a model into at most four parts: backbone and head, each frozen or trained.
+
+    Args:
+        model: the bare model.
+        head: names of the head's parameters.
+        groups: of the optimizer, with the keys `params`, `lr_scale` and `weight_decay`.
+
+    Returns:
+        The parts that there are: the backbone's before the head's, what is frozen before what is trained.
+    """
+    facts = {id(parameter): group for group in groups for parameter in group["params"]}
+    keys = [(name, learns) for name in ("backbone", "head") for learns in (False, True)]
+    found = {key: Part(*key) for key in keys}
+    for name, parameter in model.named_parameters():
+        group = facts.get(id(parameter))
+        part = found["head" if name in head else "backbone", group is not None]
+        part.count += parameter.numel()
+        if group is not None:
+            part.scales.add(group["lr_scale"])
+            part.decays.add(group["weight_decay"])
+    return [part for part in found.values() if part.count]
+
+
+def describe_parameters(parts: list[Part], lr: float, console: Console) -> None:
+    """Print a line for each part: its parameters, whether it is frozen, its peak learning rate and weight decay.
+
+    Args:
+        parts: of the model.
+        lr: the peak learning rate that the scales are factors of.
+        console: where to print.
+    """
+    columns = [
+        Column("", lambda part: part.name, left=True),
+        Column("", lambda part: _count(part.count)),
+        Column("", lambda part: _rate(part, lr), left=True),
+        Column("", _decay, left=True),
+    ]
+    # The first line is that of the headings, which these words need none of.
+    for number, text in enumerate(align(parts, columns, gap="   ")[1:]):
+        console.fact("" if number else "parameters", text)
+
+
+def _count(count: int) -> str:
+    return f"{count / 1e6:.2f} M" if count >= MANY else f"{count:,}"
+
+
+def _rate(part: Part, lr: float) -> str:
+    if not part.learns:
+        return "frozen"
+    low, high = min(part.scales), max(part.scales)
+    if low < high:
+        return f"peak lr {lr * low:.3g} to {lr * high:.3g}, {len(part.scales)} rates by depth"
+    return f"peak lr {lr * high:.3g}" + (f" ({high:g}x)" if high != 1 else "")
+
+
+def _decay(part: Part) -> str:
+    if not part.learns:
+        return ""
+    most = max(part.decays)
+    if most == 0:
+        return "no weight decay"
+    return f"weight decay {most:g}" + (", 0 for biases and norms" if 0 in part.decays else "")
