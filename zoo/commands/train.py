@@ -21,10 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "a recipe file, or the name of a shipped one (the run's own, with --resume RUN)"
     parser.add_argument("recipe", metavar="RECIPE", type=Path, nargs="?", help=about)
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="options to change, e.g. optim.lr=1e-3")
-    about = "resume an interrupted run (auto: the newest of this name, else start a new one)"
+    about = "resume an interrupted run, or the folder of --folds (auto: the newest of this name, else start a new one)"
     parser.add_argument("--resume", metavar="RUN|auto", help=about)
     about = "resume although the recipe differs from the run's, and record how"
     parser.add_argument("--allow-change", action="store_true", help=about)
+    about = "cross-validate: train K runs, each validates on another part of the training images; the same command continues"
+    parser.add_argument("--folds", metavar="K", help=about)
     about = "print what a start prints, the predicted minutes, memory, disk and learning rates, and stop"
     parser.add_argument("--plan", action="store_true", help=about)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
@@ -41,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     from zoo.system import launch, signals
     from zoo.system.threads import announce_threads
 
+    if options.folds is not None or is_sweep(options.resume):
+        return run_folds(options)
     if options.plan or options.json:
         return run_plan(options)
     start = launch.read()
@@ -134,6 +138,49 @@ def run_plan(options: argparse.Namespace) -> int:
 
         plan(recipe, as_json=options.json, began=began)
     return 0
+
+
+def is_sweep(resume: str | None) -> bool:
+    """Return whether `--resume` names the folder of several runs."""
+    from zoo.sweep.folder import STATE
+
+    return resume is not None and (Path(resume) / STATE).is_file()
+
+
+def run_folds(options: argparse.Namespace) -> int:
+    """Train a run for each fold; return the exit code.
+
+    Raises:
+        ZooError: bad input, or flags that do not go together.
+        Stopped: a signal asked for it.
+    """
+    from zoo.flags import whole_number
+    from zoo.recipe.load import load_recipe
+    from zoo.sweep.folds import begun_recipe, train_folds
+    from zoo.system import launch, signals
+
+    if launch.read().processes > 1:
+        raise ZooError("launch", "--folds starts its processes itself", "start it without a launcher")
+    for flag, given in (("--plan", options.plan), ("--json", options.json), ("--allow-change", options.allow_change)):
+        if given:
+            raise ZooError(flag, "does not go with several runs", "leave it out, or train one fold: data.folds=5 data.fold=0")
+    if is_sweep(options.resume):
+        if options.recipe is not None or options.folds is not None:
+            what = "the folder has its recipe and its number of folds"
+            raise ZooError("--resume", what, "give it alone, or the command that began it")
+        folder = Path(options.resume)
+        recipe = begun_recipe(folder)
+    else:
+        folds = whole_number("--folds", options.folds, 2, 5)
+        if options.resume not in (None, "auto"):
+            raise ZooError("--resume", f"no folds in {options.resume}", "leave it out: the same command continues")
+        taken = next((word for word in options.overrides if word.startswith(("data.fold=", "data.folds="))), None)
+        if taken is not None:
+            raise ZooError(taken.partition("=")[0], "--folds sets it", "leave it out")
+        path, overrides = recipe_and_overrides(options, None)
+        folder, recipe = None, load_recipe(path, [*overrides, f"data.folds={folds}", "data.fold=0"])
+    signals.install()
+    return train_folds(recipe, folder)
 
 
 def run_folder(resume: str | None) -> Path | None:

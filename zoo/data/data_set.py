@@ -49,6 +49,14 @@ class DataSet(Section):
         default=None, ge=1, examples=[6400], description="Use only the first images of each class, this many in all."
     )
     max_test: int | None = Field(default=None, ge=1, examples=[1000], description="The same for the test images.")
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        examples=[5],
+        description="Divide the training images into this many parts, alike in every class: `fold` validates, the others train, and "
+        "the test images are left alone. In place of `val_fraction`; `zoo train --folds` trains one run for each. null: none.",
+    )
+    fold: int = Field(default=0, ge=0, description="Which of the `folds` validates, counted from 0.")
 
     def read(self) -> tuple[list[str], Split, Split | None]:
         """Return the class names, the training images and the test images.
@@ -95,6 +103,14 @@ class DataSet(Section):
 
     def rules(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong between two options: the key to blame and a text with what to do."""
+        if self.folds is None and self.fold:
+            yield "fold", f"{self.fold}, but data.folds is null (give the number of folds, e.g. data.folds=5)"
+        if self.folds is not None and self.fold >= self.folds:
+            yield "fold", f"{self.fold}, but data.folds is {self.folds} (give 0 to {self.folds - 1})"
+        usual = type(self).model_fields["val_fraction"].default
+        if self.folds is not None and self.val_fraction != usual:
+            text = f"{self.val_fraction:g}, but data.folds {self.folds} says which images validate"
+            yield "val_fraction", f"{text} (leave it out, or set it to its default {usual:g})"
         count = self.class_count()
         if self.max_train is not None and count is not None and self.max_train < count:
             yield "max_train", f"{self.max_train} images for {count} classes (at least {count})"
@@ -105,4 +121,7 @@ class DataSet(Section):
 
     def limits(self) -> dict[str, Any]:
         """Return the options that every data set has, as `make_splits` takes them."""
-        return {"val_fraction": self.val_fraction, "max_train": self.max_train, "max_test": self.max_test}
+        from zoo.data.splits import Fold
+
+        kept_back = self.val_fraction if self.folds is None else Fold(self.fold, self.folds)
+        return {"val_fraction": kept_back, "max_train": self.max_train, "max_test": self.max_test}

@@ -62,6 +62,14 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """A part of the training images that validates: number `number`, counted from 0, of `count`."""
+
+    number: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Splits:
     """A data set ready for training.
 
@@ -113,7 +121,7 @@ def make_splits(
     test: Split | None,
     *,
     val: Split | None = None,
-    val_fraction: float,
+    val_fraction: float | Fold,
     max_train: int | None,
     max_test: int | None,
     seed: int,
@@ -124,25 +132,68 @@ def make_splits(
     Args:
         classes: their names, in the order of the labels.
         train, test, val: the images; val is used as it is.
-        val_fraction: share of every class of train that becomes val.
+        val_fraction: share of every class of train that becomes val; or the fold that does, and then there is no test set: what
+            is chosen by folds must not have seen it.
         max_train, max_test: the most images to keep, None for all.
         seed: what val is drawn by.
         listing: the files behind the images, as `changes.describe_files` gives them.
 
     Raises:
-        ZooError: fewer training images are asked for than there are classes.
+        ZooError: fewer training images are asked for than there are classes, or they cannot be divided into folds.
     """
     if max_train is not None and max_train < len(classes):
         raise ZooError("data.max_train", f"{max_train} images for {len(classes)} classes", f"at least {len(classes)}")
     train = train.take(stratified_subset(train.targets, max_train))
     test = test and test.take(stratified_subset(test.targets, max_test))
-    if val is None and val_fraction:
+    if isinstance(val_fraction, Fold):
+        train, val = _fold_of(classes, train, val, val_fraction, seed)
+        test = None
+    elif val is None and val_fraction:
         train, val = stratified_split(train, val_fraction, seed)
     # Classes of one image each leave nothing to cut.
     found = Splits(tuple(classes), train, val if val else None, test if test else None, listing=listing or {})
     for name, split in (("val", found.val), ("test", found.test)):
         if split is not None and (text := _lacking(split, classes)):
             found.notes.append(f"{name} has no images of: {text}")
+    return found
+
+
+def _fold_of(classes: Sequence[str], train: Split, val: Split | None, fold: Fold, seed: int) -> tuple[Split, Split]:
+    """Return the training images without a fold, and the fold.
+
+    Raises:
+        ZooError: there are validation images already, or too few images: a fold would be empty or train without a class.
+    """
+    if val is not None:
+        raise ZooError("data.folds", "the data has validation images of its own", "move them to train, or leave data.folds out")
+    if fold.count > len(train):
+        raise ZooError("data.folds", f"{fold.count} folds of {len(train)} training images", "give fewer")
+    counts = np.bincount(train.targets, minlength=len(classes))
+    if (counts == 1).any():
+        what = f"class '{classes[int(np.argmax(counts == 1))]}' has a single training image, which cannot train and validate"
+        raise ZooError("data.folds", what, "add images of it, or leave the class out")
+    inside = stratified_folds(train.targets, fold.count, seed) == fold.number
+    return train.take(np.flatnonzero(~inside)), train.take(np.flatnonzero(inside))
+
+
+def stratified_folds(targets: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Return the fold of each image: a function of the labels, the number of folds and the seed alone.
+
+    The images of each class, in random order, are dealt out to the folds one by one, and the next class goes on where the last
+    one ended: of a class, and in all, folds have the same number of images or differ by one.
+
+    Args:
+        targets: int64 [N].
+        folds: their number.
+        seed: of the order within a class.
+
+    Returns:
+        int64 [N], from 0.
+    """
+    generator = generator_of(seed, rng.SPLIT, folds)
+    dealt = [generator.permutation(np.flatnonzero(targets == label)) for label in range(int(targets.max(initial=-1)) + 1)]
+    found = np.zeros(len(targets), np.int64)
+    found[np.concatenate([np.zeros(0, np.int64), *dealt])] = np.arange(len(targets)) % folds
     return found
 
 

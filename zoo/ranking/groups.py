@@ -12,8 +12,10 @@ from zoo.ranking.runs import Run
 
 # The key that every run has, and its default.
 BACKBONE = "backbone"
+# The option that says which part of the training images validates: with the seed, it tells repetitions apart.
+FOLD = "data.fold"
 # Options that do not make a run another experiment; those of `output` neither.
-INDIFFERENT = ("name", "train.seed", "train.threads", "train.timeout", "data.root")
+INDIFFERENT = ("name", "train.seed", "train.threads", "train.timeout", "data.root", FOLD)
 # Keys of a note, at most.
 SHOWN = 4
 
@@ -45,8 +47,8 @@ class Group:
             wanted = ",".join([*self.values, *differ[:SHOWN]])
             yield f"{self.name}: its {len(self.runs)} runs differ in {listed}, not only in the seed (apart: --group {wanted})"
             return
-        twice = [seed for seed, times in Counter(run.result.seed for run in self.runs).items() if times > 1]
-        if twice:
+        repeated = Counter((run.result.seed, run.recipe.get(FOLD, 0)) for run in self.runs)
+        if twice := dict.fromkeys(seed for (seed, _), times in repeated.items() if times > 1):
             yield f"{self.name}: several runs have seed {', '.join(map(str, twice))}, and are counted as repetitions"
 
 
@@ -61,7 +63,7 @@ def without_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     for run in runs:
         options = tuple(sorted((name, repr(value)) for name, value in run.recipe.items() if counts(name)))
         answers = run.answers.predicted if run.answers else ()
-        key = (run.result.backbone, run.result.seed, tuple(run.result.val.items()), answers, options)
+        key = (run.result.backbone, run.result.seed, run.recipe.get(FOLD, 0), tuple(run.result.val.items()), answers, options)
         known = first.setdefault(key, run)
         if known is not run:
             notes.append(f"left out: {run.path}: the same run as {known.path}, of the same seed and to the last answer")

@@ -9,6 +9,7 @@ DIR/RUN/            its run folder
 from __future__ import annotations
 
 import contextlib
+import glob
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +27,6 @@ STATE = "sweep.json"
 LOGS = "logs"
 # The name of a folder that is made if `--out` names none.
 NAME = "sweep"
-# The names that such folders get, with their number; others are the user's own.
-MADE = re.compile(rf"{NAME}(?:-(\d+))?")
 # What a folder may hold that was made and then left by a process which was killed.
 LEFT = {".lock"}
 
@@ -62,7 +61,7 @@ def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> 
     """
     check_writable(out or ROOT)
     if out is None:
-        return _same(settings) or RunFolder.create(ROOT, NAME).path
+        return same(settings, ROOT, NAME) or RunFolder.create(ROOT, NAME).path
     folder = out.expanduser()
     known = read_state(folder)
     if different := differences(known["settings"], settings) if known else []:
@@ -80,9 +79,16 @@ def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> 
     return folder
 
 
-def _same(settings: Mapping[str, Any]) -> Path | None:
-    """Return the folder of a sweep of the same settings, else one that nothing was written to; None where there is none."""
-    own = [(int(match[1] or 1), path) for path in ROOT.glob(f"{NAME}*") if (match := MADE.fullmatch(path.name))]
+def same(settings: Mapping[str, Any], root: Path, name: str) -> Path | None:
+    """Return the folder of a sweep of the same settings, else one that nothing was written to; None where there is none.
+
+    Args:
+        settings: of this sweep.
+        root: where to look.
+        name: of the folder, or with a number after it; others are the user's own.
+    """
+    made_so = re.compile(rf"{re.escape(name)}(?:-(\d+))?")
+    own = [(int(match[1] or 1), path) for path in root.glob(f"{glob.escape(name)}*") if (match := made_so.fullmatch(path.name))]
     made = [path for _, path in sorted(own) if path.is_dir()]
     for path in made:
         # A damaged file is of a sweep that cannot continue.

@@ -100,11 +100,7 @@ class Sweep:
 
     def _describe(self) -> None:
         """Print what is done where, and how much of it is done already."""
-        asked = self.state["settings"]
-        parts = [plural(len(asked["backbones"]), "backbone"), *(plural(len(v), k, k) for k, v in asked["set"].items())]
-        many = " x ".join([*parts, plural(len(asked["seeds"]), "seed")])
-        jobs = "one at a time" if self.pool.jobs == 1 else f"{self.pool.jobs} at a time"
-        self.console.fact("sweep", f"{many}: {plural(len(self.runs), 'run')}, {jobs}")
+        self.headline()
         self.console.fact("results", str(self.folder))
         if self.budget is not None:
             left = f", {time_left(max(0.0, self.seconds_left))} of it left" if self.used_before else ""
@@ -114,6 +110,14 @@ class Sweep:
         if begun or len(left) < sum(run.recipe is not None for run in self.runs):
             going = f", {begun} more begun" if begun else ""
             self.console.fact("resumed", f"{len(self.runs) - len(left)} of {plural(len(self.runs), 'run')} ended before{going}")
+
+    def headline(self) -> None:
+        """Print what the runs are."""
+        asked = self.state["settings"]
+        parts = [plural(len(asked["backbones"]), "backbone"), *(plural(len(v), k, k) for k, v in asked["set"].items())]
+        many = " x ".join([*parts, plural(len(asked["seeds"]), "seed")])
+        jobs = "one at a time" if self.pool.jobs == 1 else f"{self.pool.jobs} at a time"
+        self.console.fact("sweep", f"{many}: {plural(len(self.runs), 'run')}, {jobs}")
 
     # ------------------------------------------------------------------------------ training
 
@@ -257,9 +261,13 @@ class Sweep:
         if failed:
             todo = f"the table says why, {self.folder / folders.LOGS} more; the same command tries them again"
             self.console.fact("failed", f"{failed} of {plural(len(statuses), 'run')}: {todo}")
+        self.conclude()
+        return 1 if failed else 0
+
+    def conclude(self) -> None:
+        """Print where the results are, and what to do with them."""
         self.console.fact("results", f"{self.folder} (results.csv, results.json, a folder for each run)")
         self.console.fact("compare", self._leaderboard())
-        return 1 if failed else 0
 
     def _leaderboard(self) -> str:
         """Return the command that ranks the runs: those that differ in an option are not repetitions."""

@@ -1,0 +1,130 @@
+"""Cross-validation: a run for each fold of the training images, each in a process of its own, restartable."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from pathlib import Path
+
+from zoo.errors import ZooError
+from zoo.metrics import interval
+from zoo.recipe.dump import plain_values
+from zoo.recipe.recipe import Recipe
+from zoo.results.folder import RunFolder
+from zoo.results.predictions import PREDICTIONS
+from zoo.sweep import folder as folders
+from zoo.sweep import out_of_fold
+from zoo.sweep.grid import Grid, Run, at
+from zoo.sweep.out_of_fold import FOLDS, OutOfFold
+from zoo.sweep.pool import LocalPool
+from zoo.sweep.start import one_after_the_other
+from zoo.sweep.sweep import Sweep
+from zoo.system.console import Console, plural
+from zoo.system.hardware import environment
+from zoo.system.table import percent
+from zoo.training.auto import decide
+
+# What the name of the folder ends with, after that of the recipe.
+ENDING = "folds"
+# The part of the state file that holds the recipe of the first fold.
+RECIPE = "recipe"
+# Columns of a sweep's table that have nothing here: the test images are left alone.
+EMPTY = ("test acc", "95 % interval")
+
+
+def train_folds(recipe: Recipe, folder: Path | None = None) -> int:
+    """Train a run for each fold; call `zoo.system.signals.install` before.
+
+    Args:
+        recipe: of the first fold.
+        folder: the one to continue in; None continues where the settings are the same, else makes a new one.
+
+    Returns:
+        The exit code: 0, or 1 if a run failed.
+
+    Raises:
+        ZooError: bad input, before anything is written.
+        Stopped: a signal asked for it.
+        StorageError: the results can no longer be written.
+    """
+    began, console = time.monotonic(), Console()
+    recipe.data.check()
+    root = recipe.output.root.expanduser()
+    RunFolder.check(folder or root)
+    # Images that cannot be divided are refused here, before anything is written.
+    outline = recipe.data.outline(recipe.train.seed)
+    found = decide(recipe, lambda: outline)
+    settings = folders.settings_of(Grid(Path(str(recipe.name)), [recipe.backbone.name]), runs_of(recipe))
+    name = f"{recipe.name}-{ENDING}"
+    folder = folder or folders.same(settings, root, name) or RunFolder.create(root, name).path
+    with contextlib.closing(LocalPool()) as pool, RunFolder(folder).held("--folds"):
+        known = folders.read_state(folder)
+        runs = [at(run, folder) for run in runs_of(found.recipe)]
+        begun = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}, RECIPE: plain_values(recipe)}
+        state = environment() | begun | known | {"finished": False}
+        for number, reason in enumerate(found.reasons):
+            console.fact("" if number else "chosen", reason)
+        return CrossValidation(folder, runs, pool, state, None, began).run(one_after_the_other)
+
+
+def runs_of(recipe: Recipe) -> list[Run]:
+    """Return a run for each fold.
+
+    Args:
+        recipe: of any of them.
+    """
+    seed, backbone = recipe.train.seed, recipe.backbone.name
+    return [Run(f"fold-{number}", backbone, seed, {}, of_fold(recipe, number)) for number in range(recipe.data.folds or 0)]
+
+
+def of_fold(recipe: Recipe, number: int) -> Recipe:
+    """Return the recipe of one fold."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"fold": number})})
+
+
+def begun_recipe(folder: Path) -> Recipe:
+    """Return the recipe that a cross-validation was begun with.
+
+    Raises:
+        ZooError: the folder holds none, or its file is damaged.
+    """
+    values = folders.read_state(folder).get(RECIPE)
+    if values is None:
+        raise ZooError("--resume", f"{folder} is no cross-validation", "give a run folder, auto, or the folder of --folds")
+    try:
+        # Strict in Python, where a path must be one; JSON knows none.
+        return Recipe.model_validate_json(json.dumps(values))
+    except ValueError:
+        raise ZooError("--resume", f"{folder / folders.STATE} is damaged", "start anew") from None
+
+
+class CrossValidation(Sweep):
+    """The runs of all folds: a sweep whose runs differ in the images that they validate on."""
+
+    def headline(self) -> None:
+        """Print what the runs are."""
+        self.columns = [column for column in self.columns if column.title not in EMPTY]
+        self.console.fact("folds", f"{plural(len(self.runs), 'run')}, each validates on another part of the training images")
+
+    def conclude(self) -> None:
+        """Write and print what all folds say together, if all of them are finished.
+
+        Raises:
+            ZooError: a run is damaged, or the folds are of different images.
+        """
+        files = "results.csv, results.json, a folder for each fold"
+        if not self.unfinished:
+            found = out_of_fold.gather(self.folder, [run.name for run in self.runs])
+            out_of_fold.write(self.folder, found)
+            self.console.fact("accuracy", summary(found))
+            files = f"{FOLDS}, {PREDICTIONS}, {files}"
+        self.console.fact("results", f"{self.folder} ({files})")
+
+
+def summary(found: OutOfFold) -> str:
+    """Return the line that ends a cross-validation."""
+    folds = f"{percent(found.mean, 1)} +- {100 * found.std:.1f} ({len(found.folds)} folds)"
+    low, high = interval(found.accuracy, found.images)
+    pooled = f"out of fold {percent(found.accuracy, 1)} of {plural(found.images, 'image')}"
+    return f"{folds}, {pooled} (95 % interval {percent(low, 1)} to {percent(high, 1)})"
