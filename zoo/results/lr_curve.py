@@ -1,0 +1,74 @@
+"""Draw the loss over the learning rate, as a range test finds it, as SVG.
+
+matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ZooError
+from zoo.results import canvas
+from zoo.results.canvas import BAR, INK, MUTED, WIDTH
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Color of the suggested rate: dark enough for text on white.
+SUGGESTED = "#b85000"
+# A loss of so many times the first one is beyond the picture: diverging, it would press the rest flat.
+SHOWN = 1.5
+
+
+def draw_range(
+    rates: Sequence[float], losses: Sequence[float], smooth: Sequence[float], marks: tuple[float, float], path: Path, title: str
+) -> None:
+    """Draw the losses of all steps, the smoothed ones, and the rates that were read off.
+
+    Args:
+        rates: of the steps, ascending.
+        losses: of the steps.
+        smooth: the smoothed losses.
+        marks: the suggested rate, and the one with the lowest smoothed loss.
+        path: the SVG.
+        title: its title.
+
+    Raises:
+        ZooError: the file cannot be written.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    with canvas.style():
+        figure = canvas.figure(title, 4.2)
+        axes = canvas.panel(figure, (0.6, 0.65, WIDTH - 0.9, 2.75))
+        axes.set_xscale("log")
+        axes.set_xlim(rates[0], rates[-1])
+        low, high = 0.9 * min(*losses, *smooth), SHOWN * smooth[0]
+        axes.set_ylim(low, max(high, 1.05 * min(max(smooth), high)))
+        axes.xaxis.set_major_locator(LogLocator(base=10))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")))
+        axes.grid(axis="both")
+        axes.set_axisbelow(True)
+        axes.plot(rates, losses, color=BAR, linewidth=0, marker=".", markersize=5)
+        axes.plot(rates, smooth, color=INK, linewidth=1.6)
+        _mark(axes, marks[1], MUTED, f"lowest at {marks[1]:g}", 0)
+        _mark(axes, marks[0], SUGGESTED, f"suggested: {marks[0]:g}", 1)
+        axes.set_xlabel("learning rate (dots: the loss of each step; line: smoothed)")
+        axes.set_ylabel("training loss")
+        try:
+            canvas.write(figure, path, title)
+        except OSError as error:
+            raise ZooError("--plot", f"{path}: cannot be written: {error.strerror}", "give another file") from None
+
+
+def _mark(axes: Axes, rate: float, color: str, text: str, row: int) -> None:
+    """Draw a line at a rate, and its text above the panel in one of two rows."""
+    low, high = axes.get_xlim()
+    place = math.log(rate / low) / math.log(high / low)
+    axes.axvline(rate, color=color, linewidth=1.0, linestyle="--")
+    style: dict[str, Any] = {"color": color, "ha": "right" if place > 0.5 else "left", "xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(text, (place, 1), xytext=(0, 4 + row * canvas.LINE), **style)
