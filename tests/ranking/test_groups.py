@@ -45,6 +45,15 @@ def test_runs_of_one_seed_are_noted(tmp_path: Path) -> None:
     assert list(group.notes) == ["resnet18.tv_in1k: several runs have seed 0, and are counted as repetitions"]
 
 
+def test_folds_are_repetitions(tmp_path: Path) -> None:
+    for fold in (0, 1):
+        folder = finished_run(tmp_path / f"fold-{fold}", right_answers(fold, 20))
+        recipe = folder / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace("{kind: digits}", f"{{kind: digits, folds: 2, fold: {fold}}}"))
+    (group,) = group_runs(find_runs([tmp_path]).runs, ["backbone"])
+    assert (len(group.runs), list(group.notes)) == (2, [])
+
+
 def test_an_unknown_key_is_refused(runs: list[Run]) -> None:
     with pytest.raises(ZooError, match=r"--group: no run has the key 'optim.lrr' \(did you mean 'optim.lr'\?\)"):
         group_runs(runs, ["backbone", "optim.lrr"])

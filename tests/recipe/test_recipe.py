@@ -41,6 +41,7 @@ def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
     [
         (["schedule.warmup_epochs=20", "train.epochs=10"], "schedule.warmup_epochs: 20 exceeds train.epochs 10 (lower it or train longer)"),
         (["image_size={start: 96, end: 64}"], "image_size.start: 96 exceeds end 64 (sizes only grow)"),
+        (["data.folds=5", "eval.test_every_epoch=true"], "eval.test_every_epoch: data.folds leaves the test images alone (set it to false)"),
         (["data.val_fraction=0"], "eval.select_by: val.accuracy needs validation images, and data.val_fraction is 0 (use last)"),
         (["train.accumulate=129", "train.batch_size=128"], "train.accumulate: 129 exceeds train.batch_size 128 (lower it)"),
         (["train.loss={kind: bce, threshold: 0.2}"], "train.loss: a threshold needs images that are mixed (set augment.mixup or augment.cutmix)"),

@@ -14,11 +14,9 @@ from zoo.recipe.recipe import Recipe
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import PREDICTIONS
 from zoo.sweep import folder as folders
-from zoo.sweep import out_of_fold
+from zoo.sweep import out_of_fold, start
 from zoo.sweep.grid import Grid, Run, at
 from zoo.sweep.out_of_fold import FOLDS, OutOfFold
-from zoo.sweep.pool import LocalPool
-from zoo.sweep.start import one_after_the_other
 from zoo.sweep.sweep import Sweep
 from zoo.system.console import Console, plural
 from zoo.system.hardware import environment
@@ -55,17 +53,17 @@ def train_folds(recipe: Recipe, folder: Path | None = None) -> int:
     # Images that cannot be divided are refused here, before anything is written.
     outline = recipe.data.outline(recipe.train.seed)
     found = decide(recipe, lambda: outline)
+    runs = runs_of(found.recipe)
     settings = folders.settings_of(Grid(Path(str(recipe.name)), [recipe.backbone.name]), runs_of(recipe))
     name = f"{recipe.name}-{ENDING}"
     folder = folder or folders.same(settings, root, name) or RunFolder.create(root, name).path
-    with contextlib.closing(LocalPool()) as pool, RunFolder(folder).held("--folds"):
+    with contextlib.closing(start.make_pool(start.How(), runs)) as pool, RunFolder(folder).held("--folds"):
         known = folders.read_state(folder)
-        runs = [at(run, folder) for run in runs_of(found.recipe)]
         begun = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}, RECIPE: plain_values(recipe)}
         state = environment() | begun | known | {"finished": False}
         for number, reason in enumerate(found.reasons):
             console.fact("" if number else "chosen", reason)
-        return CrossValidation(folder, runs, pool, state, None, began).run(one_after_the_other)
+        return CrossValidation(folder, [at(run, folder) for run in runs], pool, state, None, began).run(start.one_after_the_other)
 
 
 def runs_of(recipe: Recipe) -> list[Run]:

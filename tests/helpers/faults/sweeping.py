@@ -31,9 +31,9 @@ MARK = "ZOO_TEST_SWEEP"
 
 
 class Sweep:
-    """A `zoo sweep` in a process of its own, and those that it starts."""
+    """A `zoo sweep`, or another command that starts many runs, in a process of its own, and those that it starts."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, command: str = "sweep") -> None:
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.output = folder / f"console-{self.mark}.txt"
         # Ray may lie beside the packages of the environment.
@@ -41,7 +41,7 @@ class Sweep:
         environment = {**os.environ, "PYTHONPATH": path, MARK: self.mark}
         with open(self.output, "w") as console:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "zoo", "sweep", *arguments],
+                [sys.executable, "-m", "zoo", command, *arguments],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
