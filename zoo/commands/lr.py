@@ -59,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
         from zoo.results.lr_curve import draw_range
 
         title = f"{recipe.name}: loss over the learning rate, {recipe.optim.name}"
-        marks = (found.suggestion.lr, found.suggestion.high)
-        draw_range(found.rates, found.losses, found.smoothed, marks, options.plot, title)
+        read = found.suggestion
+        draw_range(found.rates, found.losses, found.smoothed, (read.low, read.lr, read.high), options.plot, title)
     if options.json:
         print(json.dumps({"recipe": str(recipe.name), **found.record(), "command": command}, indent=2, ensure_ascii=False))
         return 0

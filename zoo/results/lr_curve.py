@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import ZooError
 from zoo.results import canvas
-from zoo.results.canvas import BAR, INK, MUTED, WIDTH
+from zoo.results.canvas import BAR, INK, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Color of the suggested rate: dark enough for text on white.
 SUGGESTED = "#b85000"
+# Color behind the floor of the valley.
+FLOOR = "#fdf1e3"
 # A loss of so many times the first one is beyond the picture: diverging, it would press the rest flat.
 SHOWN = 1.5
 
 
 def draw_range(
-    rates: Sequence[float], losses: Sequence[float], smooth: Sequence[float], marks: tuple[float, float], path: Path, title: str
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smooth: Sequence[float],
+    read: tuple[float, float, float],
+    path: Path,
+    title: str,
 ) -> None:
     """Draw the losses of all steps, the smoothed ones, and the rates that were read off.
 
@@ -32,7 +39,7 @@ def draw_range(
         rates: of the steps, ascending.
         losses: of the steps.
         smooth: the smoothed losses.
-        marks: the suggested rate, and the one with the lowest smoothed loss.
+        read: the rate at which the floor of the valley begins, the suggested one in its middle, and the one at which it ends.
         path: the SVG.
         title: its title.
 
@@ -55,8 +62,8 @@ def draw_range(
         axes.set_axisbelow(True)
         axes.plot(rates, losses, color=BAR, linewidth=0, marker=".", markersize=5)
         axes.plot(rates, smooth, color=INK, linewidth=1.6)
-        _mark(axes, marks[1], MUTED, f"lowest at {marks[1]:g}", 0)
-        _mark(axes, marks[0], SUGGESTED, f"suggested: {marks[0]:g}", 1)
+        axes.axvspan(read[0], read[2], color=FLOOR, linewidth=0)
+        _mark(axes, read[1], f"suggested: {read[1]:g}, from {read[0]:g} to {read[2]:g}")
         axes.set_xlabel("learning rate (dots: the loss of each step; line: smoothed)")
         axes.set_ylabel("training loss")
         try:
@@ -65,10 +72,10 @@ def draw_range(
             raise ZooError("--plot", f"{path}: cannot be written: {error.strerror}", "give another file") from None
 
 
-def _mark(axes: Axes, rate: float, color: str, text: str, row: int) -> None:
-    """Draw a line at a rate, and its text above the panel in one of two rows."""
+def _mark(axes: Axes, rate: float, text: str) -> None:
+    """Draw a line at the suggested rate, and a text above the panel."""
     low, high = axes.get_xlim()
     place = math.log(rate / low) / math.log(high / low)
-    axes.axvline(rate, color=color, linewidth=1.0, linestyle="--")
-    style: dict[str, Any] = {"color": color, "ha": "right" if place > 0.5 else "left", "xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(text, (place, 1), xytext=(0, 4 + row * canvas.LINE), **style)
+    axes.axvline(rate, color=SUGGESTED, linewidth=1.0, linestyle="--")
+    style: dict[str, Any] = {"ha": "right" if place > 0.5 else "left", "xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(text, (place, 1), xytext=(0, 4), color=SUGGESTED, **style)

@@ -26,7 +26,7 @@ from zoo.training.evaluate import sum_over_processes
 from zoo.training.forecast import prepare
 from zoo.training.linear_probe import fit_head
 from zoo.training.loop import gather, one_step_that_fits, set_train_mode, settle
-from zoo.training.lr_rule import SHARE, Suggestion, has_diverged, rates_between, smoothed, suggest
+from zoo.training.lr_rule import Suggestion, has_diverged, rates_between, smoothed, suggest
 from zoo.training.setup import Setup
 from zoo.training.state import EpochTotals, Training, epoch_batches
 from zoo.training.timing import sampled
@@ -166,12 +166,10 @@ def described(found: RangeTest) -> list[tuple[str, str]]:
     assert read is not None
     ended = f", ended after {len(found.rates)}: {found.ended}" if found.ended else ""
     tested = f"{plural(found.steps, 'step')} of {plural(found.batch_size, 'image')} at {found.image_size} px{ended}"
-    lowest = min(found.smoothed)
     lines = [
         ("range", f"{found.rates[0]:.2g} to {found.rates[-1]:.2g}: {tested}"),
-        ("loss", f"{found.losses[0]:.3g} at first, falls from {read.low:g} on, fastest at {read.steep:g}"),
-        ("", f"lowest at {read.high:g}: {lowest:.3g}, smoothed"),
-        ("lr", f"{read.lr:g}, {SHARE:g} of the rate with the lowest loss"),
+        ("loss", f"{found.losses[0]:.3g} at first, falls fastest at {read.steep:g}, lowest {min(found.smoothed):.3g} (smoothed)"),
+        ("lr", f"{read.lr:g}, the middle of {read.low:g} to {read.high:g}, where the loss is near its lowest"),
     ]
     if found.still_falling:
         lines.append(("", "the loss was still falling at the last step: a test around a higher optim.lr may find a better rate"))
