@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cli import build_parser
-from zoo.commands.train import recipe_and_overrides, run_folder
+from zoo.commands.train import is_sweep, recipe_and_overrides, run_folder
 from zoo.errors import ZooError
 
 
@@ -34,3 +34,19 @@ def test_without_a_recipe_or_a_run_there_is_nothing_to_train() -> None:
     options = build_parser().parse_args(["train"])
     with pytest.raises(ZooError, match=r"^zoo train: which recipe\? \(give a recipe, "):
         recipe_and_overrides(options, None)
+
+
+def test_a_folder_of_several_runs_is_known_by_its_file(tmp_path: Path) -> None:
+    assert not is_sweep(None)
+    assert not is_sweep("auto")
+    assert not is_sweep(str(tmp_path))
+    (tmp_path / "sweep.json").write_text("{}")
+    assert is_sweep(str(tmp_path))
+
+
+@pytest.mark.parametrize("words", [["quickstart"], ["--folds", "3"], ["optim.lr=1"]])
+def test_several_runs_are_continued_with_the_recipe_that_they_have(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "sweep.json").write_text("{}")
+    options = build_parser().parse_args(["train", *words, "--resume", str(tmp_path)])
+    with pytest.raises(ZooError, match=r"^--resume: the folder has its recipe and its number of folds \(give it alone, "):
+        options.run(options)

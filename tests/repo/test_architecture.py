@@ -55,7 +55,20 @@ LIGHT = [
         "recipe.",
         *(
             f"sweep.{name}"
-            for name in ("grid", "folder", "rows", "pool", "on_ray", "halving", "budget", "sweep", "start", "plan", "folds", "out_of_fold")
+            for name in (
+                "grid",
+                "folder",
+                "rows",
+                "pool",
+                "on_ray",
+                "halving",
+                "budget",
+                "sweep",
+                "start",
+                "plan",
+                "folds",
+                "out_of_fold",
+            )
         ),
         "commands.",
         "cli",

@@ -34,7 +34,9 @@ def pool(place: Place, **options: Any) -> StandIn:
     def with_predictions(run: Run, until: int, outcome: Outcome, stopped: str, taken: float) -> Any:
         ended = end(run, until, outcome, stopped, taken)
         number = run.trainable.data.fold
-        rows = [("val", f"{number}-{image}", "a", "ab"[image % 2], "0.9", (image + 1) % 2, "0.9") for image in range(4 + number % 2)]
+        rows = [
+            ("val", f"{number}-{image}", "a", "ab"[image % 2], "0.9", (image + 1) % 2, "0.9") for image in range(4 + number % 2)
+        ]
         (run.trainable.output.root / run.name / "predictions.csv").write_text(table_text(HEADER, rows))
         return ended
 

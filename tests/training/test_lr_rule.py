@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ def valley(rate: float, best: float = 1e-3, floor: float = 1.0, start: float = 2
 
 def test_rates_rise_by_equal_factors_and_reach_both_ends() -> None:
     assert (RATES[0], RATES[-1]) == (1e-6, pytest.approx(1.0))
-    factors = [later / earlier for earlier, later in zip(RATES, RATES[1:], strict=False)]
+    factors = [later / earlier for earlier, later in pairwise(RATES)]
     assert max(factors) == pytest.approx(min(factors))
 
 

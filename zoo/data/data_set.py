@@ -53,8 +53,8 @@ class DataSet(Section):
         default=None,
         ge=2,
         examples=[5],
-        description="Divide the training images into this many parts, alike in every class: `fold` validates, the others train, and "
-        "the test images are left alone. In place of `val_fraction`; `zoo train --folds` trains one run for each. null: none.",
+        description="Divide the training images into this many parts, alike in every class: `fold` validates, the others train, "
+        "and the test images are left alone. In place of `val_fraction`; `zoo train --folds` trains a run for each. null: none.",
     )
     fold: int = Field(default=0, ge=0, description="Which of the `folds` validates, counted from 0.")
 

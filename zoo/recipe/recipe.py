@@ -66,7 +66,12 @@ def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("data", key), text
     if recipe.data.folds is not None and recipe.eval.test_every_epoch:
         yield ("eval", "test_every_epoch"), "data.folds leaves the test images alone (set it to false)"
-    if recipe.data.val_fraction == 0 and recipe.data.folds is None and recipe.data.kind != "folder" and recipe.eval.select_by != "last":
+    if (
+        recipe.data.val_fraction == 0
+        and recipe.data.folds is None
+        and recipe.data.kind != "folder"
+        and recipe.eval.select_by != "last"
+    ):
         yield ("eval", "select_by"), f"{recipe.eval.select_by} needs validation images, and data.val_fraction is 0 (use last)"
     loss, augment = train.loss, recipe.augment
     if loss.kind == "bce" and loss.threshold is not None:

@@ -11,7 +11,7 @@ Read the files in this order:
 3. result.py: `result.json` as a typed value; whatever reads finished runs reads it here.
 4. predictions.py: `predictions.csv`, a row for each image of val and test.
 5. canvas.py: what all pictures share: style, figures and panels in inches, text that is measured.
-6. curves.py: loss, accuracy and learning rate over the epochs.
+6. curves.py: loss, accuracy and learning rate over the epochs. lr_curve.py: the loss over the learning rate, of a range test.
 7. confusion.py: the confusion matrix and each class's recall.
 8. pareto.py: cost against quality of many backbones, the best of them named.
 9. measured.py: the folder of `zoo bench`, `zoo scout` and `zoo sweep`, with a row for each model or run.

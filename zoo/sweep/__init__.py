@@ -14,5 +14,6 @@ Read the files in this order:
 7. halving.py: how many runs continue, so that a time is kept. budget.py: a sweep within a time.
 8. start.py: the whole command: checks, the folder, the machines.
 9. plan.py: what a sweep would do, and its predicted hours.
-10. page.py: the page that shows what came of it.
+10. folds.py, out_of_fold.py: a cross-validation is a sweep whose runs differ in their fold, and what all of them say together.
+11. page.py: the page that shows what came of it.
 """

@@ -59,8 +59,8 @@ def train_folds(recipe: Recipe, folder: Path | None = None) -> int:
     folder = folder or folders.same(settings, root, name) or RunFolder.create(root, name).path
     with contextlib.closing(start.make_pool(start.How(), runs)) as pool, RunFolder(folder).held("--folds"):
         known = folders.read_state(folder)
-        begun = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}, RECIPE: plain_values(recipe)}
-        state = environment() | begun | known | {"finished": False}
+        begun = {"settings": settings, RECIPE: plain_values(recipe), "runs": [run.name for run in runs]}
+        state = environment() | {"seconds": 0.0, "paces": {}} | begun | known | {"finished": False}
         for number, reason in enumerate(found.reasons):
             console.fact("" if number else "chosen", reason)
         return CrossValidation(folder, [at(run, folder) for run in runs], pool, state, None, began).run(start.one_after_the_other)

@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,10 +73,9 @@ class RangeTest:
     def record(self) -> dict[str, Any]:
         """Return all values as plain ones, with the smoothed losses."""
         assert self.suggestion is not None
-        read = {"lr": self.suggestion.lr, "low": self.suggestion.low, "high": self.suggestion.high, "steep": self.suggestion.steep}
         size = {"batch_size": self.batch_size, "image_size": self.image_size}
         curve = {"rates": self.rates, "losses": self.losses, "smoothed": self.smoothed}
-        return read | {"steps": len(self.rates), "ended": self.ended} | size | curve
+        return asdict(self.suggestion) | {"steps": len(self.rates), "ended": self.ended} | size | curve
 
 
 def range_test(recipe: Recipe, steps: int, console: Console, began: float | None = None) -> RangeTest:
