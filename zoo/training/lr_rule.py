@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Weight of the past in the smoothed loss. fastai's lr_find has 0.98: with it, the first steps, whose rate is too low to learn,
-# would still count where the loss is lowest.
-SMOOTHING = 0.9
+# Weight of the past in the smoothed loss. fastai's lr_find has 0.98: the longer the average, the further it lags behind the
+# rate. Measured: with 0.9, suggestions for SGD came within a factor of two of rates that diverge.
+SMOOTHING = 0.8
 # A smoothed loss of so many times the lowest one has diverged: fastai's limit.
 DIVERGED = 4.0
 # The floor of the valley: where the smoothed loss is above its lowest by no more than this share of its whole fall.
