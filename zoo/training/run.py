@@ -30,7 +30,7 @@ from zoo.system.launch import Launch
 from zoo.system.memory import lacks_memory
 from zoo.system.table import percent
 from zoo.training import checkpoint, processes
-from zoo.training.auto import decide
+from zoo.training.auto import Decided, decide
 from zoo.training.evaluate import Interrupted
 from zoo.training.linear_probe import fit_head
 from zoo.training.loop import fit, is_finished
@@ -73,16 +73,13 @@ def train(
     check_environment(recipe)
     with contextlib.ExitStack() as stack, launch.lost_processes(start, recipe.train.timeout):
         processes.meet(start, recipe.train.timeout)
-        reasons: tuple[str, ...] = ()
-        if resume:
-            recipe, saved = _open_run_to_resume(recipe, resume, start, stack, allow_change=allow_change)
-        else:
-            (recipe, reasons), saved = _new_run(recipe, start), None
+        decided, saved = _begin(recipe, resume, start, stack, allow_change=allow_change)
+        recipe = decided.recipe
         if saved and saved.done:
             _describe_done(saved, recipe, console)
             return saved.run
-        resumed = saved.checkpoint.state if saved else None
-        setup = set_up(recipe, start, console, resumed, began=began, reasons=reasons)
+        state = saved.checkpoint.state if saved else None
+        setup = set_up(recipe, start, console, state, began=began, reasons=decided.reasons)
         probe_first = saved is None and recipe.finetune.probe_first
         if probe_first:
             last_layer(setup.bare_model, "finetune.probe_first")
@@ -96,15 +93,19 @@ def train(
     return run.path
 
 
-def _new_run(recipe: Recipe, start: Launch) -> tuple[Recipe, tuple[str, ...]]:
-    """Check that a run can be written; return its recipe with what it leaves open chosen, and what was chosen and why.
+def _begin(
+    recipe: Recipe, resume: Path | None, start: Launch, stack: contextlib.ExitStack, *, allow_change: bool
+) -> tuple[Decided, SavedRun | None]:
+    """Return the recipe with what it leaves open chosen, and the run to resume, where there is one.
 
     Raises:
-        ZooError: it cannot be, or its images are not as they should be; on all processes.
+        ZooError: no run can be written, or resumed, or its images are not as they should be; on all processes.
     """
+    if resume:
+        meant, saved = _open_run_to_resume(recipe, resume, start, stack, allow_change=allow_change)
+        return Decided(meant, ()), saved
     processes.from_first(start, lambda: RunFolder.check(recipe.output.root))
-    found = processes.from_first(start, lambda: decide(recipe))
-    return found.recipe, found.reasons
+    return processes.from_first(start, lambda: decide(recipe)), None
 
 
 def _describe_done(saved: SavedRun, recipe: Recipe, console: Console) -> None:
