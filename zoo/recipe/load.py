@@ -9,9 +9,13 @@ from pathlib import Path
 from zoo.errors import Mistakes, ZooError, nearest
 from zoo.recipe import messages, yaml
 from zoo.recipe.base import fill
+from zoo.recipe.distill import distill_mapping
 from zoo.recipe.recipe import BASE, Recipe, rules
 from zoo.recipe.sections import image_size_mapping
 from zoo.recipe.yaml import Source
+
+# Sections whose short form is no kind, and what makes a mapping of it, so that an override can set an option beside it.
+SHORT_FORMS = {"image_size": image_size_mapping, "distill": distill_mapping}
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -37,9 +41,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Source:
         todo = f"did you mean '{close[0]}'? 'zoo recipe --list' shows the shipped ones"
         raise ZooError(str(path), "no such recipe", todo)
     written = _read_with_base(file, ())
-    if any(override.startswith("image_size.") for override in overrides) and "image_size" in written.tree:
-        written.tree["image_size"] = image_size_mapping(written.tree["image_size"])
-    yaml.apply_overrides(written, overrides)
+    yaml.apply_overrides(written, overrides, SHORT_FORMS)
     return written
 
 

@@ -13,6 +13,7 @@ from zoo.models.finetune import Finetune
 from zoo.models.options import Backbone
 from zoo.optim.options import Optim
 from zoo.optim.schedules import OneCycle, Schedule
+from zoo.recipe.distill import Distill
 from zoo.recipe.sections import Eval, ImageSize, Output, Train, image_size_mapping
 from zoo.section import AUTO, Section, Shorthand
 
@@ -40,6 +41,9 @@ class Recipe(Section):
     optim: Optim = Optim()
     schedule: Schedule = OneCycle()
     train: Train = Train()
+    distill: Distill = Field(
+        default=None, examples=["runs/big"], description="A trained model to learn from besides the labels; null: none."
+    )
     eval: Eval = Eval()
     output: Output = Output()
 
@@ -83,3 +87,8 @@ def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
     if train.accumulate != AUTO and train.batch_size != AUTO and train.accumulate > train.batch_size:
         yield ("train", "accumulate"), f"{train.accumulate} exceeds train.batch_size {train.batch_size} (lower it)"
+    if train.soup != "none" and recipe.eval.select_by == "last":
+        yield ("train", "soup"), "needs a metric of val to choose by (set eval.select_by: val.accuracy)"
+    if train.soup != "none" and recipe.output.keep_best != AUTO and recipe.output.keep_best < 2:
+        text = f"{train.soup} needs two checkpoints or more, and output.keep_best is {recipe.output.keep_best} (set it to auto)"
+        yield ("train", "soup"), text

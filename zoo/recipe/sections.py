@@ -121,6 +121,11 @@ class Train(Section):
         examples=[0.99],
         description="Decay per step of a moving average of the weights, which is then what is evaluated and saved. null: none.",
     )
+    soup: Literal["none", "uniform", "greedy"] = Field(
+        default="none",
+        description="uniform: evaluate and save the average of the weights of the best epochs (output.keep_best of them); greedy: "
+        "of those that do not lower the metric of val (Wortsman et al. 2022).",
+    )
     patience: int | None = Field(
         default=None, ge=1, examples=[3], description="Stop after this many evaluations in a row without a new best. null: never."
     )
@@ -187,7 +192,9 @@ class Output(Section):
 
     root: Path = Field(default=Path("runs"), validate_default=False, description="Folder in which run folders are made.")
     keep_last: int = Field(default=1, ge=1, description="Number of newest checkpoints to keep.")
-    keep_best: int = Field(default=1, ge=0, description="Number of best checkpoints to keep besides.")
+    keep_best: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        default=AUTO, description="Number of best checkpoints to keep besides. auto: 1, or 5 where train.soup averages them."
+    )
     checkpoint_every: str = Field(default="1 epoch", description="How often to write a checkpoint: '2 epochs' or '500 steps'.")
     track: tuple[Tracker, ...] = Field(
         default=(), description="Experiment trackers to log to, through Accelerate. Each is a package of its own to install."

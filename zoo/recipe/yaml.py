@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,10 +216,17 @@ def _scalar(kind: str, text: str) -> Any:
     return text
 
 
-def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
+def apply_overrides(
+    source: Source, overrides: Sequence[str], short_forms: Mapping[str, Callable[[Any], Any]] | None = None
+) -> None:
     """Set `section.key=value` pairs in the tree; the values are read as YAML.
 
     Changing the `kind` of a section starts that section anew: the file's keys belong to the other kind.
+
+    Args:
+        source: the tree, which is changed.
+        overrides: the pairs.
+        short_forms: what makes a mapping of a section's short form, by section, where that is no kind.
 
     Raises:
         ZooError: if an override is not of the form `section.key=value`.
@@ -231,6 +238,8 @@ def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
             raise ZooError("command line", f"'{override}': expected section.key=value", "e.g. optim.lr=5.0e-4")
         value = parse(text, name)
         parent: dict[str, Any] = source.tree
+        if len(key) > 1 and name.partition(".")[0] in (short_forms or {}) and key[0] in parent:
+            parent[str(key[0])] = (short_forms or {})[str(key[0])](parent[str(key[0])])
         for depth, part in enumerate(key[:-1], start=1):
             child = parent.get(str(part))
             if not isinstance(child, dict):

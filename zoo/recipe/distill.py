@@ -1,0 +1,94 @@
+"""Learn from a trained model, the teacher, besides the labels: a recipe's `distill`.
+
+A new kind is one class here, with the loss of what it compares, and its name in the union `Distill`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from zoo.section import Section, Shorthand
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class _Distill(Section):
+    """What all kinds have. A class per kind has `losses`, and says whether it compares features."""
+
+    features: ClassVar[bool] = False
+    teacher: Path = Field(
+        examples=["runs/big"], description="The teacher: a finished run, or its model folder. It has the classes of the data."
+    )
+    weight: float = Field(
+        default=0.7, gt=0, le=1, description="Share of the teacher in the loss; the labels have the rest. 1: no labels."
+    )
+
+
+class LogitDistill(_Distill):
+    """The student learns the teacher's probabilities of all classes (Hinton et al. 2015)."""
+
+    kind: Literal["logit"] = "logit"
+    temperature: float = Field(
+        default=4.0, gt=0, description="Divides the logits of both: a higher one shows more of the classes that are less likely."
+    )
+
+    def losses(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the divergence of the student's probabilities from the teacher's, T squared times, for each image.
+
+        Section 2 of Hinton et al. 2015, arXiv:1503.02531: T squared keeps the size of the gradient at any temperature T.
+        It is the loss of `timm.task.LogitDistillationTask`, which returns the mean over the images only.
+
+        Args:
+            student, teacher: logits, float32 [B, C].
+
+        Returns:
+            float32 [B].
+        """
+        from torch.nn import functional
+
+        ours, theirs = (functional.log_softmax(logits / self.temperature, dim=1) for logits in (student, teacher))
+        return functional.kl_div(ours, theirs, reduction="none", log_target=True).sum(1) * self.temperature**2
+
+
+class FeatureDistill(_Distill):
+    """The student's last features, through a linear layer that is thrown away, learn to be the teacher's (Romero et al. 2015)."""
+
+    kind: Literal["feature"] = "feature"
+    features: ClassVar[bool] = True
+
+    def losses(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Return the mean squared difference of the features, for each image.
+
+        The last layer takes the part of the hint layer of Romero et al. 2015, arXiv:1412.6550. It is the loss of
+        `timm.task.FeatureDistillationTask`, which returns the mean over the images only.
+
+        Args:
+            student: its features after the linear layer, float32 [B, D].
+            teacher: its features, float32 [B, D].
+
+        Returns:
+            float32 [B].
+        """
+        return (student - teacher).square().mean(1)
+
+
+def distill_mapping(value: Any) -> Any:
+    """Expand a path into `{teacher: path}`; leave anything else as it is."""
+    return {"teacher": value} if isinstance(value, str) else value
+
+
+def _with_kind(value: Any) -> Any:
+    """Expand a path, and let a mapping without a kind be of the kind `logit`."""
+    value = distill_mapping(value)
+    return {"kind": "logit", **value} if isinstance(value, dict) and "kind" not in value else value
+
+
+Distill = Annotated[
+    LogitDistill | FeatureDistill | None,
+    Field(discriminator="kind"),
+    Shorthand(_with_kind, {"type": "string"}, "a path or a mapping"),
+]
