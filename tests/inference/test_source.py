@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import ZooError
-from zoo.inference.source import find_source, read_config
+from zoo.inference.source import find_source
 
 
 def as_run(model_folder: Path, tmp_path: Path) -> Path:
@@ -53,10 +53,3 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, name: str, text
     with pytest.raises(ZooError) as error:
         find_source(name.replace("PATH", str(tmp_path)))
     assert str(error.value).replace(str(tmp_path), "PATH").startswith(text)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"architecture": 1}'])
-def test_a_damaged_config_is_named(model_folder: Path, content: str) -> None:
-    (model_folder / "config.json").write_text(content)
-    with pytest.raises(ZooError, match=r"config\.json: cannot be read"):
-        read_config(model_folder)

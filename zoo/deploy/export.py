@@ -25,7 +25,8 @@ from zoo.deploy.subject import Subject, subject_of
 from zoo.deploy.target import PRODUCER, RECORD, check_target, digests, record_of
 from zoo.errors import ZooError
 from zoo.inference.exported import FileNetwork, OnnxNetwork, TorchNetwork, notes_of
-from zoo.inference.source import find_source, read_config
+from zoo.inference.source import find_source
+from zoo.models.model_folder import read_config
 from zoo.system.files import digest, staged, storing
 from zoo.system.hardware import cpu_name, metadata_version, versions
 

@@ -10,12 +10,12 @@ import timm
 import timm.data
 from torch import nn
 
-from zoo.errors import ZooError, first_line
+from zoo.errors import ZooError
 from zoo.inference.classifier import Classifier
 from zoo.inference.networks import TimmNetwork
 from zoo.inference.preprocessing import Preprocessing
-from zoo.inference.source import HUB, WHERE, Source, find_source, read_config
-from zoo.models.loading import recorded
+from zoo.inference.source import HUB, WHERE, Source, find_source
+from zoo.models.model_folder import load_whole, read_config
 
 
 def load(model: str | os.PathLike[str]) -> Classifier:
@@ -61,22 +61,9 @@ def _in_timms_form(source: Source) -> nn.Module:
     name = source.name if source.kind == "hub" else f"local-dir:{source.path}"
     if source.kind == "hub":
         _reach(source.name.removeprefix(HUB))
-    try:
-        with recorded() as seen:
-            model = timm.create_model(name, pretrained=True)
-    except Exception as error:  # whatever timm, safetensors and the hub's library raise
-        reason = first_line(error).rstrip(":")
-        where = str(source.path or source.name)
-        todo = "check the name and the network" if source.kind == "hub" else "the model folder is damaged: train or copy it again"
-        raise ZooError(where, f"cannot be loaded: {reason}", todo) from None
-    left = next((loaded for module, loaded in reversed(seen) if module is model), None)
-    config: Any = getattr(model, "pretrained_cfg", None) or {}
-    names = config.get("label_names")
-    if (left and (left.missing or left.unexpected)) or (names and len(names) != model.num_classes):
-        # timm leaves a head of another size out, and would predict with a random one.
-        what = "cannot be loaded: its weights, its number of classes and its class names do not fit together"
-        raise ZooError(str(source.path or source.name), what, "train or copy it again")
-    return model
+    where = str(source.path or source.name)
+    todo = "check the name and the network" if source.kind == "hub" else "the model folder is damaged: train or copy it again"
+    return load_whole(name, where, todo)
 
 
 def _reach(repository: str) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from zoo.errors import ZooError
 from zoo.models.names import check_backbone
@@ -81,19 +80,3 @@ def _in_folder(text: str, path: Path) -> Source:
         what = "its model folder is missing" if done else "the run is not finished and has no model yet"
         raise ZooError(text, what, "train it again" if done else f"zoo train --resume {path}")
     raise ZooError(text, "no model in this folder", "give a run, or a folder with config.json and model.safetensors")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return a model folder's `config.json`.
-
-    Raises:
-        ZooError: it cannot be read.
-    """
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(config, dict) and isinstance(config.get("architecture"), str):
-            return config
-        raise ValueError("no architecture in it")
-    except (OSError, ValueError) as error:
-        raise ZooError(str(path), f"cannot be read: {error}", "the model folder is damaged") from None

@@ -17,7 +17,7 @@ from zoo.errors import ZooError, first_line
 WHERE = "image_size"
 
 
-def check_sizes(name: str, model: nn.Module, sizes: Sequence[int], *, trim: bool = False) -> None:
+def check_sizes(name: str, model: nn.Module, sizes: Sequence[int], *, trim: bool = False, where: str = WHERE) -> None:
     """Check every image size of a run by a forward pass of two images.
 
     Args:
@@ -25,17 +25,18 @@ def check_sizes(name: str, model: nn.Module, sizes: Sequence[int], *, trim: bool
         model: on the CPU; it is in evaluation mode afterwards.
         sizes: sides in pixels, ascending.
         trim: allow sizes that are no multiple of the patch, as in runs that began before this was checked.
+        where: the key that errors name.
 
     Raises:
         ZooError: the backbone does not take a size, or would trim it. The nearest sizes that fit are named.
     """
     for side in sizes:
         # Sizes between the first and the last are not written in the recipe: their step is.
-        _check_size(name, model, side, between=side not in (sizes[0], sizes[-1]), trim=trim)
+        _check_size(name, model, side, between=side not in (sizes[0], sizes[-1]), trim=trim, where=where)
 
 
 @torch.no_grad()
-def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: bool) -> None:
+def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: bool, where: str) -> None:
     patch = patch_layer(model)
     seen: list[int] = []
     handle = patch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1])) if patch else None
@@ -45,14 +46,14 @@ def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: 
     except (AssertionError, RuntimeError, ValueError) as error:
         what = f"{name} does not take {side} px: {first_line(error).rstrip('.')}"
         todo = "use its own size, or multiples of its stride (image_size.multiple)"
-        raise ZooError(WHERE, what, _fitting(side, step, between=between) if side % step else todo) from None
+        raise ZooError(where, what, _fitting(side, step, between=between) if side % step else todo) from None
     finally:
         if handle:
             handle.remove()
     # An architecture that pads or scales the image first gives the layer another size.
     if side in seen and side % step and not trim:
         what = f"{name} cuts images into patches of {step} px and would see {side // step * step} of {side} px"
-        raise ZooError(WHERE, what, _fitting(side, step, between=between))
+        raise ZooError(where, what, _fitting(side, step, between=between))
 
 
 def example_images(side: int) -> Tensor:

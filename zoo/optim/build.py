@@ -17,7 +17,13 @@ from zoo.optim.options import Optim
 
 
 def build_optimizer(
-    optim: Optim, model: nn.Module, *, layer_decay: float = 1.0, head_lr_scale: float = 1.0, head: Iterable[str] = ()
+    optim: Optim,
+    model: nn.Module,
+    *,
+    layer_decay: float = 1.0,
+    head_lr_scale: float = 1.0,
+    head: Iterable[str] = (),
+    more: Iterable[dict[str, Any]] = (),
 ) -> Optimizer:
     """Create the optimizer over the parameters that are trained.
 
@@ -27,6 +33,7 @@ def build_optimizer(
         layer_decay: factor of the learning rate from one layer group to the one before it.
         head_lr_scale: factor of the head's learning rate.
         head: names of the head's parameters.
+        more: groups of parameters that are not the model's, as `parameter_groups` returns them.
 
     Raises:
         ZooError: the optimizer does not take what it is given, or needs a package that is missing.
@@ -34,7 +41,7 @@ def build_optimizer(
     import timm.optim
     import torch
 
-    groups = parameter_groups(model, optim.weight_decay, layer_decay, head_lr_scale, set(head))
+    groups = [*parameter_groups(model, optim.weight_decay, layer_decay, head_lr_scale, set(head)), *more]
     # timm's own momentum is 0.9, for every optimizer that takes one.
     extra: dict[str, Any] = {} if optim.momentum is None else {"momentum": optim.momentum}
     if optim.name in ("adam", "adamw", "nesterov", "sgd", "momentum"):

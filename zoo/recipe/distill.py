@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from zoo.errors import ZooError
+from zoo.results.folder import RESULT
 from zoo.section import Section, Shorthand
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# The key that errors name.
+TEACHER = "distill.teacher"
+# The files of a model folder that are read; no other file of weights is.
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
 
 class _Distill(Section):
-    """What all kinds have. A class per kind has `losses`, and says whether it compares features."""
+    """The options of all kinds. A class per kind has `losses`, and says whether it compares features."""
 
     features: ClassVar[bool] = False
     teacher: Path = Field(
@@ -26,6 +33,22 @@ class _Distill(Section):
     weight: float = Field(
         default=0.7, gt=0, le=1, description="Share of the teacher in the loss; the labels have the rest. 1: no labels."
     )
+
+    def folder(self) -> Path:
+        """Return the teacher's model folder.
+
+        Raises:
+            ZooError: there is none, or its run is not finished.
+        """
+        path = self.teacher.expanduser()
+        for folder in (path, path / "model"):
+            if all((folder / name).is_file() for name in (CONFIG, WEIGHTS)):
+                return folder
+        if not path.is_dir():
+            raise ZooError(TEACHER, f"no such folder: {path}", "give a finished run, or its model folder")
+        if (path / "recipe.yaml").is_file() and not (path / RESULT).exists():
+            raise ZooError(TEACHER, f"{path} is not finished and has no model yet", f"zoo train --resume {path}")
+        raise ZooError(TEACHER, f"no {CONFIG} with {WEIGHTS} in {path}", "give a finished run, or its model folder")
 
 
 class LogitDistill(_Distill):

@@ -123,8 +123,8 @@ class Train(Section):
     )
     soup: Literal["none", "uniform", "greedy"] = Field(
         default="none",
-        description="uniform: evaluate and save the average of the weights of the best epochs (output.keep_best of them); greedy: "
-        "of those that do not lower the metric of val (Wortsman et al. 2022).",
+        description="uniform: keep the average of the weights of the best epochs, output.keep_best of them; greedy: of those "
+        "that do not make val worse (Wortsman et al. 2022).",
     )
     patience: int | None = Field(
         default=None, ge=1, examples=[3], description="Stop after this many evaluations in a row without a new best. null: never."

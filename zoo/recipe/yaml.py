@@ -238,8 +238,9 @@ def apply_overrides(
             raise ZooError("command line", f"'{override}': expected section.key=value", "e.g. optim.lr=5.0e-4")
         value = parse(text, name)
         parent: dict[str, Any] = source.tree
-        if len(key) > 1 and name.partition(".")[0] in (short_forms or {}) and key[0] in parent:
-            parent[str(key[0])] = (short_forms or {})[str(key[0])](parent[str(key[0])])
+        section = name.partition(".")[0]
+        if section != name and section in parent and short_forms and section in short_forms:
+            parent[section] = short_forms[section](parent[section])
         for depth, part in enumerate(key[:-1], start=1):
             child = parent.get(str(part))
             if not isinstance(child, dict):

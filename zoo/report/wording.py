@@ -97,7 +97,7 @@ def details(facts: Facts) -> str:
     planned = _planned_epochs(facts)
     of = f" of {planned}" if planned else ""
     how = "the last one" if result.selected_by == "last" else f"chosen by {result.selected_by}"
-    parts.append(f"epoch {result.selected_epoch}{of}, {how}")
+    parts.append(f"{result.selected}{of}, {how}")
     if result.test and result.test_scored:
         parts.append(f"test scored {result.test_scored}")
     return "; ".join(parts) + "."

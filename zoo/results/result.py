@@ -63,6 +63,28 @@ class TrainingFigures(_Values):
     eval_images_per_second: float | None = None
 
 
+class SoupEpoch(_Values):
+    """An epoch that an average of weights could have taken: its value on val, and whether it did."""
+
+    epoch: int
+    value: float
+    averaged: bool
+
+
+class SoupScores(_Values):
+    """An average of the weights of several epochs.
+
+    Attributes:
+        kind: uniform or greedy.
+        value: what `selected_by` is for the average.
+        epochs: those that might belong to it, best first.
+    """
+
+    kind: str
+    value: float
+    epochs: tuple[SoupEpoch, ...]
+
+
 class Result(_Values):
     """A finished run.
 
@@ -74,7 +96,9 @@ class Result(_Values):
         image_size: side in pixels at evaluation.
         epochs: passes over the training images that were made.
         selected_by: the value that selected the epoch.
-        val: metrics of the selected epoch on the validation images; empty where there are none.
+        selected_epoch: the best epoch; the weights are its own, or an average with others.
+        soup: the average; None where there is none.
+        val: metrics of the selected weights on the validation images; empty where there are none.
         test: scores on the test set; None where there is none.
         test_scored: when test was looked at.
         predictions: the file in the run folder that names every image of val and test with what was predicted; empty where
@@ -98,6 +122,7 @@ class Result(_Values):
     steps: int
     selected_by: str
     selected_epoch: int
+    soup: SoupScores | None = None
     val: dict[str, float]
     test: TestScores | None
     test_scored: str = ""
@@ -114,6 +139,14 @@ class Result(_Values):
     device: str
     device_type: str = ""
     folder: Path | None = Field(default=None, exclude=True)
+
+    @property
+    def selected(self) -> str:
+        """The epochs whose weights are kept, as text."""
+        averaged = sorted(each.epoch for each in self.soup.epochs if each.averaged) if self.soup else []
+        if len(averaged) < 2:
+            return f"epoch {self.selected_epoch}"
+        return f"the average of epochs {', '.join(map(str, averaged[:-1]))} and {averaged[-1]}"
 
 
 def read_result(run: RunFolder) -> Result | None:

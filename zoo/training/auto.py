@@ -42,6 +42,8 @@ SMALLEST_BATCH = 2
 IMAGES_SEEN = 10_000
 FEWEST_EPOCHS = 3
 MOST_EPOCHS = 10
+# Epochs that are averaged: of a run of 3 to 10 epochs, those whose learning rate is low.
+SOUP_EPOCHS = 5
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,11 @@ def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Deci
         pretrained = recipe.backbone.weights.kind != "random"
         finetune = _with(finetune, batch_norm="frozen" if pretrained else "train")
         reasons += [] if pretrained else ["finetune.batch_norm train: random weights have no statistics to keep"]
-    changed = {"image_size": size, "train": train, "augment": augment, "finetune": finetune}
+    output = recipe.output
+    if output.keep_best == AUTO:
+        output = _with(output, keep_best=1 if train.soup == "none" else SOUP_EPOCHS)
+        reasons += [] if train.soup == "none" else [f"output.keep_best {output.keep_best}: train.soup averages the best epochs"]
+    changed = {"image_size": size, "train": train, "augment": augment, "finetune": finetune, "output": output}
     return Decided(_with(recipe, **changed), tuple(reasons))
 
 

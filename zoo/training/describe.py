@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from zoo.system.console import Console, plural
 from zoo.system.device import apple_gpu
+from zoo.system.table import percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from zoo.recipe.recipe import Recipe
     from zoo.training.inputs import Inputs
     from zoo.training.setup import Setup, TrainableModel
+    from zoo.training.teacher import Teacher
 
 
 def describe_measuring(console: Console) -> None:
@@ -40,6 +42,14 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
         console.fact("", note)
     for number, reason in enumerate(reasons):
         console.fact("" if number else "chosen", reason)
+
+
+def describe_teacher(teacher: Teacher, console: Console) -> None:
+    """Print what the student learns from."""
+    scored = "" if teacher.accuracy is None else f", {percent(teacher.accuracy)} on val"
+    console.fact("teacher", f"{teacher.path}: {teacher.name}, {teacher.parameters / 1e6:.1f} M parameters{scored}")
+    for note in teacher.notes:
+        console.fact("", note)
 
 
 def describe_execution(setup: Setup) -> None:

@@ -21,6 +21,7 @@ from zoo.errors import ZooError
 from zoo.models.features import last_layer
 from zoo.models.logistic import logistic_regression
 from zoo.recipe.recipe import Recipe
+from zoo.section import decided
 from zoo.system import launch
 from zoo.system.console import Console
 from zoo.system.device import peak_memory_mb, reset_peak_memory
@@ -34,6 +35,7 @@ from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.preflight import check_environment
 from zoo.training.saver import pack
 from zoo.training.setup import Setup, set_up
+from zoo.training.soup import validations
 from zoo.training.state import Training
 from zoo.training.timing import mean_over_run, sampled, time_evaluation, time_steps
 
@@ -196,7 +198,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
         set_up_seconds=set_up_seconds,
         probe_seconds=_probe_seconds(setup, per_image) if recipe.finetune.probe_first else 0.0,
         train_seconds=usual * training.steps + warm_up * sizes,
-        evaluation_seconds=per_image * _evaluated_images(training),
+        evaluation_seconds=per_image * _evaluated_images(training, validations(recipe)),
         saving_seconds=saving * _checkpoints(setup) + FINISH_SECONDS,
         epochs=training.epochs,
         steps_per_epoch=training.steps_per_epoch,
@@ -207,7 +209,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
         evaluation_images_per_second=1 / per_image if per_image else 0.0,
         peak_memory_mb=memory,
         checkpoint_bytes=size,
-        disk_bytes=size * (output.keep_last + output.keep_best + 1) + _model_bytes(setup),
+        disk_bytes=size * (output.keep_last + decided(output.keep_best) + 1) + _model_bytes(setup),
         precision=setup.execution.choice.precision,
         channels_last=setup.execution.choice.channels_last,
         accumulate=setup.execution.choice.accumulate,
@@ -216,11 +218,11 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     )
 
 
-def _evaluated_images(training: Training) -> int:
-    """Count the images that a run evaluates: at its evaluations, and once more at its end."""
+def _evaluated_images(training: Training, more: int) -> int:
+    """Count the images that a run evaluates: at its evaluations, `more` times val, and once more at its end."""
     evaluations = -(-training.epochs // training.eval_every)
     val, test = (len(batches) if batches is not None else 0 for batches in (training.val, training.test))
-    return val * (evaluations + 1) + test * (1 + evaluations * training.test_every_epoch)
+    return val * (evaluations + more + 1) + test * (1 + evaluations * training.test_every_epoch)
 
 
 # ----------------------------------------------------------------------------------------- the rest

@@ -179,17 +179,18 @@ def one_step(
     # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
     seed_device(accelerator.device, torch_seed(seed, step, accelerator.process_index))
     training.watch.step = step
+    batches: Iterator[tuple[Tensor, ...]] = totals.timed(micro_batches())
+    if training.distillation is not None:
+        batches = training.distillation.taught(accelerator, batches)
     try:
         sums = train_step(
             training.model,
-            totals.timed(micro_batches()),
+            batches,
             training.optimizer,
             parts=training.micro_batches,
             total=len(positions),
             lr=training.lr_at(step),
-            loss_fn=lambda logits, targets: losses(
-                logits, targets, training.label_smoothing, training.class_weights, training.loss
-            ),
+            loss_fn=loss_of(training),
             watch=training.watch,
             clip=training.clip_grad,
         )
@@ -198,6 +199,15 @@ def one_step(
     if training.averaged is not None:
         training.averaged.follow(training.bare_model, step, training.watch.open)
     return sums
+
+
+def loss_of(training: Training) -> Callable[..., Tensor]:
+    """Return the function from outputs, targets and, with a teacher, what it says, to the losses [B] of a step's images."""
+
+    def of_labels(logits: Tensor, targets: Tensor) -> Tensor:
+        return losses(logits, targets, training.label_smoothing, training.class_weights, training.loss)
+
+    return of_labels if training.distillation is None else training.distillation.losses(of_labels)
 
 
 def one_step_that_fits(

@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.recipe.recipe import Recipe
 from zoo.results.folder import RunFolder
+from zoo.section import decided
 from zoo.system import launch
 from zoo.system.console import Console, plural
 from zoo.system.files import free_bytes
@@ -91,7 +92,7 @@ def described(setup: Setup, found: Forecast, rates: dict[str, Any]) -> list[tupl
     chosen = sorted({round(place * (len(epochs) - 1) / (MOST_EPOCHS - 1)) for place in range(MOST_EPOCHS)})
     at_ends = ", ".join(f"{epoch + 1}: {epochs[epoch]:.3g}" for epoch in chosen)
     root = recipe.output.root
-    kept = recipe.output.keep_last + recipe.output.keep_best
+    kept = recipe.output.keep_last + decided(recipe.output.keep_best)
     warming = f"warm-up over {warmup:g} epoch{'s' * (warmup != 1)}, " if warmup else ""
     start = f"{rates['first']:.3g} at the first step, {warming}"
     peak = f"peak {rates['peak']:.3g} after {rates['peak_epoch']:.3g} epochs, {rates['final']:.3g} at the last step"

@@ -27,7 +27,8 @@ def check_environment(recipe: Recipe) -> None:
     """Check that what the recipe asks for can be had here.
 
     Raises:
-        ZooError: a device that there is not, fp16 without a GPU, or another precision asked of the launcher.
+        ZooError: a device that there is not, fp16 without a GPU, another precision asked of the launcher, or a teacher that
+            there is not.
     """
     choose_device(recipe.train.device)
     if recipe.train.precision == "fp16" and on_cpu():
@@ -36,6 +37,8 @@ def check_environment(recipe: Recipe) -> None:
         if os.environ.get(f"ACCELERATE_{name}", "false").lower() not in ("false", "no", "0", ""):
             what = f"ACCELERATE_{name}={os.environ[f'ACCELERATE_{name}']} is not supported"
             raise ZooError("launch", what, "run accelerate config and choose plain multi-GPU, without dynamo")
+    if recipe.distill is not None:
+        recipe.distill.folder()
     for tracker in recipe.output.track:
         if not any(importlib.util.find_spec(module) for module in TRACKERS[tracker]):
             raise ZooError("output.track", f"{tracker} is not installed", f"pip install {TRACKERS[tracker][0]}")

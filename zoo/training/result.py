@@ -19,7 +19,8 @@ from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import PREDICTIONS, TENSORS, Predicted, csv_text
-from zoo.results.result import VERSION, ClassScores, Result, TestScores, TrainingFigures, write_result
+from zoo.results.result import VERSION, ClassScores, Result, SoupScores, TestScores, TrainingFigures, write_result
+from zoo.section import decided
 from zoo.system import launch
 from zoo.system.console import Console, plural
 from zoo.system.device import peak_memory_mb
@@ -31,6 +32,7 @@ from zoo.training.evaluate import EvalBatches, predict_split
 from zoo.training.report import report_finished
 from zoo.training.resume import load_model
 from zoo.training.setup import Setup
+from zoo.training.soup import Soup, make_soup
 from zoo.training.state import Progress, Training
 
 Predictions = tuple[Tensor, Tensor]
@@ -40,11 +42,15 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     """Score the test set with the selected weights; write the model, the pictures, `result.json` and a page of them all."""
     training = setup.training
     memory = peak_memory_mb(training.accelerator.device)
-    epoch = _select(setup, run, progress)
+    soup = _soup(setup, run, progress)
+    epoch = soup.epochs[0] if soup is not None else _select(setup, run, progress)
     predictions, speed = _predict(training, training.test)
     # Of the selected epoch: at the time nobody knew that it would be the one.
     val, val_speed = _predict(training, training.val)
     result = _result(setup, progress, epoch, predictions, memory, speed or val_speed)
+    if soup is not None and val is not None:
+        averaged = {name: metric(*val) for name, metric in METRICS.items()}
+        result = result.model_copy(update={"soup": SoupScores.model_validate(soup.record()), "val": averaged})
     if not training.accelerator.is_main_process:
         return
     _save_model(setup, run)
@@ -82,6 +88,28 @@ def _select(setup: Setup, run: RunFolder, progress: Progress) -> int:
         device = setup.training.accelerator.device
         load_model(setup, processes.share_checkpoint(start, found[0] if found else None, device))
     return epoch
+
+
+def _soup(setup: Setup, run: RunFolder, progress: Progress) -> Soup | None:
+    """Average the weights of the best epochs and say which, where the recipe wants that."""
+    kind, key = setup.recipe.train.soup, setup.training.select_by
+    if kind == "none":
+        return None
+    best = progress.ranked(key)[: decided(setup.recipe.output.keep_best)]
+    soup = make_soup(setup.training, kind, best, run.path / "checkpoints")
+    if soup is not None:
+        setup.console.line()
+        alone = ", ".join(f"{epoch}: {_value_text(key, value)}" for epoch, value in soup.candidates)
+        averaged = ", ".join(map(str, sorted(soup.epochs)))
+        text = f"{kind}, of {plural(len(soup.epochs), 'epoch')} ({averaged}): {key} {_value_text(key, soup.value)}"
+        setup.console.fact("soup", text)
+        setup.console.fact("", f"each alone: {alone}")
+    return soup
+
+
+def _value_text(key: str, value: float) -> str:
+    """Return the value of a metric as the console shows it."""
+    return percent(value, 2) if key.endswith("accuracy") else f"{value:.4g}"
 
 
 def _save_model(setup: Setup, run: RunFolder) -> None:
@@ -184,7 +212,7 @@ def test_scores(classes: tuple[str, ...], logits: Tensor, targets: Tensor) -> Te
 def describe_result(console: Console, run: RunFolder, result: Result) -> None:
     """Print the lines that end a run."""
     console.line()
-    epoch = f"epoch {result.selected_epoch} by {result.selected_by}"
+    epoch = f"{result.selected} by {result.selected_by}"
     if result.test:
         test = result.test
         low, high = (percent(bound, 2) for bound in test.ci95)

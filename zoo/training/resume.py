@@ -25,10 +25,14 @@ from zoo.training.setup import Setup
 from zoo.training.state import Progress, Training, epoch_batches
 
 # Options that may not change: with another value, nothing of a checkpoint would mean the same.
-FIXED = ("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by")
+FIXED = (
+    *("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by"),
+    # The teacher may be elsewhere now: it is known by its digest.
+    "distill.kind",
+)
 
 # Options that are chosen at the start of a run, by section; those that are measured stay `auto` in its recipe.
-DECIDED = {"train": ("epochs", "batch_size"), "augment": ("hflip",), "finetune": ("batch_norm",)}
+DECIDED = {"train": ("epochs", "batch_size"), "augment": ("hflip",), "finetune": ("batch_norm",), "output": ("keep_best",)}
 
 
 def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
@@ -176,7 +180,7 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
     check_unchanged(setup.inputs.data, state)
     load_model(setup, saved)
     if state["optimizer"]["name"] == setup.recipe.optim.name:
-        unpack_state(training.plain_optimizer, setup.bare_model, saved.tensors["optimizer"], state["optimizer"])
+        unpack_state(training.plain_optimizer, training.learner, saved.tensors["optimizer"], state["optimizer"])
     else:
         setup.console.warn(f"{setup.recipe.optim.name} starts without what {state['optimizer']['name']} kept of earlier steps")
     if training.accelerator.scaler is not None and "scaler" in state:
@@ -235,7 +239,9 @@ def _restore_statistics(training: Training, saved: Checkpoint) -> None:
 
 
 def load_model(setup: Setup, saved: Checkpoint) -> None:
-    """Give the model (and its average) a checkpoint's tensors."""
+    """Give the model, its average and what a teacher added to it a checkpoint's tensors."""
     setup.bare_model.load_state_dict(saved.tensors["model"])
+    if setup.training.distillation is not None and setup.training.distillation.projected is not None:
+        setup.training.distillation.projected.projection.load_state_dict(saved.tensors["projection"])
     if setup.training.averaged is not None:
         setup.training.averaged.module.load_state_dict(saved.tensors["averaged"])

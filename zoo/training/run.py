@@ -21,6 +21,7 @@ from zoo.recipe.recipe import Recipe
 from zoo.recipe.upgrade import VERSION, upgraded
 from zoo.results.epoch_table import heading
 from zoo.results.folder import RESULT, RunFolder
+from zoo.section import decided
 from zoo.system import launch, signals
 from zoo.system.console import Console, plural
 from zoo.system.device import gpu_facts, reset_peak_memory
@@ -37,7 +38,7 @@ from zoo.training.loop import fit, is_finished
 from zoo.training.preflight import check_environment
 from zoo.training.result import finish
 from zoo.training.resume import SavedRun, as_decided, check_format, is_done, recipe_changes, resume_run
-from zoo.training.saver import Saver, splits_shown
+from zoo.training.saver import Saver, splits_shown, teacher_facts
 from zoo.training.setup import Setup, set_up
 from zoo.training.state import Progress
 
@@ -207,7 +208,7 @@ def _check_space(setup: Setup, place: Path) -> None:
     copies = 3 + (setup.training.averaged is not None)
     size = checkpoint.size_of({"model": setup.bare_model.state_dict()})
     there = len(checkpoint.steps(place / "checkpoints"))
-    kept = max(0, output.keep_last + output.keep_best - there)
+    kept = max(0, output.keep_last + decided(output.keep_best) - there)
     needed, free = size * (1 + copies * (kept + 1)), free_bytes(place)
     if needed > free:
         what = f"{place}: the run needs about {needed:,} bytes, {free:,} are free"
@@ -236,6 +237,7 @@ def _open_run(setup: Setup, resume: Path | None) -> RunFolder:
                 choice=str(setup.execution.choice),
                 weights=setup.model.built.source,
                 recipe_version=VERSION,
+                **teacher_facts(setup),
                 **({"gpu": gpu_facts(accelerator.device)} if accelerator.device.type != "cpu" else {}),
             ),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -12,10 +11,10 @@ from torch import Tensor
 
 from zoo.data.changes import summary
 from zoo.errors import NonFiniteLoss, Stopped
-from zoo.metrics import merit
 from zoo.optim.state import pack_state
 from zoo.results.epoch_table import row
 from zoo.results.folder import RunFolder
+from zoo.section import decided
 from zoo.system import launch, signals
 from zoo.system.console import plural
 from zoo.system.hardware import versions
@@ -83,7 +82,9 @@ class Saver:
         if self.setup.recipe.output.track:
             accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
         last = is_finished(self.setup.training, progress) or len(progress.history) == self.until_epoch
-        if best or last or progress.step % self.every == 0:
+        # An average takes the best epochs, and not only each that was the best so far.
+        averaged = self.setup.recipe.train.soup != "none" and progress.step in self._best(progress)
+        if best or last or averaged or progress.step % self.every == 0:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
@@ -105,10 +106,8 @@ class Saver:
 
     def _best(self, progress: Progress) -> list[int]:
         """Return the steps of the best evaluations, best first; the selected one is always among them."""
-        key = self.setup.recipe.eval.select_by
-        rows = [row for row in progress.history if row.get(key) is not None and not math.isnan(row[key])]
-        ranked = sorted(rows, key=lambda row: merit(key, row[key]), reverse=True)
-        return [row["step"] for row in ranked[: max(1, self.setup.recipe.output.keep_best)]]
+        ranked = progress.ranked(self.setup.recipe.eval.select_by)
+        return [row["step"] for row in ranked[: max(1, decided(self.setup.recipe.output.keep_best))]]
 
 
 def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
@@ -139,7 +138,14 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         "data": setup.inputs.data.fingerprint(),
         "data_summary": summary(setup.inputs.data),
         "began": environment_facts(setup),
+        **teacher_facts(setup),
     }
+
+
+def teacher_facts(setup: Setup) -> dict[str, Any]:
+    """Return the teacher's path and digest as `teacher`; nothing where there is none."""
+    distillation = setup.training.distillation
+    return {} if distillation is None else {"teacher": distillation.teacher.record()}
 
 
 def environment_facts(setup: Setup) -> dict[str, Any]:
@@ -163,7 +169,7 @@ def check_replicas(setup: Setup, step: int) -> None:
     start = launch.read()
     if start.processes > 1:
         weights = hashlib.sha256()
-        for parameter in setup.bare_model.parameters():
+        for parameter in setup.training.learner.parameters():
             weights.update(processes.bytes_of(parameter.detach().contiguous().cpu()).numpy().data)
         facts = {"step": str(step), "choice": str(setup.execution.choice), "digest of the weights": weights.hexdigest()[:16]}
         processes.check_alike(start, facts, f"after step {step}")
@@ -184,10 +190,12 @@ def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:
 def pack(setup: Setup, state: dict[str, Any]) -> Checkpoint:
     """Return what a checkpoint holds: weights, optimizer, averages and statistics, beside the plain values."""
     training = setup.training
-    packed, plain = pack_state(training.plain_optimizer, setup.bare_model)
+    packed, plain = pack_state(training.plain_optimizer, training.learner)
     tensors = {"model": setup.bare_model.state_dict(), "optimizer": packed}
     if training.averaged is not None:
         tensors["averaged"] = training.averaged.module.state_dict()
+    if training.distillation is not None and training.distillation.projected is not None:
+        tensors["projection"] = training.distillation.projected.projection.state_dict()
     if training.accelerator.num_processes > 1 and (mine := running_statistics(training)):
         # Until the next evaluation averages them, each process has BatchNorm statistics of its own.
         flat = torch.cat([buffer.flatten() for buffer in mine])

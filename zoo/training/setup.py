@@ -40,10 +40,13 @@ from zoo.training.averaging import WeightAverage
 from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
 from zoo.training.checks import check_norms
 from zoo.training.class_weights import class_weights
-from zoo.training.describe import describe_execution, describe_measuring, describe_model
+from zoo.training.describe import describe_execution, describe_measuring, describe_model, describe_teacher
+from zoo.training.distillation import Distillation, distillation_of
 from zoo.training.inputs import Inputs, load_inputs, preprocessing_of
 from zoo.training.parameter_table import describe_parameters, parts_of
+from zoo.training.soup import validations
 from zoo.training.state import Training, steps_of
+from zoo.training.teacher import Teacher, load_teacher
 from zoo.training.watch import StepWatch
 
 # Steps that batches are gathered ahead where a GPU trains.
@@ -134,8 +137,11 @@ def set_up(
     processes.check_same_data(start, inputs.data)
     model = processes.everywhere(start, lambda: build_trainable(recipe, inputs, start.processes, trim=resumed is not None))
     describe_model(recipe, inputs, model, console, reasons)
+    teacher = _teacher(recipe, inputs, model, start, resumed)
+    if teacher is not None:
+        describe_teacher(teacher, console)
     execution = choose_execution(recipe, inputs, model, start, resumed, lambda: describe_measuring(console), quick=quick)
-    training = assemble(recipe, inputs, model, execution, began)
+    training = assemble(recipe, inputs, model, execution, began, teacher)
     name = device_name(execution.accelerator.device)
     setup = Setup(recipe, inputs, model, execution, training, threads, console, name)
     describe_execution(setup)
@@ -169,6 +175,22 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     # On a GPU it does not pay: cuDNN adds the bias of a folded convolution in a kernel of its own.
     folded = fold_batchnorm(built.model, frozen, example_images(end)) if frozen and launch.on_cpu() else 0
     return TrainableModel(built, frozen, folded)
+
+
+def _teacher(
+    recipe: Recipe, inputs: Inputs, model: TrainableModel, start: Launch, resumed: dict[str, Any] | None
+) -> Teacher | None:
+    """Return the teacher, on the device before it is measured what else fits there; the same one on all processes.
+
+    Raises:
+        ZooError: it cannot be had or does not fit, on all.
+    """
+    device = processes.meet(start, recipe.train.timeout)
+    classes, facts = inputs.data.classes, inputs.preprocessing
+    found = processes.everywhere(start, lambda: load_teacher(recipe, model.built.model, classes, facts, device, resumed))
+    if found is not None:
+        processes.check_alike(start, {"teacher": found.digest}, "at the start")
+    return found
 
 
 def choose_execution(
@@ -252,20 +274,19 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> auto
     return choice
 
 
-def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: Execution, began: float | None = None) -> Training:
+def assemble(
+    recipe: Recipe,
+    inputs: Inputs,
+    model: TrainableModel,
+    execution: Execution,
+    began: float | None = None,
+    teacher: Teacher | None = None,
+) -> Training:
     """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
     settings, accelerator, bare = recipe.train, execution.accelerator, model.built.model
     averaged = WeightAverage(bare, settings.ema) if settings.ema is not None else None
-    optimizer = build_optimizer(
-        recipe.optim,
-        bare,
-        layer_decay=recipe.finetune.layer_decay,
-        head_lr_scale=recipe.finetune.head_lr_scale,
-        head=model.built.head,
-    )
-    prepared, optimizer = accelerator.prepare(bare, optimizer)
-    if settings.compile:
-        prepared = _compiled(prepared, settings.compile, execution.choice.accumulate)
+    distillation = distillation_of(recipe, bare, teacher, memory_format(execution.choice.channels_last), accelerator.device)
+    prepared, optimizer = _prepared(recipe, model, distillation, execution)
     data = inputs.data
     train = _batches(data.train, inputs, execution)
     val, test = (_batches(split, inputs, execution) if split else None for split in (data.val, data.test))
@@ -297,12 +318,33 @@ def assemble(recipe: Recipe, inputs: Inputs, model: TrainableModel, execution: E
         select_by=recipe.eval.select_by,
         patience=settings.patience,
         averaged=averaged,
+        distillation=distillation,
         frozen=model.frozen,
         sampler=recipe.data.sampler,
         micro_batches=execution.choice.accumulate,
         budget=_budget(recipe, plan, data, per_epoch, began) if settings.max_minutes is not None else None,
         ahead=0 if accelerator.device.type == "cpu" else AHEAD,
     )
+
+
+def _prepared(
+    recipe: Recipe, model: TrainableModel, distillation: Distillation | None, execution: Execution
+) -> tuple[nn.Module, Any]:
+    """Build the optimizer; return what is trained and the optimizer as the accelerator prepares them, compiled where asked."""
+    settings, bare = recipe.finetune, model.built.model
+    optimizer = build_optimizer(
+        recipe.optim,
+        bare,
+        layer_decay=settings.layer_decay,
+        head_lr_scale=settings.head_lr_scale,
+        head=model.built.head,
+        more=distillation.groups(recipe.optim.weight_decay, settings.head_lr_scale) if distillation is not None else (),
+    )
+    learner = (distillation and distillation.projected) or bare
+    prepared, optimizer = execution.accelerator.prepare(learner, optimizer)
+    if recipe.train.compile:
+        prepared = _compiled(prepared, recipe.train.compile, execution.choice.accumulate)
+    return prepared, optimizer
 
 
 def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Module:
@@ -327,7 +369,7 @@ def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began:
         plan=plan,
         steps_per_epoch=per_epoch,
         batch_size=decided(recipe.train.batch_size),
-        evaluated=(val, val + test * (1 + recipe.eval.test_every_epoch)),
+        evaluated=(val, val * (1 + validations(recipe)) + test * (1 + recipe.eval.test_every_epoch)),
         sides=lambda share: recipe.image_size.at(share * UNKNOWN_STEPS, UNKNOWN_STEPS),
     )
 

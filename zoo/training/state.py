@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,9 +18,11 @@ from zoo.data.augment import Augment
 from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
 from zoo.data.sampling import sampled_order
+from zoo.metrics import merit
 from zoo.optim.losses import CrossEntropy, Loss
 from zoo.training.averaging import WeightAverage
 from zoo.training.budget import Budget, StepPlan
+from zoo.training.distillation import Distillation
 from zoo.training.watch import StepWatch
 
 # The power of a class's count that is its share of an epoch, by what `data.sampler` says.
@@ -55,6 +58,7 @@ class Training:
         select_by: the value that chooses the epoch, such as `val.accuracy`, or `last`.
         patience: evaluations without a better one after which to stop, None for never.
         averaged: the moving average of the weights, not prepared, or None.
+        distillation: what is learned from a teacher, or None.
         frozen: modules that stay in evaluation mode.
         sampler: which images an epoch shows, as `data.sampler`.
         micro_batches: parts of a step on each process.
@@ -86,6 +90,7 @@ class Training:
     select_by: str = "last"
     patience: int | None = None
     averaged: WeightAverage | None = None
+    distillation: Distillation | None = None
     frozen: list[nn.Module] = field(default_factory=list)
     sampler: str = "shuffled"
     micro_batches: int = 1
@@ -106,6 +111,11 @@ class Training:
     def epochs(self) -> int:
         """Passes over the training images; the last one may be cut short where the time is given."""
         return -(-self.steps // self.steps_per_epoch)
+
+    @property
+    def learner(self) -> nn.Module:
+        """All that is trained: the bare model, within what a teacher adds to it and a run throws away."""
+        return (self.distillation and self.distillation.projected) or self.bare_model
 
     @property
     def eval_model(self) -> nn.Module:
@@ -167,6 +177,11 @@ class Progress:
     best: tuple[int, int, float] | None = None
     waited: int = 0
     partial: dict[str, float] = field(default_factory=dict)
+
+    def ranked(self, key: str) -> list[dict[str, Any]]:
+        """Return the rows that were evaluated, best first by a metric such as `val.accuracy`; of equal ones the earlier first."""
+        rows = [row for row in self.history if row.get(key) is not None and not math.isnan(row[key])]
+        return sorted(rows, key=lambda row: merit(key, row[key]), reverse=True)
 
 
 @dataclass

@@ -26,13 +26,13 @@ class NoRoomForStep(Exception):
 
 def train_step(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Tensor, ...]],
     optimizer: Any,
     *,
     parts: int,
     total: int,
     lr: float,
-    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    loss_fn: Callable[..., Tensor],
     watch: StepWatch,
     clip: float | None = None,
 ) -> Tensor:
@@ -40,11 +40,13 @@ def train_step(
 
     Args:
         model, optimizer: prepared by the accelerator of `watch`, which does backward, clipping and the sum over processes.
-        batches: this process's micro-batches: images [B, 3, H, W], targets int64 [B] or float [B, C].
+        batches: this process's micro-batches: images [B, 3, H, W], targets int64 [B] or float [B, C], and what else `loss_fn`
+            takes.
         parts: how many micro-batches there are.
         total: images of the step over all processes; each counts the same, however they are divided.
         lr: the learning rate.
-        loss_fn: logits [B, C] and targets to losses [B].
+        loss_fn: what the model returns (logits [B, C], alone or first of several), targets, and what else a batch has, to
+            losses [B].
         watch: looks at the loss and the gradient before the update.
         clip: largest norm of the gradient.
 
@@ -77,18 +79,19 @@ def train_step(
 def _accumulate(
     accelerator: Accelerator,
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, ...]],
+    loss_fn: Callable[..., Tensor],
     *,
     parts: int,
     total: int,
 ) -> Tensor:
     """Add up the gradients of all micro-batches; return this process's sums of losses and of hits, float64 [2]."""
     sums = torch.zeros(2, dtype=torch.float64, device=accelerator.device)
-    for number, (images, targets) in enumerate(batches, start=1):
+    for number, (images, targets, *more) in enumerate(batches, start=1):
         with contextlib.nullcontext() if number == parts else accelerator.no_sync(model):
-            logits = model(images)
-            loss = loss_fn(logits, targets).sum()
+            outputs = model(images)
+            logits = outputs[0] if isinstance(outputs, tuple) else outputs
+            loss = loss_fn(outputs, targets, *more).sum()
             # Distributed training averages the gradients of the processes; they are to be added up.
             accelerator.backward(loss * (accelerator.num_processes / total))
         labels = targets if targets.ndim == 1 else targets.argmax(1)
