@@ -20,7 +20,7 @@ from zoo.errors import ZooError
 from zoo.models.features import FeatureExtractor
 from zoo.models.fuse_batchnorm import fused_copy
 from zoo.models.model_folder import load_whole, read_config
-from zoo.models.sizes import check_sizes, example_images
+from zoo.models.sizes import check_sizes, example_images, patch_layer
 from zoo.recipe.distill import CONFIG, TEACHER, WEIGHTS
 from zoo.recipe.recipe import Recipe
 from zoo.results.folder import RunFolder
@@ -42,6 +42,7 @@ class View:
         own: side in pixels of the images that the teacher was evaluated on.
         end: the same of the student.
         fixed: whether the teacher takes its own side only.
+        step: its sides are multiples of this: the patches that it cuts images into.
     """
 
     scale: Tensor | None
@@ -49,10 +50,11 @@ class View:
     own: int
     end: int
     fixed: bool
+    step: int = 1
 
     def side(self, student: int) -> int:
         """Return the side in pixels that the teacher is shown: its own at the student's last size, and less in proportion."""
-        return self.own if self.fixed else max(1, round(student * self.own / self.end))
+        return self.own if self.fixed else self.step * max(1, round(student * self.own / self.end / self.step))
 
     def of(self, images: Tensor) -> Tensor:
         """Return the student's images float32 [B, 3, T, T] as the teacher takes them; the very tensor where nothing differs."""
@@ -140,7 +142,6 @@ def load_teacher(
     order = outputs_of(config, classes, str(asked.teacher))
     view = _view(model, preprocessing, decided(recipe.image_size.end), device)
     sides = sorted({view.side(side) for side in recipe.image_size.sizes()})
-    # What it trims of an image at the edges does no harm.
     check_sizes(config["architecture"], model, sides, trim=True, where=TEACHER)
     theirs = feature_width(config["architecture"], model, sides[-1]) if asked.features else 0
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -211,7 +212,9 @@ def _view(model: nn.Module, student: Mapping[str, Any], end: int, device: torch.
     if (tuple(theirs.mean), tuple(theirs.std)) != (tuple(ours.mean), tuple(ours.std)):
         # (x * std + mean - mean') / std'
         scale, shift = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in _conversion(ours, theirs))
-    return View(scale, shift, config["input_size"][-1], end, bool(config.get("fixed_input_size")))
+    patch = patch_layer(model)
+    fixed, step = bool(config.get("fixed_input_size")), patch.stride[0] if patch is not None else 1
+    return View(scale, shift, config["input_size"][-1], end, fixed, step)
 
 
 def _conversion(ours: Normalize, theirs: Normalize) -> tuple[list[float], list[float]]:
