@@ -60,6 +60,23 @@ def test_two_processes_train_as_one_does(tiny: Path) -> None:
         torch.testing.assert_close(weights[1][key], value, atol=1e-3, rtol=1e-2)
 
 
+@pytest.mark.parametrize("kind", ["logit", "feature"])
+def test_two_processes_learn_from_a_teacher_and_average_as_one_does(tiny: Path, kind: str) -> None:
+    few = ["finetune.batch_norm=frozen", "augment.mixup=0.3", "data.train_images=80", "train.batch_size=15"]
+    launch(ONE, str(tiny), "name=teacher", *few)
+    root = tiny.parent / "runs"
+    settings = [*few, f"distill={root / 'teacher'}", f"distill.kind={kind}", "train.soup=uniform", "train.accumulate=1"]
+    for name, command in [("one", ONE), ("two", TWO)]:
+        launch(command, str(tiny), f"name={name}", *settings)
+    one, two = history(root / "one"), history(root / "two")
+    assert [row["train.loss"] for row in two] == pytest.approx([row["train.loss"] for row in one], rel=1e-3)
+    averaged = [{each["epoch"] for each in result(root / name)["soup"]["epochs"]} for name in ("one", "two")]
+    assert averaged == [{1, 2}, {1, 2}]
+    weights = [load_file(root / name / "model" / "model.safetensors") for name in ("one", "two")]
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, atol=1e-3, rtol=1e-2)
+
+
 def test_statistics_are_the_same_on_both_and_rows_are_printed_once(tiny: Path) -> None:
     done = launch(TWO, str(tiny), "train.accumulate=1")
     assert done.stdout.count("backbone ") == 1

@@ -19,6 +19,7 @@ Read the files in this order:
 11. layers.py, finetune.py: the parts of a backbone, and which of them are trained.
 12. fold_batchnorm.py, fast_conv.py: the same function computed faster on a CPU.
 13. logistic.py: a linear probe on features. flops.py: multiply-adds of a forward pass. save.py: a model folder for timm.
+    model_folder.py: one read back.
 
 fast_conv.py and fold_batchnorm.py assign to `layer.__class__`, on purpose: a layer gets another `forward` while it keeps
 its tensors, their names and its place in the network, so that checkpoints and exported models are timm's own, and the

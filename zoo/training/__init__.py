@@ -12,12 +12,13 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
 4. `state.py`: what the loop works with (`Training`) and how far it has come (`Progress`).
 5. `processes.py`: what the processes of a run tell each other. `feeder.py`: batches gathered ahead. `watch.py`: whether a
    step is finite. `budget.py`: the plan of the steps, and of a given time. `averaging.py`: the average of the weights.
+   `teacher.py`: a trained model that is asked about each image; `distillation.py`: its part in the loss.
    `trial.py`: steps that are timed, and whether they fit. `loop.py`: `fit`, the only loop; `step.py`: `train_step`, the
    only step (benchmarks time the same one); `evaluate.py`: scores of a split over all processes.
 6. `saver.py`: rows and checkpoints as the run goes; `checkpoint.py`: one checkpoint on disk, verified;
    `resume.py`: back from one.
-7. `linear_probe.py`: an optional start of the head; `result.py`: the end of a run and its `result.json`;
-   `report.py`: its page.
+7. `linear_probe.py`: an optional start of the head; `soup.py`: an optional average of the best epochs; `result.py`: the end
+   of a run and its `result.json`; `report.py`: its page.
 8. What trains nothing: `plan.py` with `forecast.py` (minutes, memory and disk) and `timing.py` (a few steps),
    `preview.py` (the images of a step as a picture), `fetch.py` (weights and data into the caches). What trains and keeps
    nothing: `lr_range.py` (steps with a rising learning rate) and `lr_rule.py` (the rate that is read off them).
