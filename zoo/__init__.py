@@ -19,18 +19,20 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "evaluate", "export", "load", "train"]
 
 
-def load(model: str | os.PathLike[str]) -> Classifier:
+def load(model: str | os.PathLike[str], tta: str | None = None) -> Classifier:
     """Load a trained model: `.predict(…)`, `.embed(…)`, `.classes`, `.model`.
 
     Args:
         model: a run folder, its `model/`, `local-dir:PATH`, `hf-hub:OWNER/NAME`, a timm name, or an exported file.
+        tta: none, hflip or five_crop: the views of each image that predictions average; None for those that the run was scored
+            with.
 
     Raises:
         ZooError: there is no such model, or it is damaged.
     """
     from zoo.inference.load import load
 
-    return load(model)
+    return load(model, tta)
 
 
 def train(recipe: str | os.PathLike[str], **overrides: Any) -> Result:
@@ -69,7 +71,7 @@ def evaluate(
     data: str | os.PathLike[str] | Sequence[str] | None = None,
     split: str = "test",
     *,
-    tta: str = "none",
+    tta: str | None = None,
     batch_size: int | None = None,
 ) -> Evaluation:
     """Score a model on labeled images, as `zoo eval` does.
@@ -79,7 +81,7 @@ def evaluate(
         data: a folder of CLASS/IMAGE or of splits of such; the words of a recipe's `data` such as `["kind=cifar10"]`; None
             for a run's own images.
         split: train, val or test.
-        tta: none, hflip or five_crop: the views of each image that are averaged.
+        tta: none, hflip or five_crop: the views of each image that are averaged; None for those that the run was scored with.
         batch_size: images at a time; None for what suits.
 
     Raises:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.commands.predict import add_tta
 from zoo.errors import DataError, ZooError
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR|key=value", help=about)
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="further options of the data, e.g. root=photos")
     parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="the part to score (test)")
-    about = "average the probabilities over an image and its mirror, or over five crops (none)"
-    parser.add_argument("--tta", choices=("none", "hflip", "five_crop"), default="none", help=about)
+    add_tta(parser)
     parser.add_argument("--batch-size", metavar="N", type=int, help="images at a time")
     parser.add_argument("--out", metavar="DIR", type=Path, help="write eval.json, predictions and the confusion matrix there")
     parser.add_argument("--json", action="store_true", help="print JSON")

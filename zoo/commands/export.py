@@ -62,6 +62,8 @@ def report(found: Export, console: Console) -> None:
     console.fact("export", f"{found.path} ({what})")
     if found.note:
         console.fact("weights", found.note)
+    if found.views:
+        console.fact("views", found.views)
     if found.calibration:
         console.fact("calibrated", f"on {found.calibration}")
     console.fact("proof", f"{plural(proof.whole.images, 'image')}: {proof.source}")

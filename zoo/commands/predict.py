@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from zoo.data.views import VIEWS
 from zoo.errors import ZooError
 from zoo.flags import whole_number
 
@@ -21,9 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "write a table, its ending says the format: .csv, .jsonl or .parquet"
     parser.add_argument("--out", type=Path, metavar="FILE", help=about)
     parser.add_argument("--resume", action="store_true", help="resume an --out that was interrupted")
+    add_tta(parser)
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print a JSON list")
     style.add_argument("--csv", action="store_true", help="print CSV")
+
+
+def add_tta(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says which views of an image are averaged."""
+    about = "average the probabilities over an image and its mirror, or over five crops (default: as the run was scored)"
+    parser.add_argument("--tta", choices=VIEWS, help=about)
 
 
 def add_model_and_paths(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     predict(
         options.model,
         images,
-        PredictOptions(topk, options.probabilities, least, style, options.out, options.resume),
+        PredictOptions(topk, options.probabilities, least, style, options.out, options.resume, options.tta),
     )
     return 0
 

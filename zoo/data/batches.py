@@ -23,6 +23,7 @@ from zoo.data.resize import Normalize, resample
 from zoo.data.rng import generator_of
 from zoo.data.splits import Split
 from zoo.data.transfer import Transfer
+from zoo.data.views import FIVE_CROP
 from zoo.system.device import free_memory, memory_format
 
 # Share of a GPU's free memory up to which a store is kept on it as a whole: then no image is copied twice.
@@ -163,11 +164,38 @@ class Batches:
         Returns:
             images float32 [B, 3, size, size] and targets int64 [B].
         """
-        index = self.split.index[positions]
+        aspects, crop = self.split.pixels.aspects[self.split.index[positions]], self.preprocessing.crop
         if self.fill is None:
-            cuts = evaluation_boxes(self._aspects(index), size, self.preprocessing.crop)
+            cuts = evaluation_boxes(self._aspects(self.split.index[positions]), size, crop)
         else:
-            cuts = border.evaluation_boxes(self.split.pixels.aspects[index], size, self.preprocessing.crop)
+            cuts = border.evaluation_boxes(aspects, size, crop)
+        return self._shown(positions, cuts, size)
+
+    def views(self, positions: np.ndarray, size: int, kind: str) -> Iterator[Tensor]:
+        """Make several views of images, one after the other.
+
+        Args:
+            positions: int64 [B], positions in the split.
+            size: side in pixels.
+            kind: none, hflip (the image of `evaluation` and its mirror), or five_crop (the corners and the center).
+
+        Yields:
+            images float32 [B, 3, size, size].
+        """
+        if kind == "five_crop":
+            index = self.split.index[positions]
+            for cuts in five_crop_boxes(self._aspects(index), size):
+                boxes = cuts if self.fill is None else border.boxes_of_image(cuts, self.split.pixels.aspects[index])
+                yield self._shown(positions, boxes, size)[0]
+            return
+        images, _ = self.evaluation(positions, size)
+        yield images
+        if kind == "hflip":
+            yield images.flip(3)
+
+    def _shown(self, positions: np.ndarray, cuts: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+        """Make images as they are in their boxes [B, 4]; arguments and result are those of `evaluation`."""
+        index = self.split.index[positions]
         where, images, boxes = self.transfer.send(positions, index, cuts.astype(np.float32))
         pixels = self._pixels(index)
         sent = [where, images, boxes, *([pixels] if pixels is not None else [])]
@@ -330,6 +358,26 @@ def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
     # torchvision's center_crop: int(round((height - crop) / 2.0))
     left, top = np.round((wide - size) / 2), np.round((high - size) / 2)
     return np.stack([left / wide, top / high, (left + size) / wide, (top + size) / high], axis=1)
+
+
+def five_crop_boxes(aspects: np.ndarray, size: int) -> np.ndarray:
+    """Return the boxes of torchvision's `five_crop` in images that were resized to `size` / `FIVE_CROP`.
+
+    Args:
+        aspects: float [N], width over height.
+        size: side in pixels of the result.
+
+    Returns:
+        float64 [5, N, 4], (x0, y0, x1, y1) from 0 to 1: top left, top right, bottom left, bottom right, center.
+    """
+    center = evaluation_boxes(aspects, size, FIVE_CROP)
+    wide, high = center[:, 2] - center[:, 0], center[:, 3] - center[:, 1]
+    corners = [
+        np.stack([left * (1 - wide), top * (1 - high), left * (1 - wide) + wide, top * (1 - high) + high], axis=1)
+        for top in (0, 1)
+        for left in (0, 1)
+    ]
+    return np.stack([*corners, center])
 
 
 def box_mask(boxes: Tensor, size: int) -> Tensor:

@@ -29,7 +29,7 @@ def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
 
 
 def training_boxes(boxes: np.ndarray, aspects: np.ndarray) -> np.ndarray:
-    """Turn crops of the square with its border into boxes of the image in it.
+    """Turn training crops of the square with its border into boxes of the image in it.
 
     A crop that shows little but border would teach nothing: it is moved until, along each side, it shows half of the image,
     or the image fills half of it.
@@ -41,10 +41,15 @@ def training_boxes(boxes: np.ndarray, aspects: np.ndarray) -> np.ndarray:
     Returns:
         float64 [N, 4] in shares of the image, as swapped as before.
     """
-    # The square is this many times as wide, and as high, as the image.
-    ratio = np.stack([np.maximum(1 / aspects, 1), np.maximum(aspects, 1)], axis=1)  # [N, 2]
-    found = 0.5 + (boxes.reshape(-1, 2, 2) - 0.5) * ratio[:, None]  # [N, 2 ends, 2 axes]
+    found = boxes_of_image(boxes, aspects).reshape(-1, 2, 2)  # [N, 2 ends, 2 axes]
     low, length = found.min(1), np.abs(found[:, 1] - found[:, 0])  # [N, 2] each
     half = np.minimum(length, 1) / 2
     moved = np.clip(low, half - length, 1 - half) - low
     return (found + moved[:, None]).reshape(-1, 4)
+
+
+def boxes_of_image(boxes: np.ndarray, aspects: np.ndarray) -> np.ndarray:
+    """Turn boxes [N, 4] in shares of the square with its border into shares of the image in it, whose aspects are float [N]."""
+    # The square is this many times as wide, and as high, as the image.
+    ratio = np.stack([np.maximum(1 / aspects, 1), np.maximum(aspects, 1)], axis=1)  # [N, 2]
+    return (0.5 + (boxes.reshape(-1, 2, 2) - 0.5) * ratio[:, None]).reshape(-1, 4)

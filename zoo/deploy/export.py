@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from zoo import __version__
+from zoo.data.views import ABOUT
 from zoo.deploy import onnx_network, onnx_pixels, timm_folder, torch_program
 from zoo.deploy.formats import DYNAMIC, FORMATS, TIMMX, Choice, choose, other_tool
 from zoo.deploy.low_precision import CALIBRATION_IMAGES, to_fp16, to_int8
@@ -47,6 +48,7 @@ class Export:
         images: lines on the images that it was proven on.
         calibration: the images that int8 was calibrated on, for people; '' for other precisions.
         address: where it was sent; '' where it was not.
+        views: a sentence where the run was scored with several views of an image; else ''.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Export:
     images: tuple[str, ...] = ()
     calibration: str = ""
     address: str = ""
+    views: str = ""
 
 
 def export(
@@ -119,7 +122,8 @@ def _write(
     with nullcontext() if folder else staged(record) as beside, staged(target) as staging:
         note, exported = _make(subject, choice, staging, calibration, repository)
         proof = prove(on_cpu(subject.model, subject.preprocessing), exported, images, choice.precision)
-        found = Export(target, record, choice, proof, note, images.notes, measured)
+        views = f"one; the figures of the run average {ABOUT[subject.tta]}" if subject.tta != "none" else ""
+        found = Export(target, record, choice, proof, note, images.notes, measured, views=views)
         text = json.dumps(_record(subject, found, staging), indent=2, ensure_ascii=False)
         (beside or staging / RECORD).write_text(text + "\n", encoding="utf-8")
     return found
@@ -199,6 +203,7 @@ def _record(subject: Subject, found: Export, staging: Path) -> dict[str, Any]:
         "classes": len(subject.classes),
         "model_sha256": subject.digest,
         "note": found.note,
+        "views": found.views,
         "images": list(found.images),
         "calibration": found.calibration,
         "proof": found.proof.record(),

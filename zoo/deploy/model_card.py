@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo import __version__
+from zoo.data.views import ABOUT
 from zoo.deploy.subject import Subject
 from zoo.models import catalog
 from zoo.results.result import Result
@@ -79,7 +80,10 @@ def _text(subject: Subject, repository: str, note: str) -> str:
         low, high = result.test.ci95
         ends = f"{percent(low, 2)} to {percent(high, 2)}"
         scores = f"{percent(result.test.accuracy, 2)} of {result.test.n:,} test images, 95 % interval {ends}"
-        parts += ["## Scores", f"{scores}; macro F1 {result.test.macro_f1:.4f}."]
+        views = f" These figures average {ABOUT[result.tta]}; alone, an image may score less." if result.tta != "none" else ""
+        parts += ["## Scores", f"{scores}; macro F1 {result.test.macro_f1:.4f}.{views}"]
+    if result and result.temperature:
+        parts.append(f"The last layer is divided by a temperature of {result.temperature.value:g}, fitted on validation images.")
     parts += ["## Use it", USAGE.format(name=f"hf-hub:{repository}" if repository else "local-dir:THIS_FOLDER").strip()]
     crop = f"crop {config.get('crop_pct', 1.0):g} ({config.get('crop_mode') or 'center'})"
     pixels = f"{subject.size} px, {config['interpolation']}, {crop}"

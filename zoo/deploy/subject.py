@@ -32,6 +32,7 @@ class Subject:
         folder: the model folder; None for a name of timm or of the hub.
         run: the run it came from; None where there is none.
         aliases: other names that classes go by, in lower case, and their labels.
+        tta: the views of an image that the run was scored with.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Subject:
     folder: Path | None
     run: RunFolder | None
     aliases: Mapping[str, int] = field(default_factory=dict)
+    tta: str = "none"
 
     @property
     def size(self) -> int:
@@ -107,7 +109,7 @@ def subject_of(model: str | os.PathLike[str], image_size: int | None = None) -> 
     # `..` and links have the name of the folder that they lead to.
     name = place.resolve().name if place else source.name.rpartition("/")[2]
     run = RunFolder(source.run) if source.run else None
-    return Subject(name, net, tuple(found.classes), Preprocessing(config), source.path, run, found.aliases)
+    return Subject(name, net, tuple(found.classes), Preprocessing(config), source.path, run, found.aliases, found.tta)
 
 
 def _resized(model: nn.Module, folder: Path | None, size: int) -> nn.Module:

@@ -6,6 +6,7 @@ Families that train with branches and compute with one convolution are merged wh
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from zoo.deploy.model_card import model_card
 from zoo.deploy.subject import Subject
 from zoo.errors import ZooError, first_line
 from zoo.inference.preprocessing import Preprocessing
+from zoo.inference.source import read_config
 from zoo.models.save import save_model
 
 CARD = "README.md"
@@ -52,8 +54,13 @@ def _write_plain(subject: Subject, folder: Path) -> None:
     if subject.folder is None:
         save_model(subject.model, folder, subject.classes, subject.size, _data(subject.preprocessing))
         return
-    for name in ("config.json", "model.safetensors"):
-        shutil.copyfile(subject.folder / name, folder / name)
+    shutil.copyfile(subject.folder / "model.safetensors", folder / "model.safetensors")
+    if subject.tta == "none":
+        shutil.copyfile(subject.folder / "config.json", folder / "config.json")
+        return
+    # An export is a model of one view.
+    config = {key: value for key, value in read_config(subject.folder).items() if key != "tta"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _write_merged(subject: Subject, folder: Path) -> str:

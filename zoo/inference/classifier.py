@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
@@ -14,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.data.decode import Unreadable, loaded_rgb, open_rgb
+from zoo.data.views import ABOUT, mean_of_views
 from zoo.errors import DataError, ZooError
 from zoo.inference.image_paths import ImagePaths
 from zoo.inference.lanes import in_lanes
@@ -40,6 +40,7 @@ class Classifier:
         aliases: other names that classes go by, in lower case, and their outputs: ImageNet's synsets and synonyms.
         network: what computes.
         preprocessing: what timm does to an image before; None where an exported file does it all.
+        tta: the views of each image that predictions average: none (one view), hflip or five_crop.
     """
 
     def __init__(
@@ -49,12 +50,15 @@ class Classifier:
         network: Network,
         preprocessing: Preprocessing | None,
         aliases: Mapping[str, int] | None = None,
+        tta: str = "none",
     ) -> None:
         self.source, self.classes, self.network, self.preprocessing = source, classes, network, preprocessing
-        self.aliases = dict(aliases or {})
+        self.aliases, self.tta = dict(aliases or {}), tta
+        self._check_views(tta)
 
     def __repr__(self) -> str:
-        return f"Classifier({self.source.name!r}, {len(self.classes)} classes)"
+        views = f", {ABOUT[self.tta]}" if self.tta != "none" else ""
+        return f"Classifier({self.source.name!r}, {len(self.classes)} classes{views})"
 
     @property
     def model(self) -> nn.Module:
@@ -134,14 +138,15 @@ class Classifier:
             rows.append(row)
         return torch.stack(rows)
 
-    def stream_logits(self, images: Iterable[AnyImage], views: str = "none") -> Iterator[tuple[int, Tensor | None, str]]:
+    def stream_logits(self, images: Iterable[AnyImage], views: str | None = None) -> Iterator[tuple[int, Tensor | None, str]]:
         """Yield (index, logits float32 [C], '') of each image, in order; (index, None, reason) where it cannot be read.
 
         Args:
             images: read as they are needed.
-            views: none, hflip or five_crop: the mean of the probabilities over several views of an image, as logits.
+            views: none, hflip or five_crop: the mean of the probabilities over several views of an image, as logits; None for
+                what `tta` says.
         """
-        yield from self._stream(images, views, self.network.logits)
+        yield from self._stream(images, self.tta if views is None else views, self.network.logits)
 
     def stream_features(self, images: Iterable[AnyImage]) -> Iterator[tuple[int, Tensor | None, str]]:
         """Yield (index, features float32 [D], '') of each image, in order; (index, None, reason) where it cannot be read."""
@@ -149,8 +154,7 @@ class Classifier:
 
     def _stream(self, images: Iterable[AnyImage], views: str, compute: Any) -> Iterator[tuple[int, Tensor | None, str]]:
         """Decode images and run the network on them, chunk by chunk in several lanes."""
-        if views != "none" and self.preprocessing is None:
-            raise ZooError("--tta", "the exported file makes its own single view of an image", "export with --preprocess outside")
+        self._check_views(views)
 
         def work(chunk: list[AnyImage]) -> list[tuple[Tensor | None, str]]:
             decoded = [_decoded(image, self.preprocessing, views) for image in chunk]
@@ -163,6 +167,15 @@ class Classifier:
         found = in_lanes(chain(first, iterator), work, self.network.batch_size, self.network.lanes)
         for index, (outputs, error) in enumerate(found):
             yield index, outputs, error
+
+    def _check_views(self, views: str) -> None:
+        """Check that the model can be shown several views of an image.
+
+        Raises:
+            ZooError: it cannot.
+        """
+        if views != "none" and self.preprocessing is None:
+            raise ZooError("--tta", "the exported file makes its own single view of an image", "export with --preprocess outside")
 
 
 def with_names(
@@ -201,14 +214,9 @@ def _computed(decoded: list[tuple[list[np.ndarray], str]], compute: Any) -> list
     results: list[tuple[Tensor | None, str]] = []
     for views, error in decoded:
         own = [next(outputs) for _ in views]
-        averaged = own[0] if len(own) == 1 else _mean(own) if own else None
+        averaged = own[0] if len(own) == 1 else mean_of_views(torch.stack(own)) if own else None
         results.append((averaged, error))
     return results
-
-
-def _mean(views: list[Tensor]) -> Tensor:
-    """Return logits float32 [C] of the mean probabilities of several views; finite where a probability underflows."""
-    return torch.stack(views).log_softmax(1).logsumexp(0) - math.log(len(views))
 
 
 def as_rgb(image: AnyImage) -> Image.Image:

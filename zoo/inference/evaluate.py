@@ -12,14 +12,15 @@ from torch import Tensor
 
 from zoo.errors import DataError, ZooError
 from zoo.inference.evaluation import Evaluation, Unread
-from zoo.inference.labeled_images import LabeledImages, find_images, of_data_set
-from zoo.inference.load import load
+from zoo.inference.labeled_images import LabeledImages, find_images
+from zoo.inference.load import check_views, load
 from zoo.inference.match_classes import match_classes
-from zoo.inference.own_test import evaluate_own, finished
+from zoo.inference.own_test import evaluate_own
 from zoo.inference.source import Source, find_source
-from zoo.inference.views import VIEWS
 from zoo.system.progress import show_progress
 from zoo.training.result import test_scores
+
+SPLITS = ("train", "val", "test")
 
 
 def evaluate(
@@ -27,7 +28,7 @@ def evaluate(
     data: str | os.PathLike[str] | Sequence[str] | None = None,
     split: str = "test",
     *,
-    tta: str = "none",
+    tta: str | None = None,
     batch_size: int | None = None,
     progress: bool = False,
 ) -> Evaluation:
@@ -41,7 +42,7 @@ def evaluate(
         data: a folder of CLASS/IMAGE, or of train, val and test with such folders in them; or the words of a recipe's
             `data` such as `["kind=cifar10", "root=data"]`; None for a run's own.
         split: train, val or test.
-        tta: the views of each image that are averaged: none, hflip or five_crop.
+        tta: the views of each image that are averaged: none, hflip or five_crop; None for those that the run was scored with.
         batch_size: images at a time; None for what suits the machine, or of a run's own images, the run.
         progress: show it on standard error.
 
@@ -49,30 +50,24 @@ def evaluate(
         ZooError: the model or the images cannot be had, or have no class in common.
         DataError: none of the images can be read.
     """
-    for flag, value, known in (("--split", split, ("train", "val", "test")), ("--tta", tta, VIEWS)):
-        if value not in known:
-            raise ZooError(flag, f"unknown value {value!r}", f"known: {', '.join(known)}")
+    if split not in SPLITS:
+        raise ZooError("--split", f"unknown value {split!r}", f"known: {', '.join(SPLITS)}")
+    if tta is not None:
+        check_views(tta)
     source = find_source(model)
-    if data is None and source.run is None:
-        raise ZooError(source.name, "only a run has images of its own", "give some with --data")
-    if data is None and source.run is not None and tta == "none":
-        return evaluate_own(source.name, source.run, split, batch_size, progress=progress)
-    images = _images(source, data, split)
-    return _evaluate_images(source, images, tta, batch_size, progress)
-
-
-def _images(source: Source, data: str | os.PathLike[str] | Sequence[str] | None, split: str) -> LabeledImages:
-    """Return the images to score: those that were given, or a run's own. Val is cut by the seed of a run."""
     if data is not None:
-        return find_images(os.fspath(data) if isinstance(data, os.PathLike) else data, split)
-    assert source.run is not None
-    recipe, _ = finished(source.run)
-    return of_data_set(recipe.data, split, recipe.train.seed)
+        images = find_images(os.fspath(data) if isinstance(data, os.PathLike) else data, split)
+        return _evaluate_images(source, images, tta, batch_size, progress)
+    if source.run is None:
+        raise ZooError(source.name, "only a run has images of its own", "give some with --data")
+    return evaluate_own(source.name, source.run, split, tta, batch_size, progress=progress)
 
 
-def _evaluate_images(source: Source, images: LabeledImages, tta: str, batch_size: int | None, progress: bool) -> Evaluation:
+def _evaluate_images(
+    source: Source, images: LabeledImages, tta: str | None, batch_size: int | None, progress: bool
+) -> Evaluation:
     """Score a model on images that go through its own transform."""
-    classifier = load(source.name)
+    classifier = load(source.name, tta)
     if not classifier.classes:
         raise ZooError(source.name, "this model has no classes", "give a classifier")
     counts = torch.tensor(images.labels).bincount(minlength=len(images.classes)).tolist()
@@ -84,7 +79,7 @@ def _evaluate_images(source: Source, images: LabeledImages, tta: str, batch_size
     scored: list[int] = []
     unread: list[Unread] = []
     with show_progress("evaluating", len(kept), shown=progress) as update:
-        for index, logits, error in classifier.stream_logits(_in_order(images, kept), tta):
+        for index, logits, error in classifier.stream_logits(_in_order(images, kept)):
             place = kept[index]
             if logits is None:
                 unread.append(Unread(images.names[place], images.classes[images.labels[place]], error))
@@ -100,7 +95,7 @@ def _evaluate_images(source: Source, images: LabeledImages, tta: str, batch_size
         model=source.name,
         data=images.data,
         split=images.split,
-        tta=tta,
+        tta=classifier.tta,
         classes=classifier.classes,
         scores=test_scores(classifier.classes, logits, targets),
         files=[images.names[place] for place in scored],

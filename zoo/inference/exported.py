@@ -201,16 +201,16 @@ class FileNetwork:
         raise ZooError(str(self.network.path), "an exported file holds no model of timm's", "load the run")
 
 
-def load_exported(source: Source) -> Classifier:
-    """Load an exported file for prediction.
+def load_exported(source: Source, tta: str = "none") -> Classifier:
+    """Load an exported file for prediction; `tta` as for `load`.
 
     Raises:
-        ZooError: it cannot be run.
+        ZooError: it cannot be run, or takes photographs and cannot be shown several views.
     """
     assert source.path is not None
     network = open_exported(source.path)
     preprocessing = None if network.takes_pixels else Preprocessing(network.config)
-    return Classifier(source, network.classes, FileNetwork(network, preprocessing), preprocessing)
+    return Classifier(source, network.classes, FileNetwork(network, preprocessing), preprocessing, tta=tta)
 
 
 def _value(text: str) -> Any:

@@ -10,6 +10,7 @@ import timm
 import timm.data
 from torch import nn
 
+from zoo.data.views import VIEWS
 from zoo.errors import ZooError
 from zoo.inference.classifier import Classifier
 from zoo.inference.networks import TimmNetwork
@@ -18,28 +19,51 @@ from zoo.inference.source import HUB, WHERE, Source, find_source
 from zoo.models.model_folder import load_whole, read_config
 
 
-def load(model: str | os.PathLike[str]) -> Classifier:
+def load(model: str | os.PathLike[str], tta: str | None = None) -> Classifier:
     """Load a model for prediction.
 
     Args:
         model: a run folder, its `model/`, `local-dir:PATH`, `hf-hub:OWNER/NAME`, a timm name (pretrained), or a file that
             `zoo export` wrote.
+        tta: the views of each image that predictions average: none, hflip or five_crop; None for those that the run was
+            scored with.
 
     Raises:
         ZooError: there is no such model, its weights cannot be had, or it is damaged.
     """
     source = find_source(model)
+    tta = views_of_model(source) if tta is None else tta
+    check_views(tta)
     if source.kind == "file":
         from zoo.inference.exported import load_exported
 
-        return load_exported(source)
+        return load_exported(source, tta)
     built = _by_name(source) if source.kind == "timm" else _in_timms_form(source)
     config = timm.data.resolve_model_data_config(built)
     if config["input_size"][0] != 3:
         raise ZooError(source.name, f"this model takes images of {config['input_size'][0]} channels, not RGB", "use another")
     classes, aliases = class_names(getattr(built, "pretrained_cfg", {}) or {}, int(getattr(built, "num_classes", 0)))
     preprocessing = Preprocessing(config)
-    return Classifier(source, classes, TimmNetwork(built, preprocessing), preprocessing, aliases)
+    return Classifier(source, classes, TimmNetwork(built, preprocessing), preprocessing, aliases, tta)
+
+
+def views_of_model(source: Source) -> str:
+    """Return the views that predictions of a model average, as its folder says; `none` where nothing does.
+
+    Raises:
+        ZooError: the folder is damaged.
+    """
+    return str(read_config(source.path).get("tta", "none")) if source.kind == "folder" and source.path is not None else "none"
+
+
+def check_views(tta: str) -> None:
+    """Check that views are known.
+
+    Raises:
+        ZooError: they are not.
+    """
+    if tta not in VIEWS:
+        raise ZooError("--tta", f"unknown value {tta!r}", f"known: {', '.join(VIEWS)}")
 
 
 def _by_name(source: Source) -> nn.Module:

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zoo.data.splits import Splits
+from zoo.data.views import ABOUT
 from zoo.errors import ZooError
 from zoo.inference.evaluation import Evaluation
 from zoo.inference.labeled_images import no_split
@@ -29,7 +29,7 @@ from zoo.system.launch import Launch
 from zoo.system.progress import show_progress
 from zoo.system.threads import set_threads
 from zoo.training.accelerator import silence_harmless_warnings
-from zoo.training.evaluate import evaluate_alone
+from zoo.training.evaluate import averaged, evaluate_alone, views_of
 from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.result import test_scores
 from zoo.training.setup import assemble, build_trainable, choose_execution
@@ -52,7 +52,13 @@ def finished(run: Path) -> tuple[Recipe, Result]:
 
 
 def evaluate_own(
-    model: str, run: Path, split: str = "test", batch_size: int | None = None, *, progress: bool = False
+    model: str,
+    run: Path,
+    split: str = "test",
+    tta: str | None = None,
+    batch_size: int | None = None,
+    *,
+    progress: bool = False,
 ) -> Evaluation:
     """Score a finished run on a split of its own images.
 
@@ -60,6 +66,7 @@ def evaluate_own(
         model: as the user wrote it.
         run: the run folder.
         split: train, val or test.
+        tta: the views of each image that are averaged; None for the run's own.
         batch_size: images at a time; None for the run's own, which the bits depend on.
         progress: show it on standard error.
 
@@ -67,6 +74,7 @@ def evaluate_own(
         ZooError: the run is not finished, its images or its model cannot be had, or there is no such split.
     """
     recipe, result = finished(run)
+    tta = result.tta if tta is None else tta
     silence_harmless_warnings()
     with _threads(run):
         inputs, training = _set_up(_as_it_ran(recipe, result, run), result)
@@ -76,20 +84,21 @@ def evaluate_own(
             raise no_split(split, list(inputs.data.named()))
         size = batch_size or eval_batch_size(result.batch_size, result.processes, result.accumulate)
         with show_progress("evaluating", len(batches), shown=progress) as update:
-            logits, targets = evaluate_alone(
-                training.accelerator, training.model, batches, training.eval_size, size, result.processes, update
-            )
+            training.tta = tta
+            how = (training.accelerator, training.model, batches, training.eval_size, size, result.processes)
+            outputs, targets = evaluate_alone(*how, views_of(training, batches), update)
+    logits = averaged(outputs)
     return Evaluation(
         model=model,
         data=describe_data(recipe),
         split=split,
-        tta="none",
+        tta=tta,
         classes=inputs.data.classes,
         scores=test_scores(inputs.data.classes, logits, targets),
         files=images.names(),
         logits=logits,
         targets=targets,
-        notes=tuple(_compared(run, split, logits, targets, inputs.data)),
+        notes=(*inputs.data.notes, *_of_views(recipe, result, tta), *_compared(run, split, logits, targets, result.tta == tta)),
     )
 
 
@@ -159,9 +168,18 @@ def _threads(run: Path) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, data: Splits) -> Iterator[str]:
-    """Say how the logits compare with those that the run kept, where it kept some."""
-    yield from data.notes
+def _of_views(recipe: Recipe, result: Result, tta: str) -> Iterator[str]:
+    """Say where the views are not those of the run, or show other images than it knows."""
+    if tta != result.tta:
+        yield f"the figures of the run are of {ABOUT[result.tta]}"
+    if tta == "hflip" and not recipe.data.mirrors:
+        yield f"{recipe.data.kind} are not the same mirrored"
+
+
+def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, comparable: bool) -> Iterator[str]:
+    """Say how the logits compare with those that the run kept, where it kept some of the same views."""
+    if not comparable:
+        return
     prefix = {"test": "", "val": "val_"}.get(split)
     try:
         with safe_open(run / TENSORS, "pt") as file:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.data.views import ABOUT
 from zoo.inference.classifier import Classifier
 from zoo.inference.image_paths import ImagePaths
 from zoo.inference.load import load
 from zoo.inference.prediction import Prediction, RowFormat
 from zoo.inference.tables import csv_lines
 from zoo.inference.work import Tally, to_console, to_file, to_json
-from zoo.system.console import one_line
+from zoo.system.console import Console, one_line
 from zoo.system.files import digest, printable
 from zoo.system.table import percent
 
@@ -34,6 +35,7 @@ class PredictOptions:
         style: lines, csv or json on the console.
         out: a file instead of the console.
         resume: resume a file that was interrupted.
+        tta: the views of each image that are averaged; None for those that the run was scored with.
     """
 
     topk: int = 3
@@ -42,6 +44,7 @@ class PredictOptions:
     style: str = "lines"
     out: Path | None = None
     resume: bool = False
+    tta: str | None = None
 
 
 def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
@@ -52,7 +55,9 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
         ZooError: bad input.
         Stopped: a signal interrupted it.
     """
-    classifier = load(model)
+    classifier = load(model, options.tta)
+    if options.tta is None and classifier.tta != "none":
+        Console().note(f"predictions average {ABOUT[classifier.tta]}, as the run was scored; --tta none: one view")
     form = RowFormat(classifier.classes, options.topk, options.probabilities, options.min_confidence)
 
     def rows_of(paths: Iterable[str]) -> Iterator[dict[str, Any]]:
@@ -60,6 +65,7 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
 
     if options.out is not None:
         settings = {"model": identity(classifier), "columns": form.columns, "min_confidence": options.min_confidence}
+        settings |= {"tta": classifier.tta} if classifier.tta != "none" else {}
         to_file(options.out, form.columns, settings, images, rows_of, resume=options.resume).check()
         return
     tally = Tally()

@@ -1,4 +1,4 @@
-"""Several views of an image, whose predictions are averaged (test-time augmentation)."""
+"""Several views of a photograph, whose predictions are averaged (test-time augmentation)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from zoo.data.decode import FILTERS
+from zoo.data.views import FIVE_CROP
 from zoo.inference.preprocessing import Preprocessing
-
-# Share of the short side that each of five crops shows, as in ImageNet evaluation (Krizhevsky et al. 2012: 224 of 256).
-FIVE_CROP = 0.875
-VIEWS = ("none", "hflip", "five_crop")
 
 
 def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str = "none") -> list[np.ndarray]:

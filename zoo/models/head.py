@@ -7,6 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ZooError
+from zoo.models.sizes import example_images
+
+# Largest relative difference from half the logits where the output layers have half their values: the halves are exact.
+HALF_TOLERANCE = 1e-4
 
 
 def classifier_names(name: str) -> tuple[str, ...]:
@@ -70,3 +74,46 @@ def raise_logits(model: nn.Module, by: float) -> None:
     for layer in output_layers(model) if by else ():
         if isinstance(layer.bias, Tensor):
             layer.bias.add_(by)
+
+
+@torch.no_grad()
+def divide_logits(model: nn.Module, divisor: float) -> None:
+    """Divide the logits of a model by a number, in place: the weights and biases of its output layers.
+
+    Args:
+        model: one that passes `check_division`.
+        divisor: above 0.
+    """
+    for layer in output_layers(model):
+        for parameter in layer.parameters():
+            parameter.div_(divisor)
+
+
+@torch.no_grad()
+def check_division(name: str, model: nn.Module, side: int) -> None:
+    """Check that `divide_logits` divides the logits of an architecture; the weights are the same bits afterwards.
+
+    Args:
+        name: the backbone's name, for the error.
+        model: on the CPU; it is in evaluation mode afterwards.
+        side: of its images in pixels.
+
+    Raises:
+        ZooError: its logits are not those of linear layers, as where a layer of several has as many outputs as there are classes.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = example_images(side)
+    kept = [(parameter, parameter.clone()) for layer in output_layers(model) for parameter in layer.parameters()]
+    try:
+        for parameter, _ in kept:
+            # A new head is zero, and so is half of it.
+            parameter.normal_(generator=generator)
+        whole = model.eval()(images)
+        divide_logits(model, 2)
+        half = model(images)
+    finally:
+        for parameter, values in kept:
+            parameter.copy_(values)
+    if not kept or not torch.allclose(2 * half, whole, rtol=HALF_TOLERANCE, atol=HALF_TOLERANCE * float(whole.abs().max())):
+        what = f"fit divides the last layer, and {name} does not end in linear layers alone"
+        raise ZooError("eval.temperature", what, "use none, or another backbone")

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 
-def save_model(model: nn.Module, folder: Path, classes: tuple[str, ...], image_size: int, data: dict[str, Any]) -> None:
+def save_model(
+    model: nn.Module, folder: Path, classes: tuple[str, ...], image_size: int, data: dict[str, Any], tta: str = "none"
+) -> None:
     """Save a model for `timm.create_model("local-dir:FOLDER", pretrained=True)`.
 
     Args:
@@ -18,6 +20,7 @@ def save_model(model: nn.Module, folder: Path, classes: tuple[str, ...], image_s
         classes: class names, in label order.
         image_size: side at evaluation, in pixels.
         data: the preprocessing it was trained with: `mean, std, interpolation, crop_pct, crop_mode`.
+        tta: the views that predictions are averaged over; timm ignores the key.
     """
     from timm.models import save_for_hf
 
@@ -26,7 +29,7 @@ def save_model(model: nn.Module, folder: Path, classes: tuple[str, ...], image_s
     save_for_hf(
         model,
         str(folder),
-        model_config={"label_names": list(classes), "num_classes": len(classes)},
+        model_config={"label_names": list(classes), "num_classes": len(classes), **({"tta": tta} if tta != "none" else {})},
         model_args=args,
         safe_serialization=True,
         data_config={"input_size": (3, image_size, image_size), "crop_mode": "center", **data},

@@ -20,7 +20,7 @@ LEAST = 1e-8
 
 
 class _Loss(Section):
-    """What the losses have in common. A new one is a subclass and its name in `Loss`."""
+    """Base of the losses. A new one is a subclass and its name in `Loss`."""
 
     def start(self, classes: int) -> float:  # noqa: ARG002
         """Return the logit of every class at which a new head starts: the softmax does not depend on it."""

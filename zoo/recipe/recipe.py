@@ -57,38 +57,64 @@ class Recipe(Section):
         return value
 
 
-def rules(recipe: Recipe) -> Iterator[tuple[tuple[str, str], str]]:
+# The section and the key to blame, and what is wrong with it.
+Broken = tuple[tuple[str, str], str]
+
+
+def rules(recipe: Recipe) -> Iterator[Broken]:
     """Check what must hold across sections; yield the key to blame and what is wrong with it, for each broken rule."""
-    train = recipe.train
-    size = recipe.image_size
+    for key, text in recipe.data.rules():
+        yield ("data", key), text
+    yield from _rules_of_length(recipe)
+    yield from _rules_of_loss(recipe)
+    yield from _rules_of_evaluation(recipe)
+    yield from _rules_of_selection(recipe)
+
+
+def _rules_of_length(recipe: Recipe) -> Iterator[Broken]:
+    """Check the schedule, the image size and the batch."""
+    train, size = recipe.train, recipe.image_size
     if train.epochs != AUTO and recipe.schedule.warmup_epochs > train.epochs:
         text = f"{recipe.schedule.warmup_epochs:g} exceeds train.epochs {train.epochs} (lower it or train longer)"
         yield ("schedule", "warmup_epochs"), text
     if size.start != AUTO and size.end != AUTO and size.start > size.end:
         yield ("image_size", "start"), f"{size.start} exceeds end {size.end} (sizes only grow)"
-    for key, text in recipe.data.rules():
-        yield ("data", key), text
-    if recipe.data.folds is not None and recipe.eval.test_every_epoch:
-        yield ("eval", "test_every_epoch"), "data.folds leaves the test images alone (set it to false)"
-    if (
-        recipe.data.val_fraction == 0
-        and recipe.data.folds is None
-        and recipe.data.kind != "folder"
-        and recipe.eval.select_by != "last"
-    ):
-        yield ("eval", "select_by"), f"{recipe.eval.select_by} needs validation images, and data.val_fraction is 0 (use last)"
-    loss, augment = train.loss, recipe.augment
+    if train.accumulate != AUTO and train.batch_size != AUTO and train.accumulate > train.batch_size:
+        yield ("train", "accumulate"), f"{train.accumulate} exceeds train.batch_size {train.batch_size} (lower it)"
+
+
+def _rules_of_loss(recipe: Recipe) -> Iterator[Broken]:
+    """Check what goes with the loss."""
+    loss, augment = recipe.train.loss, recipe.augment
     if loss.kind == "bce" and loss.threshold is not None:
-        if train.label_smoothing:
+        if recipe.train.label_smoothing:
             yield ("train", "label_smoothing"), "has no effect with a threshold of train.loss (set one of them to its default)"
         if not (augment.mixup or augment.cutmix):
             yield ("train", "loss"), "a threshold needs images that are mixed (set augment.mixup or augment.cutmix)"
+
+
+def _rules_of_evaluation(recipe: Recipe) -> Iterator[Broken]:
+    """Check what goes with the images that are evaluated."""
+    data, evaluation = recipe.data, recipe.eval
+    if data.folds is not None and evaluation.test_every_epoch:
+        yield ("eval", "test_every_epoch"), "data.folds leaves the test images alone (set it to false)"
+    if data.val_fraction == 0 and data.folds is None and data.kind != "folder":
+        # A folder may have validation images of its own.
+        if evaluation.select_by != "last":
+            yield ("eval", "select_by"), f"{evaluation.select_by} needs validation images, and data.val_fraction is 0 (use last)"
+        if evaluation.temperature == "fit":
+            yield ("eval", "temperature"), "fit needs validation images, and data.val_fraction is 0 (raise it, or use none)"
+    if evaluation.tta == "hflip" and not data.mirrors:
+        yield ("eval", "tta"), f"hflip shows mirrored images, and {data.kind} are not the same mirrored (use none)"
+
+
+def _rules_of_selection(recipe: Recipe) -> Iterator[Broken]:
+    """Check what goes with the choice of epochs."""
+    train, best = recipe.train, recipe.output.keep_best
     if recipe.eval.select_by == "last" and train.patience is not None:
         yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
-    if train.accumulate != AUTO and train.batch_size != AUTO and train.accumulate > train.batch_size:
-        yield ("train", "accumulate"), f"{train.accumulate} exceeds train.batch_size {train.batch_size} (lower it)"
-    if train.soup != "none" and recipe.eval.select_by == "last":
+    if recipe.eval.select_by == "last" and train.soup != "none":
         yield ("train", "soup"), "needs a metric of val to choose by (set eval.select_by: val.accuracy)"
-    if train.soup != "none" and recipe.output.keep_best != AUTO and recipe.output.keep_best < 2:
-        text = f"{train.soup} needs two checkpoints or more, and output.keep_best is {recipe.output.keep_best} (set it to auto)"
+    if train.soup != "none" and best != AUTO and best < 2:
+        text = f"{train.soup} needs two checkpoints or more, and output.keep_best is {best} (set it to auto)"
         yield ("train", "soup"), text

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_serializer
 
+from zoo.data.views import Views
 from zoo.metrics import METRICS
 from zoo.optim.losses import CrossEntropy, Loss
 from zoo.recipe import messages
@@ -163,6 +164,17 @@ class Eval(Section):
     )
     test_every_epoch: bool = Field(
         default=False, description="Score the test set after every epoch, as tutorials do. It never selects the weights."
+    )
+
+    tta: Views = Field(
+        default="none",
+        description="Views of an image whose probabilities are averaged, in every evaluation of the run. hflip: the image and "
+        "its mirror, twice the time; five_crop: center and corners, each 0.875 of the short side, five times.",
+    )
+    temperature: Literal["none", "fit"] = Field(
+        default="none",
+        description="fit: after training, divide the logits by the number with which the probabilities of val are most likely "
+        "(Guo et al. 2017). It becomes part of the last layer.",
     )
 
     @field_validator("crop")

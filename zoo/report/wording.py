@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.data.views import ABOUT
 from zoo.metrics import interval, merit
 from zoo.report.analysis import Certain, Pair
 from zoo.report.facts import Facts
@@ -100,6 +101,10 @@ def details(facts: Facts) -> str:
     parts.append(f"{result.selected}{of}, {how}")
     if result.test and result.test_scored:
         parts.append(f"test scored {result.test_scored}")
+    if result.tta != "none":
+        parts.append(f"probabilities averaged over {ABOUT[result.tta]}")
+    if result.temperature:
+        parts.append(f"temperature {result.temperature.value:g}, fitted on validation images")
     return "; ".join(parts) + "."
 
 

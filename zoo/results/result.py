@@ -46,6 +46,22 @@ class TestScores(_Values):
     per_class: dict[str, ClassScores]
 
 
+class Temperature(_Values):
+    """The temperature that the logits were divided by (Guo et al. 2017), and what it did to val.
+
+    Attributes:
+        value: part of the last layer of the saved model.
+        images: of val, on which it was fitted.
+        loss: of val, in nats, before and after.
+        ece: expected calibration error of val, before and after.
+    """
+
+    value: float
+    images: int
+    loss: tuple[float, float]
+    ece: tuple[float, float]
+
+
 class TrainingFigures(_Values):
     """Training: loss and accuracy of the selected epoch, speed and memory of all epochs.
 
@@ -98,8 +114,10 @@ class Result(_Values):
         selected_by: the value that selected the epoch.
         selected_epoch: the best epoch; the weights are its own, or an average with others.
         soup: the average; None where there is none.
-        val: metrics of the selected weights on the validation images; empty where there are none.
+        val: metrics of the selected weights on the validation images, after `temperature`; empty where there are none.
         test: scores on the test set; None where there is none.
+        tta: the views of each image that all evaluations averaged, as the recipe's `eval.tta`.
+        temperature: what the logits were divided by; None where the recipe fits none.
         test_scored: when test was looked at.
         predictions: the file in the run folder that names every image of val and test with what was predicted; empty where
             there is none.
@@ -125,6 +143,8 @@ class Result(_Values):
     soup: SoupScores | None = None
     val: dict[str, float]
     test: TestScores | None
+    tta: str = "none"
+    temperature: Temperature | None = None
     test_scored: str = ""
     predictions: str = ""
     train: TrainingFigures

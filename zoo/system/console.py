@@ -34,6 +34,11 @@ class Console:
         if not self.quiet:
             print(f"warning: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
+    def note(self, text: str) -> None:
+        """Print a remark on standard error, where standard output is a table."""
+        if not self.quiet:
+            print(f"note: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
 
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return a count with its noun: `1 epoch`, `2,000 images`; `nouns` is the plural where it is not the noun and an s."""

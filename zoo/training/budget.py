@@ -100,6 +100,7 @@ class Budget:
         batch_size: images of a step.
         evaluated: images of val, and those that are evaluated at the end.
         sides: image size in pixels at a share of the schedule, from 0 to 1.
+        views: forward passes of an image that is evaluated.
         clock: seconds since some moment.
         closed: the last step was taken: the plan does not change any more.
     """
@@ -111,6 +112,7 @@ class Budget:
     batch_size: int
     evaluated: tuple[int, int]
     sides: Callable[[float], int]
+    views: int = 1
     clock: Callable[[], float] = time.perf_counter
     closed: bool = False
     _taken: int = 0
@@ -226,7 +228,7 @@ class Budget:
         val, at_end = self.evaluated
         per_image = self._per_image
         if per_image is None:
-            per_image = EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
+            per_image = self.views * EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
         left = self.seconds - self.spent - per_image * (val + at_end) - FINISH_SECONDS
         between = per_image * val + self._between
         steps = step + _whole(left / per_step)

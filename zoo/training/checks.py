@@ -18,7 +18,7 @@ def check_data(recipe: Recipe, data: Splits, processes: int) -> None:
     """Check that the data fits the recipe.
 
     Raises:
-        ZooError: too few images for the batch size or the processes, or no validation images to select by.
+        ZooError: too few images for the batch size or the processes, or no validation images where they are needed.
     """
     size, count = decided(recipe.train.batch_size), len(data.train)
     if size > count:
@@ -29,6 +29,9 @@ def check_data(recipe: Recipe, data: Splits, processes: int) -> None:
     if data.val is None and recipe.eval.select_by != "last":
         what = f"{recipe.eval.select_by} needs validation images, and there are none"
         raise ZooError("eval.select_by", what, "raise data.val_fraction, or set eval.select_by: last")
+    if data.val is None and recipe.eval.temperature == "fit":
+        todo = "raise data.val_fraction, or set eval.temperature: none"
+        raise ZooError("eval.temperature", "fit needs validation images, and there are none", todo)
 
 
 def check_norms(recipe: Recipe, data: Splits, processes: int, model: nn.Module, frozen: Sequence[nn.Module]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zoo.data.views import ABOUT, PASSES
 from zoo.system.console import Console, plural
 from zoo.system.device import apple_gpu
 from zoo.system.table import percent
@@ -60,6 +61,10 @@ def describe_execution(setup: Setup) -> None:
         console.fact("", "not on Apple's GPU: a run keeps its sums in float64, which it lacks")
     console.fact("precision", str(setup.execution.choice))
     console.fact("schedule", _schedule(setup))
+    if (tta := setup.recipe.eval.tta) != "none":
+        console.fact("views", f"{ABOUT[tta]} in each evaluation, which takes {PASSES[tta]} times as long")
+        if tta == "hflip" and not setup.recipe.augment.hflip:
+            console.warn("eval.tta hflip shows mirrored images, and training does not (augment.hflip is false)")
 
 
 def _backbone(name: str, model: TrainableModel) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol, cast
 
 import numpy as np
@@ -10,11 +11,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from zoo.data.batches import Batches
+from zoo.data.views import mean_of_views
 from zoo.errors import ZooError
 from zoo.metrics import METRICS
 from zoo.system import signals
 from zoo.training.state import Training
 
+# Makes the views of images: positions int64 [B] and a side in pixels to images float32 [B, 3, size, size], one after the other.
+MakeViews = Callable[[np.ndarray, int], Iterable[Tensor]]
 # Batches after which several processes ask each other whether to stop.
 ASK_EVERY = 16
 
@@ -68,7 +73,12 @@ def shares_of(count: int, processes: int, batch_size: int) -> list[list[np.ndarr
 
 
 def evaluate(
-    accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, batch_size: int
+    accelerator: Accelerator,
+    model: nn.Module,
+    batches: EvalBatches,
+    size: int,
+    batch_size: int,
+    views: MakeViews | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run a model over all images of a split, each process over its share.
 
@@ -78,9 +88,11 @@ def evaluate(
         batches: the images.
         size: side in pixels.
         batch_size: images at a time, on each process.
+        views: makes V views of each image; None for the one of `batches`.
 
     Returns:
-        Outputs float32 [N, C] and targets int64 [N] of the whole split in its own order, on the CPU, on every process.
+        Outputs float32 [N, C] (with `views` [N, V, C]) and targets int64 [N] of the whole split in its own order, on the CPU,
+        on every process.
 
     Raises:
         Interrupted: a signal asks the run to stop.
@@ -88,7 +100,7 @@ def evaluate(
     count = len(batches)
     mine = shares_of(count, accelerator.num_processes, batch_size)[accelerator.process_index]
     # Equal shares on every process: the last one's end is padding, and cut off.
-    whole = accelerator.gather(_outputs(accelerator, model, batches, size, mine))[:count].cpu()
+    whole = accelerator.gather(_outputs(accelerator, model, _images(batches, size, views), mine))[:count].cpu()
     if len(whole) != count:
         raise ZooError("evaluation", f"{len(whole)} images of {count} were scored", "report this")
     return whole, batches.targets.cpu()
@@ -101,33 +113,41 @@ def evaluate_alone(
     size: int,
     batch_size: int,
     processes: int,
+    views: MakeViews | None = None,
     on_batch: Callable[[int], None] = lambda _images: None,
 ) -> tuple[Tensor, Tensor]:
     """Do alone what `evaluate` does on several processes: the same batches give the same bits.
 
     Args:
         accelerator: of this process, the only one.
-        model, batches, size, batch_size: as for `evaluate`.
+        model, batches, size, batch_size, views: as for `evaluate`.
         processes: those whose shares are scored one after the other.
         on_batch: called after each batch with its number of images.
 
     Returns:
-        Outputs float32 [N, C] and targets int64 [N] of the whole split in its own order, on the CPU.
+        Outputs and targets of the whole split, as those of `evaluate`.
     """
     every = [batch for share in shares_of(len(batches), processes, batch_size) for batch in share]
-    return _outputs(accelerator, model, batches, size, every, on_batch)[: len(batches)].cpu(), batches.targets.cpu()
+    outputs = _outputs(accelerator, model, _images(batches, size, views), every, on_batch)[: len(batches)].cpu()
+    return outputs, batches.targets.cpu()
+
+
+def _images(batches: EvalBatches, size: int, views: MakeViews | None) -> Callable[[np.ndarray], Iterable[Tensor]]:
+    """Return a function of positions that makes the views of images."""
+    if views is None:
+        return lambda positions: batches.evaluation(positions, size)[:1]
+    return lambda positions: views(positions, size)
 
 
 @torch.inference_mode()
 def _outputs(
     accelerator: Accelerator,
     model: nn.Module,
-    batches: EvalBatches,
-    size: int,
+    make: Callable[[np.ndarray], Iterable[Tensor]],
     parts: list[np.ndarray],
     on_batch: Callable[[int], None] = lambda _images: None,
 ) -> Tensor:
-    """Return the outputs float32 [M, C] of batches of positions, one after the other.
+    """Return the outputs of batches of positions, one after the other: float32 [M, C], of several views [M, V, C].
 
     Raises:
         Interrupted: a signal asks the run to stop.
@@ -138,23 +158,42 @@ def _outputs(
         # Several processes ask each other, and a GPU waits for the answer.
         if (number % ASK_EVERY == 0 or accelerator.num_processes == 1) and stopping(accelerator):
             raise Interrupted
-        images, _ = batches.evaluation(positions, size)
-        with accelerator.autocast():
-            # A copy in any case: a model that was recorded as a graph writes its next outputs over these.
-            outputs.append(model(images).to(torch.float32, copy=True))
+        views = []
+        for images in make(positions):
+            with accelerator.autocast():
+                # A copy in any case: a model that was recorded as a graph writes its next outputs over these.
+                views.append(model(images).to(torch.float32, copy=True))
+        outputs.append(views[0] if len(views) == 1 else torch.stack(views, 1))
         on_batch(len(positions))
     return torch.cat(outputs)
 
 
-def score(training: Training, batches: EvalBatches) -> dict[str, float]:
+def score(training: Training, batches: Batches) -> dict[str, float]:
     """Return every metric of a split, with the averaged weights where there are some."""
     logits, targets = predict_split(training, batches)
     return {name: metric(logits, targets) for name, metric in METRICS.items()}
 
 
-def predict_split(training: Training, batches: EvalBatches) -> tuple[Tensor, Tensor]:
-    """Return logits float32 [N, C] and targets int64 [N] of a split, as `evaluate` does."""
-    return evaluate(training.accelerator, training.eval_model, batches, training.eval_size, training.eval_batch_size)
+def predict_split(training: Training, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Return logits float32 [N, C] and targets int64 [N] of a split, averaged over the views of the run."""
+    outputs, targets = predict_views(training, batches)
+    return averaged(outputs), targets
+
+
+def predict_views(training: Training, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Return logits float32 [N, C] (of several views [N, V, C]) and targets int64 [N] of a split, as `evaluate` does."""
+    views, model = views_of(training, batches), training.eval_model
+    return evaluate(training.accelerator, model, batches, training.eval_size, training.eval_batch_size, views)
+
+
+def views_of(training: Training, batches: Batches) -> MakeViews | None:
+    """Return what makes the views of a run's evaluation; None for one view."""
+    return None if training.tta == "none" else partial(batches.views, kind=training.tta)
+
+
+def averaged(outputs: Tensor) -> Tensor:
+    """Return what `evaluate` found as logits float32 [N, C]: those of several views are averaged."""
+    return outputs if outputs.ndim == 2 else mean_of_views(outputs)
 
 
 def sum_over_processes(accelerator: Accelerator, values: list[float]) -> list[float]:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from zoo.data.splits import Splits
+from zoo.data.views import PASSES
 from zoo.errors import ZooError
 from zoo.models.features import last_layer
 from zoo.models.logistic import logistic_regression
@@ -196,7 +197,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     output = recipe.output
     return Forecast(
         set_up_seconds=set_up_seconds,
-        probe_seconds=_probe_seconds(setup, per_image) if recipe.finetune.probe_first else 0.0,
+        probe_seconds=_probe_seconds(setup, per_image / PASSES[training.tta]) if recipe.finetune.probe_first else 0.0,
         train_seconds=usual * training.steps + warm_up * sizes,
         evaluation_seconds=per_image * _evaluated_images(training, validations(recipe)),
         saving_seconds=saving * _checkpoints(setup) + FINISH_SECONDS,

@@ -11,6 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zoo.data.batches import Batches
 from zoo.data.splits import Splits
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.save import save_model
@@ -19,7 +20,7 @@ from zoo.results.confusion import draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import PREDICTIONS, TENSORS, Predicted, csv_text
-from zoo.results.result import VERSION, ClassScores, Result, SoupScores, TestScores, TrainingFigures, write_result
+from zoo.results.result import VERSION, ClassScores, Result, SoupScores, Temperature, TestScores, TrainingFigures, write_result
 from zoo.section import decided
 from zoo.system import launch
 from zoo.system.console import Console, plural
@@ -28,12 +29,13 @@ from zoo.system.files import staged, storing
 from zoo.system.hardware import versions
 from zoo.system.table import percent
 from zoo.training import checkpoint, processes
-from zoo.training.evaluate import EvalBatches, predict_split
+from zoo.training.evaluate import predict_split
 from zoo.training.report import report_finished
 from zoo.training.resume import load_model
 from zoo.training.setup import Setup
 from zoo.training.soup import Soup, make_soup
 from zoo.training.state import Progress, Training
+from zoo.training.temperature import calibrate, calibrated
 
 Predictions = tuple[Tensor, Tensor]
 
@@ -44,6 +46,7 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     memory = peak_memory_mb(training.accelerator.device)
     soup = _soup(setup, run, progress)
     epoch = soup.epochs[0] if soup is not None else _select(setup, run, progress)
+    fitted = calibrate(training, setup.console) if setup.recipe.eval.temperature == "fit" else None
     predictions, speed = _predict(training, training.test)
     # Of the selected epoch: at the time nobody knew that it would be the one.
     val, val_speed = _predict(training, training.val)
@@ -51,6 +54,8 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     if soup is not None and val is not None:
         averaged = {name: metric(*val) for name, metric in METRICS.items()}
         result = result.model_copy(update={"soup": SoupScores.model_validate(soup.record()), "val": averaged})
+    if fitted is not None and val is not None:
+        result = calibrated(result, fitted, *val)
     if not training.accelerator.is_main_process:
         return
     _save_model(setup, run)
@@ -66,7 +71,7 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     describe_result(setup.console, run, result)
 
 
-def _predict(training: Training, batches: EvalBatches | None) -> tuple[Predictions | None, float | None]:
+def _predict(training: Training, batches: Batches | None) -> tuple[Predictions | None, float | None]:
     """Score a split, where there is one; return what the model says of it, and images/s over all processes."""
     if batches is None:
         return None, None
@@ -116,7 +121,14 @@ def _save_model(setup: Setup, run: RunFolder) -> None:
     averaged = setup.training.averaged
     model = averaged.module if averaged is not None else setup.bare_model
     with _stored(run.path / "model", checkpoint.size_of({"model": model.state_dict()})) as folder:
-        save_model(model, folder, setup.inputs.data.classes, setup.training.eval_size, setup.inputs.preprocessing)
+        save_model(
+            model,
+            folder,
+            setup.inputs.data.classes,
+            setup.training.eval_size,
+            setup.inputs.preprocessing,
+            setup.training.tta,
+        )
 
 
 def _save_predictions(run: RunFolder, data: Splits, val: Predictions | None, test: Predictions | None) -> None:
@@ -166,6 +178,7 @@ def _result(
         selected_epoch=epoch,
         val={name: selected[f"val.{name}"] for name in METRICS if f"val.{name}" in selected},
         test=test_scores(classes, *predictions) if predictions is not None else None,
+        tta=recipe.eval.tta,
         test_scored="each epoch, as the recipe asks" if recipe.eval.test_every_epoch else "once, after selection",
         predictions=PREDICTIONS if setup.training.val is not None or setup.training.test is not None else "",
         train=_training_figures(progress.history, selected, setup.probe_seconds, memory, speed),
@@ -209,9 +222,19 @@ def test_scores(classes: tuple[str, ...], logits: Tensor, targets: Tensor) -> Te
     )
 
 
+def temperature_line(found: Temperature) -> str:
+    """Return the line that says what a temperature did to val."""
+    before, after = (percent(share, 2) for share in found.ece)
+    losses = " to ".join(f"{loss:.4f}" for loss in found.loss)
+    images = plural(found.images, "image")
+    return f"temperature {found.value:g}: expected calibration error of val {before} to {after}, loss {losses} ({images})"
+
+
 def describe_result(console: Console, run: RunFolder, result: Result) -> None:
     """Print the lines that end a run."""
     console.line()
+    if result.temperature:
+        console.line(temperature_line(result.temperature))
     epoch = f"{result.selected} by {result.selected_by}"
     if result.test:
         test = result.test

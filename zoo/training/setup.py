@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from zoo.data import batches
 from zoo.data.batches import Batches
 from zoo.data.splits import Split, Splits
+from zoo.data.views import PASSES
 from zoo.errors import ZooError
 from zoo.models.build import BuiltModel, build_model
 from zoo.models.fast_conv import use_fast_convs
 from zoo.models.finetune import freeze
 from zoo.models.fold_batchnorm import fold_batchnorm
+from zoo.models.head import check_division
 from zoo.models.layers import batch_norms
 from zoo.models.sizes import check_sizes, example_images
 from zoo.optim.build import build_optimizer
@@ -170,6 +172,8 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     frozen = freeze(recipe.finetune, built.model, built.head)
     check_norms(recipe, inputs.data, processes, built.model, frozen)
     check_sizes(name, built.model, size.sizes(), trim=trim)
+    if recipe.eval.temperature == "fit":
+        check_division(name, built.model, end)
     if launch.on_cpu():
         use_fast_convs(built.model)
     # On a GPU it does not pay: cuDNN adds the bias of a folded convolution in a kernel of its own.
@@ -315,6 +319,7 @@ def assemble(
         clip_grad=settings.clip_grad,
         eval_every=recipe.eval.every_epochs,
         test_every_epoch=recipe.eval.test_every_epoch,
+        tta=recipe.eval.tta,
         select_by=recipe.eval.select_by,
         patience=settings.patience,
         averaged=averaged,
@@ -363,14 +368,17 @@ def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Mod
 def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None) -> Budget:
     """Return the time of a run; `began` is when it is counted from, None for now."""
     val, test = (len(split) if split is not None else 0 for split in (data.val, data.test))
+    # Averages of epochs are tried on val, and a temperature is fitted on it, before it is scored.
+    passes = 1 + validations(recipe)
     return Budget(
         seconds=60 * (recipe.train.max_minutes or 0.0),
         began=time.perf_counter() if began is None else began,
         plan=plan,
         steps_per_epoch=per_epoch,
         batch_size=decided(recipe.train.batch_size),
-        evaluated=(val, val * (1 + validations(recipe)) + test * (1 + recipe.eval.test_every_epoch)),
+        evaluated=(val, val * passes + test * (1 + recipe.eval.test_every_epoch)),
         sides=lambda share: recipe.image_size.at(share * UNKNOWN_STEPS, UNKNOWN_STEPS),
+        views=PASSES[recipe.eval.tta],
     )
 
 

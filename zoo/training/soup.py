@@ -55,8 +55,9 @@ class Soup:
 
 
 def validations(recipe: Recipe) -> int:
-    """Return how often val is scored at the end of a run to make its soup."""
-    return {"none": 0, "uniform": 1, "greedy": max(0, decided(recipe.output.keep_best) - 1)}[recipe.train.soup]
+    """Return how often val is scored at the end of a run, before its last score: to make a soup and to fit a temperature."""
+    soup = {"none": 0, "uniform": 1, "greedy": max(0, decided(recipe.output.keep_best) - 1)}[recipe.train.soup]
+    return soup + (recipe.eval.temperature == "fit")
 
 
 def make_soup(training: Training, kind: str, rows: Sequence[Mapping[str, Any]], root: Path) -> Soup | None:

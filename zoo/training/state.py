@@ -55,6 +55,7 @@ class Training:
         clip_grad: largest norm of the gradient, None for any.
         eval_every: epochs between two evaluations.
         test_every_epoch: whether test is scored at each evaluation; it never selects.
+        tta: the views of an image that each evaluation averages, as `eval.tta`.
         select_by: the value that chooses the epoch, such as `val.accuracy`, or `last`.
         patience: evaluations without a better one after which to stop, None for never.
         averaged: the moving average of the weights, not prepared, or None.
@@ -87,6 +88,7 @@ class Training:
     clip_grad: float | None = None
     eval_every: int = 1
     test_every_epoch: bool = False
+    tta: str = "none"
     select_by: str = "last"
     patience: int | None = None
     averaged: WeightAverage | None = None

@@ -15,7 +15,7 @@ from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
 from zoo.errors import ZooError
 from zoo.system.device import synchronize
-from zoo.training.evaluate import evaluate
+from zoo.training.evaluate import evaluate, views_of
 from zoo.training.loop import one_step, set_train_mode
 from zoo.training.state import EpochTotals, Training
 from zoo.training.step import NoRoomForStep
@@ -107,11 +107,11 @@ def time_evaluation(training: Training) -> float:
     if batches is None:
         return 0.0
     accelerator, size = training.accelerator, training.eval_batch_size
-    seconds, images = 0.0, 1
+    views, seconds, images = views_of(training, batches), 0.0, 1
     for number in (1, EVALUATION_BATCHES):
         images = min(len(batches), number * size * accelerator.num_processes)
         before = time.perf_counter()
-        evaluate(accelerator, training.eval_model, _FirstOf(batches, images), training.eval_size, size)
+        evaluate(accelerator, training.eval_model, _FirstOf(batches, images), training.eval_size, size, views)
         synchronize(accelerator.device)
         seconds = time.perf_counter() - before
     return seconds / images
