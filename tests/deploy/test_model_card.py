@@ -71,3 +71,13 @@ def test_a_model_of_no_run_has_no_scores(subject: Subject) -> None:
 def test_zoo_trained_what_is_of_a_run_alone(subject: Subject) -> None:
     assert "tuned with" not in model_card(subject)
     assert "trained with zoo" not in model_card(subject)
+
+
+def test_views_and_a_temperature_are_said(subject: Subject, run: RunFolder) -> None:
+    found = results.read_result(run)
+    assert found is not None
+    temperature = results.Temperature(value=1.37, images=100, loss=(0.5, 0.4), ece=(0.1, 0.02))
+    write_result(run, found.model_copy(update={"tta": "hflip", "temperature": temperature}))
+    text = model_card(replace(subject, name="animals", run=run), "me/animals")
+    assert "These figures average each image and its mirror; alone, an image may score less." in text
+    assert "divided by a temperature of 1.37" in text

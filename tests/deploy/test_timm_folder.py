@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import timm
 import torch
 
-from zoo.deploy.subject import Subject
+from zoo.deploy.subject import Subject, subject_of
 from zoo.deploy.timm_folder import check_repository, load_folder, push, write_folder
 from zoo.errors import ZooError
 
@@ -78,3 +79,13 @@ def test_a_hub_out_of_reach_is_one_line(tmp_path: Path) -> None:
 def test_a_name_that_the_hub_would_not_take_is_refused(name: str) -> None:
     with pytest.raises(ZooError, match=r"--push: .*OWNER"):
         check_repository(name, "timm")
+
+
+def test_an_exported_folder_is_a_model_of_one_view(model_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_folder, tmp_path / "model")
+    config = (model_folder / "config.json").read_text(encoding="utf-8")
+    (tmp_path / "model" / "config.json").write_text(json.dumps(json.loads(config) | {"tta": "hflip"}), encoding="utf-8")
+    subject = subject_of(tmp_path / "model")
+    assert subject.tta == "hflip"
+    write_folder(subject, tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").read_text(encoding="utf-8") == config

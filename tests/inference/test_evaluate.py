@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +114,14 @@ def test_bad_input_is_one_line(model: Path) -> None:
         evaluate(model, tta="flip")
     with pytest.raises(ZooError, match="--split: unknown value 'tests'"):
         evaluate(model, split="tests")
+
+
+def test_the_views_of_the_model_are_taken_unless_others_are_asked_for(image_folder: Draw, model: Path) -> None:
+    root = image_folder({"ant": 2, "bee": 2, "cat": 2}, size=(32, 32))
+    plain, mirrored = evaluate(model, root), evaluate(model, root, tta="hflip")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"tta": "hflip"}))
+    own, one = evaluate(model, root), evaluate(model, root, tta="none")
+    assert (own.tta, one.tta, plain.tta) == ("hflip", "none", "none")
+    assert torch.equal(own.logits, mirrored.logits)
+    assert torch.equal(one.logits, plain.logits)

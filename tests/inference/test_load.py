@@ -4,7 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.models import CLASSES, DATA
+import timm
+import torch
+from helpers import photographs
+from helpers.models import CLASSES, DATA, save_tiny
+from PIL import Image
 
 from zoo.errors import ZooError
 from zoo.inference.load import class_names, load
@@ -77,3 +81,26 @@ def test_photographs_by_a_timm_name_before_any_training() -> None:
     assert classifier.predict(skimage.data.coffee()).label == "espresso"
     china, flower = load_sample_images().images
     assert [classifier.predict(image).label for image in (china, flower)] == ["palace", "daisy"]
+
+
+def test_the_views_of_the_run_are_those_of_its_model(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"tta": "hflip"}))
+    assert timm.create_model(f"local-dir:{folder}", pretrained=True).num_classes == 3, "timm passes the key over"
+    mirroring, plain = load(folder), load(folder, "none")
+    assert (mirroring.tta, plain.tta) == ("hflip", "none")
+    assert repr(mirroring).endswith("3 classes, each image and its mirror)")
+    image = photographs.picture("left", 3)
+    mirror = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    both = mirroring.predict(image).probabilities
+    assert both is not None
+    assert torch.allclose(both, plain.logits([image, mirror]).softmax(1).mean(0), atol=1e-2)
+    assert not torch.allclose(both, plain.logits([image]).softmax(1)[0], atol=1e-3)
+    # The features are those of the image itself.
+    assert torch.equal(mirroring.embed(image), plain.embed(image))
+    with pytest.raises(ZooError, match=r"--tta: unknown value 'flip' \(known: none, hflip, five_crop\)"):
+        load(folder, "flip")
+    (folder / "config.json").write_text(json.dumps(config | {"tta": "spiral"}))
+    with pytest.raises(ZooError, match="unknown value 'spiral'"):
+        load(folder)

@@ -92,3 +92,19 @@ def test_another_model_is_no_resumption(model_folder: Path, photos: Path, capsys
     Journal(Path("out.csv"), {"model": "another"}, resume=False).close(whole=False)
     assert main(["predict", str(model_folder), "photos", "--out", "out.csv", "--resume"]) == 2
     assert "begun with other settings: model, " in capsys.readouterr().err
+
+
+def test_the_views_of_the_run_are_averaged_and_said(model_folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def predicted(*flags: str) -> tuple[str, str]:
+        assert main(["predict", str(model_folder), "photos", "--csv", *flags]) == 0
+        return capsys.readouterr()
+
+    plain, mirrored = predicted(), predicted("--tta", "hflip")
+    assert plain.out != mirrored.out
+    assert plain.err == mirrored.err == ""
+    config = json.loads((model_folder / "config.json").read_text())
+    (model_folder / "config.json").write_text(json.dumps(config | {"tta": "hflip"}))
+    own = predicted()
+    assert own.out == mirrored.out
+    assert own.err == "note: predictions average each image and its mirror, as the run was scored; --tta none: one view\n"
+    assert predicted("--tta", "none") == plain

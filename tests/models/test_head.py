@@ -13,7 +13,16 @@ from torch import Tensor, nn
 
 from zoo.models import weight_sources
 from zoo.models.build import build_model
-from zoo.models.head import classifier_names, classifiers, head_parameters, init_head, output_layers, raise_logits
+from zoo.models.head import (
+    check_division,
+    classifier_names,
+    classifiers,
+    divide_logits,
+    head_parameters,
+    init_head,
+    output_layers,
+    raise_logits,
+)
 from zoo.models.options import Backbone, RandomWeights
 
 
@@ -99,3 +108,28 @@ def test_the_default_start_leaves_timms_values() -> None:
     model = timm.create_model(NAME, num_classes=3)
     before = model.get_parameter("fc.weight").clone()
     assert torch.equal(init_head(model, "default").get_parameter("fc.weight"), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("test_resnet", 32), ("test_convnext", 64), ("test_vit", 64), ("levit_128s", 224), ("crossvit_tiny_240", 240)],
+)
+def test_logits_are_divided_and_the_check_changes_no_bit(name: str, size: int) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=3).eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    check_division(name, model, size)
+    assert same(model, before)
+    images = torch.randn(2, 3, size, size)
+    with torch.inference_mode():
+        whole = model(images)
+        divide_logits(model, 1.6)
+        torch.testing.assert_close(model(images) * 1.6, whole, atol=1e-4, rtol=1e-4)
+
+
+def test_a_head_whose_logits_do_not_divide_is_refused() -> None:
+    model = timm.create_model(NAME, num_classes=3)
+    # A hidden layer with as many outputs as there are classes.
+    model.fc = nn.Sequential(model.fc, nn.GELU(), nn.Linear(3, 3))
+    line = refused(lambda: check_division(NAME, model, 32))
+    assert line.startswith("eval.temperature: fit divides the last layer, and test_resnet does not end in linear layers alone")

@@ -105,3 +105,11 @@ def test_commands_can_be_copied() -> None:
     assert found["Repeat it to the bit, on this machine"] == f"zoo train 'runs/my run/recipe.yaml' {bits}"
     module = facts((), result=Result.model_validate(RESULT), environment={"command": ["/x/zoo/__main__.py", "train"]})
     assert wording.commands(module)["It was started by"] == "zoo train"
+
+
+def test_views_and_a_temperature_are_said() -> None:
+    temperature = {"value": 1.37, "images": 100, "loss": (0.5, 0.4), "ece": (0.1, 0.02)}
+    found = facts(("cat", "dog"), result=Result.model_validate(RESULT | {"tta": "hflip", "temperature": temperature}))
+    assert wording.details(found).endswith(
+        "probabilities averaged over each image and its mirror; temperature 1.37, fitted on validation images."
+    )

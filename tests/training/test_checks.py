@@ -36,6 +36,10 @@ def test_selecting_needs_validation_images(tmp_path: Path):
     with pytest.raises(ZooError, match=r"^eval\.select_by: val\.accuracy needs validation images, and there are none"):
         check_data(load(tmp_path, GOOD, "train.batch_size=128"), data(200, val=False), 1)
     check_data(load(tmp_path, GOOD, "train.batch_size=128", "eval.select_by=last"), data(200, val=False), 1)
+    with pytest.raises(ZooError, match=r"^eval\.temperature: fit needs validation images, and there are none \(raise"):
+        check_data(
+            load(tmp_path, GOOD, "train.batch_size=128", "eval.select_by=last", "eval.temperature=fit"), data(200, val=False), 1
+        )
     check_data(load(tmp_path, GOOD, "train.batch_size=64", "train.accumulate=16"), data(65), 2)
 
 

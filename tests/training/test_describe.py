@@ -76,3 +76,12 @@ def test_frozen_statistics_of_random_weights_are_warned_about(tmp_path: Path, ca
     recipe = load(tmp_path, GOOD, "backbone.weights=random", "finetune.batch_norm=frozen", "train.epochs=1", "train.batch_size=1")
     assert "warning: BatchNorm is frozen at random weights'" in lines(capsys, setup(recipe, frozen=(nn.BatchNorm2d(3),)))[1]
     assert lines(capsys, setup(recipe))[1] == ""
+
+
+def test_several_views_and_what_they_cost_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    settings = ["eval.tta=hflip", "train.epochs=1", "train.batch_size=1"]
+    out, err = lines(capsys, setup(load(tmp_path, GOOD, *settings, "augment.hflip=true")))
+    assert out[-1] == "views      each image and its mirror in each evaluation, which takes 2 times as long"
+    assert err == ""
+    _, err = lines(capsys, setup(load(tmp_path, GOOD, *settings, "augment.hflip=false")))
+    assert err == "warning: eval.tta hflip shows mirrored images, and training does not (augment.hflip is false)\n"

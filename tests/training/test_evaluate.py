@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo.metrics import METRICS
 from zoo.training import evaluate as module
-from zoo.training.evaluate import Interrupted, evaluate, evaluate_alone, running_statistics, score, shares_of
+from zoo.training.evaluate import Interrupted, averaged, evaluate, evaluate_alone, running_statistics, score, shares_of
 
 
 class Numbers:
@@ -89,7 +89,7 @@ def test_a_signal_ends_an_evaluation_early(monkeypatch: pytest.MonkeyPatch):
 
 def training(**values: Any) -> Any:
     return SimpleNamespace(
-        **({"accelerator": Accelerator(cpu=True), "eval_size": 4, "eval_batch_size": 2, "averaged": None} | values)
+        **({"accelerator": Accelerator(cpu=True), "eval_size": 4, "eval_batch_size": 2, "averaged": None, "tta": "none"} | values)
     )
 
 
@@ -119,3 +119,24 @@ def test_one_process_makes_the_very_batches_that_several_make(count: int, proces
     assert alone.batches == several.batches == [len(batch) for share in shares_of(count, processes, 2) for batch in share]
     assert outputs[:, 0].tolist() == list(range(count))
     assert targets.tolist() == alone.targets.tolist()
+
+
+@pytest.mark.parametrize(("count", "processes"), [(10, 3), (7, 1)])
+def test_several_views_keep_their_places_on_any_number_of_processes(count: int, processes: int):
+    images = Numbers(count)
+
+    def views(positions: np.ndarray, size: int) -> list[Tensor]:
+        plain, _ = images.evaluation(positions, size)
+        return [plain, -plain]
+
+    shares = []
+    for index in range(processes):
+        share: list[Tensor] = [torch.zeros(count, 2, 3)]
+        evaluate(Share(index, processes, share), Mean(), images, 4, 2, views)  # type: ignore[arg-type]
+        shares.append(share[1])
+    outputs, _ = evaluate_alone(Accelerator(cpu=True), Mean(), images, 4, 2, processes, views)
+    assert torch.equal(torch.cat(shares)[:count], outputs)
+    assert outputs[:, 0, 0].tolist() == list(range(count))
+    assert torch.equal(outputs[:, 1], -outputs[:, 0])
+    torch.testing.assert_close(averaged(outputs).softmax(1), outputs.softmax(2).mean(1))
+    assert averaged(outputs[:, 0]).equal(outputs[:, 0])

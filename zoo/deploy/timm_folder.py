@@ -17,7 +17,7 @@ from zoo.deploy.model_card import model_card
 from zoo.deploy.subject import Subject
 from zoo.errors import ZooError, first_line
 from zoo.inference.preprocessing import Preprocessing
-from zoo.inference.source import read_config
+from zoo.models.model_folder import read_config
 from zoo.models.save import save_model
 
 CARD = "README.md"
