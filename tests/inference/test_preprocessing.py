@@ -21,3 +21,11 @@ def test_it_is_timms_transform_to_the_bit(interpolation: str, crop_pct: float, c
         image = Image.fromarray(draw.integers(0, 256, (height, width, 3), dtype=np.uint8))
         ours = preprocessing.normalize(torch.from_numpy(preprocessing.pixels(image).copy())[None])[0]
         assert torch.equal(ours, transform(image))
+
+
+def test_of_an_image_that_is_too_thin_for_timm_a_line_is_left() -> None:
+    preprocessing = Preprocessing(CONFIG | {"interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "border"})
+    for size in ((500, 1), (1, 500)):
+        red = (preprocessing.pixels(Image.new("RGB", size, (255, 0, 0))) == (255, 0, 0)).all(2)  # [T, T]
+        assert red.sum() == 48
+        assert red.all(0).any() or red.all(1).any()

@@ -6,6 +6,7 @@ The transform is timm's own. Its steps on the image (resize, crop) run image by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from timm.data import create_transform
 from timm.data.transforms import MaybeToTensor, ToNumpy
 from torch import Tensor
 from torchvision import transforms
+
+from zoo.data.decode import FILTERS
 
 # The parts of a timm data configuration that decide the pixels.
 KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
@@ -40,9 +43,17 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """Resize and crop an RGB image: uint8 [T, T, 3]."""
+        if self.config.get("crop_mode") == "border":
+            image = self._a_line_at_least(image)
         for step in self._geometry:
             image = step(image)
         return np.asarray(image)
+
+    def _a_line_at_least(self, image: Image.Image) -> Image.Image:
+        """Return an image as it is; one that is too thin for timm, which would leave nothing of it, as a line of pixels."""
+        long = math.floor(self.size / self.config["crop_pct"])
+        sides = [round(side * long / max(image.size)) for side in image.size]
+        return image if min(sides) else image.resize((max(1, sides[0]), max(1, sides[1])), FILTERS[self.config["interpolation"]])
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Normalize a batch: uint8 [B, T, T, 3] to float32 [B, 3, T, T] on the same device, channels last."""

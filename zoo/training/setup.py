@@ -287,11 +287,10 @@ def assemble(
     teacher: Teacher | None = None,
 ) -> Training:
     """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
-    settings, accelerator, bare = recipe.train, execution.accelerator, model.built.model
+    settings, accelerator, bare, data = recipe.train, execution.accelerator, model.built.model, inputs.data
     averaged = WeightAverage(bare, settings.ema) if settings.ema is not None else None
     distillation = distillation_of(recipe, bare, teacher, memory_format(execution.choice.channels_last), accelerator.device)
     prepared, optimizer = _prepared(recipe, model, distillation, execution)
-    data = inputs.data
     train = _batches(data.train, inputs, execution)
     val, test = (_batches(split, inputs, execution) if split else None for split in (data.val, data.test))
     batch_size = decided(settings.batch_size)
