@@ -90,7 +90,9 @@ def test_the_launcher_leaves_a_cpu_one_thread_and_zoo_takes_all(tiny: Path) -> N
     assert environment["threads"] == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize("settings", [[], ["train.ema=0.9", "train.accumulate=2"]])
+@pytest.mark.parametrize(
+    "settings", [[], ["train.ema=0.9", "train.accumulate=2"], ["eval.tta=hflip", "eval.temperature=fit", "train.epochs=1"]]
+)
 def test_one_process_scores_a_run_of_two_to_the_bit(tiny: Path, settings: list[str]) -> None:
     launch(TWO, str(tiny), "data.test_images=31", "train.batch_size=20", "train.accumulate=1", *settings)
     folder = tiny.parent / "runs" / "tiny"

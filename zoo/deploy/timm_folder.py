@@ -46,7 +46,9 @@ def write_folder(subject: Subject, folder: Path, repository: str = "") -> str:
     if not note:
         _write_plain(subject, folder)
     (folder / CARD).write_text(model_card(subject, repository, note), encoding="utf-8")
-    return note or "Weights as trained."
+    result = subject.result
+    divided = ", the last layer divided by a temperature" if result and result.temperature else ""
+    return note or f"Weights as trained{divided}."
 
 
 def _write_plain(subject: Subject, folder: Path) -> None:

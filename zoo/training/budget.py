@@ -100,9 +100,9 @@ class Budget:
         batch_size: images of a step.
         evaluated: images of val, and those that are evaluated at the end.
         sides: image size in pixels at a share of the schedule, from 0 to 1.
-        views: forward passes of an image that is evaluated.
         clock: seconds since some moment.
         closed: the last step was taken: the plan does not change any more.
+        views: forward passes of an image that is evaluated.
     """
 
     seconds: float
@@ -112,9 +112,9 @@ class Budget:
     batch_size: int
     evaluated: tuple[int, int]
     sides: Callable[[float], int]
-    views: int = 1
     clock: Callable[[], float] = time.perf_counter
     closed: bool = False
+    views: int = 1
     _taken: int = 0
     _paces: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _per_image: float | None = None

@@ -287,13 +287,13 @@ def assemble(
     teacher: Teacher | None = None,
 ) -> Training:
     """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
-    settings, accelerator, bare, data = recipe.train, execution.accelerator, model.built.model, inputs.data
+    settings, accelerator, bare = recipe.train, execution.accelerator, model.built.model
+    data, batch_size = inputs.data, decided(settings.batch_size)
     averaged = WeightAverage(bare, settings.ema) if settings.ema is not None else None
     distillation = distillation_of(recipe, bare, teacher, memory_format(execution.choice.channels_last), accelerator.device)
     prepared, optimizer = _prepared(recipe, model, distillation, execution)
     train = _batches(data.train, inputs, execution)
     val, test = (_batches(split, inputs, execution) if split else None for split in (data.val, data.test))
-    batch_size = decided(settings.batch_size)
     per_epoch = steps_of(len(train), batch_size)
     plan = StepPlan.of(UNKNOWN_STEPS if settings.max_minutes is not None else per_epoch * decided(settings.epochs))
     return Training(
