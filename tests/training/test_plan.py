@@ -20,7 +20,7 @@ def test_a_plan_prints_what_a_start_prints_and_what_it_takes(
     lines = capsys.readouterr().out.splitlines()
     names = [line[:10].strip() for line in lines]
     assert names[:5] == ["backbone", "weights", "data", "device", "precision"]
-    assert [name for name in names[5:] if name] == ["schedule", "lr", "predicted", "memory", "disk", "plan"]
+    assert [name for name in names[5:] if name] == ["schedule", "parameters", "lr", "predicted", "memory", "disk", "plan"]
     text = "\n".join(lines)
     assert "warm-up over 1 epoch, peak 0.00198 after 1.11 epochs" in text
     assert "at the end of epoch 1: 0.0018, 2: " in text
