@@ -185,10 +185,8 @@ def run_timm(options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         model: Any = timm.create_model(BACKBONE, num_classes=10, **pretrained(folder))
     config = timm.data.resolve_data_config({"input_size": (3, SIZE, SIZE)}, model=model)
-    common: dict[str, Any] = {name: config[name] for name in ("input_size", "mean", "std")} | {
-        "use_prefetcher": False,
-        "num_workers": 1,
-    }
+    common: dict[str, Any] = {name: config[name] for name in ("input_size", "mean", "std")}
+    common |= {"batch_size": BATCH_SIZE, "use_prefetcher": False, "num_workers": 1}
     own: dict[str, dict[str, Any]] = {
         "train": {"color_jitter": 0.4, "interpolation": "random"},
         "val": {"crop_pct": config["crop_pct"], "interpolation": config["interpolation"]},
