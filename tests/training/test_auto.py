@@ -39,12 +39,12 @@ def test_more_images_are_seen_fewer_times_in_larger_batches() -> None:
 def test_nothing_is_left_open_and_what_is_said_stays(tmp_path: Path) -> None:
     found = decided(tmp_path)
     assert AUTO not in (found.image_size.start, found.image_size.end, found.train.epochs, found.train.batch_size)
-    assert AUTO not in (found.augment.hflip, found.finetune.batch_norm)
+    assert AUTO not in (found.augment.hflip, found.finetune.batch_norm, found.output.keep_best)
     assert list(rules(found)) == []
     # What is measured on the machine is not chosen here.
     assert found.train.precision == AUTO
     words = ["image_size=96", "train.epochs=7", "train.batch_size=5", "augment.hflip=false", "finetune.batch_norm=train"]
-    recipe = load(tmp_path, GOOD, *words)
+    recipe = load(tmp_path, GOOD, *words, "output.keep_best=2")
     asked: list[int] = []
     again = decide(recipe, lambda: asked.append(1) or Outline(1, 1))
     assert again.recipe == recipe
@@ -114,3 +114,10 @@ def test_a_folder_is_listed_and_not_decoded(tmp_path: Path) -> None:
     assert decide(recipe).recipe.image_size.end == 128
     with pytest.raises(ZooError, match=r"^data\.root: "):
         decide(load(tmp_path, GOOD, f"data={{kind: folder, root: '{tmp_path / 'none'}'}}"))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [([], 1), (["train.soup=greedy"], 5), (["train.soup=greedy", "output.keep_best=3"], 3)]
+)
+def test_as_many_checkpoints_are_kept_as_an_average_takes(tmp_path: Path, words: list[str], expected: int) -> None:
+    assert decide(load(tmp_path, GOOD, *words)).recipe.output.keep_best == expected

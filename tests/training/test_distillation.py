@@ -53,7 +53,7 @@ def test_a_run_that_goes_on_equals_one_that_never_stopped(
     assert same(whole, folder)
     assert history(whole)[0]["train.loss"] == history(folder)[0]["train.loss"]
     accuracy = json.loads((teacher / "result.json").read_text())["val"]["accuracy"]
-    line = f"teacher    {teacher}: test_efficientnet, 0.1 M parameters, {accuracy:.0%} on val".replace("%", " %")
+    line = f"teacher    {teacher}: test_efficientnet, 0.1 M parameters, {accuracy:.1%} on val".replace("%", " %")
     assert line in capsys.readouterr().out
     assert result["status"] == "done"
 

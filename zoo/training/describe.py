@@ -47,7 +47,7 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
 
 def describe_teacher(teacher: Teacher, console: Console) -> None:
     """Print what the student learns from."""
-    scored = "" if teacher.accuracy is None else f", {percent(teacher.accuracy)} on val"
+    scored = "" if teacher.accuracy is None else f", {percent(teacher.accuracy, 1)} on val"
     console.fact("teacher", f"{teacher.path}: {teacher.name}, {teacher.parameters / 1e6:.1f} M parameters{scored}")
     for note in teacher.notes:
         console.fact("", note)
