@@ -93,7 +93,8 @@ def _section(title: str, section: type[Section], level: str) -> list[str]:
         default = "required" if field.is_required() else f"`{_short(field.default)}`"
         lines.append(f"| `{name}` | {_values(field)} | {default} | {_row_text(field)} |")
         for option in sections_of(field.annotation):
-            nested += _section(f"{title.partition(',')[0]}.{name}: {{kind: {_kind(option)}}}", option, "###")
+            kind = f": {{kind: {_kind(option)}}}" if _kind(option) else ", each"
+            nested += _section(f"{title.partition(',')[0]}.{name}{kind}", option, "###")
     if len(lines) == head:
         lines = lines[:-3]
     return [*lines, "", *nested]
@@ -117,7 +118,8 @@ def _values(field: Any) -> str:
     """Return the values that a field accepts: words, kinds, types within their bounds."""
     annotation = field.annotation
     parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    marks = [*field.metadata, *(mark for part in parts for about in getattr(part, "__metadata__", ()) for mark in about.metadata)]
+    inside = [about for part in parts for about in getattr(part, "__metadata__", ())]
+    marks = [*field.metadata, *(mark for about in inside for mark in getattr(about, "metadata", ()))]
     parts = [get_args(part)[0] if get_origin(part) is Annotated else part for part in parts]
     words = [str(word) for part in parts if get_origin(part) is Literal for word in get_args(part)]
     kinds = [kind for section in sections_of(annotation) if (kind := _kind(section))]
@@ -125,7 +127,7 @@ def _values(field: Any) -> str:
     if annotation is tuple or get_origin(annotation) is tuple:
         types = ["list of words" if Ellipsis in get_args(annotation) else f"list of {len(get_args(annotation))} numbers"]
     elif any(get_origin(part) is tuple for part in parts):
-        types = ["list of numbers"]
+        types = ["list of mappings" if sections_of(annotation) else "list of numbers"]
     bounds = [f"{sign} {getattr(mark, key):g}" for mark in marks for key, sign in SIGNS.items() if getattr(mark, key, 1e6) < 1e6]
     if types:
         types = [" ".join([", ".join(types), " and ".join(bounds)]).strip()]

@@ -77,6 +77,38 @@ def test_two_processes_learn_from_a_teacher_and_average_as_one_does(tiny: Path, 
         torch.testing.assert_close(weights[1][key], value, atol=1e-3, rtol=1e-2)
 
 
+def test_a_head_on_cached_features_is_the_same_on_two_processes(tiny: Path, cache: Path) -> None:
+    settings = [
+        "finetune.freeze=backbone",
+        "augment.crop=none",
+        "augment.hflip=false",
+        "data.train_images=150",
+        "train.threads=1",
+    ]
+    # Each finds what the one before it has left, but for the last.
+    for name, command, more in [("one", ONE, []), ("two", TWO, []), ("cold", TWO, ["train.deterministic=true"])]:
+        launch(command, str(tiny), f"name={name}", "train.accumulate=1", *settings, *more)
+    root = tiny.parent / "runs"
+    one, two, cold = (load_file(root / name / "model" / "model.safetensors") for name in ("one", "two", "cold"))
+    assert len(list((cache / "features").glob("*.safetensors"))) == 4
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, atol=1e-5, rtol=1e-4)
+        assert torch.equal(two[key], cold[key])
+
+
+def test_two_processes_train_in_stages_as_one_does(tiny: Path) -> None:
+    stages = "finetune.stages=[{freeze: backbone, epochs: 1, lr: 0.01}, {freeze: 4, epochs: 1}, {freeze: none}]"
+    settings = [stages, "train.epochs=3", "finetune.batch_norm=frozen", "data.train_images=80", "train.threads=1"]
+    for name, command, parts in [("one", ONE, 1), ("two", TWO, 1), ("parts", TWO, 2)]:
+        done = launch(command, str(tiny), f"name={name}", f"train.accumulate={parts}", *settings)
+        assert "find_unused" not in done.stderr
+    root = tiny.parent / "runs"
+    one, *others = (load_file(root / name / "model" / "model.safetensors") for name in ("one", "two", "parts"))
+    for other in others:
+        for key, value in one.items():
+            torch.testing.assert_close(other[key], value, atol=1e-3, rtol=1e-2)
+
+
 def test_statistics_are_the_same_on_both_and_rows_are_printed_once(tiny: Path) -> None:
     done = launch(TWO, str(tiny), "train.accumulate=1")
     assert done.stdout.count("backbone ") == 1

@@ -6,7 +6,7 @@ import pytest
 import timm
 
 from zoo.errors import ZooError
-from zoo.models.finetune import Finetune, freeze
+from zoo.models.finetune import Finetune, freeze, frozen_parameters, frozen_parts
 from zoo.models.layers import batch_norms
 
 PARTS = ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
@@ -42,3 +42,24 @@ def test_batch_norm_keeps_still_where_it_is_frozen() -> None:
     assert frozen()[1] == 0
     assert frozen(batch_norm="frozen")[1] == frozen(freeze="backbone")[1] == whole
     assert 0 < frozen(freeze=2)[1] < whole
+
+
+def test_gradual_goes_from_the_head_to_everything_by_whole_stages() -> None:
+    model = timm.create_model("test_resnet", num_classes=3)
+    gradual = Finetune.model_validate_json('{"stages": "gradual"}')
+    parts = frozen_parts(gradual, model, HEAD)
+    assert parts == ["backbone", 4, 3, "none"]
+    sizes = [len(frozen_parameters(part, model, HEAD)) for part in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == 0
+
+
+def test_only_what_no_stage_trains_is_frozen_throughout() -> None:
+    model = timm.create_model("test_resnet", num_classes=3)
+    finetune = Finetune.model_validate_json('{"stages": [{"freeze": "backbone", "epochs": 1}, {"freeze": 2}]}')
+    still = freeze(finetune, model, HEAD)
+    trained = {name.partition(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {"layer2", "layer3", "layer4", "fc"}
+    assert 0 < len(still) < len(batch_norms(model))
+    with pytest.raises(ZooError, match=r"finetune.stages: 9 of 5 stages \(use 0 to 5, or backbone\)"):
+        freeze(Finetune.model_validate_json('{"stages": [{"freeze": 9}]}'), model, HEAD)

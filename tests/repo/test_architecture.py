@@ -78,6 +78,7 @@ HEAVY = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotl
 
 # Modules that are tested under another name than theirs, and the test file. Those of training/ need a whole run.
 TESTED_ELSEWHERE: dict[str, str] = {
+    "zoo.training.assemble": "tests/training/test_run.py",
     "zoo.training.loop": "tests/training/test_run.py",
     "zoo.training.resume": "tests/training/test_run.py",
     "zoo.training.saver": "tests/training/test_run.py",

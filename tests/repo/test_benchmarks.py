@@ -25,7 +25,7 @@ def printed(script: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "script", ["accuracy", "accuracy_images", "bench", "forecast", "minutes", "predict", "scout", "sweep", "training"]
+    "script", ["accuracy", "accuracy_images", "bench", "features", "forecast", "minutes", "predict", "scout", "sweep", "training"]
 )
 def test_the_help_shows_commands_of_this_script(script: str) -> None:
     assert f"python benchmarks/{script}.py " in printed(script, "--help")
@@ -85,6 +85,15 @@ def test_runs_of_a_given_time_are_timed(tmp_path: Path) -> None:
     shown = printed("minutes", str(recipe), "--minutes", "0.3", "--rounds", "1").splitlines()
     assert shown[0].startswith("0.3 min: ")
     assert shown[1] in ("1 of 1 within 5%", "0 of 1 within 5%")
+
+
+@pytest.mark.slow
+def test_the_comparison_of_features_and_images_runs(image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"train/cat": 12, "train/dog": 12, "test/cat": 2, "test/dog": 2})
+    small = ["--model", "test_resnet", "--size", "32", "--images", "24", "--epochs", "1", "--rounds", "1"]
+    options = ["backbone.weights=random", "train.precision=fp32", "train.channels_last=false", "train.threads=1"]
+    shown = printed("features", "speed", "--data", str(root), *small, "--set", *options)
+    assert [line.split()[0] for line in shown.splitlines()[2:]] == ["images", "cold", "warm"]
 
 
 @pytest.mark.slow

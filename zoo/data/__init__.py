@@ -28,5 +28,6 @@ Read the files in this order:
 4. splits.py: train, val, test. rng.py: randomness as a function of seed, purpose and step.
 5. augment.py and policy.py: the options. draws.py: what is drawn for a batch. resize.py: crop, flip and resize as two
    products of matrices. border.py: whole images in a square. operations.py: what a policy does. color.py: color operations.
-   transfer.py: copies to a GPU. batches.py: all of it for one batch.
+   transfer.py: copies to a GPU. batches.py: all of it for one batch. feature_batches.py: the same of features;
+   feature_cache.py: those on the disk.
 """

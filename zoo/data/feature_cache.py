@@ -86,6 +86,11 @@ def clear() -> int:
     return freed
 
 
+def has(key: str) -> bool:
+    """Check whether there are whole features of a key."""
+    return _read(folder() / f"{key}.safetensors") is not None
+
+
 def load(key: str) -> Tensor | None:
     """Return the features of a key, float32 [N, D], and note that they were used now; None where there are no whole ones."""
     from safetensors import SafetensorError

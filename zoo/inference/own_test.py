@@ -29,10 +29,11 @@ from zoo.system.launch import Launch
 from zoo.system.progress import show_progress
 from zoo.system.threads import set_threads
 from zoo.training.accelerator import silence_harmless_warnings
+from zoo.training.assemble import assemble
 from zoo.training.evaluate import averaged, evaluate_alone, views_of
 from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.result import test_scores
-from zoo.training.setup import assemble, build_trainable, choose_execution
+from zoo.training.setup import build_trainable, choose_execution
 from zoo.training.state import Training, eval_batch_size
 
 # This process, whatever launcher started it: an evaluation is one process.
@@ -126,7 +127,10 @@ def _as_it_ran(recipe: Recipe, result: Result, run: Path) -> Recipe:
         "compile": recipe.train.compile if recipe.train.ema is None else False,
     }
     backbone = recipe.backbone.model_copy(update={"weights": weights})
-    return recipe.model_copy(update={"backbone": backbone, "train": recipe.train.model_copy(update=chosen)})
+    # Images are scored, and not features.
+    finetune = recipe.finetune.model_copy(update={"cache_features": False})
+    train = recipe.train.model_copy(update=chosen)
+    return recipe.model_copy(update={"backbone": backbone, "finetune": finetune, "train": train})
 
 
 def _set_up(recipe: Recipe, result: Result) -> tuple[Inputs, Training]:

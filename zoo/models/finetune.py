@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from zoo.errors import ZooError
 from zoo.models.layers import batch_norms, layer_depths
-from zoo.section import Section
+from zoo.section import AUTO, Section
 
 if TYPE_CHECKING:
     from torch import nn
 
 
+# What is frozen.
+Frozen = int | Literal["none", "backbone"]
+
+
+def _not_negative(value: Frozen) -> Frozen:
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"must be >= 0, found {value} (or write none or backbone)")
+    return value
+
+
+class Stage(Section):
+    """A part of a run, in which other layers are trained than in the one before it."""
+
+    freeze: Frozen = Field(default="none", examples=["backbone"], description="What is frozen, as in `finetune.freeze`.")
+    epochs: int | None = Field(
+        default=None, ge=1, examples=[1], description="Epochs of this stage; the last one takes the rest of `train.epochs`."
+    )
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        examples=[0.2],
+        description="In place of `epochs`, share of the run's steps; with `train.max_minutes` about that of the time.",
+    )
+    lr: float | None = Field(
+        default=None, gt=0, examples=[0.001], description="Peak learning rate of this stage; null: `optim.lr`."
+    )
+
+    _frozen = field_validator("freeze")(_not_negative)
+
+
 class Finetune(Section):
     """The parts of the backbone that are trained, and their learning rates."""
 
-    freeze: int | Literal["none", "backbone"] = Field(
+    freeze: Frozen = Field(
         default="none",
         description="none: train everything; backbone: train the head only; N: keep the first N stages fixed (the stem is one).",
+    )
+    stages: Annotated[
+        Annotated[tuple[Stage, ...], Tag("list")] | Annotated[Literal["none", "gradual"], Tag("word")],
+        # A mistake in a stage is not one of the words, too.
+        Discriminator(lambda value: "word" if isinstance(value, str) else "list"),
+    ] = Field(
+        default="none",
+        examples=["gradual"],
+        description="Train in stages, each with another part of the backbone frozen; the schedule runs once in each. gradual: "
+        "the head, then the last layers too, then those before them, then everything, for 20, 20, 20 and 40 % of the steps.",
     )
     batch_norm: Literal["auto", "train", "frozen"] = Field(
         default="auto",
@@ -36,17 +77,27 @@ class Finetune(Section):
     probe_first: bool = Field(
         default=False, description="Start the head from a linear probe: a fit on features of the frozen backbone."
     )
+    cache_features: bool | Literal["auto"] = Field(
+        default=AUTO,
+        description="With `freeze: backbone`, compute the features of each image once, keep them in the cache, and train the "
+        "head on them. auto: where training images are not varied, so that the result stays the same; true: refuse "
+        "options that vary images, or choose those that are `auto` so that they do not.",
+    )
 
-    @field_validator("freeze")
+    _frozen = field_validator("freeze")(_not_negative)
+
+    @field_validator("stages", mode="before")
     @classmethod
-    def _stages(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 0:
-            raise ValueError(f"must be >= 0, found {value} (or write none or backbone)")
-        return value
+    def _listed(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in ("none", "gradual"):
+            raise ValueError(f"unknown {value!r} (known: none, gradual, a list of stages)")
+        if not isinstance(value, str | list | tuple) or not value:
+            raise ValueError("expected none, gradual or a list of stages (e.g. [{freeze: backbone, epochs: 1}, {freeze: none}])")
+        return value if isinstance(value, str) else tuple(value)
 
 
 def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[nn.Module]:
-    """Stop the gradients of the frozen parameters.
+    """Stop the gradients of the parameters that are frozen throughout a run.
 
     Returns:
         The modules that must stay in evaluation mode: frozen BatchNorm (its statistics drift otherwise).
@@ -54,16 +105,48 @@ def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[
     Raises:
         ZooError: the backbone has fewer stages than are to be frozen.
     """
-    if finetune.freeze == "backbone":
-        frozen = {name for name, _ in model.named_parameters() if name not in head}
-    elif isinstance(finetune.freeze, int):
-        depths = layer_depths(model, coarse=True)
-        stages = max(depths.values(), default=0)
-        if not 0 <= finetune.freeze <= stages:
-            raise ZooError("finetune.freeze", f"{finetune.freeze} of {stages} stages", f"use 0 to {stages}, or backbone")
-        frozen = {name for name, depth in depths.items() if depth < finetune.freeze and name not in head}
-    else:
-        frozen = set()
+    where = "finetune.freeze" if finetune.stages == "none" else "finetune.stages"
+    parts = frozen_parts(finetune, model, head)
+    frozen = set.intersection(*(frozen_parameters(part, model, head, where) for part in parts))
     for name in frozen:
         model.get_parameter(name).requires_grad_(False)
+    return fixed_norms(finetune, model, frozen)
+
+
+def frozen_parts(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[Frozen]:
+    """Return what is frozen in each stage of a run; a run without stages has one."""
+    if finetune.stages == "none":
+        return [finetune.freeze]
+    if finetune.stages != "gradual":
+        return [stage.freeze for stage in finetune.stages]
+    depths = {depth for name, depth in layer_depths(model, coarse=True).items() if name not in head}
+    last, before = (sorted(depths, reverse=True) * 2)[:2]
+    return ["backbone", last, before, "none"]
+
+
+def frozen_parameters(part: Frozen, model: nn.Module, head: tuple[str, ...], where: str = "finetune.stages") -> set[str]:
+    """Return the names of the parameters of a frozen part.
+
+    Args:
+        part: what is frozen.
+        model: the backbone with its head.
+        head: names of the head's parameters.
+        where: the key that an error names.
+
+    Raises:
+        ZooError: the backbone has fewer stages.
+    """
+    if part == "none":
+        return set()
+    if part == "backbone":
+        return {name for name, _ in model.named_parameters() if name not in head}
+    depths = layer_depths(model, coarse=True)
+    stages = max(depths.values(), default=0)
+    if not 0 <= part <= stages:
+        raise ZooError(where, f"{part} of {stages} stages", f"use 0 to {stages}, or backbone")
+    return {name for name, depth in depths.items() if depth < part and name not in head}
+
+
+def fixed_norms(finetune: Finetune, model: nn.Module, frozen: set[str]) -> list[nn.Module]:
+    """Return the BatchNorm layers that stay in evaluation mode while some parameters are frozen."""
     return [module for name, module in batch_norms(model) if finetune.batch_norm == "frozen" or f"{name}.weight" in frozen]

@@ -8,7 +8,8 @@ Read the files in this order:
 
 1. yaml.py: text to plain values, with the place of every key; overrides are set on top.
 2. sections.py: the options of the run itself: image size, training, evaluation, output. distill.py: a teacher.
-3. recipe.py: `Recipe`, all sections together, and the rules that hold across them.
+3. recipe.py: `Recipe`, all sections together, and the rules that hold across them. stages.py: those of the stages of a run;
+   varied.py: what varies images.
 4. messages.py: values are checked against the sections; pydantic's errors become our lines.
 5. base.py: a recipe takes what it lacks from another one.
 6. load.py: the five above in a row; also finds shipped recipes.

@@ -15,6 +15,8 @@ from zoo.optim.options import Optim
 from zoo.optim.schedules import OneCycle, Schedule
 from zoo.recipe.distill import Distill
 from zoo.recipe.sections import Eval, ImageSize, Output, Train, image_size_mapping
+from zoo.recipe.stages import stage_rules
+from zoo.recipe.varied import needs_images, varied
 from zoo.section import AUTO, Section, Shorthand
 
 # JSON schema of the short forms of `image_size`.
@@ -58,7 +60,7 @@ class Recipe(Section):
 
 
 # The section and the key to blame, and what is wrong with it.
-Broken = tuple[tuple[str, str], str]
+Broken = tuple[tuple[str | int, ...], str]
 
 
 def rules(recipe: Recipe) -> Iterator[Broken]:
@@ -69,6 +71,8 @@ def rules(recipe: Recipe) -> Iterator[Broken]:
     yield from _rules_of_loss(recipe)
     yield from _rules_of_evaluation(recipe)
     yield from _rules_of_selection(recipe)
+    yield from stage_rules(recipe.finetune, recipe.train, recipe.schedule)
+    yield from _rules_of_cached_features(recipe)
 
 
 def _rules_of_length(recipe: Recipe) -> Iterator[Broken]:
@@ -118,3 +122,16 @@ def _rules_of_selection(recipe: Recipe) -> Iterator[Broken]:
     if train.soup != "none" and best != AUTO and best < 2:
         text = f"{train.soup} needs two checkpoints or more, and output.keep_best is {best} (set it to auto)"
         yield ("train", "soup"), text
+
+
+def _rules_of_cached_features(recipe: Recipe) -> Iterator[Broken]:
+    """Check that features can be cached where the recipe asks for it."""
+    key = ("finetune", "cache_features")
+    if recipe.finetune.cache_features is not True:
+        return
+    if recipe.finetune.freeze != "backbone":
+        yield key, "true, but the backbone trains, and its features change (set finetune.freeze: backbone, or write auto)"
+    if found := varied(recipe.augment, recipe.image_size, recipe.backbone):
+        yield key, f"true, but an image is not the same each time (set {' '.join(found)}, or write auto)"
+    if found := needs_images(recipe.eval, recipe.distill):
+        yield key, f"true, but the images are needed in each epoch (set {' '.join(found)}, or write auto)"

@@ -18,7 +18,7 @@ from zoo.errors import ZooError
 from zoo.inference.lanes import in_lanes, lanes_here
 from zoo.inference.networks import CPU_PIXELS, GPU_PIXELS, MOST_IMAGES
 from zoo.models.build import BuiltModel
-from zoo.models.features import FeatureExtractor
+from zoo.models.features import FeatureExtractor, backbone_digest
 from zoo.models.fuse_batchnorm import fused_copy
 from zoo.models.sizes import example_images
 
@@ -100,7 +100,5 @@ def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str
     prepared = [f"{key}={preprocessing[key]}" for key in sorted(preprocessing)]
     facts = [FORMAT, timm.__version__, device, name, size, pixels, *prepared]
     digest = hashlib.sha256("\0".join(map(str, facts)).encode())
-    for key, tensor in sorted(built.model.state_dict().items()):
-        if key not in built.head:
-            digest.update(key.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    digest.update(backbone_digest(built.model, built.head))
     return digest.hexdigest()[:32]

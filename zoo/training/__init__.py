@@ -5,7 +5,7 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
 1. `run.py`: the whole story on one screen: check, set up, resume, train, finish.
 2. `preflight.py`: what the recipe needs of this machine and its launcher, before anything heavy is imported.
 3. `auto.py`: what follows from the images and the backbone where the recipe leaves it open (image size, epochs, batch size).
-   `inputs.py` and `setup.py`: four stages, each a plain value: `Inputs` (weights, data), `TrainableModel` (built, frozen,
+   `inputs.py`, `setup.py` and `assemble.py`: four stages, each a plain value: `Inputs` (weights, data), `TrainableModel` (built, frozen,
    folded), `Execution` (accelerator, precision, layout) and the loop's own `Training`. `checks.py` refuses what does not fit,
    `autotune.py` measures what is fastest here, `accelerator.py` starts Accelerate, `describe.py` and
    `parameter_table.py` report it all.
@@ -13,6 +13,7 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
 5. `processes.py`: what the processes of a run tell each other. `feeder.py`: batches gathered ahead. `watch.py`: whether a
    step is finite. `budget.py`: the plan of the steps, and of a given time. `averaging.py`: the average of the weights.
    `teacher.py`: a trained model that is asked about each image; `distillation.py`: its part in the loss.
+   `stages.py`: which parameters learn at a step. `cached_features.py`: a head that trains on features computed once.
    `trial.py`: steps that are timed, and whether they fit. `loop.py`: `fit`, the only loop; `step.py`: `train_step`, the
    only step (benchmarks time the same one); `evaluate.py`: scores of a split over all processes.
 6. `saver.py`: rows and checkpoints as the run goes; `checkpoint.py`: one checkpoint on disk, verified;

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from zoo.models import catalog
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.sections import ImageSize, Train
+from zoo.recipe.stages import least_epochs
 from zoo.section import AUTO, S
 from zoo.system.console import plural
 
@@ -77,8 +78,10 @@ def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Deci
     reasons += why
     augment = recipe.augment
     if augment.hflip == AUTO:
-        augment = _with(augment, hflip=recipe.data.mirrors)
+        cached = recipe.finetune.cache_features is True
+        augment = _with(augment, hflip=recipe.data.mirrors and not cached)
         reasons += [] if recipe.data.mirrors else [f"augment.hflip false: {recipe.data.kind} are not the same mirrored"]
+        reasons += ["augment.hflip false: features are cached"] if cached and recipe.data.mirrors else []
     finetune = recipe.finetune
     if finetune.batch_norm == AUTO:
         pretrained = recipe.backbone.weights.kind != "random"
@@ -109,6 +112,8 @@ def _image_size(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[ImageSi
         if end != own:
             why = f"the images have {outline().side} px"
     start = size.start
+    # Cached features are those of one size.
+    fixed = fixed or recipe.finetune.cache_features is True
     if start == AUTO:
         start = end if fixed else max(STRIDE, round(FIRST_SIZE * end / STRIDE) * STRIDE) if end % STRIDE == 0 else end
     # Sides in between are multiples of the stride as well.
@@ -136,7 +141,7 @@ def _length(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[Train, list
         train = _with(train, batch_size=max(least, chosen_batch_size(outline().images)))
         reasons.append(f"train.batch_size {train.batch_size}")
     if train.epochs == AUTO and train.max_minutes is None:
-        least = math.ceil(recipe.schedule.warmup_epochs)
+        least = max(math.ceil(recipe.schedule.warmup_epochs), least_epochs(recipe.finetune))
         train = _with(train, epochs=max(least, chosen_epochs(outline().images)))
         reasons.append(f"train.epochs {train.epochs}")
     return train, [f"{', '.join(reasons)}: {plural(outline().images, 'training image')}"] if reasons else []

@@ -103,6 +103,7 @@ class Budget:
         clock: seconds since some moment.
         closed: the last step was taken: the plan does not change any more.
         views: forward passes of an image that is evaluated.
+        per_image_at_end: seconds of scoring an image at the end, None where it takes as long as in an epoch.
     """
 
     seconds: float
@@ -115,6 +116,7 @@ class Budget:
     clock: Callable[[], float] = time.perf_counter
     closed: bool = False
     views: int = 1
+    per_image_at_end: float | None = None
     _taken: int = 0
     _paces: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _per_image: float | None = None
@@ -229,7 +231,8 @@ class Budget:
         per_image = self._per_image
         if per_image is None:
             per_image = self.views * EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
-        left = self.seconds - self.spent - per_image * (val + at_end) - FINISH_SECONDS
+        finish = (per_image if self.per_image_at_end is None else self.per_image_at_end) * at_end + FINISH_SECONDS
+        left = self.seconds - self.spent - per_image * val - finish
         between = per_image * val + self._between
         steps = step + _whole(left / per_step)
         # Evaluations take time that steps do not have then; the last one is counted above.

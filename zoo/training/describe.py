@@ -36,6 +36,8 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
     data, built = inputs.data, model.built
     console.fact("backbone", _backbone(recipe.backbone.name, model))
     console.fact("weights", f"{built.source}: {built.load_summary}")
+    if model.cached.why_not:
+        console.fact("features", model.cached.why_not)
     if recipe.backbone.weights.kind == "random" and recipe.finetune.batch_norm == "frozen" and model.frozen:
         console.warn("BatchNorm is frozen at random weights' mean 0 and variance 1; finetune.batch_norm=train lets it learn")
     console.fact("data", f"{recipe.data.kind}: {data}")
@@ -65,6 +67,9 @@ def describe_execution(setup: Setup) -> None:
         console.fact("views", f"{ABOUT[tta]} in each evaluation, which takes {PASSES[tta]} times as long")
         if tta == "hflip" and not setup.recipe.augment.hflip:
             console.warn("eval.tta hflip shows mirrored images, and training does not (augment.hflip is false)")
+    stages = setup.training.stages
+    for number in range(len(stages.parts)) if stages is not None else ():
+        console.fact("" if number else "stages", stages.text(number))  # type: ignore[union-attr]
 
 
 def _backbone(name: str, model: TrainableModel) -> str:
@@ -90,4 +95,5 @@ def _schedule(setup: Setup) -> str:
     steps = f"{plural(setup.training.steps_per_epoch, 'step')} of {plural(setup.training.batch_size, 'image')}"
     minutes = recipe.train.max_minutes
     length = plural(setup.training.epochs, "epoch") if minutes is None else f"{minutes:g} min in all: epochs"
-    return f"{length} of {steps} at {pixels}, {recipe.optim.name}, {recipe.schedule.kind}, peak lr {recipe.optim.lr:g}"
+    kind = recipe.schedule.kind if setup.training.stages is None else f"{recipe.schedule.kind} in each stage"
+    return f"{length} of {steps} at {pixels}, {recipe.optim.name}, {kind}, peak lr {recipe.optim.lr:g}"

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from zoo.data.batches import Batches
+from zoo.data.feature_batches import FeatureBatches
 from zoo.data.views import mean_of_views
 from zoo.errors import ZooError
 from zoo.metrics import METRICS
@@ -168,27 +169,31 @@ def _outputs(
     return torch.cat(outputs)
 
 
-def score(training: Training, batches: Batches) -> dict[str, float]:
+def score(training: Training, batches: Batches | FeatureBatches) -> dict[str, float]:
     """Return every metric of a split, with the averaged weights where there are some."""
     logits, targets = predict_split(training, batches)
     return {name: metric(logits, targets) for name, metric in METRICS.items()}
 
 
-def predict_split(training: Training, batches: Batches) -> tuple[Tensor, Tensor]:
+def predict_split(training: Training, batches: Batches | FeatureBatches) -> tuple[Tensor, Tensor]:
     """Return logits float32 [N, C] and targets int64 [N] of a split, averaged over the views of the run."""
     outputs, targets = predict_views(training, batches)
     return averaged(outputs), targets
 
 
-def predict_views(training: Training, batches: Batches) -> tuple[Tensor, Tensor]:
+def predict_views(training: Training, batches: Batches | FeatureBatches) -> tuple[Tensor, Tensor]:
     """Return logits float32 [N, C] (of several views [N, V, C]) and targets int64 [N] of a split, as `evaluate` does."""
     views, model = views_of(training, batches), training.eval_model
     return evaluate(training.accelerator, model, batches, training.eval_size, training.eval_batch_size, views)
 
 
-def views_of(training: Training, batches: Batches) -> MakeViews | None:
+def views_of(training: Training, batches: Batches | FeatureBatches) -> MakeViews | None:
     """Return what makes the views of a run's evaluation; None for one view."""
-    return None if training.tta == "none" else partial(batches.views, kind=training.tta)
+    if training.tta == "none":
+        return None
+    # Features are cached where a run needs no views of images.
+    assert isinstance(batches, Batches)
+    return partial(batches.views, kind=training.tta)
 
 
 def averaged(outputs: Tensor) -> Tensor:

@@ -32,13 +32,14 @@ from zoo.system.threads import announce_threads
 from zoo.training import checkpoint, processes
 from zoo.training.auto import decide
 from zoo.training.budget import FINISH_SECONDS
+from zoo.training.cached_features import use_features
 from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.preflight import check_environment
 from zoo.training.saver import pack
 from zoo.training.setup import Setup, set_up
 from zoo.training.soup import validations
 from zoo.training.state import Training
-from zoo.training.timing import mean_over_run, sampled, time_evaluation, time_steps
+from zoo.training.timing import mean_over_run, sampled, time_evaluation, time_stages, time_steps
 
 # Iterations of the linear probe that are timed, and those that it takes.
 PROBE_ITERATIONS = (5, 60)
@@ -179,12 +180,15 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
         setup: as a run begins; its optimizer and BatchNorm statistics change.
         set_up_seconds: what it took.
     """
+    # In the cache from then on: the run itself finds them there.
+    use_features(setup)
     training, recipe = setup.training, setup.recipe
     device = training.accelerator.device
     reset_peak_memory(device)
-    times = time_steps(training, recipe.image_size.sizes())
+    times = time_stages(training, recipe.image_size.sizes())
     memory = peak_memory_mb(device)
     per_image = time_evaluation(training)
+    at_end = per_image if setup.whole is None else time_evaluation(setup.whole)
     if training.budget is not None:
         largest = max(times.usual)
         training.budget.began = training.budget.clock() - set_up_seconds
@@ -197,9 +201,9 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     output = recipe.output
     return Forecast(
         set_up_seconds=set_up_seconds,
-        probe_seconds=_probe_seconds(setup, per_image / PASSES[training.tta]) if recipe.finetune.probe_first else 0.0,
+        probe_seconds=_probe_seconds(setup, at_end / PASSES[training.tta]) if recipe.finetune.probe_first else 0.0,
         train_seconds=usual * training.steps + warm_up * sizes,
-        evaluation_seconds=per_image * _evaluated_images(training, validations(recipe)),
+        evaluation_seconds=per_image * _evaluated_images(training) + at_end * _images_at_end(setup, validations(recipe)),
         saving_seconds=saving * _checkpoints(setup) + FINISH_SECONDS,
         epochs=training.epochs,
         steps_per_epoch=training.steps_per_epoch,
@@ -219,11 +223,18 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     )
 
 
-def _evaluated_images(training: Training, more: int) -> int:
-    """Count the images that a run evaluates: at its evaluations, `more` times val, and once more at its end."""
+def _evaluated_images(training: Training) -> int:
+    """Count the images that a run evaluates at its evaluations."""
     evaluations = -(-training.epochs // training.eval_every)
     val, test = (len(batches) if batches is not None else 0 for batches in (training.val, training.test))
-    return val * (evaluations + more + 1) + test * (1 + evaluations * training.test_every_epoch)
+    return evaluations * (val + test * training.test_every_epoch)
+
+
+def _images_at_end(setup: Setup, more: int) -> int:
+    """Count the images that a run scores at its end: `more` times val, and both once more."""
+    scored = setup.scored
+    val, test = (len(batches) if batches is not None else 0 for batches in (scored.val, scored.test))
+    return val * (1 + more) + test
 
 
 # ----------------------------------------------------------------------------------------- the rest

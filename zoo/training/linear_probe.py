@@ -6,13 +6,12 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from zoo.data.batches import Batches
 from zoo.models.features import FeatureExtractor, last_layer
 from zoo.models.logistic import logistic_regression
-from zoo.training.evaluate import evaluate
+from zoo.training.evaluate import EvalBatches, evaluate
 
 
-def fit_head(accelerator: Accelerator, model: nn.Module, batches: Batches, size: int, batch_size: int) -> float:
+def fit_head(accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, batch_size: int) -> float:
     """Fit the last layer on features of the training images, and put it in place.
 
     Args:

@@ -106,6 +106,8 @@ def train_epoch(
         for positions in remaining:
             if progress.step >= training.steps:
                 break
+            if training.stages is not None:
+                use_stage(training, training.stages.at(progress.step))
             before = totals.seconds
             with totals.running():
                 sums += one_step_that_fits(training, positions, progress.step, totals, next(gathered))
@@ -263,6 +265,16 @@ def micro_batch_slices(total: int, processes: int, rank: int, micro_batches: int
     edges = [total * part // (processes * micro_batches) for part in range(processes * micro_batches + 1)]
     mine = range(rank * micro_batches, (rank + 1) * micro_batches)
     return [slice(edges[part], edges[part + 1]) for part in mine]
+
+
+def use_stage(training: Training, number: int) -> None:
+    """Train what a stage trains, counted from 0; says so where it is another one than before."""
+    stages = training.stages
+    if stages is not None and number != stages.current:
+        training.frozen = stages.enter(number)
+        if stages.prepare is not None:
+            training.model, training.optimizer = stages.prepare(training.plain_optimizer)
+        set_train_mode(training)
 
 
 def set_train_mode(training: Training) -> None:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def report_finished(setup: Setup, run: RunFolder, progress: Progress) -> None:
     """Write the page of a run that has just ended. The run is done without it: what goes wrong is one warning."""
     try:
-        images = images_of(setup.recipe, setup.inputs, setup.training.train, progress.step)
+        train = setup.scored.train
+        assert isinstance(train, Batches)
+        images = images_of(setup.recipe, setup.inputs, train, progress.step)
         write_page(read_facts(run.path), images, run.path / REPORT)
     except Exception as error:
         setup.console.warn(f"{run.path / REPORT} was not written: {error} (zoo report {run.path} tries again)")

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from zoo.data.batches import Batches
+from zoo.data.feature_batches import FeatureBatches
 from zoo.data.splits import Splits
 from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.save import save_model
@@ -44,12 +45,14 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     """Score the test set with the selected weights; write the model, the pictures, `result.json` and a page of them all."""
     training = setup.training
     memory = peak_memory_mb(training.accelerator.device)
+    # The whole model on images, also where its head alone was trained on features.
+    scored = setup.scored
     soup = _soup(setup, run, progress)
     epoch = soup.epochs[0] if soup is not None else _select(setup, run, progress)
-    fitted = calibrate(training, setup.console) if setup.recipe.eval.temperature == "fit" else None
-    predictions, speed = _predict(training, training.test)
+    fitted = calibrate(scored, setup.console) if setup.recipe.eval.temperature == "fit" else None
+    predictions, speed = _predict(scored, scored.test)
     # Of the selected epoch: at the time nobody knew that it would be the one.
-    val, val_speed = _predict(training, training.val)
+    val, val_speed = _predict(scored, scored.val)
     result = _result(setup, progress, epoch, predictions, memory, speed or val_speed)
     if soup is not None and val is not None:
         averaged = {name: metric(*val) for name, metric in METRICS.items()}
@@ -71,7 +74,7 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     describe_result(setup.console, run, result)
 
 
-def _predict(training: Training, batches: Batches | None) -> tuple[Predictions | None, float | None]:
+def _predict(training: Training, batches: Batches | FeatureBatches | None) -> tuple[Predictions | None, float | None]:
     """Score a split, where there is one; return what the model says of it, and images/s over all processes."""
     if batches is None:
         return None, None
@@ -180,8 +183,8 @@ def _result(
         test=test_scores(classes, *predictions) if predictions is not None else None,
         tta=recipe.eval.tta,
         test_scored="each epoch, as the recipe asks" if recipe.eval.test_every_epoch else "once, after selection",
-        predictions=PREDICTIONS if setup.training.val is not None or setup.training.test is not None else "",
-        train=_training_figures(progress.history, selected, setup.probe_seconds, memory, speed),
+        predictions=PREDICTIONS if setup.scored.val is not None or setup.scored.test is not None else "",
+        train=_training_figures(progress.history, selected, setup.probe_seconds + setup.feature_seconds, memory, speed),
         precision=choice.precision,
         channels_last=choice.channels_last,
         accumulate=setup.training.micro_batches,
@@ -196,7 +199,7 @@ def _result(
 
 
 def _training_figures(
-    history: list[dict[str, Any]], selected: dict[str, Any], probe_seconds: float, memory: float, speed: float | None
+    history: list[dict[str, Any]], selected: dict[str, Any], once: float, memory: float, speed: float | None
 ) -> TrainingFigures:
     seconds = sum(row["seconds"] for row in history)
     return TrainingFigures(
@@ -204,7 +207,7 @@ def _training_figures(
         accuracy=selected["train.accuracy"],
         images_per_second=sum(row["seconds"] * row["images_per_second"] for row in history) / seconds,
         data_share=sum(row["seconds"] * row["data_share"] for row in history) / seconds,
-        seconds=seconds + probe_seconds,
+        seconds=seconds + once,
         peak_memory_mb=memory,
         eval_images_per_second=speed,
     )

@@ -26,8 +26,8 @@ from zoo.training.state import Progress, Training, epoch_batches
 
 # Options that may not change: with another value, nothing of a checkpoint would mean the same.
 FIXED = (
-    *("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "train.ema", "eval.select_by"),
-    "eval.tta",
+    *("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "finetune.stages"),
+    *("train.ema", "eval.select_by", "eval.tta"),
     # The teacher may be elsewhere now: it is known by its digest.
     "distill.kind",
 )
@@ -187,6 +187,8 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
     if training.accelerator.scaler is not None and "scaler" in state:
         training.accelerator.scaler.load_state_dict(state["scaler"])
     setup.probe_seconds = state["probe_seconds"]
+    # Runs of earlier versions cached none.
+    setup.feature_seconds = state.get("feature_seconds", 0.0)
     if training.budget is not None:
         training.budget.resume(state["step"], state["plan"], state["budget"])
     _restore_statistics(training, saved)

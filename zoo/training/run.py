@@ -32,6 +32,7 @@ from zoo.system.memory import lacks_memory
 from zoo.system.table import percent
 from zoo.training import checkpoint, processes
 from zoo.training.auto import Decided, decide
+from zoo.training.cached_features import use_features
 from zoo.training.evaluate import Interrupted
 from zoo.training.linear_probe import fit_head
 from zoo.training.loop import fit, is_finished
@@ -154,9 +155,12 @@ def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: boo
     try:
         if probe_first:
             _probe(setup)
+        use_features(setup)
         setup.console.fact("run", str(run.path))
         setup.console.line()
         setup.console.line(heading(splits_shown(setup)))
+        if setup.training.stages is not None:
+            setup.training.stages.say = setup.console.line
         fit(setup.training, progress, on_epoch=saver.after_epoch, on_step=saver.after_step, until_epoch=until_epoch)
         if is_finished(setup.training, progress):
             finish(setup, run, progress)

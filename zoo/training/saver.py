@@ -133,6 +133,7 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         },
         "asked_accumulate": setup.recipe.train.accumulate,
         "probe_seconds": setup.probe_seconds,
+        "feature_seconds": setup.feature_seconds,
         "plan": setup.training.plan.record(),
         "budget": setup.training.budget.record() if setup.training.budget is not None else {},
         "data": setup.inputs.data.fingerprint(),

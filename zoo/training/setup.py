@@ -6,10 +6,9 @@ Whoever needs less, such as an evaluation or a comparison, takes the first stage
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,9 +16,6 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from zoo.data import batches
-from zoo.data.batches import Batches
-from zoo.data.splits import Split, Splits
-from zoo.data.views import PASSES
 from zoo.errors import ZooError
 from zoo.models.build import BuiltModel, build_model
 from zoo.models.fast_conv import use_fast_convs
@@ -28,7 +24,6 @@ from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.head import check_division
 from zoo.models.layers import batch_norms
 from zoo.models.sizes import check_sizes, example_images
-from zoo.optim.build import build_optimizer
 from zoo.recipe.recipe import Recipe
 from zoo.section import decided
 from zoo.system import launch
@@ -38,21 +33,14 @@ from zoo.system.launch import Launch
 from zoo.system.threads import keep_freed_memory, set_threads
 from zoo.training import autotune, processes
 from zoo.training.accelerator import make_accelerator, silence_harmless_warnings
-from zoo.training.averaging import WeightAverage
-from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
+from zoo.training.assemble import assemble
+from zoo.training.cached_features import Caching, caching, known_choice, micro_batches
 from zoo.training.checks import check_norms
-from zoo.training.class_weights import class_weights
 from zoo.training.describe import describe_execution, describe_measuring, describe_model, describe_teacher
-from zoo.training.distillation import Distillation, distillation_of
-from zoo.training.inputs import Inputs, load_inputs, preprocessing_of
+from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.parameter_table import describe_parameters, parts_of
-from zoo.training.soup import validations
-from zoo.training.state import Training, steps_of
+from zoo.training.state import Training
 from zoo.training.teacher import Teacher, load_teacher
-from zoo.training.watch import StepWatch
-
-# Steps that batches are gathered ahead where a GPU trains.
-AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -63,11 +51,13 @@ class TrainableModel:
         built: the model, its head and where its weights came from.
         frozen: BatchNorm layers that stay in evaluation mode.
         folded: how many of them are folded into convolutions while training.
+        cached: whether the head alone trains, on features that are computed once.
     """
 
     built: BuiltModel
     frozen: list[nn.Module]
     folded: int
+    cached: Caching
 
 
 @dataclass(frozen=True)
@@ -87,7 +77,12 @@ class Execution:
 
 @dataclass
 class Setup:
-    """A run that is ready to train: the values of all stages, and what is reported of them."""
+    """A run that is ready to train: the values of all stages, and what is reported of them.
+
+    Attributes:
+        probe_seconds, feature_seconds: what the probe and the features took, which is time of training too.
+        whole: the run with its whole model and its images, where `training` is of the head and features.
+    """
 
     recipe: Recipe
     inputs: Inputs
@@ -98,6 +93,13 @@ class Setup:
     console: Console
     device_name: str
     probe_seconds: float = 0.0
+    feature_seconds: float = 0.0
+    whole: Training | None = None
+
+    @property
+    def scored(self) -> Training:
+        """The run with its whole model and its images, which is what is scored at the end."""
+        return self.whole or self.training
 
     @property
     def bare_model(self) -> nn.Module:
@@ -178,7 +180,7 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
         use_fast_convs(built.model)
     # On a GPU it does not pay: cuDNN adds the bias of a folded convolution in a kernel of its own.
     folded = fold_batchnorm(built.model, frozen, example_images(end)) if frozen and launch.on_cpu() else 0
-    return TrainableModel(built, frozen, folded)
+    return TrainableModel(built, frozen, folded, caching(recipe, built.model, frozen))
 
 
 def _teacher(
@@ -227,7 +229,11 @@ def choose_execution(
     # Before micro-batches are chosen by what memory is left.
     resident = batches.resident(inputs.data.train.pixels, device)
     # A resumed run keeps its first choice: measured anew, it could choose differently.
-    choice = _as_it_began(recipe, resumed, start) if resumed else _choose(recipe, model, start, device, announce, quick)
+    if resumed:
+        choice = _as_it_began(recipe, resumed, start)
+    else:
+        known = known_choice(recipe, inputs, model, start, device) if model.cached.head is not None else None
+        choice = known or _choose(recipe, model, start, device, announce, quick)
     bare.to(memory_format=memory_format(choice.channels_last))
     return Execution(make_accelerator(choice.precision), choice, resident)
 
@@ -237,6 +243,9 @@ def _choose(
 ) -> autotune.Choice:
     """Return what `auto` chooses; all processes do what the first one measured."""
     settings, bare = recipe.train, model.built.model.train()
+    batch = -(-decided(settings.batch_size) // start.processes)
+    if model.cached.head is not None:
+        settings = settings.model_copy(update={"accumulate": micro_batches(settings, batch, device)})
     for module in model.frozen:
         module.eval()
     choice = processes.everywhere(
@@ -244,7 +253,7 @@ def _choose(
         lambda: autotune.choose(
             bare,
             decided(recipe.image_size.end),
-            -(-decided(settings.batch_size) // start.processes),
+            batch,
             device,
             settings,
             divisible=all(not norm.training for _, norm in batch_norms(bare)),
@@ -276,120 +285,3 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> auto
     if choice.precision == "fp16" and launch.on_cpu():
         raise ZooError("--resume", "the run began with fp16, which needs a GPU", "train.precision=fp32 --allow-change")
     return choice
-
-
-def assemble(
-    recipe: Recipe,
-    inputs: Inputs,
-    model: TrainableModel,
-    execution: Execution,
-    began: float | None = None,
-    teacher: Teacher | None = None,
-) -> Training:
-    """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
-    settings, accelerator, bare = recipe.train, execution.accelerator, model.built.model
-    data, batch_size = inputs.data, decided(settings.batch_size)
-    averaged = WeightAverage(bare, settings.ema) if settings.ema is not None else None
-    distillation = distillation_of(recipe, bare, teacher, memory_format(execution.choice.channels_last), accelerator.device)
-    prepared, optimizer = _prepared(recipe, model, distillation, execution)
-    train = _batches(data.train, inputs, execution)
-    val, test = (_batches(split, inputs, execution) if split else None for split in (data.val, data.test))
-    per_epoch = steps_of(len(train), batch_size)
-    plan = StepPlan.of(UNKNOWN_STEPS if settings.max_minutes is not None else per_epoch * decided(settings.epochs))
-    return Training(
-        accelerator=accelerator,
-        model=prepared,
-        bare_model=bare,
-        optimizer=optimizer,
-        watch=StepWatch(accelerator, optimizer),
-        train=train,
-        val=val,
-        test=test,
-        plan=plan,
-        batch_size=batch_size,
-        seed=settings.seed,
-        lr_at=lambda step: recipe.optim.lr * recipe.schedule.lr_at(plan.place(step), plan.steps, per_epoch),
-        size_at=lambda step: recipe.image_size.at(plan.place(step), plan.steps),
-        eval_size=decided(recipe.image_size.end),
-        augment=recipe.augment,
-        label_smoothing=settings.label_smoothing,
-        class_weights=class_weights(settings.class_weights, data, accelerator.device),
-        loss=settings.loss,
-        clip_grad=settings.clip_grad,
-        eval_every=recipe.eval.every_epochs,
-        test_every_epoch=recipe.eval.test_every_epoch,
-        tta=recipe.eval.tta,
-        select_by=recipe.eval.select_by,
-        patience=settings.patience,
-        averaged=averaged,
-        distillation=distillation,
-        frozen=model.frozen,
-        sampler=recipe.data.sampler,
-        micro_batches=execution.choice.accumulate,
-        budget=_budget(recipe, plan, data, per_epoch, began) if settings.max_minutes is not None else None,
-        ahead=0 if accelerator.device.type == "cpu" else AHEAD,
-    )
-
-
-def _prepared(
-    recipe: Recipe, model: TrainableModel, distillation: Distillation | None, execution: Execution
-) -> tuple[nn.Module, Any]:
-    """Build the optimizer; return what is trained and the optimizer as the accelerator prepares them, compiled where asked."""
-    settings, bare = recipe.finetune, model.built.model
-    optimizer = build_optimizer(
-        recipe.optim,
-        bare,
-        layer_decay=settings.layer_decay,
-        head_lr_scale=settings.head_lr_scale,
-        head=model.built.head,
-        more=distillation.groups(recipe.optim.weight_decay, settings.head_lr_scale) if distillation is not None else (),
-    )
-    learner = (distillation and distillation.projected) or bare
-    prepared, optimizer = execution.accelerator.prepare(learner, optimizer)
-    if recipe.train.compile:
-        prepared = _compiled(prepared, recipe.train.compile, execution.choice.accumulate)
-    return prepared, optimizer
-
-
-def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Module:
-    """Return a model compiled in a mode of `torch.compile`; true stands for its default.
-
-    Raises:
-        ZooError: the mode records a step as one graph, and a step is of several micro-batches.
-    """
-    mode = asked if isinstance(asked, str) else None
-    if mode not in (None, "default") and micro_batches > 1:
-        what = f"{mode} records a step as one graph, and this one is of {micro_batches} micro-batches"
-        raise ZooError("train.compile", what, "set train.compile=true, or take a batch that fits whole")
-    return cast("nn.Module", torch.compile(model, mode=mode))
-
-
-def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None) -> Budget:
-    """Return the time of a run; `began` is when it is counted from, None for now."""
-    val, test = (len(split) if split is not None else 0 for split in (data.val, data.test))
-    # Averages of epochs are tried on val, and a temperature is fitted on it, before it is scored.
-    passes = 1 + validations(recipe)
-    return Budget(
-        seconds=60 * (recipe.train.max_minutes or 0.0),
-        began=time.perf_counter() if began is None else began,
-        plan=plan,
-        steps_per_epoch=per_epoch,
-        batch_size=decided(recipe.train.batch_size),
-        evaluated=(val, val * passes + test * (1 + recipe.eval.test_every_epoch)),
-        sides=lambda share: recipe.image_size.at(share * UNKNOWN_STEPS, UNKNOWN_STEPS),
-        views=PASSES[recipe.eval.tta],
-    )
-
-
-def _batches(split: Split, inputs: Inputs, execution: Execution) -> Batches:
-    """Make the batches of a split on the device; a store that is there already is not copied again."""
-    device = execution.accelerator.device
-    same = split.pixels is inputs.data.train.pixels
-    return Batches(
-        split,
-        preprocessing_of(inputs),
-        len(inputs.data.classes),
-        device,
-        channels_last=execution.choice.channels_last,
-        resident=execution.resident if same else batches.resident(split.pixels, device),
-    )

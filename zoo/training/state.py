@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from zoo.data.augment import Augment
 from zoo.data.batches import Batches
+from zoo.data.feature_batches import FeatureBatches
 from zoo.data.rng import epoch_order
 from zoo.data.sampling import sampled_order
 from zoo.metrics import merit
@@ -23,6 +24,7 @@ from zoo.optim.losses import CrossEntropy, Loss
 from zoo.training.averaging import WeightAverage
 from zoo.training.budget import Budget, StepPlan
 from zoo.training.distillation import Distillation
+from zoo.training.stages import Stages
 from zoo.training.watch import StepWatch
 
 # The power of a class's count that is its share of an epoch, by what `data.sampler` says.
@@ -65,6 +67,9 @@ class Training:
         micro_batches: parts of a step on each process.
         budget: the time that the run may take, None for any.
         ahead: steps that a thread gathers batches ahead; 0 on a CPU, whose cores train.
+        head: the last layer, where it alone trains, on features: `model` is that, prepared, and batches are of features. None
+            where the whole model runs.
+        stages: the stages of the run, None where the same parameters train throughout.
     """
 
     accelerator: Accelerator
@@ -72,9 +77,9 @@ class Training:
     bare_model: nn.Module
     optimizer: Any
     watch: StepWatch
-    train: Batches
-    val: Batches | None
-    test: Batches | None
+    train: Batches | FeatureBatches
+    val: Batches | FeatureBatches | None
+    test: Batches | FeatureBatches | None
     plan: StepPlan
     batch_size: int
     seed: int
@@ -98,6 +103,8 @@ class Training:
     micro_batches: int = 1
     budget: Budget | None = None
     ahead: int = 0
+    head: nn.Module | None = None
+    stages: Stages | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -122,7 +129,9 @@ class Training:
     @property
     def eval_model(self) -> nn.Module:
         """The model that is evaluated and saved: the averaged weights where there are some."""
-        return self.averaged.module if self.averaged is not None else self.model
+        if self.averaged is None:
+            return self.model
+        return self.averaged.module if self.head is None else self.averaged.module.get_classifier()  # type: ignore[operator]
 
     @property
     def eval_batch_size(self) -> int:
@@ -145,7 +154,7 @@ def steps_of(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
-def epoch_batches(seed: int, epoch: int, train: Batches, batch_size: int, sampler: str) -> list[np.ndarray]:
+def epoch_batches(seed: int, epoch: int, train: Batches | FeatureBatches, batch_size: int, sampler: str) -> list[np.ndarray]:
     """Return the images of each step of an epoch, positions int64 [G] in the training split.
 
     Args:

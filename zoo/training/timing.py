@@ -11,12 +11,11 @@ import numpy as np
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from zoo.data.batches import Batches
 from zoo.data.rng import epoch_order
 from zoo.errors import ZooError
 from zoo.system.device import synchronize
-from zoo.training.evaluate import evaluate, views_of
-from zoo.training.loop import one_step, set_train_mode
+from zoo.training.evaluate import EvalBatches, evaluate, views_of
+from zoo.training.loop import one_step, set_train_mode, use_stage
 from zoo.training.state import EpochTotals, Training
 from zoo.training.step import NoRoomForStep
 
@@ -73,6 +72,23 @@ def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
     return StepTimes(usual, first)
 
 
+def time_stages(training: Training, sizes: Sequence[int]) -> StepTimes:
+    """Time training steps in each stage of a run, and return their means by the steps of each; one stage as `time_steps` does."""
+    stages = training.stages
+    if stages is None:
+        return time_steps(training, sizes)
+    usual: dict[int, float] = {}
+    first: dict[int, float] = {}
+    # The last one trains most as a rule: its memory is the peak.
+    for number in range(len(stages.parts)):
+        use_stage(training, number)
+        times, share = time_steps(training, sizes), stages.share(number)
+        for size in times.usual:
+            usual[size] = usual.get(size, 0.0) + share * times.usual[size]
+            first[size] = first.get(size, 0.0) + share * times.first[size]
+    return StepTimes(usual, first)
+
+
 def sampled(steps: int) -> list[int]:
     """Return the steps of a run, evenly chosen ones of a long run."""
     return sorted({round(step) for step in np.linspace(0, steps - 1, min(steps, SAMPLED_STEPS))})
@@ -89,7 +105,7 @@ def mean_over_run(times: Mapping[int, float], training: Training) -> float:
 class _FirstOf:
     """The first images of a split, as `evaluate` takes them (`EvalBatches`)."""
 
-    def __init__(self, batches: Batches, count: int) -> None:
+    def __init__(self, batches: EvalBatches, count: int) -> None:
         self.batches = batches
         self.targets = batches.targets[:count]
 

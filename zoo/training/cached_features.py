@@ -1,0 +1,259 @@
+"""Train the head alone on features of a frozen backbone that are computed once, and kept in the cache for the next run.
+
+What a step learns from is what it would have learned from images, but for rounding: images are prepared as training prepares
+them, in the precision and layout of the run. They are computed in batches of a fixed size, so that the bits do not depend on
+the number of processes, and a resumed run gets the same ones whether or not the cache still has them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+
+from zoo.data import feature_cache
+from zoo.data.batches import Batches
+from zoo.data.feature_batches import FeatureBatches
+from zoo.errors import StorageError, ZooError
+from zoo.models.features import backbone_digest, separable_head, watched_inputs
+from zoo.models.sizes import example_images
+from zoo.recipe.recipe import Recipe
+from zoo.recipe.sections import Train
+from zoo.recipe.varied import needs_images, varied
+from zoo.section import AUTO, decided
+from zoo.system import launch
+from zoo.system.console import plural
+from zoo.system.device import device_name
+from zoo.system.launch import Launch
+from zoo.system.progress import show_progress
+from zoo.training import autotune, processes
+from zoo.training.evaluate import ASK_EVERY, Interrupted, stopping
+from zoo.training.timing import time_evaluation
+
+if TYPE_CHECKING:
+    from zoo.data.splits import Split
+    from zoo.training.inputs import Inputs
+    from zoo.training.setup import Setup, TrainableModel
+    from zoo.training.state import Training
+
+# Changes when the same images and weights would give other features.
+FORMAT = 1
+# Images at a time on a CPU, where more are no faster and take more memory, and on a GPU.
+CHUNKS = {"cpu": 32, "cuda": 256}
+
+
+@dataclass(frozen=True)
+class Caching:
+    """The decision whether a run computes features once.
+
+    Attributes:
+        head: the last layer, which is trained on them; None where images are run through the whole model in each epoch.
+        why_not: a line for the user who trains a head on images; empty where there is nothing to say.
+    """
+
+    head: nn.Module | None
+    why_not: str = ""
+
+
+def caching(recipe: Recipe, model: nn.Module, frozen: Sequence[nn.Module]) -> Caching:
+    """Decide whether features are computed once: where that changes nothing, or where the recipe asks for it.
+
+    Args:
+        recipe: with its open options chosen.
+        model: frozen as the recipe says.
+        frozen: modules that stay in evaluation mode.
+
+    Raises:
+        ZooError: the recipe asks for it, and the model does not allow it.
+    """
+    asked = recipe.finetune.cache_features
+    if asked is False or recipe.finetune.freeze != "backbone":
+        return Caching(None)
+    if needs_images(recipe.eval, recipe.distill):
+        return Caching(None)
+    if found := varied(recipe.augment, recipe.image_size, recipe.backbone):
+        # A recipe that asks for it was refused when it was read.
+        return Caching(None, f"of varied images, computed in each epoch ({' '.join(found)} computes them once)")
+    device = next(model.parameters()).device
+    head = separable_head(model, frozen, example_images(decided(recipe.image_size.end)).to(device))
+    if head is None and asked is True:
+        what = f"true, but {recipe.backbone.name} does not end in one layer on features that stay the same"
+        raise ZooError("finetune.cache_features", what, "write auto")
+    return Caching(head)
+
+
+def micro_batches(asked: Train, batch: int, device: torch.device) -> int:
+    """Return the parts of a step, which are of features; evaluations of the whole model take batches of that size too."""
+    return -(-batch // CHUNKS.get(device.type, 256)) if asked.accumulate == AUTO else asked.accumulate
+
+
+def known_choice(
+    recipe: Recipe, inputs: Inputs, model: TrainableModel, start: Launch, device: torch.device
+) -> autotune.Choice | None:
+    """Return the way to run a model in which its features are known already; None where nothing is known of it.
+
+    All processes do what the first one finds.
+    """
+
+    def find() -> autotune.Choice | None:
+        settings = recipe.train
+        facts = Facts.of(recipe, inputs, model, device)
+        for precision, channels_last in autotune.candidates(device, settings.precision, settings.channels_last):
+            choice = autotune.Choice(cast("autotune.Precision", precision), channels_last, 1, "as cached features were computed")
+            if feature_cache.has(facts.key(choice, inputs.data.train, "train")):
+                parts = micro_batches(settings, -(-decided(settings.batch_size) // start.processes), device)
+                return replace(choice, accumulate=parts)
+        return None
+
+    return processes.from_first(start, find)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that features depend on, but for the images and the precision.
+
+    Attributes:
+        text: a line for each.
+        weights: digest of the backbone's.
+    """
+
+    text: tuple[str, ...]
+    weights: bytes
+
+    @classmethod
+    def of(cls, recipe: Recipe, inputs: Inputs, model: TrainableModel, device: torch.device) -> Facts:
+        """Return those of a run; the weights are those that the model has now."""
+        prepared = [f"{key}={inputs.preprocessing[key]}" for key in sorted(inputs.preprocessing)]
+        # Another number of threads or another processor adds in another order.
+        machine = [device_name(device), torch.get_num_threads(), CHUNKS.get(device.type), recipe.train.deterministic]
+        versions = [FORMAT, timm.__version__, torch.__version__]
+        about = [recipe.backbone.name, decided(recipe.image_size.end), model.folded, *prepared]
+        weights = backbone_digest(model.built.model, model.built.head)
+        return cls(tuple(map(str, ["train", *versions, *machine, *about])), weights)
+
+    def key(self, choice: autotune.Choice, split: Split, prepared_for: str) -> str:
+        """Return the key in the cache of a split's features, prepared for `train` or for `evaluation`."""
+        facts = [*self.text, choice.precision, choice.channels_last, prepared_for]
+        digest = hashlib.sha256("\0".join(map(str, facts)).encode() + self.weights)
+        digest.update(_pixels(split) + np.ascontiguousarray(split.index).tobytes())
+        return digest.hexdigest()[:32]
+
+
+def _pixels(split: Split) -> bytes:
+    """Return what identifies the pixels of a split: its store's fingerprint, or a digest of pixels that no file holds."""
+    pixels = split.pixels
+    if pixels.folder is not None:
+        return pixels.folder.name.encode()
+    digest = hashlib.sha256(pixels.aspects.tobytes() + str(pixels.images.shape).encode())
+    digest.update(np.ascontiguousarray(pixels.images).data)
+    return digest.digest()
+
+
+def use_features(setup: Setup) -> None:
+    """Compute features or find them in the cache, and let the head train on them, where the run does so.
+
+    Args:
+        setup: ready to train, its weights in place; `setup.training` is replaced, and `setup.whole` keeps the whole model.
+
+    Raises:
+        Interrupted: a signal asks the run to stop.
+    """
+    training = setup.training
+    if training.head is None:
+        return
+    began = time.perf_counter()
+    setup.whole = replace(training, model=setup.bare_model, head=None)
+    facts = Facts.of(setup.recipe, setup.inputs, setup.model, training.accelerator.device)
+    made: dict[str, FeatureBatches | None] = {}
+    computed, count = 0, 0
+    for name in ("train", "val", "test"):
+        batches = getattr(training, name)
+        if batches is None or (name == "test" and not training.test_every_epoch):
+            continue
+        features, known = _features(setup, facts, name, batches)
+        made[name] = FeatureBatches(batches, features)
+        computed, count = computed + len(batches) * (not known), count + len(batches)
+    setup.training = replace(training, **cast("dict[str, Any]", made))
+    seconds = time.perf_counter() - began
+    setup.feature_seconds += seconds
+    kept = f"{plural(computed, 'image')} in {seconds:.1f} s" if computed else f"all {plural(count, 'image')} are in the cache"
+    setup.console.fact("features", f"computed once: {kept}; the head alone trains, on them")
+    if training.budget is not None:
+        training.budget.per_image_at_end = time_evaluation(setup.whole)
+
+
+def _features(setup: Setup, facts: Facts, name: str, batches: Batches) -> tuple[Tensor, bool]:
+    """Return the features float32 [N, D] of a split, on the device, and whether all processes found them in the cache."""
+    training, start = setup.training, launch.read()
+    accelerator = training.accelerator
+    key = facts.key(setup.execution.choice, batches.split, "train" if name == "train" else "evaluation")
+    found = feature_cache.load(key)
+    usable = found is not None and len(found) == len(batches)
+    missing = torch.tensor(float(not usable), device=accelerator.device)
+    if accelerator.num_processes > 1:
+        missing = cast("Tensor", accelerator.reduce(missing, "sum"))
+    if found is not None and not bool(missing):
+        return found.to(accelerator.device), True
+    features = _compute(training, setup.bare_model, batches, name)
+    if start.local_rank == 0:
+        data = setup.recipe.data
+        about = {
+            "backbone": setup.recipe.backbone.name,
+            "data": f"{getattr(data, 'root', data.kind) if data.kind == 'folder' else data.kind} {name}",
+            "image_size": str(training.eval_size),
+        }
+        try:
+            feature_cache.save(key, features.cpu(), about)
+        except StorageError as error:
+            setup.console.warn(f"{error}; the next run computes features anew")
+    return features, False
+
+
+@torch.no_grad()
+def _compute(training: Training, model: nn.Module, batches: Batches, name: str) -> Tensor:
+    """Compute the features float32 [N, D] of a split: its chunks are shared by the processes, and all get all of them.
+
+    Raises:
+        Interrupted: a signal asks the run to stop.
+    """
+    accelerator = training.accelerator
+    rank, together, head = accelerator.process_index, accelerator.num_processes, training.head
+    assert head is not None
+    size = CHUNKS.get(accelerator.device.type, 256)
+    chunks = [np.arange(first, min(first + size, len(batches))) for first in range(0, len(batches), size)]
+    features: Tensor | None = None
+    model.eval()
+    title = f"features of {name}"
+    with show_progress(title, len(batches), shown=accelerator.is_main_process) as update, watched_inputs(head) as seen:
+        # As many rounds on each process: they ask each other whether to stop.
+        for number in range(-(-len(chunks) // together)):
+            if (number % ASK_EVERY == 0 or together == 1) and stopping(accelerator):
+                raise Interrupted
+            positions = chunks[min(number * together + rank, len(chunks) - 1)]
+            images = _images(training, batches, positions, name)
+            with accelerator.autocast():
+                model(images)
+            rows = seen.pop().float()  # [B, D]
+            if features is None:
+                features = torch.zeros(len(batches), rows.shape[1], device=accelerator.device)
+            if number * together + rank < len(chunks):
+                features[positions[0] : positions[-1] + 1] = rows
+            update(min(together * size, len(batches) - number * together * size))
+    assert features is not None
+    # Each row is of one process, and zero on the others.
+    return features if together == 1 else cast("Tensor", accelerator.reduce(features, "sum"))
+
+
+def _images(training: Training, batches: Batches, positions: np.ndarray, name: str) -> Tensor:
+    """Return images float32 [B, 3, H, W] as a step or an evaluation would show them."""
+    if name != "train":
+        return batches.evaluation(positions, training.eval_size)[0]
+    # Nothing about them is random: any step shows the same.
+    return batches.training(positions, slice(None), training.eval_size, training.augment, training.seed, 0)[0]
