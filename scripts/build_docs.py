@@ -10,7 +10,7 @@ from zoo.recipe import yaml
 from zoo.recipe.base import DESCRIPTION
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.schema import recipe_schema
-from zoo.section import Section, sections_of
+from zoo.section import Section, Shorthand, sections_of
 
 ROOT = Path(__file__).parent.parent
 # The types of options, as a reader would call them.
@@ -93,7 +93,8 @@ def _section(title: str, section: type[Section], level: str) -> list[str]:
         default = "required" if field.is_required() else f"`{_short(field.default)}`"
         lines.append(f"| `{name}` | {_values(field)} | {default} | {_row_text(field)} |")
         for option in sections_of(field.annotation):
-            kind = f": {{kind: {_kind(option)}}}" if _kind(option) else ", each"
+            several = any(get_origin(part) is tuple for part in get_args(field.annotation))
+            kind = f": {{kind: {_kind(option)}}}" if _kind(option) else ", each" if several else ""
             nested += _section(f"{title.partition(',')[0]}.{name}{kind}", option, "###")
     if len(lines) == head:
         lines = lines[:-3]
@@ -126,8 +127,13 @@ def _values(field: Any) -> str:
     types = [TYPES[part] for part in parts if part in TYPES]
     if annotation is tuple or get_origin(annotation) is tuple:
         types = ["list of words" if Ellipsis in get_args(annotation) else f"list of {len(get_args(annotation))} numbers"]
-    elif any(get_origin(part) is tuple for part in parts):
-        types = ["list of mappings" if sections_of(annotation) else "list of numbers"]
+    elif lists := [part for part in parts if get_origin(part) is tuple]:
+        words = (
+            "list of mappings" if sections_of(lists[0]) else "list of words" if str in get_args(lists[0]) else "list of numbers"
+        )
+        types = [words]
+    if sections_of(annotation) and not kinds:
+        types += [mark.expected for mark in field.metadata if isinstance(mark, Shorthand)]
     bounds = [f"{sign} {getattr(mark, key):g}" for mark in marks for key, sign in SIGNS.items() if getattr(mark, key, 1e6) < 1e6]
     if types:
         types = [" ".join([", ".join(types), " and ".join(bounds)]).strip()]

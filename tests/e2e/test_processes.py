@@ -109,6 +109,20 @@ def test_two_processes_train_in_stages_as_one_does(tiny: Path) -> None:
             torch.testing.assert_close(other[key], value, atol=1e-3, rtol=1e-2)
 
 
+def test_two_processes_train_updates_as_one_does(tiny: Path) -> None:
+    few = ["finetune.batch_norm=frozen", "data.train_images=80", "train.batch_size=15", "backbone.name=test_efficientnet"]
+    settings = [*few, "finetune.lora={rank: 4}", "train.accumulate=1", "train.threads=1", "augment.mixup=0.3"]
+    for name, command in [("one", ONE), ("two", TWO)]:
+        launch(command, str(tiny), f"name={name}", *settings)
+    root = tiny.parent / "runs"
+    one, two = history(root / "one"), history(root / "two")
+    assert [row["train.loss"] for row in two] == pytest.approx([row["train.loss"] for row in one], rel=1e-3)
+    weights = [load_file(root / name / "model" / "model.safetensors") for name in ("one", "two")]
+    assert weights[0].keys() == weights[1].keys()
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, atol=1e-3, rtol=1e-2)
+
+
 def test_statistics_are_the_same_on_both_and_rows_are_printed_once(tiny: Path) -> None:
     done = launch(TWO, str(tiny), "train.accumulate=1")
     assert done.stdout.count("backbone ") == 1

@@ -108,6 +108,20 @@ def test_a_killed_run_ends_as_one_that_nothing_happened_to(
         )
 
 
+def test_a_run_with_updates_that_is_killed_ends_as_one_that_nothing_happened_to(server: Server, tmp_path: Path) -> None:
+    text = harness.RECIPE.replace("test_resnet", "test_efficientnet") + "finetune: {lora: {rank: 2, dropout: 0.1}}\n"
+    ended = []
+    for name, death in (("whole", ()), ("killed", [["at_step", 13, 0, "kill"]])):
+        (tmp_path / name).mkdir()
+        recipe = write_recipe(tmp_path / name, text)
+        if death:
+            code, console = server.run("train", str(recipe), injections=death)
+            assert code == -9, console
+        finish(server, ["train", str(recipe), "--resume", "auto"])
+        ended.append(outcome(tmp_path / name / "runs" / "faults"))
+    assert ended[0] == ended[1]
+
+
 @pytest.mark.parametrize("broken", ["broken_order", "broken_dropout", "broken_save"])
 def test_the_comparison_catches_a_broken_build(server: Server, tmp_path: Path, broken: str) -> None:
     def outcome_of(name: str, killed: bool) -> Any:

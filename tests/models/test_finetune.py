@@ -6,7 +6,7 @@ import pytest
 import timm
 
 from zoo.errors import ZooError
-from zoo.models.finetune import Finetune, freeze, frozen_parameters, frozen_parts
+from zoo.models.finetune import Finetune, Lora, freeze, frozen_parameters, frozen_parts, lora_mapping
 from zoo.models.layers import batch_norms
 
 PARTS = ["conv1", "layer1", "layer2", "layer3", "layer4", "fc"]
@@ -29,6 +29,18 @@ def test_freezing_takes_whole_stages_from_the_stem_on(freeze: int | str, first: 
         part: {parameter.requires_grad for name, parameter in model.named_parameters() if name.startswith(part)} for part in PARTS
     }
     assert trained == {part: {PARTS.index(part) >= PARTS.index(first)} for part in PARTS}
+
+
+def test_lora_keeps_the_whole_backbone_and_its_batch_norm_still() -> None:
+    model, still = frozen(lora=Lora(), batch_norm="train")
+    assert {name for name, parameter in model.named_parameters() if parameter.requires_grad} == set(HEAD)
+    assert still == len(batch_norms(model))
+
+
+def test_a_rank_is_short_for_its_mapping() -> None:
+    assert lora_mapping(8) == {"rank": 8}
+    assert lora_mapping(True) is True
+    assert lora_mapping({"rank": 4}) == {"rank": 4}
 
 
 def test_more_stages_than_there_are() -> None:

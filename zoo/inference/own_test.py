@@ -127,8 +127,8 @@ def _as_it_ran(recipe: Recipe, result: Result, run: Path) -> Recipe:
         "compile": recipe.train.compile if recipe.train.ema is None else False,
     }
     backbone = recipe.backbone.model_copy(update={"weights": weights})
-    # Images are scored, and not features.
-    finetune = recipe.finetune.model_copy(update={"cache_features": False})
+    # Images are scored, and not features; updates of low rank are part of the weights.
+    finetune = recipe.finetune.model_copy(update={"cache_features": False, "lora": None})
     train = recipe.train.model_copy(update=chosen)
     return recipe.model_copy(update={"backbone": backbone, "finetune": finetune, "train": train})
 

@@ -16,7 +16,7 @@ Read the files in this order:
 8. loading.py: the check that every tensor was loaded.
 9. sizes.py: the check that the backbone takes an image size whole.
 10. head.py: classifiers and how a new one starts. features.py: the backbone without its last layer.
-11. layers.py, finetune.py: the parts of a backbone, and which of them are trained.
+11. layers.py, finetune.py: the parts of a backbone, and which of them are trained. lora.py: low-rank updates of its layers.
 12. fold_batchnorm.py, fast_conv.py: the same function computed faster on a CPU.
 13. logistic.py: a linear probe on features. flops.py: multiply-adds of a forward pass. save.py: a model folder for timm.
     model_folder.py: one read back.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
 from zoo.errors import ZooError
-from zoo.models.layers import batch_norms, layer_depths
-from zoo.section import AUTO, Section
+from zoo.models.layers import batch_norms, is_update, layer_depths
+from zoo.section import AUTO, Section, Shorthand
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +44,43 @@ class Stage(Section):
     )
 
     _frozen = field_validator("freeze")(_not_negative)
+
+
+class Lora(Section):
+    """Low-rank updates of layers, in place of training their weights (LoRA, Hu et al. 2021)."""
+
+    rank: int = Field(default=8, ge=1, le=4096, description="Rank of the update of each layer.")
+    alpha: float = Field(default=16.0, gt=0, description="The update is multiplied by this divided by the rank.")
+    targets: Literal["auto"] | tuple[str, ...] = Field(
+        default="auto",
+        examples=[["qkv", "proj"]],
+        description="The layers: names, ends of names, or patterns with * and ?. auto: the linear layers of attention; without "
+        "attention, all linear layers and 1x1 convolutions.",
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before each update, in training.")
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        if value == "auto":
+            return value
+        if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) and name for name in value):
+            raise ValueError(f"expected auto or a list of names, found {value!r} (e.g. [qkv, proj])")
+        return tuple(value)
+
+    def check(self) -> None:
+        """Check that peft is installed.
+
+        Raises:
+            ZooError: it is not.
+        """
+        if importlib.util.find_spec("peft") is None:
+            raise ZooError("finetune.lora", "peft is not installed", "pip install 'zoo-trainer[lora]'")
+
+
+def lora_mapping(value: Any) -> Any:
+    """Expand a rank into `{rank: value}`; leave anything else as it is."""
+    return {"rank": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Finetune(Section):
@@ -83,6 +121,11 @@ class Finetune(Section):
         "head on them. auto: where training images are not varied, so that the result stays the same; true: refuse "
         "options that vary images, or choose those that are `auto` so that they do not.",
     )
+    lora: Annotated[Lora | None, Shorthand(lora_mapping, {"type": "integer", "minimum": 1}, "a rank or a mapping")] = Field(
+        default=None,
+        examples=[8],
+        description="Keep the backbone fixed and train low-rank updates of some of its layers; a rank, or a mapping. null: none.",
+    )
 
     _frozen = field_validator("freeze")(_not_negative)
 
@@ -97,7 +140,7 @@ class Finetune(Section):
 
 
 def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[nn.Module]:
-    """Stop the gradients of the parameters that are frozen throughout a run.
+    """Stop the gradients of the parameters that are frozen throughout a run; with LoRA, all of the backbone's but the updates.
 
     Returns:
         The modules that must stay in evaluation mode: frozen BatchNorm (its statistics drift otherwise).
@@ -105,9 +148,12 @@ def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[
     Raises:
         ZooError: the backbone has fewer stages than are to be frozen.
     """
-    where = "finetune.freeze" if finetune.stages == "none" else "finetune.stages"
-    parts = frozen_parts(finetune, model, head)
-    frozen = set.intersection(*(frozen_parameters(part, model, head, where) for part in parts))
+    if finetune.lora is not None:
+        frozen = {name for name, _ in model.named_parameters() if name not in head and not is_update(name)}
+    else:
+        where = "finetune.freeze" if finetune.stages == "none" else "finetune.stages"
+        parts = frozen_parts(finetune, model, head)
+        frozen = set.intersection(*(frozen_parameters(part, model, head, where) for part in parts))
     for name in frozen:
         model.get_parameter(name).requires_grad_(False)
     return fixed_norms(finetune, model, frozen)

@@ -6,6 +6,8 @@ a pass over the activations in each direction. Each forward pass computes the pr
 that gradients, and the learning rates that suit them, are those of the separate layers. No tensor is renamed or changed:
 checkpoints and exported models have timm's own. Where a convolution has more weights than activations, as the last ones
 of a ResNet, the product would cost more than the pass it saves: those are not folded.
+
+A convolution W with a low-rank update (`lora.py`) computes W x + B A x. Of the update, B is scaled as W is, and has no shift.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from zoo.models.fast_conv import FastConv2d, FastConv2dSame, replaceable
+from zoo.models.lora import updated_layers
 
 # Largest difference of features, as a share of the largest feature, that is taken for rounding.
 TOLERANCE = 1e-2
@@ -43,6 +46,18 @@ class FoldedConv2d(FastConv2d):
 
 class FoldedConv2dSame(FoldedConv2d, FastConv2dSame):
     """A `FoldedConv2d` of timm's convolution with TensorFlow's padding."""
+
+
+class FoldedUpdate(FastConv2d):
+    """The second matrix of a folded convolution's low-rank update, a 1x1 convolution. It is never constructed either."""
+
+    norm: list[Any]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve and scale: float [B, rank, H, W] to [B, K, H, W]."""
+        norm = self.norm[0]
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # [K]
+        return self.convolve(input, self.weight * scale.view(-1, 1, 1, 1), None)  # [K, rank, 1, 1]
 
 
 class FoldedNorm(nn.Module):
@@ -73,21 +88,32 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
     with torch.no_grad():
         before = head_inputs(model, example)
         pairs = [(conv, norm) for conv, norm in conv_norm_pairs(model, example, MICRO_BATCH) if id(norm) in frozen]
-        kinds = [(type(conv), type(norm)) for conv, norm in pairs]
-        for conv, norm in pairs:
-            conv.norm = [norm]
-            folded: Any = FoldedConv2dSame if isinstance(conv, Conv2dSame | FastConv2dSame) else FoldedConv2d
-            conv.__class__ = folded
-            norm.__class__ = FoldedNorm
+        changed = _fold(model, pairs)
         difference = float((head_inputs(model, example) - before).abs().max())
     if difference > TOLERANCE * float(before.abs().max()):
         # Something else reads a convolution's output too.
-        for (conv, norm), (conv_kind, norm_kind) in zip(pairs, kinds, strict=True):
-            conv.__class__, norm.__class__ = conv_kind, norm_kind
-            del conv.norm
+        for layer, kind in changed:
+            layer.__class__ = kind
+            layer.__dict__.pop("norm", None)
         pairs = []
     model.train(was_training)
     return len(pairs)
+
+
+def _fold(model: nn.Module, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, type[nn.Module]]]:
+    """Fold pairs of a convolution and its norm; return each layer that was changed, with the class it had."""
+    updates = {id(layer.base_layer): list(layer.lora_B.values()) for _, layer in updated_layers(model)}
+    changed: list[tuple[Any, type[nn.Module]]] = []
+    for conv, norm in pairs:
+        folded = FoldedConv2dSame if isinstance(conv, Conv2dSame | FastConv2dSame) else FoldedConv2d
+        layers: list[tuple[Any, Any]] = [(conv, folded), *((update, FoldedUpdate) for update in updates.get(id(conv), ()))]
+        for layer, kind in layers:
+            changed.append((layer, type(layer)))
+            layer.norm = [norm]
+            layer.__class__ = kind
+        changed.append((norm, type(norm)))
+        norm.__class__ = FoldedNorm
+    return changed
 
 
 def head_inputs(model: nn.Module, example: Tensor) -> Tensor:
@@ -125,13 +151,17 @@ def conv_norm_pairs(model: nn.Module, example: Tensor, micro_batch: int | None =
         calls[module] = calls.get(module, 0) + 1
         if isinstance(module, _ConvNd):
             made[id(output)] = (module, output)
+        elif id(module) in updated:
+            # The sum of a convolution and its update, as one.
+            made[id(output)] = (updated[id(module)], output)
         elif id(inputs[0]) in made:
             conv = made[id(inputs[0])][0]
             activations = inputs[0][0].numel()  # of one image, [K, H, W]
             if micro_batch is None or conv.weight.numel() < activations * micro_batch:
                 pairs.append((conv, module))
 
-    watched = [module for module in model.modules() if isinstance(module, _ConvNd | _BatchNorm)]
+    updated = {id(layer): layer.base_layer for _, layer in updated_layers(model) if isinstance(layer.base_layer, _ConvNd)}
+    watched = [module for module in model.modules() if isinstance(module, _ConvNd | _BatchNorm) or id(module) in updated]
     handles = [module.register_forward_hook(after) for module in watched]
     try:
         model(example)

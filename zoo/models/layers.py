@@ -17,6 +17,11 @@ def batch_norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
 
 
+def is_update(name: str) -> bool:
+    """Return whether a parameter of this name belongs to a low-rank update: peft names its two matrices so."""
+    return ".lora_A." in name or ".lora_B." in name
+
+
 def layer_depths(model: nn.Module, *, coarse: bool = False) -> dict[str, int]:
     """Return the layer group of each parameter by name, 0 for the stem, as timm's `group_matcher` has them.
 

@@ -68,6 +68,7 @@ def rules(recipe: Recipe) -> Iterator[Broken]:
     for key, text in recipe.data.rules():
         yield ("data", key), text
     yield from _rules_of_length(recipe)
+    yield from _rules_of_lora(recipe)
     yield from _rules_of_loss(recipe)
     yield from _rules_of_evaluation(recipe)
     yield from _rules_of_selection(recipe)
@@ -85,6 +86,19 @@ def _rules_of_length(recipe: Recipe) -> Iterator[Broken]:
         yield ("image_size", "start"), f"{size.start} exceeds end {size.end} (sizes only grow)"
     if train.accumulate != AUTO and train.batch_size != AUTO and train.accumulate > train.batch_size:
         yield ("train", "accumulate"), f"{train.accumulate} exceeds train.batch_size {train.batch_size} (lower it)"
+
+
+def _rules_of_lora(recipe: Recipe) -> Iterator[Broken]:
+    """Check that LoRA alone says what is trained."""
+    finetune = recipe.finetune
+    if finetune.lora is None:
+        return
+    if finetune.freeze != "none":
+        yield ("finetune", "freeze"), f"{finetune.freeze}, but finetune.lora keeps the whole backbone fixed (set it to none)"
+    if finetune.stages != "none":
+        yield ("finetune", "stages"), "finetune.lora trains its updates throughout (set one of them to its default)"
+    if finetune.batch_norm == "train":
+        yield ("finetune", "batch_norm"), "train, but finetune.lora keeps the whole backbone fixed (set it to frozen)"
 
 
 def _rules_of_loss(recipe: Recipe) -> Iterator[Broken]:

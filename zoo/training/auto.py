@@ -85,8 +85,9 @@ def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Deci
     finetune = recipe.finetune
     if finetune.batch_norm == AUTO:
         pretrained = recipe.backbone.weights.kind != "random"
-        finetune = _with(finetune, batch_norm="frozen" if pretrained else "train")
-        reasons += [] if pretrained else ["finetune.batch_norm train: random weights have no statistics to keep"]
+        frozen = pretrained or finetune.lora is not None
+        finetune = _with(finetune, batch_norm="frozen" if frozen else "train")
+        reasons += [] if frozen else ["finetune.batch_norm train: random weights have no statistics to keep"]
     output = recipe.output
     if output.keep_best == AUTO:
         output = _with(output, keep_best=1 if train.soup == "none" else SOUP_EPOCHS)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from zoo.models.layers import is_update
 from zoo.system.console import Console
 from zoo.system.table import Column, align
 
@@ -20,7 +21,7 @@ class Part:
     """Parameters of a model that share a line.
 
     Attributes:
-        name: `backbone` or `head`.
+        name: `backbone`, `lora` for low-rank updates of its layers, or `head`.
         learns: whether they are trained.
         count: how many numbers they are.
         scales: factors of the learning rate.
@@ -35,7 +36,7 @@ class Part:
 
 
 def parts_of(model: nn.Module, head: Collection[str], groups: Iterable[Mapping[str, Any]]) -> list[Part]:
-    """Divide the parameters of a model into at most four parts: backbone and head, each frozen or trained.
+    """Divide the parameters of a model into parts: backbone, low-rank updates and head, each frozen or trained.
 
     Args:
         model: the bare model.
@@ -43,14 +44,14 @@ def parts_of(model: nn.Module, head: Collection[str], groups: Iterable[Mapping[s
         groups: of the optimizer, with the keys `params`, `lr_scale` and `weight_decay`.
 
     Returns:
-        The parts that there are: the backbone's before the head's, what is frozen before what is trained.
+        The parts that there are, in this order; what is frozen before what is trained.
     """
     facts = {id(parameter): group for group in groups for parameter in group["params"]}
-    keys = [(name, learns) for name in ("backbone", "head") for learns in (False, True)]
+    keys = [(name, learns) for name in ("backbone", "lora", "head") for learns in (False, True)]
     found = {key: Part(*key) for key in keys}
     for name, parameter in model.named_parameters():
         group = facts.get(id(parameter))
-        part = found["head" if name in head else "backbone", group is not None]
+        part = found["head" if name in head else "lora" if is_update(name) else "backbone", group is not None]
         part.count += parameter.numel()
         if group is not None:
             part.scales.add(group["lr_scale"])

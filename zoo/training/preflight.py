@@ -27,8 +27,8 @@ def check_environment(recipe: Recipe) -> None:
     """Check that what the recipe asks for can be had here.
 
     Raises:
-        ZooError: a device that there is not, fp16 without a GPU, another precision asked of the launcher, or a teacher that
-            there is not.
+        ZooError: a device or a package that there is not, fp16 without a GPU, another precision asked of the launcher, or a
+            teacher that there is not.
     """
     choose_device(recipe.train.device)
     if recipe.train.precision == "fp16" and on_cpu():
@@ -37,6 +37,8 @@ def check_environment(recipe: Recipe) -> None:
         if os.environ.get(f"ACCELERATE_{name}", "false").lower() not in ("false", "no", "0", ""):
             what = f"ACCELERATE_{name}={os.environ[f'ACCELERATE_{name}']} is not supported"
             raise ZooError("launch", what, "run accelerate config and choose plain multi-GPU, without dynamo")
+    if recipe.finetune.lora is not None:
+        recipe.finetune.lora.check()
     if recipe.distill is not None:
         recipe.distill.folder()
     for tracker in recipe.output.track:

@@ -15,6 +15,7 @@ from zoo.data.batches import Batches
 from zoo.data.feature_batches import FeatureBatches
 from zoo.data.splits import Splits
 from zoo.metrics import METRICS, confusion, interval, per_class
+from zoo.models.lora import merge_lora
 from zoo.models.save import save_model
 from zoo.report.page import REPORT
 from zoo.results.confusion import draw_confusion
@@ -49,14 +50,17 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     scored = setup.scored
     soup = _soup(setup, run, progress)
     epoch = soup.epochs[0] if soup is not None else _select(setup, run, progress)
+    merged = _merge(setup)
     fitted = calibrate(scored, setup.console) if setup.recipe.eval.temperature == "fit" else None
     predictions, speed = _predict(scored, scored.test)
     # Of the selected epoch: at the time nobody knew that it would be the one.
     val, val_speed = _predict(scored, scored.val)
     result = _result(setup, progress, epoch, predictions, memory, speed or val_speed)
-    if soup is not None and val is not None:
-        averaged = {name: metric(*val) for name, metric in METRICS.items()}
-        result = result.model_copy(update={"soup": SoupScores.model_validate(soup.record()), "val": averaged})
+    if soup is not None:
+        result = result.model_copy(update={"soup": SoupScores.model_validate(soup.record())})
+    if (soup is not None or merged) and val is not None:
+        # Other weights than those of an epoch, or other roundings.
+        result = result.model_copy(update={"val": {name: metric(*val) for name, metric in METRICS.items()}})
     if fitted is not None and val is not None:
         result = calibrated(result, fitted, *val)
     if not training.accelerator.is_main_process:
@@ -72,6 +76,13 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     write_result(run, result)
     report_finished(setup, run, progress)
     describe_result(setup.console, run, result)
+
+
+def _merge(setup: Setup) -> bool:
+    """Merge low-rank updates into the weights, where there are some: what is scored from now on is what is saved."""
+    averaged = setup.training.averaged
+    models = [setup.bare_model, *([averaged.module] if averaged is not None else [])]
+    return setup.recipe.finetune.lora is not None and sum(map(merge_lora, models)) > 0
 
 
 def _predict(training: Training, batches: Batches | FeatureBatches | None) -> tuple[Predictions | None, float | None]:

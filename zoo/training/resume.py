@@ -27,7 +27,7 @@ from zoo.training.state import Progress, Training, epoch_batches
 # Options that may not change: with another value, nothing of a checkpoint would mean the same.
 FIXED = (
     *("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "finetune.stages"),
-    *("train.ema", "eval.select_by", "eval.tta"),
+    *("finetune.lora", "train.ema", "eval.select_by", "eval.tta"),
     # The teacher may be elsewhere now: it is known by its digest.
     "distill.kind",
 )

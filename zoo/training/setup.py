@@ -23,6 +23,7 @@ from zoo.models.finetune import freeze
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.head import check_division
 from zoo.models.layers import batch_norms
+from zoo.models.lora import add_lora
 from zoo.models.sizes import check_sizes, example_images
 from zoo.recipe.recipe import Recipe
 from zoo.section import decided
@@ -171,6 +172,9 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     classes = len(inputs.data.classes)
     start = recipe.train.loss.start(classes)
     built = build_model(recipe.backbone, inputs.found, classes, end, grows=size.start != end, start=start)
+    if recipe.finetune.lora is not None:
+        # Before anything else changes the layers: an update takes part in what is folded.
+        add_lora(recipe.finetune.lora, built.model, example_images(end), recipe.train.seed)
     frozen = freeze(recipe.finetune, built.model, built.head)
     check_norms(recipe, inputs.data, processes, built.model, frozen)
     check_sizes(name, built.model, size.sizes(), trim=trim)
