@@ -11,6 +11,7 @@ from helpers.recipes import GOOD, load
 from torch import nn
 
 from zoo.system.console import Console
+from zoo.training.cached_features import Caching
 from zoo.training.describe import describe_execution, describe_model
 
 
@@ -28,12 +29,13 @@ def setup(recipe: Any, *, processes: int = 1, frozen: tuple[nn.Module, ...] = ()
         recipe=recipe,
         console=Console(),
         inputs=SimpleNamespace(data=Data()),
-        model=SimpleNamespace(built=built, frozen=list(frozen), folded=folded),
+        model=SimpleNamespace(built=built, frozen=list(frozen), folded=folded, cached=Caching(None)),
         training=SimpleNamespace(
             accelerator=SimpleNamespace(num_processes=processes),
             steps_per_epoch=1,
             epochs=recipe.train.epochs,
             batch_size=recipe.train.batch_size,
+            stages=None,
         ),
         device_name="AMD EPYC",
         threads=1,

@@ -37,8 +37,7 @@ class FeatureBatches:
         """Return features float32 [B, D] and targets int64 [B]."""
         return self.evaluation(gathered, 0)
 
-    def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
+    def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Return features float32 [B, D] and targets int64 [B] of some positions, int64 [B]; they are of one size."""
-        assert size >= 0
         index = torch.from_numpy(np.ascontiguousarray(positions)).to(self.features.device)
         return self.features.index_select(0, index), self.targets.index_select(0, index)
