@@ -128,10 +128,8 @@ def _values(field: Any) -> str:
     if annotation is tuple or get_origin(annotation) is tuple:
         types = ["list of words" if Ellipsis in get_args(annotation) else f"list of {len(get_args(annotation))} numbers"]
     elif lists := [part for part in parts if get_origin(part) is tuple]:
-        words = (
-            "list of mappings" if sections_of(lists[0]) else "list of words" if str in get_args(lists[0]) else "list of numbers"
-        )
-        types = [words]
+        of = "mappings" if sections_of(lists[0]) else "words" if str in get_args(lists[0]) else "numbers"
+        types = [f"list of {of}"]
     if sections_of(annotation) and not kinds:
         types += [mark.expected for mark in field.metadata if isinstance(mark, Shorthand)]
     bounds = [f"{sign} {getattr(mark, key):g}" for mark in marks for key, sign in SIGNS.items() if getattr(mark, key, 1e6) < 1e6]

@@ -5,9 +5,9 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
 1. `run.py`: the whole story on one screen: check, set up, resume, train, finish.
 2. `preflight.py`: what the recipe needs of this machine and its launcher, before anything heavy is imported.
 3. `auto.py`: what follows from the images and the backbone where the recipe leaves it open (image size, epochs, batch size).
-   `inputs.py`, `setup.py` and `assemble.py`: four stages, each a plain value: `Inputs` (weights, data), `TrainableModel` (built, frozen,
-   folded), `Execution` (accelerator, precision, layout) and the loop's own `Training`. `checks.py` refuses what does not fit,
-   `autotune.py` measures what is fastest here, `accelerator.py` starts Accelerate, `describe.py` and
+   `inputs.py`, `setup.py` and `assemble.py`: four stages, each a plain value: `Inputs` (weights, data), `TrainableModel`
+   (built, frozen, folded), `Execution` (accelerator, precision, layout) and the loop's own `Training`. `checks.py` refuses
+   what does not fit, `autotune.py` measures what is fastest here, `accelerator.py` starts Accelerate, `describe.py` and
    `parameter_table.py` report it all.
 4. `state.py`: what the loop works with (`Training`) and how far it has come (`Progress`).
 5. `processes.py`: what the processes of a run tell each other. `feeder.py`: batches gathered ahead. `watch.py`: whether a
