@@ -91,3 +91,12 @@ def test_a_damaged_result_names_the_value(run: RunFolder, change: dict[str, Any]
     run.write_json("result.json", VALUES | change)
     with pytest.raises(ZooError, match=text):
         read_result(run)
+
+
+def test_an_average_of_epochs_is_kept_and_named(run: RunFolder):
+    epochs = [{"epoch": number, "value": 0.5, "averaged": number > 1} for number in (4, 2, 3, 1)]
+    result = Result.model_validate(VALUES | {"soup": {"kind": "greedy", "value": 0.6, "epochs": epochs}})
+    assert result.selected == "the average of epochs 2, 3 and 4"
+    write_result(run, result)
+    assert read_result(run) == result.model_copy(update={"folder": run.path})
+    assert Result.model_validate(VALUES).selected == "epoch 2"

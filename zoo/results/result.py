@@ -192,4 +192,5 @@ def write_result(run: RunFolder, result: Result) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    run.write_json(RESULT, result.model_dump())
+    # What only some runs have is not in the files of the others.
+    run.write_json(RESULT, result.model_dump(exclude=None if result.soup else {"soup"}))
