@@ -185,6 +185,15 @@ class Budget:
         if images:
             self._per_image = seconds / images
 
+    def before_training(self, time_evaluation: Callable[[Callable[[], float]], float]) -> None:
+        """Learn how long evaluation takes, which a run of one epoch would otherwise learn when it is too late to plan.
+
+        Args:
+            time_evaluation: returns the seconds for an image, by the clock that it is given.
+        """
+        if self._per_image is None:
+            self._per_image = time_evaluation(self.clock) or None
+
     def after_epoch(self, step: int, seconds: float) -> None:
         """Note how long an epoch took besides its steps and its evaluation, and plan again.
 

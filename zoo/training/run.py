@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from zoo.training.resume import SavedRun, as_decided, check_format, is_done, rec
 from zoo.training.saver import Saver, splits_shown, teacher_facts
 from zoo.training.setup import Setup, set_up
 from zoo.training.state import Progress
+from zoo.training.timing import time_evaluation
 
 
 def train(
@@ -156,6 +158,8 @@ def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: boo
         if probe_first:
             _probe(setup)
         use_features(setup)
+        if setup.training.budget is not None:
+            setup.training.budget.before_training(partial(time_evaluation, setup.training))
         setup.console.fact("run", str(run.path))
         setup.console.line()
         setup.console.line(heading(splits_shown(setup)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,8 +117,13 @@ class _FirstOf:
         return self.batches.evaluation(positions, size)
 
 
-def time_evaluation(training: Training) -> float:
-    """Return the seconds that evaluation takes for an image, over all processes; 0 where there is nothing to evaluate."""
+def time_evaluation(training: Training, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the seconds that evaluation takes for an image, over all processes; 0 where there is nothing to evaluate.
+
+    Args:
+        training: ready to train; nothing of it changes but that its model is in evaluation mode.
+        clock: seconds since some moment.
+    """
     batches = training.val or training.test
     if batches is None:
         return 0.0
@@ -126,8 +131,8 @@ def time_evaluation(training: Training) -> float:
     views, seconds, images = views_of(training, batches), 0.0, 1
     for number in (1, EVALUATION_BATCHES):
         images = min(len(batches), number * size * accelerator.num_processes)
-        before = time.perf_counter()
+        before = clock()
         evaluate(accelerator, training.eval_model, _FirstOf(batches, images), training.eval_size, size, views)
         synchronize(accelerator.device)
-        seconds = time.perf_counter() - before
+        seconds = clock() - before
     return seconds / images
