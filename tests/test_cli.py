@@ -18,7 +18,8 @@ def test_the_surface_is_what_it_is() -> None:
         name: sorted(flag for action in command._actions for flag in action.option_strings) for name, command in commands.items()
     }
     assert flags == {
-        "train": ["--allow-change", "--debug", "--help", "--json", "--plan", "--resume", "-h"],
+        "train": ["--allow-change", "--debug", "--folds", "--help", "--json", "--plan", "--resume", "-h"],
+        "lr": ["--debug", "--help", "--json", "--plot", "--steps", "-h"],
         "cache": ["--clear", "--debug", "--help", "-h"],
         "fetch": ["--debug", "--help", "-h"],
         "recipe": ["--debug", "--diff", "--help", "--json", "--list", "--save", "--schema", "-h"],
@@ -47,7 +48,19 @@ def test_the_surface_is_what_it_is() -> None:
             *("--budget", "--debug", "--help", "--jobs", "--on", "--out", "--plan", "--seeds", "--set", "--timeout", "-h"),
         ],
         "predict": [
-            *("--csv", "--debug", "--help", "--json", "--min-confidence", "--out", "--probabilities", "--resume", "--topk", "-h"),
+            *(
+                "--csv",
+                "--debug",
+                "--help",
+                "--json",
+                "--min-confidence",
+                "--out",
+                "--probabilities",
+                "--resume",
+                "--topk",
+                "--tta",
+                "-h",
+            ),
         ],
         "embed": ["--debug", "--help", "--json", "--out", "--resume", "-h"],
         "eval": ["--batch-size", "--data", "--debug", "--help", "--json", "--out", "--split", "--tta", "-h"],

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from zoo.section import Section, Shorthand, kind_or_mapping, sections_of
+from zoo.section import Section, Shorthand, kind_or_mapping, lists_sections, sections_of
 
 
 class Flat(Section):
@@ -78,3 +78,9 @@ def test_the_sections_of_a_field_are_found_in_its_type():
     assert sections_of(Hill.model_fields["other"].annotation) == [Flat]
     assert sections_of(Flat) == [Flat]
     assert sections_of(int | None) == []
+
+
+def test_a_list_of_sections_is_told_from_one():
+    assert lists_sections(tuple[Flat, ...] | Literal["none"])
+    assert not lists_sections(Slope)
+    assert not lists_sections(tuple[float, ...])

@@ -117,11 +117,11 @@ def _did_you_mean(word: str, words: Sequence[str], options: argparse.Namespace) 
 def recipe_options() -> Iterator[str]:
     """Return the dotted name of every option of a recipe once, such as `train.epochs`, in the order of a recipe."""
     from zoo.recipe.recipe import Recipe
-    from zoo.section import Section, Shorthand, sections_of
+    from zoo.section import Section, Shorthand, lists_sections, sections_of
 
     def below(section: type[Section], above: str) -> Iterator[str]:
         for name, field in section.model_fields.items():
-            sections = sections_of(field.annotation)
+            sections = [] if lists_sections(field.annotation) else sections_of(field.annotation)
             for option in sections:
                 yield from below(option, f"{above}{name}.")
             # A section with a short form takes a plain value too, such as `image_size=224`.

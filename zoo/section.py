@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -65,6 +65,13 @@ def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
         return value
 
     return Shorthand(expand, {"enum": list(short)} if short else None)
+
+
+def lists_sections(annotation: Any) -> bool:
+    """Return whether a field of this type may hold a list of sections, whose options have no dotted names."""
+    if get_origin(annotation) is tuple:
+        return bool(sections_of(annotation))
+    return any(lists_sections(part) for part in get_args(annotation))
 
 
 def sections_of(annotation: Any) -> list[type[Section]]:

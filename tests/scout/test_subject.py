@@ -11,6 +11,7 @@ from zoo.errors import ZooError
 from zoo.models.catalog import Query
 from zoo.recipe.load import load_recipe
 from zoo.scout.subject import find_backbones, find_subject, smallest
+from zoo.training.auto import decide
 
 Draw = Callable[..., Path]
 
@@ -27,7 +28,7 @@ def test_a_folder_stands_for_the_recipe_of_folders(
         assert (found.recipe.train.epochs, found.data) == (3, word)
         # The words give the same recipe again.
         recipe, *overrides = found.words
-        assert load_recipe(Path(recipe), overrides) == found.recipe
+        assert decide(load_recipe(Path(recipe), overrides)).recipe == found.recipe
 
 
 @pytest.mark.parametrize(("word", "kind"), [("digits", "digits"), ("cifar10", "cifar10"), ("cifar100", "cifar100")])
@@ -35,7 +36,7 @@ def test_a_data_set_stands_for_a_recipe_of_it(word: str, kind: str) -> None:
     found = find_subject(word, [])
     assert found.recipe.data.kind == kind
     recipe, *overrides = found.words
-    assert load_recipe(Path(recipe), overrides) == found.recipe
+    assert decide(load_recipe(Path(recipe), overrides)).recipe == found.recipe
 
 
 def test_a_recipe_and_a_run_stand_for_themselves(tiny: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 from zoo.optim.schedules import OneCycle
 from zoo.recipe.load import load_recipe
 from zoo.recipe.sections import ImageSize
-from zoo.training import checkpoint, setup
+from zoo.training import assemble, checkpoint
 from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
 from zoo.training.run import train
 
@@ -147,8 +147,8 @@ clock = Clock()
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.now = 0.0
-    monkeypatch.setattr(setup, "Budget", functools.partial(Steady, clock=clock))
-    monkeypatch.setattr(setup, "time", clock_module())
+    monkeypatch.setattr(assemble, "Budget", functools.partial(Steady, clock=clock))
+    monkeypatch.setattr(assemble, "time", clock_module())
 
 
 def clock_module() -> object:

@@ -193,4 +193,6 @@ def write_result(run: RunFolder, result: Result) -> None:
         StorageError: it cannot be written.
     """
     # What only some runs have is not in the files of the others.
-    run.write_json(RESULT, result.model_dump(exclude=None if result.soup else {"soup"}))
+    values = result.model_dump()
+    usual = {name: Result.model_fields[name].default for name in ("soup", "tta", "temperature")}
+    run.write_json(RESULT, {name: value for name, value in values.items() if name not in usual or value != usual[name]})
