@@ -23,8 +23,8 @@ from zoo.training.averaging import WeightAverage
 from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
 from zoo.training.class_weights import class_weights
 from zoo.training.distillation import Distillation, distillation_of
+from zoo.training.final_scores import final_passes
 from zoo.training.inputs import Inputs, preprocessing_of
-from zoo.training.soup import validations
 from zoo.training.stages import Stages, stages_of
 from zoo.training.state import Training, steps_of
 from zoo.training.teacher import Teacher
@@ -76,7 +76,7 @@ def assemble(
         distillation=distillation,
         frozen=model.frozen,
         micro_batches=execution.choice.accumulate,
-        budget=_budget(recipe, plan, data, per_epoch, began) if settings.max_minutes is not None else None,
+        budget=None if settings.max_minutes is None else _budget(recipe, plan, data, per_epoch, began, features=head is not None),
         ahead=0 if accelerator.device.type == "cpu" else AHEAD,
         head=head,
         stages=stages,
@@ -158,11 +158,10 @@ def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Mod
     return cast("nn.Module", torch.compile(model, mode=mode))
 
 
-def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None) -> Budget:
-    """Return the time of a run; `began` is when it is counted from, None for now."""
+def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None, *, features: bool) -> Budget:
+    """Return the time of a run; `began` is when it is counted from, None for now, `features` whether they are cached."""
     val, test = (len(split) if split is not None else 0 for split in (data.val, data.test))
-    # Averages of epochs are tried on val, and a temperature is fitted on it, before it is scored.
-    passes = 1 + validations(recipe)
+    passes = final_passes(recipe, features=features)
     return Budget(
         seconds=60 * (recipe.train.max_minutes or 0.0),
         began=time.perf_counter() if began is None else began,

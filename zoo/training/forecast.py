@@ -33,11 +33,11 @@ from zoo.training import checkpoint, processes
 from zoo.training.auto import decide
 from zoo.training.budget import FINISH_SECONDS
 from zoo.training.cached_features import use_features
+from zoo.training.final_scores import final_passes
 from zoo.training.inputs import Inputs, load_inputs
 from zoo.training.preflight import check_environment
 from zoo.training.saver import pack
 from zoo.training.setup import Setup, set_up
-from zoo.training.soup import validations
 from zoo.training.state import Training
 from zoo.training.timing import mean_over_run, sampled, time_evaluation, time_stages, time_steps
 
@@ -203,7 +203,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
         set_up_seconds=set_up_seconds,
         probe_seconds=_probe_seconds(setup, at_end / PASSES[training.tta]) if recipe.finetune.probe_first else 0.0,
         train_seconds=usual * training.steps + warm_up * sizes,
-        evaluation_seconds=per_image * _evaluated_images(training) + at_end * _images_at_end(setup, validations(recipe)),
+        evaluation_seconds=per_image * _evaluated_images(training) + at_end * _images_at_end(setup),
         saving_seconds=saving * _checkpoints(setup) + FINISH_SECONDS,
         epochs=training.epochs,
         steps_per_epoch=training.steps_per_epoch,
@@ -230,11 +230,11 @@ def _evaluated_images(training: Training) -> int:
     return evaluations * (val + test * training.test_every_epoch)
 
 
-def _images_at_end(setup: Setup, more: int) -> int:
-    """Count the images that a run scores at its end: `more` times val, and both once more."""
+def _images_at_end(setup: Setup) -> int:
+    """Count the images that a run scores at its end."""
     scored = setup.scored
     val, test = (len(batches) if batches is not None else 0 for batches in (scored.val, scored.test))
-    return val * (1 + more) + test
+    return val * final_passes(setup.recipe, features=setup.whole is not None) + test
 
 
 # ----------------------------------------------------------------------------------------- the rest

@@ -21,13 +21,14 @@ from torch import Tensor
 from zoo.data.batches import Gathered
 from zoo.data.rng import torch_seed
 from zoo.errors import NonFiniteLoss, ZooError
-from zoo.metrics import merit
+from zoo.metrics import METRICS, merit
 from zoo.models.layers import batch_norms
 from zoo.system.console import Console
 from zoo.system.device import seed_device
 from zoo.system.progress import show_progress
 from zoo.training.evaluate import Interrupted, average_statistics, score, sum_over_processes
 from zoo.training.feeder import feed
+from zoo.training.final_scores import score_val
 from zoo.training.state import EpochTotals, Progress, Training, epoch_batches
 from zoo.training.step import NoRoomForStep, losses, train_step
 from zoo.training.trial import free
@@ -302,9 +303,11 @@ def epoch_row(training: Training, epoch: int, step: int, sums: Mapping[str, floa
         row["skipped_steps"] = int(sums["skipped"])
     if (epoch + 1) % training.eval_every == 0 or epoch + 1 == training.epochs:
         average_statistics(training)
-        for split, batches in (("val", training.val), ("test", training.test if training.test_every_epoch else None)):
-            if batches is not None:
-                row |= {f"{split}.{name}": value for name, value in score(training, batches).items()}
+        if training.val is not None:
+            found = score_val(training, step)
+            row |= {f"val.{name}": metric(found.logits, found.targets) for name, metric in METRICS.items()}
+        if training.test is not None and training.test_every_epoch:
+            row |= {f"test.{name}": value for name, value in score(training, training.test).items()}
     return row
 
 
@@ -323,6 +326,7 @@ def update_best(training: Training, progress: Progress, row: Mapping[str, Any]) 
     known = -math.inf if progress.best is None else merit(key, progress.best[2])
     if merit(key, value) > known:
         progress.best, progress.waited = (row["epoch"], row["step"], value), 0
+        training.best = training.latest
         return True
     progress.waited += 1
     return False

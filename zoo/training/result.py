@@ -32,6 +32,7 @@ from zoo.system.hardware import versions
 from zoo.system.table import percent
 from zoo.training import checkpoint, processes
 from zoo.training.evaluate import predict_split
+from zoo.training.final_scores import known_predictions
 from zoo.training.report import report_finished
 from zoo.training.resume import load_model
 from zoo.training.setup import Setup
@@ -53,8 +54,10 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     merged = _merge(setup)
     fitted = calibrate(scored, setup.console) if setup.recipe.eval.temperature == "fit" else None
     predictions, speed = _predict(scored, scored.test)
-    # Of the selected epoch: at the time nobody knew that it would be the one.
-    val, val_speed = _predict(scored, scored.val)
+    changed = soup is not None or merged or fitted is not None or setup.whole is not None
+    val, val_speed = (None, None) if changed else _known(training, progress, epoch)
+    if val is None:
+        val, val_speed = _predict(scored, scored.val)
     result = _result(setup, progress, epoch, predictions, memory, speed or val_speed)
     if soup is not None:
         result = result.model_copy(update={"soup": SoupScores.model_validate(soup.record())})
@@ -93,6 +96,12 @@ def _predict(training: Training, batches: Batches | FeatureBatches | None) -> tu
     # Outputs end on the CPU: a GPU has finished them.
     found = predict_split(training, batches)
     return found, len(batches) / (time.perf_counter() - started)
+
+
+def _known(training: Training, progress: Progress, epoch: int) -> tuple[Predictions | None, float | None]:
+    """Return what `_predict` does of val, from the evaluation of the selected epoch; None where that was not kept."""
+    found = known_predictions(training, next(row["step"] for row in progress.history if row["epoch"] == epoch))
+    return (None, None) if found is None else ((found.logits, found.targets), len(found.targets) / found.seconds)
 
 
 def _select(setup: Setup, run: RunFolder, progress: Progress) -> int:

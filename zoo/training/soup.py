@@ -18,8 +18,6 @@ from torch import nn
 from zoo.data.rng import epoch_order
 from zoo.metrics import merit
 from zoo.models.layers import batch_norms
-from zoo.recipe.recipe import Recipe
-from zoo.section import decided
 from zoo.system import launch
 from zoo.training import checkpoint, processes
 from zoo.training.checkpoint import Checkpoint, Tensors
@@ -52,12 +50,6 @@ class Soup:
         """Return what `result.json` says of it."""
         each = [{"epoch": epoch, "value": value, "averaged": epoch in self.epochs} for epoch, value in self.candidates]
         return {"kind": self.kind, "value": self.value, "epochs": each}
-
-
-def validations(recipe: Recipe) -> int:
-    """Return how often val is scored at the end of a run, before its last score: to make a soup and to fit a temperature."""
-    soup = {"none": 0, "uniform": 1, "greedy": max(0, decided(recipe.output.keep_best) - 1)}[recipe.train.soup]
-    return soup + (recipe.eval.temperature == "fit")
 
 
 def make_soup(training: Training, kind: str, rows: Sequence[Mapping[str, Any]], root: Path) -> Soup | None:

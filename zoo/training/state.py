@@ -31,6 +31,23 @@ from zoo.training.watch import StepWatch
 SAMPLERS = {"balanced": 0.0, "sqrt": 0.5}
 
 
+@dataclass(frozen=True)
+class ValPredictions:
+    """The predictions of val at an evaluation.
+
+    Attributes:
+        step: steps taken by then.
+        logits: float32 [N, C], on the CPU.
+        targets: int64 [N].
+        seconds: of the evaluation.
+    """
+
+    step: int
+    logits: Tensor
+    targets: Tensor
+    seconds: float
+
+
 @dataclass
 class Training:
     """All that the loop works with; set up once.
@@ -70,6 +87,7 @@ class Training:
         head: the last layer, where it alone trains, on features: `model` is that, prepared, and batches are of features. None
             where the whole model runs.
         stages: the stages of the run, None where the same parameters train throughout.
+        latest, best: what the model said of val at the newest and at the best evaluation; None where that is not kept.
     """
 
     accelerator: Accelerator
@@ -105,6 +123,8 @@ class Training:
     ahead: int = 0
     head: nn.Module | None = None
     stages: Stages | None = None
+    latest: ValPredictions | None = None
+    best: ValPredictions | None = None
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,0 +1,56 @@
+"""Count and save passes over val at the end of a run: where its last weights were scored before, that is not done again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from zoo.recipe.recipe import Recipe
+from zoo.section import decided
+from zoo.training.evaluate import predict_split
+from zoo.training.state import ValPredictions
+
+if TYPE_CHECKING:
+    from zoo.training.state import Training
+
+# Bytes of logits that are kept until the run ends: 50,000 images of 1,000 classes are 200 MB.
+MOST_BYTES = 64_000_000
+
+
+def final_passes(recipe: Recipe, *, features: bool) -> int:
+    """Return how often val is scored at the end of a run: to make a soup, to fit a temperature, and for its last score.
+
+    Args:
+        recipe: with its open options chosen.
+        features: its head trains on features that are computed once; the whole model is scored at the end.
+    """
+    soup = {"none": 0, "uniform": 1, "greedy": 0}[recipe.train.soup]
+    if recipe.train.soup == "greedy":
+        # Each of the best checkpoints but the first is tried.
+        soup = max(0, decided(recipe.output.keep_best) - 1)
+    fits = recipe.eval.temperature == "fit"
+    changed = recipe.train.soup != "none" or fits or recipe.finetune.lora is not None or features
+    return soup + fits + changed
+
+
+def score_val(training: Training, step: int) -> ValPredictions:
+    """Score val after a number of steps, and keep what the model said of it, unless that is large.
+
+    Args:
+        training: the run; it has validation images.
+        step: steps taken.
+
+    Raises:
+        Interrupted: a signal asks the run to stop.
+    """
+    assert training.val is not None
+    began = time.perf_counter()
+    logits, targets = predict_split(training, training.val)
+    found = ValPredictions(step, logits, targets, time.perf_counter() - began)
+    training.latest = found if logits.nbytes <= MOST_BYTES else None
+    return found
+
+
+def known_predictions(training: Training, step: int) -> ValPredictions | None:
+    """Return what the model said of val after a number of steps; None where that was not kept, as before a resume."""
+    return next((found for found in (training.best, training.latest) if found is not None and found.step == step), None)
