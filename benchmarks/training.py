@@ -304,13 +304,13 @@ def _zoo_steps(options: argparse.Namespace, norm: str, ema: float | None = None)
     from zoo.data.rng import epoch_order
     from zoo.system import launch
     from zoo.system.console import Console
+    from zoo.training.auto import decide
     from zoo.training.loop import one_step
     from zoo.training.setup import set_up
     from zoo.training.state import EpochTotals, Progress
 
-    setup = set_up(_recipe(options, norm, ema), launch.read(), Console(quiet=True))
+    setup, progress = set_up(decide(_recipe(options, norm, ema)).recipe, launch.read(), Console(quiet=True)), Progress()
     order = epoch_order(0, 0, len(setup.training.train))
-    progress = Progress()
 
     def step() -> None:
         first = progress.step * options.batch_size % (len(order) - options.batch_size)
