@@ -69,7 +69,7 @@ def describe_parameters(parts: list[Part], lr: float, console: Console) -> None:
     """
     columns = [
         Column("", lambda part: part.name, left=True),
-        Column("", lambda part: _count(part.count)),
+        Column("", lambda part: shown_count(part.count)),
         Column("", lambda part: _rate(part, lr), left=True),
         Column("", _decay, left=True),
     ]
@@ -78,7 +78,8 @@ def describe_parameters(parts: list[Part], lr: float, console: Console) -> None:
         console.fact("" if number else "parameters", text)
 
 
-def _count(count: int) -> str:
+def shown_count(count: int) -> str:
+    """Return a number of parameters as people read it: `3.37 M`, or `12,810`."""
     return f"{count / 1e6:.2f} M" if count >= MANY else f"{count:,}"
 
 

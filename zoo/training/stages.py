@@ -21,6 +21,7 @@ from zoo.recipe.recipe import Recipe
 from zoo.recipe.stages import GRADUAL_SHARES, begins
 from zoo.section import decided
 from zoo.training.budget import StepPlan
+from zoo.training.parameter_table import shown_count
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ class Stages:
         return end - self.parts[number].begins
 
     def text(self, number: int) -> str:
-        """Describe a stage: `1 of 3: freeze backbone, 0.01 M parameters learn, 1 epoch, peak lr 0.001`."""
+        """Describe a stage: `1 of 3: freeze backbone, 12,810 parameters learn, 1 epoch, peak lr 0.001`."""
         part = self.parts[number]
-        count = sum(parameter.numel() for parameter in part.trained) / 1e6
-        what = "all" if part.freeze == "none" else f"{count:.2f} M"
+        count = sum(parameter.numel() for parameter in part.trained)
+        what = "all" if part.freeze == "none" else shown_count(count)
         length = f"{100 * self.share(number):.3g} % of the run"
         if self.epochs is not None:
             epochs = self.share(number) * self.epochs
