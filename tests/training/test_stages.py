@@ -56,7 +56,7 @@ def test_a_stage_moves_its_own_part_alone_and_no_state_of_another(tiny: Path, ca
     }
     assert (steps["fc.weight"], steps["layer4.0.conv1.weight"], steps["conv1.0.weight"]) == (36, 27, 18)
     said = capsys.readouterr().out
-    assert said.count("1 of 3: freeze backbone, 0.00 M parameters learn, 1 epoch, peak lr 0.01\n") == 2
+    assert said.count("1 of 3: freeze backbone, 388 parameters learn, 1 epoch, peak lr 0.01\n") == 2
     assert said.index("stage 1 of 3") < said.index("\n    1       9") < said.index("stage 2 of 3: freeze 4")
     assert "stage 3 of 3: freeze none, all parameters learn, 2 epochs, peak lr 0.002" in said
 
