@@ -25,7 +25,20 @@ def printed(script: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "script", ["accuracy", "accuracy_images", "bench", "features", "forecast", "minutes", "predict", "rivals", "scout", "sweep", "training"]
+    "script",
+    [
+        "accuracy",
+        "accuracy_images",
+        "bench",
+        "features",
+        "forecast",
+        "minutes",
+        "predict",
+        "rivals",
+        "scout",
+        "sweep",
+        "training",
+    ],
 )
 def test_the_help_shows_commands_of_this_script(script: str) -> None:
     assert f"python benchmarks/{script}.py " in printed(script, "--help")

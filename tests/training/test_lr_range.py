@@ -69,6 +69,16 @@ def test_a_loss_that_never_falls_is_one_line(tiny: Path, monkeypatch: pytest.Mon
         try_rates(tiny)
 
 
+def test_a_head_is_tested_on_cached_features(tiny: Path) -> None:
+    found = try_rates(tiny, "finetune.freeze=backbone", "augment.crop=none", "augment.hflip=false", "optim.lr=0.1")
+    assert len(found.rates) > 1
+
+
+def test_stages_are_tested_one_by_one(tiny: Path) -> None:
+    with pytest.raises(ZooError, match=r"^finetune.stages: each stage trains other parameters, .* \(test a stage by itself: "):
+        try_rates(tiny, "finetune.stages=gradual")
+
+
 @pytest.mark.slow
 def test_groups_of_parameters_keep_their_share_of_the_rate(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[list[tuple[float, float]]] = []

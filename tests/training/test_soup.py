@@ -86,6 +86,27 @@ def test_a_run_that_dies_while_it_ends_gives_the_same_soup(tiny: Path, monkeypat
     assert (found["soup"], found["test"]) == (expected["soup"], expected["test"])
 
 
+def test_statistics_that_an_earlier_stage_trained_are_computed_anew_whoever_ends_the_run(tiny: Path) -> None:
+    stages = "finetune.stages=[{freeze: none, epochs: 2}, {freeze: backbone}]"
+    overrides = [*SHORT, "train.soup=uniform", "finetune.batch_norm=train", stages]
+    whole, expected = run(tiny, *overrides, "name=whole")
+    again, _ = run(tiny, *overrides, "name=again")
+    (again / "result.json").unlink()
+    folder, found = run(tiny, *overrides, "name=again", resume=again)
+    assert same(whole, folder)
+    assert found["soup"] == expected["soup"]
+
+
+def test_a_soup_that_a_resumed_run_asks_for_keeps_as_many_epochs_as_one_from_the_start(tiny: Path) -> None:
+    from zoo.recipe.dump import dump_recipe
+    from zoo.training.auto import SOUP_EPOCHS, decide
+    from zoo.training.resume import as_decided
+
+    (tiny.parent / "recipe.yaml").write_text(dump_recipe(decide(load_recipe(tiny, [])).recipe))
+    assert as_decided(load_recipe(tiny, []), tiny.parent).output.keep_best == 1
+    assert as_decided(load_recipe(tiny, ["train.soup=greedy"]), tiny.parent).output.keep_best == SOUP_EPOCHS
+
+
 def test_all_best_epochs_have_a_checkpoint_however_seldom_others_are_written(tiny: Path) -> None:
     folder, found = run(tiny, *SHORT, "train.soup=uniform", "output.keep_best=3", "output.checkpoint_every=100 epochs")
     assert len(found["soup"]["epochs"]) == 3

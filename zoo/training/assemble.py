@@ -161,7 +161,7 @@ def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Mod
 def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None, *, features: bool) -> Budget:
     """Return the time of a run; `began` is when it is counted from, None for now, `features` whether they are cached."""
     val, test = (len(split) if split is not None else 0 for split in (data.val, data.test))
-    passes = final_passes(recipe, features=features)
+    passes = final_passes(recipe, val * len(data.classes), features=features)
     return Budget(
         seconds=60 * (recipe.train.max_minutes or 0.0),
         began=time.perf_counter() if began is None else began,

@@ -90,7 +90,7 @@ def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Deci
         reasons += [] if frozen else ["finetune.batch_norm train: random weights have no statistics to keep"]
     output = recipe.output
     if output.keep_best == AUTO:
-        output = _with(output, keep_best=1 if train.soup == "none" else SOUP_EPOCHS)
+        output = _with(output, keep_best=chosen_best(train.soup))
         reasons += [] if train.soup == "none" else [f"output.keep_best {output.keep_best}: train.soup averages the best epochs"]
     changed = {"image_size": size, "train": train, "augment": augment, "finetune": finetune, "output": output}
     return Decided(_with(recipe, **changed), tuple(reasons))
@@ -157,6 +157,11 @@ def chosen_batch_size(images: int) -> int:
 def chosen_epochs(images: int) -> int:
     """Return the epochs for a number of training images."""
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / max(1, images))))
+
+
+def chosen_best(soup: str) -> int:
+    """Return the number of best checkpoints to keep, for what `train.soup` says."""
+    return 1 if soup == "none" else SOUP_EPOCHS
 
 
 def _with(section: S, **values: object) -> S:

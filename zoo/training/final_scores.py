@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 # Bytes of logits that are kept until the run ends: 50,000 images of 1,000 classes are 200 MB.
 MOST_BYTES = 64_000_000
+# Bytes of a float32.
+BYTES_OF_OUTPUT = 4
 
 
-def final_passes(recipe: Recipe, *, features: bool) -> int:
+def final_passes(recipe: Recipe, outputs: int, *, features: bool) -> int:
     """Return how often val is scored at the end of a run: to make a soup, to fit a temperature, and for its last score.
 
     Args:
         recipe: with its open options chosen.
+        outputs: numbers that the model says of val: its images times the classes.
         features: its head trains on features that are computed once; the whole model is scored at the end.
     """
     soup = {"none": 0, "uniform": 1, "greedy": 0}[recipe.train.soup]
@@ -30,7 +33,7 @@ def final_passes(recipe: Recipe, *, features: bool) -> int:
         soup = max(0, decided(recipe.output.keep_best) - 1)
     fits = recipe.eval.temperature == "fit"
     changed = recipe.train.soup != "none" or fits or recipe.finetune.lora is not None or features
-    return soup + fits + changed
+    return soup + fits + (changed or outputs * BYTES_OF_OUTPUT > MOST_BYTES)
 
 
 def score_val(training: Training, step: int) -> ValPredictions:

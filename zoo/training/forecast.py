@@ -234,7 +234,8 @@ def _images_at_end(setup: Setup) -> int:
     """Count the images that a run scores at its end."""
     scored = setup.scored
     val, test = (len(batches) if batches is not None else 0 for batches in (scored.val, scored.test))
-    return val * final_passes(setup.recipe, features=setup.whole is not None) + test
+    outputs = val * len(setup.inputs.data.classes)
+    return val * final_passes(setup.recipe, outputs, features=setup.whole is not None) + test
 
 
 # ----------------------------------------------------------------------------------------- the rest

@@ -22,6 +22,7 @@ from zoo.system.console import Console, plural
 from zoo.system.progress import show_progress
 from zoo.training import processes
 from zoo.training.budget import StepPlan
+from zoo.training.cached_features import use_features
 from zoo.training.evaluate import sum_over_processes
 from zoo.training.forecast import prepare
 from zoo.training.linear_probe import fit_head
@@ -90,11 +91,15 @@ def range_test(recipe: Recipe, steps: int, console: Console, began: float | None
     Raises:
         ZooError: bad input, as for a run; or the loss never fell.
     """
+    if recipe.finetune.stages != "none":
+        what = "each stage trains other parameters, and a test has one rate for all"
+        raise ZooError("finetune.stages", what, "test a stage by itself: finetune.stages=none finetune.freeze=…")
     start = launch.read()
     with launch.lost_processes(start, recipe.train.timeout):
         setup, _ = prepare(recipe, start, console, time.perf_counter() if began is None else began)
         if recipe.finetune.probe_first:
             _probe(setup)
+        use_features(setup)
         found = rise(setup.training, recipe.optim.lr, steps)
     if found.suggestion is None:
         what = f"the loss fell at no rate from {found.rates[0] if found.rates else recipe.optim.lr:.2g} on"

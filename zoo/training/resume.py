@@ -18,6 +18,7 @@ from zoo.results.result import read_result
 from zoo.section import AUTO, Section, decided
 from zoo.system import launch
 from zoo.training import processes
+from zoo.training.auto import chosen_best
 from zoo.training.checkpoint import Checkpoint
 from zoo.training.evaluate import running_statistics
 from zoo.training.saver import FORMAT, environment_facts
@@ -75,6 +76,9 @@ def as_decided(recipe: Recipe, run: Path) -> Recipe:
         asked, began = getattr(recipe, section), getattr(was, section)
         left_open = [option for option in options if getattr(asked, option) == AUTO]
         sections[section] = asked.model_copy(update={option: getattr(began, option) for option in left_open})
+    if recipe.output.keep_best == AUTO and recipe.train.soup != was.train.soup:
+        # The run has kept as many as it needed so far.
+        sections["output"] = recipe.output.model_copy(update={"keep_best": chosen_best(recipe.train.soup)})
     size = recipe.image_size
     if AUTO in (size.start, size.end):
         sides = {option: getattr(was.image_size, option) for option in ("start", "end") if getattr(size, option) == AUTO}

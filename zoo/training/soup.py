@@ -135,10 +135,19 @@ def _give(training: Training, average: _Average) -> None:
     """Give the evaluated model an average; of several, with statistics of its own where BatchNorm trained."""
     model = training.bare_model if training.averaged is None else training.averaged.module
     model.load_state_dict(average.tensors())
-    frozen = {name for name, norm in batch_norms(training.bare_model) if any(norm is other for other in training.frozen)}
+    fixed = _always_fixed(training)
+    frozen = {name for name, norm in batch_norms(training.bare_model) if any(norm is other for other in fixed)}
     norms = [norm for name, norm in batch_norms(model) if name not in frozen]
     if average.count > 1 and norms:
         compute_statistics(training, model, norms)
+
+
+def _always_fixed(training: Training) -> list[nn.Module]:
+    """Return the BatchNorm layers whose statistics stay as they are throughout the run, in each of its stages."""
+    if training.stages is None:
+        return training.frozen
+    first, *others = (part.fixed for part in training.stages.parts)
+    return [norm for norm in first if all(any(norm is other for other in fixed) for fixed in others)]
 
 
 @torch.no_grad()
