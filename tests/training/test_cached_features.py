@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.runs import history, run, same, weights
+from helpers.runs import history, run, same, stop_at, weights
 
 from zoo import errors
 from zoo.data import feature_cache
@@ -19,7 +19,6 @@ from zoo.recipe.load import load_recipe
 from zoo.training import cached_features
 from zoo.training.cached_features import CHUNKS
 from zoo.training.forecast import forecast
-from zoo.training.saver import Saver
 
 HEAD = ["finetune.freeze=backbone", "augment.crop=none", "augment.hflip=false", "data.train_images=80"]
 CLOCKS = ("images_per_second", "data_share", "seconds")
@@ -50,26 +49,11 @@ def test_cached_features_train_the_head_that_images_train(tiny: Path, capsys: py
     assert all((folder / "report.html").exists() for folder in (images, cold))
 
 
-class Stopped(Exception):
-    pass
-
-
 @pytest.mark.parametrize("kept", [pytest.param(True, marks=pytest.mark.slow), False])
-def test_a_run_on_features_goes_on_to_the_same_bits_with_or_without_the_cache(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
-) -> None:
+def test_a_run_on_features_goes_on_to_the_same_bits_with_or_without_the_cache(tiny: Path, kept: bool) -> None:
     overrides = [*HEAD, "output.checkpoint_every=1 step", "train.ema=0.9"]
     whole, _ = run(tiny, *overrides)
-    save = Saver.save
-
-    def save_and_stop(self: Saver, progress: Any) -> None:
-        save(self, progress)
-        if progress.step == 11:
-            raise Stopped
-
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(Saver, "save", save_and_stop)
-        run(tiny, *overrides)
+    stop_at(11, tiny, *overrides)
     if not kept:
         assert feature_cache.clear() > 0
     folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
 import torch
-from helpers.runs import history, run, same, weights
+from helpers.runs import history, run, same, stop_at, weights
 
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
 from zoo.training import checkpoint
 from zoo.training.forecast import forecast
-from zoo.training.saver import Saver
 from zoo.training.teacher import Teacher
 
 FEW = ["train.epochs=1", "data.train_images=40"]
@@ -29,26 +27,13 @@ def teacher(tiny: Path) -> Path:
     return run(tiny, "name=teacher", "train.epochs=1", "data.train_images=20", "backbone.name=test_efficientnet")[0]
 
 
-class Stopped(Exception):
-    pass
-
-
 @pytest.mark.parametrize("kind", ["logit", "feature"])
 def test_a_run_that_goes_on_equals_one_that_never_stopped(
-    tiny: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch, kind: str, capsys: pytest.CaptureFixture[str]
+    tiny: Path, teacher: Path, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     overrides = [*VARIED, f"distill={teacher}", f"distill.kind={kind}", "output.checkpoint_every=1 step", *FEW]
     whole, result = run(tiny, *overrides)
-    save = Saver.save
-
-    def save_and_stop(self: Saver, progress: Any) -> None:
-        save(self, progress)
-        if progress.step == 3:
-            raise Stopped
-
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(Saver, "save", save_and_stop)
-        run(tiny, *overrides)
+    stop_at(3, tiny, *overrides)
     folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")
     assert same(whole, folder)
     assert history(whole)[0]["train.loss"] == history(folder)[0]["train.loss"]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
 import torch
-from helpers.runs import history, run, same, weights
+from helpers.runs import history, run, same, stop_at, weights
 from safetensors.torch import load_file
 
 from zoo.errors import ZooError
 from zoo.inference.own_test import evaluate_own
 from zoo.models.layers import is_update
 from zoo.training import checkpoint
-from zoo.training.saver import Saver
 
 # Not a ResNet: timm starts the last BatchNorm of each of its branches at zero, and nothing before it would learn.
 FEW = [
@@ -26,27 +24,12 @@ FEW = [
 VIT = ["backbone.name=test_vit", "image_size=32"]
 
 
-class Stopped(Exception):
-    pass
-
-
 @pytest.mark.parametrize("backbone", [[], VIT], ids=["convolutions", "attention"])
-def test_a_run_that_goes_on_equals_one_that_never_stopped(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, backbone: list[str]
-) -> None:
+def test_a_run_that_goes_on_equals_one_that_never_stopped(tiny: Path, backbone: list[str]) -> None:
     varied = ["augment.mixup=0.4", "train.ema=0.9", "finetune.lora={rank: 2, dropout: 0.2}", "finetune.layer_decay=0.9"]
     overrides = [*FEW, *backbone, *varied, "output.checkpoint_every=1 step"]
     whole, result = run(tiny, *overrides)
-    save = Saver.save
-
-    def save_and_stop(self: Saver, progress: Any) -> None:
-        save(self, progress)
-        if progress.step == 3:
-            raise Stopped
-
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(Saver, "save", save_and_stop)
-        run(tiny, *overrides)
+    stop_at(3, tiny, *overrides)
     folder, again = run(tiny, *overrides, resume=whole.parent / "tiny-2")
     assert same(whole, folder)
     assert history(whole)[0]["train.loss"] == history(folder)[0]["train.loss"]

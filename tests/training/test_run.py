@@ -11,7 +11,7 @@ import timm
 import torch
 from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
-from helpers.runs import history, run, same, weights
+from helpers.runs import Stopped, history, run, same, stop_at, weights
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 
@@ -42,10 +42,6 @@ EVERYTHING = [
 ]  # fmt: skip
 
 
-class Stopped(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     ("stop_after", "norm"),
     [
@@ -55,21 +51,10 @@ class Stopped(Exception):
         pytest.param(8, "train train.channels_last=true", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_that_goes_on_equals_one_that_never_stopped(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch, stop_after: int, norm: str
-) -> None:
+def test_a_run_that_goes_on_equals_one_that_never_stopped(tiny: Path, stop_after: int, norm: str) -> None:
     overrides = [*EVERYTHING, *f"finetune.batch_norm={norm}".split(), "output.checkpoint_every=1 step"]
     whole, _ = run(tiny, *overrides)
-    save = Saver.save
-
-    def save_and_stop(self: Saver, progress: Any) -> None:
-        save(self, progress)
-        if progress.step == stop_after:
-            raise Stopped
-
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(Saver, "save", save_and_stop)
-        run(tiny, *overrides)
+    stop_at(stop_after, tiny, *overrides)
     folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")
     assert same(whole, folder)
     clocks = ("images_per_second", "data_share", "seconds")

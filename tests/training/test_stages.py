@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from helpers.runs import history, run, same
+from helpers.runs import history, run, same, stop_at
 
 from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
@@ -17,7 +17,6 @@ from zoo.system.console import Console
 from zoo.training.checkpoint import load
 from zoo.training.forecast import prepare
 from zoo.training.loop import use_stage
-from zoo.training.saver import Saver
 from zoo.training.timing import time_stages
 
 # 80 images, 9 steps of 8 images an epoch.
@@ -102,10 +101,6 @@ def test_frozen_parts_have_no_gradients_and_norms_keep_still_for_a_while(tiny: P
         assert model.fc.weight.grad is not None
 
 
-class Stopped(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     ("step", "more"),
     [
@@ -114,19 +109,10 @@ class Stopped(Exception):
         pytest.param(13, "optim.name=lamb", marks=pytest.mark.slow),
     ],
 )
-def test_a_run_goes_on_in_each_stage_to_the_same_bits(tiny: Path, monkeypatch: pytest.MonkeyPatch, step: int, more: str) -> None:
+def test_a_run_goes_on_in_each_stage_to_the_same_bits(tiny: Path, step: int, more: str) -> None:
     overrides = [*STAGED, more]
     whole, _ = run(tiny, *overrides)
-    save = Saver.save
-
-    def save_and_stop(self: Saver, progress: Any) -> None:
-        save(self, progress)
-        if progress.step == step:
-            raise Stopped
-
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(Saver, "save", save_and_stop)
-        run(tiny, *overrides)
+    stop_at(step, tiny, *overrides)
     folder, _ = run(tiny, *overrides, resume=whole.parent / "tiny-2")
     assert same(whole, folder)
     assert [row["train.loss"] for row in history(whole)] == [row["train.loss"] for row in history(folder)]
