@@ -18,12 +18,13 @@ In goes a `Recipe`; out come weights, scores and pictures in the run folder. Rea
    only step (benchmarks time the same one); `evaluate.py`: scores of a split over all processes.
 6. `saver.py`: rows and checkpoints as the run goes; `checkpoint.py`: one checkpoint on disk, verified;
    `resume.py`: back from one.
-7. `linear_probe.py`: an optional start of the head; `soup.py`: an optional average of the best epochs; `result.py`: the end
-   of a run and its `result.json`; `report.py`: its page.
+7. `linear_probe.py`: an optional start of the head; `soup.py`: an optional average of the best epochs; `temperature.py`:
+   optional calibration; `final_scores.py`: which passes over val are left at the end; `result.py`: the end of a run and its
+   `result.json`; `report.py`: its page.
 8. What trains nothing: `plan.py` with `forecast.py` (minutes, memory and disk) and `timing.py` (a few steps),
    `preview.py` (the images of a step as a picture), `fetch.py` (weights and data into the caches). What trains and keeps
    nothing: `lr_range.py` (steps with a rising learning rate) and `lr_rule.py` (the rate that is read off them).
 
-The recipe stays in `run.py`, `auto.py`, `inputs.py`, `setup.py`, `saver.py` and `result.py`: below them the loop gets plain
-values.
+The recipe stays in `run.py`, `auto.py`, `inputs.py`, `setup.py`, `assemble.py`, `saver.py` and `result.py`: below them the
+loop gets plain values.
 """
