@@ -61,8 +61,7 @@ def train_folds(recipe: Recipe, folder: Path | None = None) -> int:
         known = folders.read_state(folder)
         begun = {"settings": settings, RECIPE: plain_values(recipe), "runs": [run.name for run in runs]}
         state = environment() | {"seconds": 0.0, "paces": {}} | begun | known | {"finished": False}
-        for number, reason in enumerate(found.reasons):
-            console.fact("" if number else "chosen", reason)
+        console.facts("chosen", found.reasons)
         return CrossValidation(folder, [at(run, folder) for run in runs], pool, state, None, began).run(start.one_after_the_other)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Letters of the first column of the lines that describe a run.
@@ -23,6 +24,11 @@ class Console:
     def fact(self, name: str, text: str) -> None:
         """Print one of the first lines of a run, which describe what it is made of."""
         self.line(f"{name:<{NAME_WIDTH}} {text}")
+
+    def facts(self, name: str, texts: Iterable[str]) -> None:
+        """Print texts under one name, a line each."""
+        for number, text in enumerate(texts):
+            self.fact("" if number else name, text)
 
     def line(self, text: str = "") -> None:
         """Print a line on standard output."""

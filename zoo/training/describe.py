@@ -43,8 +43,7 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
     console.fact("data", f"{recipe.data.kind}: {data}")
     for note in data.notes:
         console.fact("", note)
-    for number, reason in enumerate(reasons):
-        console.fact("" if number else "chosen", reason)
+    console.facts("chosen", reasons)
 
 
 def describe_teacher(teacher: Teacher, console: Console) -> None:
@@ -68,8 +67,8 @@ def describe_execution(setup: Setup) -> None:
         if tta == "hflip" and not setup.recipe.augment.hflip:
             console.warn("eval.tta hflip shows mirrored images, and training does not (augment.hflip is false)")
     stages = setup.training.stages
-    for number in range(len(stages.parts)) if stages is not None else ():
-        console.fact("" if number else "stages", stages.text(number))  # type: ignore[union-attr]
+    if stages is not None:
+        console.facts("stages", map(stages.text, range(len(stages.parts))))
 
 
 def _backbone(name: str, model: TrainableModel) -> str:

@@ -27,7 +27,7 @@ def final_passes(recipe: Recipe, outputs: int, *, features: bool) -> int:
         outputs: numbers that the model says of val: its images times the classes.
         features: its head trains on features that are computed once; the whole model is scored at the end.
     """
-    soup = {"none": 0, "uniform": 1, "greedy": 0}[recipe.train.soup]
+    soup = int(recipe.train.soup == "uniform")
     if recipe.train.soup == "greedy":
         # Each of the best checkpoints but the first is tried.
         soup = max(0, decided(recipe.output.keep_best) - 1)

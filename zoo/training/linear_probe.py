@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from accelerate import Accelerator
 from torch import nn
 
 from zoo.models.features import FeatureExtractor, last_layer
+from zoo.models.head import raise_logits
 from zoo.models.logistic import logistic_regression
+from zoo.system import launch
+from zoo.training import processes
 from zoo.training.evaluate import EvalBatches, evaluate
+
+if TYPE_CHECKING:
+    from zoo.training.setup import Setup
+
+
+def start_head(setup: Setup) -> float:
+    """Fit the head of a run on frozen features, the same on all processes; return the accuracy on the training images."""
+    training = setup.training
+    reached = fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
+    # The fit is of a softmax, where only differences of logits count: where most are 0, this makes sigmoids of the same.
+    raise_logits(setup.bare_model, setup.recipe.train.loss.start(len(setup.inputs.data.classes)))
+    # Each process has fitted a head of its own, and other processors round otherwise.
+    processes.share_weights(launch.read(), setup.bare_model, training.accelerator.device)
+    if training.averaged is not None:
+        training.averaged.set(setup.bare_model)
+    return reached
 
 
 def fit_head(accelerator: Accelerator, model: nn.Module, batches: EvalBatches, size: int, batch_size: int) -> float:

@@ -20,15 +20,13 @@ from zoo.recipe.recipe import Recipe
 from zoo.system import launch
 from zoo.system.console import Console, plural
 from zoo.system.progress import show_progress
-from zoo.training import processes
 from zoo.training.budget import StepPlan
 from zoo.training.cached_features import use_features
 from zoo.training.evaluate import sum_over_processes
 from zoo.training.forecast import prepare
-from zoo.training.linear_probe import fit_head
+from zoo.training.linear_probe import start_head
 from zoo.training.loop import gather, one_step_that_fits, set_train_mode, settle
 from zoo.training.lr_rule import Suggestion, has_diverged, rates_between, smoothed, suggest
-from zoo.training.setup import Setup
 from zoo.training.state import EpochTotals, Training, epoch_batches
 from zoo.training.timing import sampled
 
@@ -98,7 +96,7 @@ def range_test(recipe: Recipe, steps: int, console: Console, began: float | None
     with launch.lost_processes(start, recipe.train.timeout):
         setup, _ = prepare(recipe, start, console, time.perf_counter() if began is None else began)
         if recipe.finetune.probe_first:
-            _probe(setup)
+            start_head(setup)
         use_features(setup)
         found = rise(setup.training, recipe.optim.lr, steps)
     if found.suggestion is None:
@@ -155,13 +153,6 @@ def _loss_of(training: Training, positions: np.ndarray, step: int) -> float | No
         return None
     loss = sum_over_processes(training.accelerator, [float(sums[0])])[0] / len(positions)
     return loss if math.isfinite(loss) else None
-
-
-def _probe(setup: Setup) -> None:
-    """Fit the head on frozen features first, as the run does."""
-    training = setup.training
-    fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
-    processes.share_weights(launch.read(), setup.bare_model, training.accelerator.device)
 
 
 def described(found: RangeTest) -> list[tuple[str, str]]:

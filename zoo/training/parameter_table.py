@@ -74,8 +74,7 @@ def describe_parameters(parts: list[Part], lr: float, console: Console) -> None:
         Column("", _decay, left=True),
     ]
     # The first line is that of the headings, which these words need none of.
-    for number, text in enumerate(align(parts, columns, gap="   ")[1:]):
-        console.fact("" if number else "parameters", text)
+    console.facts("parameters", align(parts, columns, gap="   ")[1:])
 
 
 def shown_count(count: int) -> str:

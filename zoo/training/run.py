@@ -15,7 +15,6 @@ from accelerate.utils import broadcast_object_list
 
 from zoo.errors import StorageError, ZooError, first_line
 from zoo.models.features import last_layer
-from zoo.models.head import raise_logits
 from zoo.recipe.differences import flatten
 from zoo.recipe.dump import dump_recipe
 from zoo.recipe.recipe import Recipe
@@ -35,7 +34,7 @@ from zoo.training import checkpoint, processes
 from zoo.training.auto import Decided, decide
 from zoo.training.cached_features import use_features
 from zoo.training.evaluate import Interrupted
-from zoo.training.linear_probe import fit_head
+from zoo.training.linear_probe import start_head
 from zoo.training.loop import fit, is_finished
 from zoo.training.preflight import check_environment
 from zoo.training.result import finish
@@ -190,15 +189,8 @@ def _in_one_line(error: RuntimeError, progress: Progress) -> Exception:
 def _probe(setup: Setup) -> None:
     """Start the head from a fit on frozen features; its time counts as training time."""
     started = time.perf_counter()
-    training = setup.training
-    setup.console.fact("probe", f"fitting the head on frozen features of {plural(len(training.train), 'image')}")
-    reached = fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
-    # The fit is of a softmax, where only differences of logits count: where most are 0, this makes sigmoids of the same.
-    raise_logits(setup.bare_model, setup.recipe.train.loss.start(len(setup.inputs.data.classes)))
-    # Each process has fitted a head of its own, and other processors round otherwise.
-    processes.share_weights(launch.read(), setup.bare_model, training.accelerator.device)
-    if training.averaged is not None:
-        training.averaged.set(setup.bare_model)
+    setup.console.fact("probe", f"fitting the head on frozen features of {plural(len(setup.training.train), 'image')}")
+    reached = start_head(setup)
     setup.probe_seconds = time.perf_counter() - started
     setup.console.fact(
         "probe", f"head fitted on frozen features: {percent(reached, 2)} of the training images, {setup.probe_seconds:.0f} s"
