@@ -18,8 +18,8 @@ from PIL import Image
 
 # Validation images of a class of CIFAR-10: 2,000 in all, so that a point is 20 images.
 CIFAR_VAL = 200
-# Training images of a class of CIFAR-10, by the name of the data set.
-CIFAR_TRAIN = {"cifar-1280": 128, "cifar-6400": 640}
+# Training images of a class of CIFAR-10, by the name of the data set; the last one has all that do not validate.
+CIFAR_TRAIN = {"cifar-1280": 128, "cifar-6400": 640, "cifar-48000": 4_800}
 # Training images of a class of the uneven data set: so many of the first one, and a hundredth of them of the last.
 UNEVEN = (640, 6.4)
 # Share of the digits that validates.

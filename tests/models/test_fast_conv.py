@@ -10,7 +10,7 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 from zoo.models import fast_conv
-from zoo.models.fast_conv import use_fast_convs
+from zoo.models.fast_conv import conv2d, use_fast_convs
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
 
@@ -35,6 +35,75 @@ def test_gradients_are_those_of_pytorch(
         results.append([output, images.grad, layer.weight.grad, layer.bias.grad])
     for theirs, ours in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", [None, nn.ReLU, nn.ReLU6])
+@pytest.mark.parametrize(
+    ("channels", "kernel", "stride", "groups", "size"),
+    [
+        (8, 3, 1, 8, 12),
+        (8, 3, 2, 8, 13),
+        (8, 5, 1, 8, 6),
+        (8, 5, 2, 8, 15),
+        (8, 1, 1, 1, 3),
+        (8, 1, 1, 1, 14),
+        (8, 1, 2, 1, 6),
+        (8, 3, 1, 1, 6),
+        (8, 3, 1, 2, 6),
+    ],
+)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_bf16_gradients_are_those_of_pytorch(
+    activation: type[nn.Module] | None,
+    channels: int,
+    kernel: int,
+    stride: int,
+    groups: int,
+    size: int,
+    layout: torch.memory_format,
+) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(4, channels, size, size).contiguous(memory_format=layout)
+    weight = torch.randn(16 if groups == 1 else channels, channels // groups, kernel, kernel)
+    bias = torch.randn(len(weight))
+    shape = ((stride, stride), (kernel // 2, kernel // 2), (1, 1), groups)
+
+    def found(own: bool) -> list[torch.Tensor]:
+        leaves = [tensor.clone().requires_grad_() for tensor in (images, weight, bias)]
+        with torch.autocast("cpu", torch.bfloat16):
+            output = conv2d(*leaves, *shape, activation) if own else nn.functional.conv2d(*leaves, *shape)
+            if activation and not own:
+                output = activation()(output)
+        assert output.dtype == torch.bfloat16
+        (output.float() * torch.arange(output.numel()).view(output.shape).cos()).sum().backward()
+        return [output.float(), *(leaf.grad for leaf in leaves)]
+
+    for theirs, ours in zip(found(False), found(True), strict=True):
+        # bfloat16 has 8 bits.
+        assert (ours - theirs).norm() <= 0.01 * theirs.norm()
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6])
+def test_an_activation_within_the_kernel_gives_the_same_bits(activation: type[nn.Module]) -> None:
+    images, weight, bias = 4 * torch.randn(3, 8, 9, 9), torch.randn(12, 8, 3, 3), torch.randn(12)
+    shape = ((1, 1), (1, 1), (1, 1), 1)
+    separate = activation()(nn.functional.conv2d(images, weight, bias, *shape))
+    with torch.no_grad():
+        assert torch.equal(conv2d(images, weight, bias, *shape, activation), separate)
+    for fuses in (True, False):
+        with mock.patch.object(fast_conv, "_fuses", return_value=fuses):
+            leaf = weight.clone().requires_grad_()
+            output = conv2d(images, leaf, bias, *shape, activation)
+            assert torch.equal(output, separate)
+            output.sum().backward()
+            passes = (separate > 0) & (separate < 6 if activation is nn.ReLU6 else separate > 0)
+            expected = torch.nn.grad.conv2d_weight(images, leaf.shape, passes.float(), padding=1)
+            torch.testing.assert_close(leaf.grad, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_no_images_convolve_to_none() -> None:
+    shape = ((1, 1), (1, 1), (1, 1), 1)
+    assert conv2d(torch.randn(0, 8, 9, 9), torch.randn(12, 8, 3, 3), None, *shape, nn.ReLU6).shape == (0, 12, 9, 9)
 
 
 @pytest.mark.parametrize(("side", "own"), [(7, True), (8, False)])

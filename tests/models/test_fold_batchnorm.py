@@ -6,6 +6,8 @@ import pytest
 import timm
 import torch
 from helpers.models import lively
+from timm.layers import BatchNormAct2d
+from torch import nn
 
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
@@ -102,3 +104,28 @@ def test_a_model_that_reads_a_convolution_twice_is_left_alone(zero_head: bool) -
     assert fold_batchnorm(model, [model.norm], EXAMPLE) == 0
     assert torch.equal(model(EXAMPLE), logits)
     assert isinstance(model.norm, torch.nn.BatchNorm2d)
+
+
+def test_an_activation_that_is_written_over_stays_a_layer_of_its_own() -> None:
+    class Writer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.norm = BatchNormAct2d(4, act_layer=nn.ReLU6, inplace=False)
+            self.conv2 = nn.Conv2d(4, 4, 3)
+            self.norm2 = BatchNormAct2d(4, act_layer=nn.ReLU6)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen = self.norm(self.conv(images))
+            seen.mul_(2)
+            return self.norm2(self.conv2(seen)).mean((2, 3))
+
+    model = Writer().eval()
+    plain = copy.deepcopy(model)
+    images = torch.randn(2, 3, 16, 16)
+    assert fold_batchnorm(model, [model.norm, model.norm2], images) == 2
+    assert not model.norm.fused
+    for each in (model, plain):
+        each(images).square().sum().backward()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from zoo.models.fast_conv import FastConv2d, FastConv2dSame, replaceable
+from zoo.models.fast_conv import ACTIVATIONS, FastConv2d, FastConv2dSame, replaceable
 from zoo.models.lora import updated_layers
 
 # Largest difference of features, as a share of the largest feature, that is taken for rounding.
@@ -34,14 +34,17 @@ class FoldedConv2d(FastConv2d):
 
     # In a list, so that the layer is not registered as a part of the convolution; a deep copy still copies it.
     norm: list[Any]
+    # What the norm applies at its end, where the convolution does so too: of `fast_conv.ACTIVATIONS`.
+    activation: type[nn.Module] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve and normalize: float [B, C, H, W] to [B, K, H', W']."""
+        """Convolve, normalize and apply the activation: float [B, C, H, W] to [B, K, H', W']."""
         norm = self.norm[0]
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # [K]
         start = -norm.running_mean if self.bias is None else self.bias - norm.running_mean  # [K]
         # [K, C / groups, h, w] * [K, 1, 1, 1], and the shift [K]
-        return self.convolve(input, self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale))
+        weight, bias = self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale)
+        return self.convolve(input, weight, bias, self.activation)
 
 
 class FoldedConv2dSame(FoldedConv2d, FastConv2dSame):
@@ -65,10 +68,12 @@ class FoldedNorm(nn.Module):
 
     act: Any
     drop: Any
+    # The convolution applies the activation.
+    fused: bool = False
 
     def forward(self, images: Tensor) -> Tensor:
         """Apply the dropout and activation of timm's norm, if it has them: float [B, K, H, W] to the same shape."""
-        return self.act(self.drop(images)) if hasattr(self, "act") else images
+        return self.act(self.drop(images)) if hasattr(self, "act") and not self.fused else images
 
 
 def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) -> int:
@@ -94,10 +99,30 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
         # Something else reads a convolution's output too.
         for layer, kind in changed:
             layer.__class__ = kind
-            layer.__dict__.pop("norm", None)
+            for name in ("norm", "activation", "fused"):
+                layer.__dict__.pop(name, None)
         pairs = []
+    elif not _learns(model, example):
+        # Something writes over an activation's output, which the backward pass needs now.
+        for conv, norm in pairs:
+            conv.activation, norm.fused = None, False
     model.train(was_training)
     return len(pairs)
+
+
+def _learns(model: nn.Module, example: Tensor) -> bool:
+    """Return whether a backward pass finds everything it needs."""
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not learned:
+        return True
+    try:
+        with torch.enable_grad():
+            torch.autograd.grad(head_inputs(model, example).sum(), learned, allow_unused=True)
+    except RuntimeError as error:
+        if "inplace operation" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _fold(model: nn.Module, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, type[nn.Module]]]:
@@ -106,14 +131,24 @@ def _fold(model: nn.Module, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, typ
     changed: list[tuple[Any, type[nn.Module]]] = []
     for conv, norm in pairs:
         folded = FoldedConv2dSame if isinstance(conv, Conv2dSame | FastConv2dSame) else FoldedConv2d
-        layers: list[tuple[Any, Any]] = [(conv, folded), *((update, FoldedUpdate) for update in updates.get(id(conv), ()))]
+        low_rank = updates.get(id(conv), [])
+        layers: list[tuple[Any, Any]] = [(conv, folded), *((update, FoldedUpdate) for update in low_rank)]
+        # An update's output is added before the activation.
+        activation = None if low_rank else _activation_of(norm)
         for layer, kind in layers:
             changed.append((layer, type(layer)))
-            layer.norm = [norm]
+            layer.norm, layer.activation = [norm], activation
             layer.__class__ = kind
         changed.append((norm, type(norm)))
+        norm.fused = activation is not None
         norm.__class__ = FoldedNorm
     return changed
+
+
+def _activation_of(norm: Any) -> type[nn.Module] | None:
+    """Return the activation that a norm applies at its end, if a convolution can; timm's norms may have a dropout before it."""
+    kind = type(getattr(norm, "act", None))
+    return kind if kind in ACTIVATIONS and isinstance(norm.drop, nn.Identity) else None
 
 
 def head_inputs(model: nn.Module, example: Tensor) -> Tensor:
