@@ -3,7 +3,6 @@
     python benchmarks/training.py training --data FOLDER     images/s of training steps, end to end on real images
     python benchmarks/training.py batches --data FOLDER      images/s of making batches alone, at 224 px
     python benchmarks/training.py checkpoints --data FOLDER  seconds of a checkpoint, and the speed left with one per epoch
-    python benchmarks/training.py gradients                  ms of the depthwise layers whose gradients zoo computes itself
     python benchmarks/training.py host --data FOLDER         us of a step that Python and numpy take beside PyTorch
 
 FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
@@ -43,7 +42,6 @@ DEFAULTS = {
     "training": Defaults(size=96, batch_size=64, steps=8),
     "batches": Defaults(size=224, batch_size=128, steps=40),
     "checkpoints": Defaults(size=96, batch_size=64, steps=8),
-    "gradients": Defaults(size=96, batch_size=16, steps=10),
     "host": Defaults(size=64, batch_size=64, steps=200),
 }
 # Images of an epoch that a checkpoint's seconds are compared with: a tenth of CIFAR-10's training set or so.
@@ -60,9 +58,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="images, as FOLDER/train/CLASS/IMAGE")
     parser.add_argument("--models", nargs="+", default=["tf_efficientnet_lite0", "resnet18"])
     parser.add_argument("--size", type=int, help="side of the images in pixels (96; batches: 224)")
-    parser.add_argument("--batch-size", type=int, help="images of a step (64; batches: 128; gradients: 16)")
+    parser.add_argument("--batch-size", type=int, help="images of a step (64; batches: 128)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each contender is measured (3)")
-    parser.add_argument("--steps", type=int, help="timed steps of each round (8; batches: 40; gradients: 10)")
+    parser.add_argument("--steps", type=int, help="timed steps of each round (8; batches: 40)")
     parser.add_argument("--contenders", nargs="+", help="of training: some of bare, zoo, zoo_folded, plain_loop")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -71,8 +69,6 @@ def main() -> None:
             setattr(options, name, value)
     if options.contender:
         print(json.dumps(globals()[f"run_{options.contender}"](options)))
-    elif options.what == "gradients":
-        gradients(options)
     elif options.data is None:
         parser.error("--data FOLDER is needed")
     elif options.what == "checkpoints":
@@ -150,62 +146,6 @@ def host(options: argparse.Namespace) -> None:
         medians = [statistics.median(_seconds(piece) for _ in range(options.steps)) * 1e6 for piece in pieces]
         medians[2] /= training.steps_per_epoch  # once an epoch
         print(f"{model:<22}{''.join(f'{median:>9,.0f}' for median in medians)}", flush=True)
-
-
-def gradients(options: argparse.Namespace) -> None:
-    """Print the milliseconds of each kind of depthwise layer, forward and backward, by PyTorch and by zoo."""
-    import torch
-
-    from zoo.models import fast_conv
-    from zoo.system import launch
-    from zoo.system.threads import keep_freed_memory, set_threads
-
-    set_threads("auto", launch.read())
-    keep_freed_memory()
-    for name in options.models:
-        print(
-            f"\n{name}, {options.size} px, {options.batch_size} images: ms forward and backward\n{'':<45}{'PyTorch':>9}{'zoo':>9}"
-        )
-        for (channels, high, wide), layer in _depthwise(name, options.size):
-            images = (
-                torch.randn(options.batch_size, channels, high, wide)
-                .contiguous(memory_format=torch.channels_last)
-                .requires_grad_()
-            )
-            seconds = []
-            for kind in ({quick: plain for plain, quick in fast_conv.FAST.items()}[type(layer)], type(layer)):
-                layer.__class__ = kind
-                seconds.append(_fastest(lambda layer=layer, images=images: layer(images).sum().backward(), options.steps))
-            text = f"{channels} channels of {high} x {wide}, kernel {layer.kernel_size[0]}, stride {layer.stride[0]}"
-            print(f"{text:<45}{seconds[0] * 1e3:>9.2f}{seconds[1] * 1e3:>9.2f}", flush=True)
-
-
-def _depthwise(name: str, size: int) -> list[tuple[Any, Any]]:
-    """Return a backbone's depthwise layers, one of each kind, with the shapes (channels, height, width) of their inputs."""
-    import timm
-    import torch
-
-    from zoo.models.fast_conv import FastConv2d, use_fast_convs
-
-    model = timm.create_model(name).train()
-    use_fast_convs(model)
-    kinds: dict[Any, tuple[Any, Any]] = {}
-
-    def see(layer: Any, inputs: Any, _output: Any) -> None:
-        shape = tuple(inputs[0].shape[1:])
-        kinds.setdefault((shape, layer.kernel_size, layer.stride), (shape, layer))
-
-    for layer in model.modules():
-        if isinstance(layer, FastConv2d):
-            layer.register_forward_hook(see)
-    model(torch.zeros(2, 3, size, size))
-    return list(kinds.values())
-
-
-def _fastest(act: Step, times: int) -> float:
-    """Return the least of several seconds of an action, after one that does not count."""
-    act()
-    return min(_seconds(act) for _ in range(times))
 
 
 def _seconds(act: Step) -> float:

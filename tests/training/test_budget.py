@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,13 +59,16 @@ class Clock:
         return self.now
 
 
-def simulated(seconds: float, slowness: Callable[[float], float], *, start: float = 4.0, sides: ImageSize) -> float:
+def simulated(
+    seconds: float, slowness: Callable[[float], float], *, start: float = 4.0, every: int = 1, sides: ImageSize
+) -> float:
     """Run a budget against a simulated machine; return when the run ends.
 
     Args:
         seconds: of the whole run.
         slowness: how many times slower the machine is at a time.
         start: seconds before the first step.
+        every: epochs between two evaluations.
         sides: of the images.
     """
     clock = Clock()
@@ -73,7 +77,7 @@ def simulated(seconds: float, slowness: Callable[[float], float], *, start: floa
     def side(share: float) -> int:
         return sides.at(share * UNKNOWN_STEPS, UNKNOWN_STEPS)
 
-    budget = Budget(seconds, 0.0, plan, per_epoch, 32, (val, val + test), side, clock)
+    budget = Budget(seconds, 0.0, plan, per_epoch * every, 32, (val, val + test), side, clock)
     clock.now = start
     budget.check()
     # A pixel of a larger image costs a little less, and evaluation a third of training.
@@ -86,9 +90,9 @@ def simulated(seconds: float, slowness: Callable[[float], float], *, start: floa
         step += 1
         budget.after_step(step, took, at)
         if step % per_epoch == 0 and step < plan.steps:
-            evaluation = val * forward * slowness(clock.now)
+            evaluation = val * forward * slowness(clock.now) * (step % (per_epoch * every) == 0)
             clock.now += evaluation + 0.3
-            budget.after_evaluation(val, evaluation)
+            budget.after_evaluation(val * (evaluation > 0), evaluation)
             budget.after_epoch(step, 0.3)
     return clock.now + (2 * val + test) * forward * slowness(clock.now) + 2.5
 
@@ -107,6 +111,13 @@ SLOWNESS = {
 def test_a_run_ends_when_its_time_is_over(name: str, sides: ImageSize) -> None:
     ends = simulated(120, SLOWNESS[name], sides=sides)
     assert abs(ends - 120) <= 0.05 * 120
+
+
+def test_no_time_is_kept_for_evaluations_that_do_not_come() -> None:
+    # Evaluating takes more than a tenth of the time: an epoch that ends shortly before the run would leave it unused.
+    for seconds in range(60, 80):
+        ends = simulated(seconds, SLOWNESS["steady"], every=1000, sides=ImageSize(start=64, end=64))
+        assert abs(ends - seconds) <= 0.03 * seconds, seconds
 
 
 def test_a_start_that_takes_all_of_the_time_is_one_line() -> None:
@@ -177,6 +188,20 @@ def test_a_run_takes_the_steps_that_its_time_allows_and_ends_its_schedule(tiny: 
     assert rows[-1]["lr"] <= 0.03 * 2e-3
     recipe = (folder / "recipe.yaml").read_text(encoding="utf-8")
     assert "max_minutes: 0.08" in recipe
+
+
+def test_time_is_kept_for_the_evaluations_that_come(tiny: Path, steady: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+
+    def budget(*, evaluates_every: int, **others: Any) -> Steady:
+        found.append(evaluates_every)
+        return Steady(evaluates_every=evaluates_every, clock=clock, **others)
+
+    monkeypatch.setattr(assemble, "Budget", budget)
+    folder = train_steadily(tiny, "eval.every_epochs=2", "train.max_minutes=0.12")
+    # 18 steps an epoch.
+    assert found == [36]
+    assert ["val.accuracy" in row for row in history(folder)][:4] == [False, True, False, True]
 
 
 def test_paused_and_resumed_it_has_the_same_bits(tiny: Path, steady: None) -> None:

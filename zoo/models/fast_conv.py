@@ -18,7 +18,7 @@ Measured on 2 cores of an Intel Xeon with AMX (Sapphire Rapids or later), the sa
 - A ReLU6 after the convolution takes 0.54 ms more (16 to 96 channels of 48 x 48 pixels), within oneDNN's kernel 0.07.
 - The sum over a large map, per image first: 0.20 in place of 0.44 ms for 96 channels of 48 x 48 pixels.
 
-`python benchmarks/training.py gradients` times the layers of any backbone both ways.
+`python benchmarks/gradients.py` times the layers of any backbone both ways.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class Budget:
         seconds: of the whole run: set-up, training, evaluation, files.
         began: when it began, by `clock`; for a resumed run, as if it had not been interrupted.
         plan: its steps; changed here.
-        steps_per_epoch: steps between two evaluations.
+        evaluates_every: steps between two evaluations.
         batch_size: images of a step.
         evaluated: images of val, and those that are evaluated at the end.
         sides: image size in pixels at a share of the schedule, from 0 to 1.
@@ -109,7 +109,7 @@ class Budget:
     seconds: float
     began: float
     plan: StepPlan
-    steps_per_epoch: int
+    evaluates_every: int
     batch_size: int
     evaluated: tuple[int, int]
     sides: Callable[[float], int]
@@ -246,7 +246,7 @@ class Budget:
         steps = step + _whole(left / per_step)
         # Evaluations take time that steps do not have then; the last one is counted above.
         for _ in range(3):
-            pauses = max(0, (steps - 1) // self.steps_per_epoch - (step - (not evaluated)) // self.steps_per_epoch)
+            pauses = max(0, (steps - 1) // self.evaluates_every - (step - (not evaluated)) // self.evaluates_every)
             steps = step + _whole((left - pauses * between) / per_step)
         return steps, per_step
 
