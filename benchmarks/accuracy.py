@@ -31,6 +31,7 @@ MODELS = {f"lite{number}": f"tf_efficientnet_lite{number}.in1k" for number in ra
 SETS = {
     "cifar-1280": ["image_size=64", "train.epochs=4", "augment.hflip=true"],
     "cifar-6400": ["image_size=64", "train.epochs=3", "augment.hflip=true"],
+    "cifar-48000": ["image_size=64", "train.epochs=2", "augment.hflip=true"],
     "cifar-uneven": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
     "digits": ["image_size=48", "train.epochs=3", "augment.hflip=false"],
     "cuts": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
@@ -42,7 +43,7 @@ ALL = [
 ]
 # The shipped recipe for each data set, and how the data set is named where a recipe takes nothing from SETS.
 SHIPPED = {"cifar-1280": "cifar10/efficientnet_lite0", "cifar-6400": "cifar10/efficientnet_lite0", "cuts": "folder/example"}
-SHIPPED |= {"digits": "quickstart", "cifar-uneven": "cifar10/efficientnet_lite0"}
+SHIPPED |= {"digits": "quickstart", "cifar-uneven": "cifar10/efficientnet_lite0", "cifar-48000": "cifar10/efficientnet_lite0"}
 DIGITS = "data={kind: digits, val_fraction: 0.4}"
 # Studies of whole recipes: their variants take nothing from SETS and BASE.
 WHOLE = {"recipes"}
@@ -110,6 +111,11 @@ STUDIES: dict[str, dict[str, list[str]]] = {
         "Lion": [*AT_96, "optim.name=lion", "optim.lr=6e-5"],
         "NAdamW": [*AT_96, "optim.name=nadamw"],
         "SGD": [*AT_96, "optim.name=sgd", "optim.lr=0.02", "finetune.head_lr_scale=1"],
+    },
+    # By the size of the data: cifar-1280, cifar-6400 and cifar-48000. Needs a CPU with native bf16.
+    "rates": {
+        f"lr {rate}": [f"optim.lr={rate}", "train.precision=bf16", "train.accumulate=auto"]
+        for rate in ("3e-4", "1e-4", "6e-4", "1.2e-3")
     },
     "length": {
         "4 epochs": ["train.epochs=4"],
@@ -179,7 +185,7 @@ def measured(study: str, variant: str, data: str, model: str, seed: int, images:
         place = DIGITS if study in WHOLE and data == "digits" else f"data={{kind: folder, root: {images / data}}}"
         begin = [f"backbone.name={MODELS[model]}", place, *([] if study in WHOLE else [*SETS[data], *BASE])]
         running = [f"output.root={folder}", f"train.seed={seed}", *ALL]
-        overrides = [*begin, *STUDIES[study][variant], *running]
+        overrides = [*begin, *running, *STUDIES[study][variant]]
         recipe = load_recipe(Path(SHIPPED[data]), overrides) if variant == "shipped" else recipe_of(overrides)
         started = time.perf_counter()
         result = read_result(RunFolder(train(recipe)))
