@@ -129,3 +129,19 @@ def test_an_activation_that_is_written_over_stays_a_layer_of_its_own() -> None:
         each(images).square().sum().backward()
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("where", ["conv_stem.weight", "bn1.running_var", "blocks.3.0.conv_pw.weight"])
+def test_weights_that_are_not_finite_are_not_hidden(where: str) -> None:
+    model = lively("tf_efficientnet_lite0")
+    model.state_dict()[where].view(-1)[0] = float("nan")
+    assert fold_batchnorm(model, frozen(model), EXAMPLE) == 0
+    assert model(EXAMPLE).isnan().any()
+
+
+def test_weights_that_lose_their_value_while_training_make_gradients_that_are_not_finite() -> None:
+    model = lively("tf_efficientnet_lite0")
+    assert fold_batchnorm(model, frozen(model), EXAMPLE) > 20
+    model.state_dict()["blocks.3.0.conv_pw.weight"].view(-1)[0] = float("nan")
+    model(EXAMPLE).logsumexp(1).sum().backward()
+    assert not all(parameter.grad.isfinite().all() for parameter in model.parameters())

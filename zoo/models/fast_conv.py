@@ -24,6 +24,7 @@ Measured on 2 cores of an Intel Xeon with AMX (Sapphire Rapids or later), the sa
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, cast
 
 import torch
@@ -39,8 +40,8 @@ LARGE_KERNEL = 5
 LARGE_MAP = 144
 # Precisions that the own gradients are for.
 DTYPES = (torch.float32, torch.bfloat16)
-# Activations whose gradient is a function of their output, by what oneDNN calls them: with the limits of the output.
-ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}
+# Activations that limit what they get, so that their gradient is a function of their output: the least and the largest.
+ACTIVATIONS: dict[type[nn.Module], tuple[float, float]] = {nn.ReLU: (0.0, math.inf), nn.ReLU6: (0.0, 6.0)}
 
 
 def conv2d(
@@ -87,7 +88,7 @@ def conv2d(
 
 def _activated(outputs: Tensor, activation: type[nn.Module] | None) -> Tensor:
     """Apply an activation with PyTorch's own operation: float [B, K, H, W] to the same shape."""
-    return activation()(outputs) if activation else outputs
+    return nn.functional.hardtanh(outputs, *ACTIVATIONS[activation]) if activation else outputs
 
 
 def _convolved(
@@ -100,12 +101,16 @@ def _convolved(
     groups: int,
     activation: type[nn.Module] | None,
 ) -> Tensor:
-    """Convolve and apply the activation, in one kernel where oneDNN has it; nothing is kept for a backward pass."""
+    """Convolve and apply the activation, in one kernel where oneDNN has it; nothing is kept for a backward pass.
+
+    In that kernel NaN becomes the activation's least value. What made it, weights or activations that are not finite, makes
+    gradients that are not finite, so a run stops all the same.
+    """
     if activation is None or not images.numel() or not _fuses(images.dtype):
         return _activated(nn.functional.conv2d(images, weight, bias, stride, padding, dilation, groups), activation)
     fused = torch.ops.mkldnn._convolution_pointwise
-    name, limits = ACTIVATIONS[activation]
-    return fused(images, weight, bias, padding, stride, dilation, groups, name, limits, "")
+    limits = ACTIVATIONS[activation]
+    return fused(images, weight, bias, padding, stride, dilation, groups, "hardtanh", limits, "")
 
 
 @functools.cache
@@ -152,10 +157,8 @@ class _Convolution(torch.autograd.Function):
         (gradient,) = gradients  # [B, K, H', W']
         images, weight, *outputs = ctx.saved_tensors  # [B, C, H, W], [K, C / groups, h, w]
         wants_images, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        if ctx.activation is nn.ReLU:
-            gradient = torch.ops.aten.threshold_backward(gradient, *outputs, 0)
-        elif ctx.activation:
-            gradient = torch.ops.aten.hardtanh_backward(gradient, *outputs, *ACTIVATIONS[ctx.activation][1])
+        if ctx.activation:
+            gradient = torch.ops.aten.hardtanh_backward(gradient, *outputs, *ACTIVATIONS[ctx.activation])
         of_images = of_weight = None
         if images.dtype == torch.bfloat16:
             of_images, of_weight = _in_bf16(gradient, images, weight, ctx.shape, (wants_images, wants_weight))

@@ -85,7 +85,7 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
         example: float32 [B, 3, H, W]; the model's features of it are compared before and after.
 
     Returns:
-        The number of folded layers; 0 if folding would change the features.
+        The number of folded layers; 0 if folding would change the features, or they are not finite.
     """
     was_training = model.training
     model.eval()
@@ -95,8 +95,8 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
         pairs = [(conv, norm) for conv, norm in conv_norm_pairs(model, example, MICRO_BATCH) if id(norm) in frozen]
         changed = _fold(model, pairs)
         difference = float((head_inputs(model, example) - before).abs().max())
-    if difference > TOLERANCE * float(before.abs().max()):
-        # Something else reads a convolution's output too.
+    if not difference <= TOLERANCE * float(before.abs().max()):
+        # Something else reads a convolution's output too, or the weights are not finite, which `fast_conv` might hide.
         for layer, kind in changed:
             layer.__class__ = kind
             for name in ("norm", "activation", "fused"):
