@@ -3,9 +3,10 @@
     python benchmarks/rivals.py --images FOLDER --minutes 1.25 [--seeds 0,1,2] [--contenders zoo fastai timm accelerate]
 
 FOLDER has train/CLASS/IMAGE and val/CLASS/IMAGE, as `benchmarks/accuracy_images.py` makes them; nothing is chosen on the images
-of val here. A minute is the time that a bare training step at 96 px, measured just before, needs for 11,400 images: 60 s at 190
-images/s. Each contender is a process of its own and gets the time that this makes; those beside zoo take whole epochs, as many as
-come nearest to it, at least one. All begin with the same pretrained weights at 96 px.
+of val here. With `--test FOLDER` (CLASS/IMAGE), zoo's model is scored on images that no choice has seen, after its time is over.
+A minute is the time that a bare training step at 96 px, measured just before, needs for 11,400 images: 60 s at 190 images/s.
+Each contender is a process of its own and gets the time that this makes; those beside zoo take whole epochs, as many as come
+nearest to it, at least one. All begin with the same pretrained weights at 96 px.
 
 - zoo: a recipe of backbone, data, size and `train.max_minutes`; the time is that of the whole command.
 - fastai (`pip install fastai`): `vision_learner` with the usual transforms and `fine_tune`, as its documentation shows.
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2", help="numbers with commas between")
     parser.add_argument("--contenders", nargs="+", default=CONTENDERS, choices=CONTENDERS)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="options of zoo's recipe beside the usual ones")
+    parser.add_argument("--test", type=Path, metavar="FOLDER", help="score zoo's models on these images too")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -66,12 +68,14 @@ def main() -> None:
         accuracy = [100 * row["accuracy"] for row in found]
         share = statistics.fmean(row["seconds"] / row["given"] for row in found)
         print(f"{name:<12}{statistics.fmean(accuracy):>10.1f}{share:>24.2f}   {', '.join(f'{each:.1f}' for each in accuracy)}")
+        if "test" in found[0]:
+            print(f"{'on test':<12}{statistics.fmean(100 * row['test'] for row in found):>10.1f}")
 
 
 def in_a_process(name: str, options: argparse.Namespace, seed: str, seconds: float) -> dict[str, float]:
     """Be a contender in a process of its own; return what it prints last."""
     command = [sys.executable, __file__, f"--images={options.images}", f"--seeds={seed}", f"--seconds={seconds}"]
-    command += [f"--contender={name}", "--set", *options.set]
+    command += [f"--contender={name}", *([f"--test={options.test}"] if options.test else []), "--set", *options.set]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -88,6 +92,7 @@ def run_bare(options: argparse.Namespace) -> dict[str, float]:
 
 def run_zoo(options: argparse.Namespace) -> dict[str, float]:
     """Train with zoo for the given time."""
+    import zoo
     from zoo.recipe.load import check_recipe
     from zoo.recipe.yaml import Source, apply_overrides
     from zoo.results.folder import RunFolder
@@ -100,9 +105,17 @@ def run_zoo(options: argparse.Namespace) -> dict[str, float]:
         usual = [f"backbone={{name: {BACKBONE}.in1k}}", f"data={{kind: folder, root: {options.images}}}"]
         usual += [f"image_size={SIZE}", f"train.max_minutes={options.seconds / 60}", f"train.seed={options.seeds}"]
         apply_overrides(source, [*usual, f"output.root={folder}", "eval.every_epochs=100000", *options.set])
-        result = read_result(RunFolder(train(check_recipe(source, Path("rivals.yaml")), began=began)))
+        run = train(check_recipe(source, Path("rivals.yaml")), began=began)
+        seconds, result = time.perf_counter() - began, read_result(RunFolder(run))
         assert result is not None
-        return {"accuracy": result.val["accuracy"], "seconds": time.perf_counter() - began, "epochs": float(result.epochs)}
+        found = {
+            "accuracy": result.val["accuracy"],
+            "seconds": seconds,
+            "images": result.train.images_per_second * result.train.seconds,
+        }
+        if options.test:
+            found["test"] = zoo.evaluate(run, options.test).scores.accuracy
+        return found
 
 
 def pretrained(folder: str) -> dict[str, Any]:
