@@ -24,6 +24,17 @@ def test_the_copy_predicts_the_same(name: str) -> None:
     assert len(batch_norms(fused)) < len(batch_norms(model)) or not batch_norms(model)
 
 
+def test_activations_are_a_part_of_the_convolution_and_programs_stay_portable() -> None:
+    model = lively("tf_efficientnet_lite0")
+    with torch.inference_mode():
+        fused = fused_copy(model, EXAMPLE)
+    assert sum(getattr(layer, "fused", False) for layer in fused.modules()) > 30
+    program = torch.export.export(fused, (EXAMPLE,))
+    operations = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert "aten.conv2d.default" in operations
+    assert all(name.startswith("aten.") for name in operations)
+
+
 def test_a_model_that_reads_the_convolution_too_is_left_alone() -> None:
     class Both(torch.nn.Module):
         def __init__(self) -> None:

@@ -248,28 +248,37 @@ INPLACE_COPIES_INPUT = (nn.Hardtanh, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.M
 class FastConv2d(nn.Conv2d):
     """A convolution with the faster gradients. `use_fast_convs` turns layers into it; it is never constructed."""
 
+    # What follows the convolution, of `ACTIVATIONS`, where it is a part of it.
+    activation: type[nn.Module] | None = None
+
     def forward(self, input: Tensor) -> Tensor:
-        """Convolve: float [B, C, H, W] to [B, K, H', W']."""
+        """Convolve, and apply the activation: float [B, C, H, W] to [B, K, H', W']."""
         return self.convolve(input, self.weight, self.bias)
 
-    def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None, activation: type[nn.Module] | None = None) -> Tensor:
-        """Convolve with the given weights: [B, C, H, W] with [K, C / groups, h, w] to [B, K, H', W']."""
+    def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Do so with the given weights: [B, C, H, W] with [K, C / groups, h, w] to [B, K, H', W']."""
         stride, padding, dilation = cast("tuple[Pair, Pair, Pair]", (self.stride, self.padding, self.dilation))
-        return conv2d(images, weight, bias, stride, padding, dilation, self.groups, activation)
+        return conv2d(images, weight, bias, stride, padding, dilation, self.groups, self.activation)
 
 
 class FastConv2dSame(FastConv2d):
     """A `FastConv2d` of timm's convolution with TensorFlow's padding."""
 
-    def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None, activation: type[nn.Module] | None = None) -> Tensor:
+    def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Pad the images and convolve them with the given weights."""
         padded = pad_same(images, list(weight.shape[-2:]), list(self.stride), list(self.dilation))
         stride, dilation = cast("tuple[Pair, Pair]", (self.stride, self.dilation))
-        return conv2d(padded, weight, bias, stride, (0, 0), dilation, self.groups, activation)
+        return conv2d(padded, weight, bias, stride, (0, 0), dilation, self.groups, self.activation)
 
 
 # Other subclasses, such as weight-standardized convolutions, compute their weights and are left as they are.
 FAST: dict[type[nn.Module], type[FastConv2d]] = {nn.Conv2d: FastConv2d, Conv2dSame: FastConv2dSame}
+
+
+def activation_of(norm: Any) -> type[nn.Module] | None:
+    """Return the activation that a norm applies at its end, if a convolution can; timm's norms may have a dropout before it."""
+    kind = type(getattr(norm, "act", None))
+    return kind if kind in ACTIVATIONS and isinstance(norm.drop, nn.Identity) else None
 
 
 def replaceable(layer: nn.Module) -> bool:

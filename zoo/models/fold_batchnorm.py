@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from zoo.models.fast_conv import ACTIVATIONS, FastConv2d, FastConv2dSame, replaceable
+from zoo.models.fast_conv import FastConv2d, FastConv2dSame, activation_of, replaceable
 from zoo.models.lora import updated_layers
 
 # Largest difference of features, as a share of the largest feature, that is taken for rounding.
@@ -34,8 +34,6 @@ class FoldedConv2d(FastConv2d):
 
     # In a list, so that the layer is not registered as a part of the convolution; a deep copy still copies it.
     norm: list[Any]
-    # What the norm applies at its end, where the convolution does so too: of `fast_conv.ACTIVATIONS`.
-    activation: type[nn.Module] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve, normalize and apply the activation: float [B, C, H, W] to [B, K, H', W']."""
@@ -44,7 +42,7 @@ class FoldedConv2d(FastConv2d):
         start = -norm.running_mean if self.bias is None else self.bias - norm.running_mean  # [K]
         # [K, C / groups, h, w] * [K, 1, 1, 1], and the shift [K]
         weight, bias = self.weight * scale.view(-1, 1, 1, 1), torch.addcmul(norm.bias, start, scale)
-        return self.convolve(input, weight, bias, self.activation)
+        return self.convolve(input, weight, bias)
 
 
 class FoldedConv2dSame(FoldedConv2d, FastConv2dSame):
@@ -134,7 +132,7 @@ def _fold(model: nn.Module, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, typ
         low_rank = updates.get(id(conv), [])
         layers: list[tuple[Any, Any]] = [(conv, folded), *((update, FoldedUpdate) for update in low_rank)]
         # An update's output is added before the activation.
-        activation = None if low_rank else _activation_of(norm)
+        activation = None if low_rank else activation_of(norm)
         for layer, kind in layers:
             changed.append((layer, type(layer)))
             layer.norm, layer.activation = [norm], activation
@@ -143,12 +141,6 @@ def _fold(model: nn.Module, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, typ
         norm.fused = activation is not None
         norm.__class__ = FoldedNorm
     return changed
-
-
-def _activation_of(norm: Any) -> type[nn.Module] | None:
-    """Return the activation that a norm applies at its end, if a convolution can; timm's norms may have a dropout before it."""
-    kind = type(getattr(norm, "act", None))
-    return kind if kind in ACTIVATIONS and isinstance(norm.drop, nn.Identity) else None
 
 
 def head_inputs(model: nn.Module, example: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from zoo.models.fast_conv import FAST, activation_of
 from zoo.models.fold_batchnorm import FoldedNorm, conv_norm_pairs, head_inputs
 
 # Largest difference of features, as a share of the largest feature, that is taken for rounding.
@@ -34,6 +35,8 @@ def fused_copy(model: nn.Module, example: Tensor) -> nn.Module:
         )
         conv.weight, conv.bias = weight, bias
         norm.__class__ = FoldedNorm
+        if activation_of(norm) and conv.weight.device.type == "cpu":
+            conv.__class__, conv.activation, norm.fused = FAST.get(type(conv), type(conv)), activation_of(norm), True
     difference = float((head_inputs(fused, example) - before).abs().max())
     # Something else reads a convolution's output too, or the features are not finite.
     return fused if difference <= TOLERANCE * float(before.abs().max()) else copy.deepcopy(model)
