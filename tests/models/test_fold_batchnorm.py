@@ -145,3 +145,10 @@ def test_weights_that_lose_their_value_while_training_make_gradients_that_are_no
     model.state_dict()["blocks.3.0.conv_pw.weight"].view(-1)[0] = float("nan")
     model(EXAMPLE).logsumexp(1).sum().backward()
     assert not all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_backbone_that_learns_nothing_is_folded_too() -> None:
+    model = lively("tf_efficientnet_lite0")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("classifier"))
+    assert fold_batchnorm(model, frozen(model), EXAMPLE) > 20

@@ -111,11 +111,12 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
 def _learns(model: nn.Module, example: Tensor) -> bool:
     """Return whether a backward pass finds everything it needs."""
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not learned:
-        return True
     try:
         with torch.enable_grad():
-            torch.autograd.grad(head_inputs(model, example).sum(), learned, allow_unused=True)
+            features = head_inputs(model, example)
+            # A head that is trained alone needs nothing of what is before it.
+            if features.requires_grad:
+                torch.autograd.grad(features.sum(), learned, allow_unused=True)
     except RuntimeError as error:
         if "inplace operation" not in str(error):
             raise
