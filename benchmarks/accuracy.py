@@ -36,7 +36,8 @@ SETS = {
     "digits": ["image_size=48", "train.epochs=3", "augment.hflip=false"],
     "cuts": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
 }
-# What all runs do: nothing is selected, and nothing is measured at the start, so that runs of a seed have the same bits.
+# What all runs do: nothing is selected, and nothing is measured at the start, so that runs of a seed have the same bits (but
+# those of `rates`, which measure micro-batches).
 ALL = [
     *("eval.select_by=last", "eval.every_epochs=100000", "output.checkpoint_every=100000 epochs"),
     *("train.precision=fp32", "train.channels_last=true", "train.accumulate=1"),

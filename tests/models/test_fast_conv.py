@@ -101,9 +101,18 @@ def test_an_activation_within_the_kernel_gives_the_same_bits(activation: type[nn
             torch.testing.assert_close(leaf.grad, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_no_images_convolve_to_none() -> None:
-    shape = ((1, 1), (1, 1), (1, 1), 1)
-    assert conv2d(torch.randn(0, 8, 9, 9), torch.randn(12, 8, 3, 3), None, *shape, nn.ReLU6).shape == (0, 12, 9, 9)
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_no_images_have_gradients_of_zero(kernel: int, bf16: bool) -> None:
+    shape = ((1, 1), (kernel // 2, kernel // 2), (1, 1), 1)
+    images, weight, bias = torch.randn(0, 8, 13, 13), torch.randn(12, 8, kernel, kernel), torch.randn(12)
+    leaves = [tensor.requires_grad_() for tensor in (images, weight, bias)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        output = conv2d(*leaves, *shape, nn.ReLU6)
+    assert output.shape == (0, 12, 13, 13)
+    output.sum().backward()
+    assert not weight.grad.any()
+    assert not bias.grad.any()
 
 
 @pytest.mark.parametrize(("side", "own"), [(7, True), (8, False)])

@@ -9,6 +9,7 @@ from helpers.models import lively
 from timm.layers import BatchNormAct2d
 from torch import nn
 
+from zoo.models.fast_conv import use_fast_convs
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
 
@@ -106,18 +107,22 @@ def test_a_model_that_reads_a_convolution_twice_is_left_alone(zero_head: bool) -
     assert isinstance(model.norm, torch.nn.BatchNorm2d)
 
 
-def test_an_activation_that_is_written_over_stays_a_layer_of_its_own() -> None:
+@pytest.mark.parametrize("writer", ["always", "dropout"])
+def test_an_activation_that_is_written_over_stays_a_layer_of_its_own(writer: str) -> None:
     class Writer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.conv = nn.Conv2d(3, 4, 3)
             self.norm = BatchNormAct2d(4, act_layer=nn.ReLU6, inplace=False)
+            self.drop = nn.Dropout(0.5, inplace=True)
             self.conv2 = nn.Conv2d(4, 4, 3)
             self.norm2 = BatchNormAct2d(4, act_layer=nn.ReLU6)
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             seen = self.norm(self.conv(images))
-            seen.mul_(2)
+            if writer == "always":
+                seen.mul_(2)
+            seen = self.drop(seen)
             return self.norm2(self.conv2(seen)).mean((2, 3))
 
     model = Writer().eval()
@@ -126,6 +131,8 @@ def test_an_activation_that_is_written_over_stays_a_layer_of_its_own() -> None:
     assert fold_batchnorm(model, [model.norm, model.norm2], images) == 2
     assert not model.norm.fused
     for each in (model, plain):
+        each.drop.train()
+        torch.manual_seed(0)
         each(images).square().sum().backward()
     for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
@@ -134,6 +141,7 @@ def test_an_activation_that_is_written_over_stays_a_layer_of_its_own() -> None:
 @pytest.mark.parametrize("where", ["conv_stem.weight", "bn1.running_var", "blocks.3.0.conv_pw.weight"])
 def test_weights_that_are_not_finite_are_not_hidden(where: str) -> None:
     model = lively("tf_efficientnet_lite0")
+    use_fast_convs(model)
     model.state_dict()[where].view(-1)[0] = float("nan")
     assert fold_batchnorm(model, frozen(model), EXAMPLE) == 0
     assert model(EXAMPLE).isnan().any()

@@ -19,6 +19,7 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
 
 from zoo.models.fast_conv import FastConv2d, FastConv2dSame, activation_of, replaceable
 from zoo.models.lora import updated_layers
@@ -109,7 +110,10 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
 
 
 def _learns(model: nn.Module, example: Tensor) -> bool:
-    """Return whether a backward pass finds everything it needs."""
+    """Return whether a backward pass finds everything it needs, with the statistics of evaluation and the dropout of training."""
+    for layer in model.modules():
+        if isinstance(layer, _DropoutNd):
+            layer.train()
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
         with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""Fuse BatchNorm into the convolution before it, once and for all, in a copy of a model that only predicts.
+"""Fuse BatchNorm, and a ReLU in it, into the convolution before it, once and for all, in a copy of a model that only predicts.
 
 The same map as in `fold_batchnorm`, but multiplied out: the copy has fewer layers and other tensors, and is never trained
 or saved as timm's model.

@@ -166,6 +166,7 @@ def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began:
         seconds=60 * (recipe.train.max_minutes or 0.0),
         began=time.perf_counter() if began is None else began,
         plan=plan,
+        steps_per_epoch=per_epoch,
         evaluates_every=per_epoch * recipe.eval.every_epochs,
         batch_size=decided(recipe.train.batch_size),
         evaluated=(val, val * passes + test * (1 + recipe.eval.test_every_epoch)),

@@ -96,7 +96,8 @@ class Budget:
         seconds: of the whole run: set-up, training, evaluation, files.
         began: when it began, by `clock`; for a resumed run, as if it had not been interrupted.
         plan: its steps; changed here.
-        evaluates_every: steps between two evaluations.
+        steps_per_epoch: steps of an epoch.
+        evaluates_every: steps between two evaluations, a multiple of those.
         batch_size: images of a step.
         evaluated: images of val, and those that are evaluated at the end.
         sides: image size in pixels at a share of the schedule, from 0 to 1.
@@ -109,6 +110,7 @@ class Budget:
     seconds: float
     began: float
     plan: StepPlan
+    steps_per_epoch: int
     evaluates_every: int
     batch_size: int
     evaluated: tuple[int, int]
@@ -242,12 +244,16 @@ class Budget:
             per_image = self.views * EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
         finish = (per_image if self.per_image_at_end is None else self.per_image_at_end) * at_end + FINISH_SECONDS
         left = self.seconds - self.spent - per_image * val - finish
-        between = per_image * val + self._between
         steps = step + _whole(left / per_step)
-        # Evaluations take time that steps do not have then; the last one is counted above.
+
+        def ends(every: int) -> int:
+            """Return how often so many steps end in the rest of the run, but at its end, which is counted above."""
+            return max(0, (steps - 1) // every - (step - (not evaluated)) // every)
+
+        # They take time that steps do not have then.
         for _ in range(3):
-            pauses = max(0, (steps - 1) // self.evaluates_every - (step - (not evaluated)) // self.evaluates_every)
-            steps = step + _whole((left - pauses * between) / per_step)
+            pauses = ends(self.evaluates_every) * per_image * val + ends(self.steps_per_epoch) * self._between
+            steps = step + _whole((left - pauses) / per_step)
         return steps, per_step
 
 
