@@ -111,6 +111,7 @@ def run_zoo(options: argparse.Namespace) -> dict[str, float]:
         found = {
             "accuracy": result.val["accuracy"],
             "seconds": seconds,
+            "epochs": float(result.epochs),
             "images": result.train.images_per_second * result.train.seconds,
         }
         if options.test:

@@ -125,12 +125,12 @@ def _fuses(dtype: torch.dtype) -> bool:
 
 def _depthwise(images: Tensor, weight: Tensor, groups: int) -> bool:
     """Return whether a convolution has a kernel for each channel."""
-    return groups == images.shape[1] == weight.shape[0] > 1
+    return groups == images.shape[1] == weight.shape[0]
 
 
 def _pays(images: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
     """Return whether the weight gradient is faster as a convolution of its own."""
-    if not (weight.requires_grad and groups == images.shape[1] == weight.shape[0]) or dilation != (1, 1):
+    if not (weight.requires_grad and _depthwise(images, weight, groups)) or dilation != (1, 1):
         return False
     kernel = weight.shape[2:]
     sides = [  # H', W'

@@ -35,8 +35,9 @@ def fused_copy(model: nn.Module, example: Tensor) -> nn.Module:
         )
         conv.weight, conv.bias = weight, bias
         norm.__class__ = FoldedNorm
-        if activation_of(norm) and conv.weight.device.type == "cpu":
-            conv.__class__, conv.activation, norm.fused = FAST.get(type(conv), type(conv)), activation_of(norm), True
+        activation = activation_of(norm)
+        if activation is not None and conv.weight.device.type == "cpu":
+            conv.__class__, conv.activation, norm.fused = FAST.get(type(conv), type(conv)), activation, True
     difference = float((head_inputs(fused, example) - before).abs().max())
     # Something else reads a convolution's output too, or the features are not finite.
     return fused if difference <= TOLERANCE * float(before.abs().max()) else copy.deepcopy(model)
