@@ -60,7 +60,13 @@ class Clock:
 
 
 def simulated(
-    seconds: float, slowness: Callable[[float], float], *, start: float = 4.0, every: int = 1, sides: ImageSize
+    seconds: float,
+    slowness: Callable[[float], float],
+    *,
+    start: float = 4.0,
+    every: int = 1,
+    pause: float = 0.3,
+    sides: ImageSize,
 ) -> float:
     """Run a budget against a simulated machine; return when the run ends.
 
@@ -69,6 +75,7 @@ def simulated(
         slowness: how many times slower the machine is at a time.
         start: seconds before the first step.
         every: epochs between two evaluations.
+        pause: seconds of an epoch besides its steps and its evaluation.
         sides: of the images.
     """
     clock = Clock()
@@ -91,9 +98,9 @@ def simulated(
         budget.after_step(step, took, at)
         if step % per_epoch == 0 and step < plan.steps:
             evaluation = val * forward * slowness(clock.now) * (step % (per_epoch * every) == 0)
-            clock.now += evaluation + 0.3
+            clock.now += evaluation + pause
             budget.after_evaluation(val * (evaluation > 0), evaluation)
-            budget.after_epoch(step, 0.3)
+            budget.after_epoch(step, pause)
     return clock.now + (2 * val + test) * forward * slowness(clock.now) + 2.5
 
 
@@ -118,6 +125,14 @@ def test_no_time_is_kept_for_evaluations_that_do_not_come() -> None:
     for seconds in range(60, 80):
         ends = simulated(seconds, SLOWNESS["steady"], every=1000, sides=ImageSize(start=64, end=64))
         assert abs(ends - seconds) <= 0.02 * seconds, seconds
+
+
+def test_what_an_epoch_takes_besides_its_steps_may_be_more_than_they_take() -> None:
+    # The steps of an epoch take 5 seconds.
+    for seconds in range(100, 130):
+        ends = simulated(seconds, SLOWNESS["steady"], pause=8, sides=ImageSize(start=64, end=64))
+        # A run whose next epoch would cost a pause ends before it.
+        assert -10 <= ends - seconds <= 1, seconds
 
 
 def test_a_start_that_takes_all_of_the_time_is_one_line() -> None:

@@ -68,7 +68,13 @@ def test_a_duration_has_a_unit_that_suits_it(seconds: float, text: str) -> None:
     assert minutes(seconds) == text
 
 
-def test_a_plan_of_a_time_fills_it(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("saving", [None, 0.2])
+def test_a_plan_of_a_time_fills_it(
+    saving: float | None, tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if saving is not None:
+        # A slow disk: half the time goes into a checkpoint an epoch.
+        monkeypatch.setattr("zoo.training.forecast._checkpoint_cost", lambda _setup: (saving, 1_000_000))
     plan(load_recipe(tiny, ["train.max_minutes=1"]), as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["minutes"] == pytest.approx(1, rel=0.1)

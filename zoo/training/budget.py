@@ -6,6 +6,7 @@ A plan is a few numbers that a checkpoint keeps: what is done stays a function o
 
 from __future__ import annotations
 
+import bisect
 import statistics
 import time
 from collections import deque
@@ -206,10 +207,16 @@ class Budget:
         self._between = seconds
         self.plan_again(step, evaluated=True, least=1)
 
-    def assume(self, pace: float, per_image: float) -> None:
-        """Take over what was timed elsewhere: seconds of a step for a pixel of its images' area, and of evaluating an image."""
+    def assume(self, pace: float, per_image: float, between: float) -> None:
+        """Take over what was timed elsewhere, and plan.
+
+        Args:
+            pace: seconds of a step for a pixel of its images' area.
+            per_image: seconds of evaluating an image.
+            between: seconds of an epoch besides its steps and its evaluation, such as those of its checkpoint.
+        """
         self._paces.extend([pace] * RECENT)
-        self._per_image = per_image
+        self._per_image, self._between = per_image, between
         self.plan_again(0, evaluated=True)
 
     def plan_again(self, step: int, *, evaluated: bool, least: int = 0) -> None:
@@ -244,19 +251,17 @@ class Budget:
             per_image = self.views * EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
         finish = (per_image if self.per_image_at_end is None else self.per_image_at_end) * at_end + FINISH_SECONDS
         left = self.seconds - self.spent - per_image * val - finish
-        steps = step + _whole(left / per_step)
 
-        def ends(every: int) -> int:
+        def ends(more: int, every: int) -> int:
             """Return how often so many steps end in the rest of the run, but at its end, which is counted above."""
-            return max(0, (steps - 1) // every - (step - (not evaluated)) // every)
+            return max(0, (step + more - 1) // every - (step - (not evaluated)) // every)
 
-        # They take time that steps do not have then.
-        for _ in range(3):
-            pauses = ends(self.evaluates_every) * per_image * val + ends(self.steps_per_epoch) * self._between
-            steps = step + _whole((left - pauses) / per_step)
-        return steps, per_step
+        def takes(more: int) -> float:
+            """Return the seconds of so many steps, and of what comes between them."""
+            pauses = ends(more, self.evaluates_every) * per_image * val + ends(more, self.steps_per_epoch) * self._between
+            return more * per_step + pauses
 
-
-def _whole(number: float) -> int:
-    """Return the largest whole number that is not above a number, and not below 0; what sums of times round off is ignored."""
-    return max(0, int(number + 1e-6))
+        # A little more than is left: sums of times are rounded.
+        within = left + 1e-6 * per_step
+        more = bisect.bisect_right(range(max(0, int(within / per_step)) + 1), within, key=takes) - 1
+        return step + max(0, more), per_step

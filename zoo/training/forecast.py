@@ -189,15 +189,15 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     memory = peak_memory_mb(device)
     per_image = time_evaluation(training)
     at_end = per_image if setup.whole is None else time_evaluation(setup.whole)
+    saving, size = _checkpoint_cost(setup)
     if training.budget is not None:
         largest = max(times.usual)
         training.budget.began = training.budget.clock() - set_up_seconds
-        training.budget.assume(times.usual[largest] / largest**2, per_image)
+        training.budget.assume(times.usual[largest] / largest**2, per_image, saving * _checkpoints(setup) / training.epochs)
     usual = mean_over_run(times.usual, training)
     # What a run meets anew at each size: kernels are chosen and memory is allocated.
     warm_up = sum(max(0.0, times.first[size] - times.usual[size]) for size in times.usual) / len(times.usual)
     sizes = len({training.size_at(step) for step in sampled(training.steps)})
-    saving, size = _checkpoint_cost(setup)
     output = recipe.output
     return Forecast(
         set_up_seconds=set_up_seconds,
