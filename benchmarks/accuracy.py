@@ -36,8 +36,7 @@ SETS = {
     "digits": ["image_size=48", "train.epochs=3", "augment.hflip=false"],
     "cuts": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
 }
-# What all runs do: nothing is selected, and nothing is measured at the start, so that runs of a seed have the same bits (but
-# those of `rates`, which measure micro-batches).
+# What all runs do: nothing is selected, and nothing is measured at the start, so that runs of a seed have the same bits.
 ALL = [
     *("eval.select_by=last", "eval.every_epochs=100000", "output.checkpoint_every=100000 epochs"),
     *("train.precision=fp32", "train.channels_last=true", "train.accumulate=1"),
@@ -113,10 +112,40 @@ STUDIES: dict[str, dict[str, list[str]]] = {
         "NAdamW": [*AT_96, "optim.name=nadamw"],
         "SGD": [*AT_96, "optim.name=sgd", "optim.lr=0.02", "finetune.head_lr_scale=1"],
     },
-    # By the size of the data: cifar-1280, cifar-6400 and cifar-48000. Needs a CPU with native bf16.
-    "rates": {
-        f"lr {rate}": [f"optim.lr={rate}", "train.precision=bf16", "train.accumulate=auto"]
-        for rate in ("3e-4", "1e-4", "6e-4", "1.2e-3")
+    # By the size of the data: cifar-1280, cifar-6400 and cifar-48000.
+    "rates": {f"lr {rate}": [f"optim.lr={rate}"] for rate in ("3e-4", "1e-4", "6e-4", "1.2e-3")},
+    # Which parts learn when, and by what. For cifar-1280, with Lite0.
+    "strategies": {
+        "all weights": [],
+        "head fitted first": ["finetune.probe_first=true"],
+        "head fitted first, head x1": ["finetune.probe_first=true", "finetune.head_lr_scale=1"],
+        "head for one epoch, then all": ["finetune.stages=[{freeze: backbone, epochs: 1}, {freeze: none}]"],
+        "gradual": ["finetune.stages=gradual"],
+        "first 2 stages fixed": ["finetune.freeze=2"],
+        "first 3 stages fixed": ["finetune.freeze=3"],
+        "head alone": ["finetune.freeze=backbone"],
+        "EMA 0.9": ["train.ema=0.9"],
+        "hflip views": ["eval.tta=hflip"],
+        "Muon": ["optim.name=muon"],
+        "Lion": ["optim.name=lion", "optim.lr=6e-5"],
+        "NAdamW": ["optim.name=nadamw"],
+        "SGD": ["optim.name=sgd", "optim.lr=0.02", "finetune.head_lr_scale=1"],
+    },
+    # Random operations and mixtures, which need more epochs.
+    "policies": {
+        name: ["train.epochs=8", *options]
+        for name, options in {
+            "none": [],
+            "rand_augment": ["augment.policy=rand_augment"],
+            "rand_augment, magnitude 4": ["augment.policy={kind: rand_augment, magnitude: 4}"],
+            "trivial_augment": ["augment.policy=trivial_augment"],
+            "auto_augment": ["augment.policy=auto_augment"],
+            "aug_mix": ["augment.policy=aug_mix"],
+            "erase 0.25": ["augment.erase=0.25"],
+            "mixup 0.2": ["augment.mixup=0.2"],
+            "CutMix 1": ["augment.cutmix=1"],
+            "color jitter 0.2": ["augment.color_jitter=0.2"],
+        }.items()
     },
     "length": {
         "4 epochs": ["train.epochs=4"],
