@@ -1,6 +1,6 @@
-"""Fine-tune any timm backbone by name, from a YAML recipe, and use what was trained.
+"""Fine-tune any timm backbone by name, from a YAML recipe, and use the trained model.
 
-The functions here do what the commands of the same names do. Importing zoo is cheap: each imports torch when it is called.
+The functions correspond to the commands. Importing zoo is cheap, because torch is imported only when a function is called.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def load(model: str | os.PathLike[str], tta: str | None = None) -> Classifier:
 
     Args:
         model: a run folder, its `model/`, `local-dir:PATH`, `hf-hub:OWNER/NAME`, a timm name, or an exported file.
-        tta: none, hflip or five_crop: the views of each image that predictions average; None for those that the run was scored
-            with.
+        tta: views of each image over which predictions are averaged: none, hflip or five_crop; None for the views with which
+            the run was evaluated.
 
     Raises:
         ZooError: there is no such model, or it is damaged.
@@ -36,17 +36,17 @@ def load(model: str | os.PathLike[str], tta: str | None = None) -> Classifier:
 
 
 def train(recipe: str | os.PathLike[str], **overrides: Any) -> Result:
-    """Train from a recipe to its end.
+    """Train a model from a recipe.
 
     Args:
-        recipe: a recipe file, or the name of a shipped one.
-        **overrides: options to change, by section: `train={"epochs": 2}`, or a whole one: `image_size=96`.
+        recipe: a recipe file, or the name of a shipped recipe.
+        **overrides: options to change, by section (`train={"epochs": 2}`), or a whole section (`image_size=96`).
 
     Returns:
-        What the run's `result.json` holds; `folder` is the run.
+        The content of the run's `result.json`; its `folder` is the run folder.
 
     Raises:
-        ZooError: bad input, or what stopped the run.
+        ZooError: bad input, or an error that ended the run.
     """
     from pathlib import Path
 
@@ -74,18 +74,19 @@ def evaluate(
     tta: str | None = None,
     batch_size: int | None = None,
 ) -> Evaluation:
-    """Score a model on labeled images, as `zoo eval` does.
+    """Evaluate a model on labeled images, like `zoo eval`.
 
     Args:
-        model: what `load` takes.
-        data: a folder of CLASS/IMAGE or of splits of such; the words of a recipe's `data` such as `["kind=cifar10"]`; None
-            for a run's own images.
+        model: a model, as for `load`.
+        data: a folder with CLASS/IMAGE or SPLIT/CLASS/IMAGE; options of a recipe's `data` section, such as
+            `["kind=cifar10"]`; or None for the run's own images.
         split: train, val or test.
-        tta: none, hflip or five_crop: the views of each image that are averaged; None for those that the run was scored with.
-        batch_size: images at a time; None for what suits.
+        tta: views of each image over which predictions are averaged: none, hflip or five_crop; None for the views with which
+            the run was evaluated.
+        batch_size: images per batch; None to choose it automatically.
 
     Raises:
-        ZooError: the model or the images cannot be had, or have no class in common.
+        ZooError: the model or the images are not available, or have no class in common.
     """
     from zoo.inference.evaluate import evaluate
 
@@ -104,22 +105,22 @@ def export(
     check: str | os.PathLike[str] | None = None,
     push: str | None = None,
 ) -> Export:
-    """Write a model for other programs, proven on real images, as `zoo export` does.
+    """Export a model for other programs and check the export on real images, like `zoo export`.
 
     Args:
-        model: a run, its model folder, or a name of timm or the hub.
+        model: a run folder, its model folder, or a name of timm or the hub.
         format: onnx, torch or timm.
-        out: the file or folder; by default it is named like the run, in the current folder. An earlier export is replaced.
-        image_size: side of the network's images in pixels; by default that of the model.
-        batch: images of a batch, or `dynamic`: any number.
-        preprocess: inside (default of onnx): the file takes photographs; outside: a normalized batch.
-        precision: fp32; onnx also fp16 and int8.
-        check: a folder of images to prove it on; by default the run's validation images.
-        push: `OWNER/NAME` on the Hugging Face hub to send a timm folder to.
+        out: the output file or folder; by default named after the run, in the current folder. An earlier export is replaced.
+        image_size: side of the network's images in pixels; by default the model's own.
+        batch: images per batch, or `dynamic` for any number.
+        preprocess: inside (default for onnx): the export takes photographs; outside: it takes a normalized batch.
+        precision: fp32; for onnx also fp16 or int8.
+        check: a folder of images for the check; by default the run's validation images.
+        push: `OWNER/NAME` on the Hugging Face hub to which a timm folder is uploaded.
 
     Raises:
-        ZooError: bad input, or a file that is too far from the live model; none is left then.
-        StorageError: it cannot be written.
+        ZooError: bad input, or the outputs of the export differ too much from the model's; the export is then removed.
+        StorageError: the export cannot be written.
     """
     from zoo.deploy.export import export
 
@@ -137,7 +138,7 @@ def export(
 
 
 def _as_words(overrides: Mapping[str, Any], above: str = "") -> list[str]:
-    """Return options as the command line has them: `train.epochs=2`."""
+    """Return options as command line overrides, such as `train.epochs=2`."""
     import json
 
     words = []

@@ -1,4 +1,4 @@
-"""`python -m zoo`, the same as the console script `zoo`."""
+"""Run `python -m zoo`, the same as the console script `zoo`."""
 
 from zoo.cli import console
 

@@ -23,13 +23,13 @@ from zoo.errors import LostProcess, Stopped, ZooError, nearest
 
 # The folder with a file for each command.
 COMMANDS = Path(__file__).parent / "commands"
-# Options by what other programs call them, where no spelling of ours is near.
+# Common names of options in other programs that are spelled unlike ours.
 USUAL_NAMES = {"learning_rate": "optim.lr", "model": "backbone.name", "arch": "backbone.name", "workers": "train.threads"}
-# Seconds that a process which lost another one waits before it says so.
+# Seconds that a process waits before it reports the loss of another process.
 LOST_SECONDS = 1.0
-# Exit code of a process that Ctrl-C ended, as shells report it: 128 plus the number of the signal SIGINT.
+# Exit code after Ctrl-C, as shells report it: 128 plus the number of SIGINT.
 EXIT_INTERRUPTED = 130
-# The same for a closed pipe and SIGPIPE.
+# Exit code after a closed pipe: 128 plus the number of SIGPIPE.
 EXIT_BROKEN_PIPE = 141
 
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             traceback.print_exc()
         if isinstance(error, LostProcess):
-            # The process that was lost knows why, and speaks first.
+            # The lost process knows the reason, so let it report first.
             time.sleep(LOST_SECONDS)
         if launch.claims_error_output():
             for line in error.lines:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has ended (`zoo list | head`), so that nothing more can be printed.
+        # The reader of our output has ended (`zoo list | head`), so nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
 
@@ -66,15 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def console(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and end the program with its exit code."""
     code = main(arguments)
-    # Nothing is left to be freed: looking through all that torch has made would take Python two seconds more.
+    # Exclude all objects from garbage collection: at exit, collecting those of torch would take two more seconds.
     gc.freeze()
     sys.exit(code)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line; overrides may also follow a flag, which argparse alone does not take."""
+    """Parse the command line; overrides may also follow a flag, which argparse alone does not support."""
     parser = build_parser(words[:1])
-    # A flag before the command leaves the command's own flags out, and is never known.
+    # A flag before the command is always unknown: the flags of the command are then not added to the parser.
     options, rest = parser.parse_known_args(words, argparse.Namespace(parser=parser))
     for word in rest:
         if word.startswith("-"):
@@ -87,12 +87,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _did_you_mean(word: str, words: Sequence[str], options: argparse.Namespace) -> str:
-    """Return a question with what an unknown flag was probably meant to be; '' where nothing is near.
+    """Return a hint with the flag or option that was probably meant by an unknown flag, or '' if none is similar.
 
     Args:
-        word: the flag, perhaps with `=` and its value.
+        word: the flag, possibly with `=` and its value.
         words: the whole command line.
-        options: what was parsed: the command's parser, and `overrides` where it takes options of a recipe.
+        options: the parsed arguments: the command's parser, and `overrides` if the command takes options of a recipe.
     """
     flag, _, value = word.partition("=")
     name = flag.lstrip("-").replace("-", "_")
@@ -105,7 +105,7 @@ def _did_you_mean(word: str, words: Sequence[str], options: argparse.Namespace) 
     by_section: dict[str, list[str]] = {}
     by_name: dict[str, list[str]] = {}
     for option in recipe_options():
-        # A section stands for its first option: `--optim` for `optim.name`.
+        # A section's name suggests its first option: `--optim` suggests `optim.name`.
         by_section.setdefault(option.partition(".")[0], [f"{option}={value}"])
         by_name.setdefault(option.rpartition(".")[2], []).append(f"{option}={value}")
     usual = {name: [f"{option}={value}"] for name, option in USUAL_NAMES.items()}
@@ -132,7 +132,7 @@ def recipe_options() -> Iterator[str]:
 
 
 def build_parser(called: Sequence[str] | None = None) -> argparse.ArgumentParser:
-    """Build the parser of all commands, with the flags of only those in `called` (None: of all)."""
+    """Build the parser of all commands; flags are added only for the commands in `called`, or for all if it is None."""
     parser = _Parser(prog="zoo", description="Fine-tune any timm backbone by name, from a YAML recipe.")
     parser.add_argument("--version", action="version", version=f"zoo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)

@@ -1,4 +1,4 @@
-"""Errors of one line each: where, what, and what to do about it. Their classes carry the exit codes."""
+"""Errors that print as one line: where, what, and what to do about it. Each class has an exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class ZooError(Exception):
-    """A mistake of the input: recipe, data, weights or environment. Exit code 2.
+    """A mistake in the input: recipe, data, weights or environment. Exit code 2.
 
     Attributes:
         where: the place: a file and line, a dotted key, a flag or a path.
@@ -31,12 +31,12 @@ class ZooError(Exception):
 
     @property
     def lines(self) -> list[str]:
-        """One line for each mistake, as the console prints them after `error: `."""
+        """One line for each mistake, which the console prints after `error: `."""
         return [" ".join(str(self).split())]
 
 
 class Mistakes(ZooError):
-    """Several mistakes at once, each a whole line: all those of a recipe, in the order of its lines."""
+    """Several mistakes at once, each a whole line, such as all mistakes of a recipe in the order of its lines."""
 
     def __init__(self, mistakes: list[str]) -> None:
         Exception.__init__(self, "\n".join(mistakes))
@@ -44,7 +44,7 @@ class Mistakes(ZooError):
         self.where, self.what, self.todo = "", str(self), ""
 
     def at(self, where: str) -> Self:
-        """Return the mistakes as they are: each names its own place."""
+        """Return the mistakes unchanged, because each names its own place."""
         return self
 
     def __reduce__(self) -> Any:
@@ -58,33 +58,33 @@ class Mistakes(ZooError):
 
 
 class DataError(ZooError):
-    """The images failed while they were in use. Exit code 3; the run can be resumed."""
+    """An error of the images while they were in use. Exit code 3; the run can be resumed."""
 
     exit_code = 3
 
 
 class NonFiniteLoss(ZooError):
-    """The loss became NaN or infinite. Exit code 4."""
+    """A loss that became NaN or infinite. Exit code 4."""
 
     exit_code = 4
 
 
 class StorageError(ZooError):
-    """The run folder can no longer be written. Exit code 5."""
+    """A file or folder that can no longer be written. Exit code 5."""
 
     exit_code = 5
 
 
 class LostProcess(ZooError):
-    """Another process of the run ended or does not answer. Exit code 1; the run can be resumed."""
+    """Another process of the run that ended or does not answer. Exit code 1; the run can be resumed."""
 
     exit_code = 1
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the run to stop, and it did so in order. Exit code 75 (EX_TEMPFAIL): it can be resumed.
+    """A clean stop on request of a signal. Exit code 75 (EX_TEMPFAIL): the run can be resumed.
 
-    Like KeyboardInterrupt it is no `Exception`: nothing that survives a broken image or file may survive this.
+    Like KeyboardInterrupt it is not an `Exception`, so handlers that skip a broken image or file do not catch it.
     """
 
     exit_code = 75
@@ -94,12 +94,12 @@ class Stopped(KeyboardInterrupt):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of another library's error, or its class where it has no text."""
+    """Return the first line of another library's error, or the name of its class if it has no text."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return the known words most like a misspelt one, best first."""
+    """Return the known words most similar to a misspelled word, best first."""
     import difflib
 
     return difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Check the values of command line flags. Nothing heavy is imported, so that a mistake is answered at once."""
+"""Check the values of command line flags. Nothing heavy is imported, so that a mistake is reported at once."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from zoo.errors import ZooError
 
 
 def whole_number(flag: str, text: str, least: int | None, example: int, more: str = "") -> int:
-    """Return a flag's whole number.
+    """Parse the whole number of a flag.
 
     Args:
-        flag: the flag that an error names.
-        text: its value.
-        least: the smallest number that it takes; None for 0, of which an error does not speak.
-        example: a number that an error gives as an example.
-        more: what it takes besides, for the error: ` or auto`.
+        flag: the flag, for the error.
+        text: value of the flag.
+        least: smallest allowed number; None for 0, which the error does not mention.
+        example: example for the error.
+        more: other allowed values, for the error, such as ` or auto`.
 
     Raises:
-        ZooError: the text is not a whole number, or below the least.
+        ZooError: the text is not a whole number, or the number is too small.
     """
     if not (_is_whole(text) and int(text) >= (least or 0)):
         bound = "" if least is None else f" of at least {least}"
@@ -28,7 +28,7 @@ def whole_number(flag: str, text: str, least: int | None, example: int, more: st
 
 
 def count(flag: str, text: str | None, more: str = "") -> int | None:
-    """Return a flag's whole number; None where the flag is not given. `more` is what it takes besides.
+    """Parse the positive whole number of a flag; return None if the flag is not given. `more` is as in `whole_number`.
 
     Raises:
         ZooError: the text is not a whole number above 0.
@@ -41,7 +41,7 @@ def count(flag: str, text: str | None, more: str = "") -> int | None:
 
 
 def seconds(flag: str, text: str) -> float:
-    """Return a flag's number of seconds.
+    """Parse the number of seconds of a flag.
 
     Raises:
         ZooError: the text is not a number above 0.
@@ -56,16 +56,16 @@ def seconds(flag: str, text: str) -> float:
 
 
 def check_new_file(flag: str, path: Path, endings: Sequence[str], kind: str) -> None:
-    """Check where a file is to be written, before any work.
+    """Check the path of an output file, before any work.
 
     Args:
-        flag: the flag that an error names.
-        path: the file.
-        endings: those that it may have; an error names the first.
-        kind: what the file is, for an error: `page`.
+        flag: the flag, for the error.
+        path: path of the file.
+        endings: allowed file extensions; the error suggests the first.
+        kind: kind of file, for the error, such as `page`.
 
     Raises:
-        ZooError: a wrong ending, a folder, or a missing folder.
+        ZooError: the extension is wrong, the path is a folder, or its parent folder is missing.
     """
     if path.suffix.lower() not in endings:
         raise ZooError(flag, f"{path}: not a name of a {kind}", f"give a name that ends in {endings[0]}")

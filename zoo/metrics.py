@@ -1,7 +1,7 @@
 """Metrics: pure functions of logits float32 [N, C] and targets int64 [N].
 
-A function in `METRICS` is in metrics.jsonl, in result.json and among the choices of `eval.select_by`: a new metric is one
-function and one line there. Only methods of tensors are used, so that the names are known without importing torch.
+Each function in `METRICS` appears in metrics.jsonl, in result.json and among the choices of `eval.select_by`. A new metric is
+one function and one line in `METRICS`. Only methods of tensors are used, so that the names are known without importing torch.
 
 Letters in shapes: N images, C classes, B bins.
 """
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Bins of confidence in the calibration error, as in Guo et al. 2017.
+# Number of confidence bins in the calibration error, as in Guo et al. 2017.
 BINS = 15
-# Classes among whose largest logits the right one may be for top5.
+# Number of largest logits among which the true class may be for top5.
 TOP = 5
 # Quantile of the normal distribution for an interval of 95 %.
 Z_95 = 1.959963984540054
 
 
 def accuracy(logits: Tensor, targets: Tensor) -> float:
-    """Return the share of images whose largest logit is that of their class."""
+    """Return the share of images whose largest logit belongs to the true class."""
     return int((logits.argmax(1) == targets).sum()) / len(targets)
 
 
@@ -47,7 +47,7 @@ def confusion(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def per_class(logits: Tensor, targets: Tensor) -> list[dict[str, float | int | None]]:
-    """Return precision, recall, F1 and number of images of each class; None where there is nothing to divide by."""
+    """Return precision, recall, F1 and number of images of each class; a score is None if it would be divided by 0."""
     matrix = confusion(logits, targets)  # [C, C]
     rows = zip(matrix.diagonal().tolist(), matrix.sum(0).tolist(), matrix.sum(1).tolist(), strict=True)
     return [
@@ -98,7 +98,7 @@ def merit(key: str, value: float) -> float:
 
 
 def interval(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval (low, high) of a share that was found on `count` images (Wilson 1927)."""
+    """Return the 95 % confidence interval (low, high) of a share that was measured on `count` images (Wilson 1927)."""
     z = Z_95
     middle = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))

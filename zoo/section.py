@@ -1,4 +1,4 @@
-"""The base of every option: strict, frozen, no unknown keys. An option is one field, in the class that acts on it."""
+"""The base class of recipe sections: strict types, frozen, no unknown keys. An option is one field, in the class that uses it."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pydantic_core import CoreSchema, core_schema
 S = TypeVar("S", bound="Section")
 T = TypeVar("T")
 
-# What an option says that is chosen at the start of a run.
+# Value of an option that is chosen at the start of a run.
 AUTO = "auto"
 
 
 class Section(BaseModel):
-    """One mapping of a recipe: strict types, no unknown keys, never changed after it was read."""
+    """One mapping of a recipe: strict types, no unknown keys, immutable."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-    # Keys that a file may have here and that are no options: they are used up when it is read.
+    # Keys that a recipe file may have here, but that are not options: they are consumed when the file is read.
     file_keys: ClassVar[tuple[str, ...]] = ()
 
 
 def decided(value: T | Literal["auto"]) -> T:
-    """Return the value of an option that may be `auto`, in a recipe where it was chosen."""
+    """Return the value of an option whose type allows `auto`, in a recipe where it has been decided."""
     assert value != AUTO
     return value  # pyright: ignore[reportReturnType]
 
 
 @dataclass(frozen=True)
 class Shorthand:
-    """Annotation of a union of sections: what may be written instead of the whole mapping.
+    """Annotation that lets a field accept a short form instead of the whole mapping of a section.
 
     Args:
-        expand: turns the short form into the mapping, and returns any other value as it is.
-        schema: JSON schema of the short form, None where only a key may be left out.
-        expected: how an error describes what may be written.
+        expand: expands the short form to the mapping, and returns any other value unchanged.
+        schema: JSON schema of the short form; None if the only short form is a mapping without some keys.
+        expected: description of the allowed values, for errors.
     """
 
     expand: Callable[[Any], Any]
@@ -53,11 +53,11 @@ class Shorthand:
 
 
 def kind_or_mapping(*short: str, default: str | None = None) -> Shorthand:
-    """Let a bare word of `short` stand for `{kind: word}`, and a mapping without a kind be of the kind `default`."""
+    """Allow a bare word of `short` for `{kind: word}`, and give a mapping without a kind the kind `default`."""
 
     def expand(value: Any) -> Any:
-        # Any word, not only those of `short`: for a misspelt one the error then lists the known kinds, and for a
-        # kind that needs more keys it names the missing key.
+        # Expand any word, not only those of `short`: the error for a misspelled word then lists the known kinds, and
+        # the error for a kind that needs more keys names the missing key.
         if isinstance(value, str):
             return {"kind": value}
         if default is not None and isinstance(value, dict) and "kind" not in value:

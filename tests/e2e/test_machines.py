@@ -1,4 +1,7 @@
-"""Two machines that share nothing: two launchers in two folders, each with caches of its own, over the loopback network."""
+"""Two machines that share nothing: two launchers in two folders, each with caches of its own.
+
+They talk over the loopback network, or over a cable between two network namespaces of Linux, where root may make them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +38,45 @@ output: {root: runs, checkpoint_every: 3 steps}
 """
 
 
-def start(folders: list[Path], *arguments: str) -> list[subprocess.Popen[str]]:
+@dataclass(frozen=True)
+class Network:
+    """Where the launchers run: each behind a command, all reaching the first one at an address."""
+
+    first: str = "127.0.0.1"
+    behind: tuple[tuple[str, ...], ...] = ((), ())
+
+
+@pytest.fixture
+def cable() -> Iterator[Network]:
+    """Two network namespaces with a cable between them; the name of the host is a loopback address in each."""
+    names = [f"zoo-{os.getpid()}-{number}" for number in range(2)]
+    ends = [("veth0", "10.77.0.1/24"), ("veth0", "10.77.0.2/24")]
+    commands = [["netns", "add", name] for name in names]
+    commands += [["link", "add", "veth0", "netns", names[0], "type", "veth", "peer", "name", "veth0", "netns", names[1]]]
+    for name, (interface, address) in zip(names, ends, strict=True):
+        commands += [["-n", name, "addr", "add", address, "dev", interface]]
+        commands += [["-n", name, "link", "set", each, "up"] for each in (interface, "lo")]
+    if os.geteuid() or not shutil.which("ip"):
+        pytest.skip("needs root and the command ip, to make network namespaces")
+    try:
+        for command in commands:
+            done = subprocess.run(["ip", *command], capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"no network namespaces here: ip {' '.join(command)}: {done.stderr.strip()}")
+        yield Network("10.77.0.1", tuple(("ip", "netns", "exec", name) for name in names))
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def start(folders: list[Path], *arguments: str, network: Network | None = None) -> list[subprocess.Popen[str]]:
     """Start a launcher in each folder, as on a machine of its own; only the first has the recipe."""
-    port = free_port()
+    port, network = free_port(), network or Network()
     launchers = []
     for rank, folder in enumerate(folders):
-        command = [str(Path(sys.executable).with_name("torchrun")), "--nnodes", str(len(folders)), "--node_rank", str(rank)]
-        command += ["--nproc_per_node", "1", "--master_addr", "127.0.0.1", "--master_port", str(port)]
+        command = [*network.behind[rank], str(Path(sys.executable).with_name("torchrun"))]
+        command += ["--nnodes", str(len(folders)), "--node_rank", str(rank)]
+        command += ["--nproc_per_node", "1", "--master_addr", network.first, "--master_port", str(port)]
         command += [str(ROOT / "scripts/train.py"), *arguments]
         environment = {**os.environ, "ZOO_CACHE": str(folder / "cache"), "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
         environment["PYTHONFAULTHANDLER"] = "1"
@@ -120,6 +157,13 @@ def test_two_machines_train_are_killed_and_resumed_without_a_shared_folder(tmp_p
     assert outcome(shared[0] / "runs/apart") == outcome(whole[0] / "runs/apart")
     # What is done is done, whoever asks.
     assert ended(start(whole, "--resume", "runs/apart"), whole) == [0, 0]
+
+
+def test_machines_find_each_other_over_a_cable(tmp_path: Path, cable: Network) -> None:
+    folders, loopback = machines(tmp_path / "cable", 2), machines(tmp_path / "loopback", 2)
+    assert ended(start(folders, "apart.yaml", network=cable), folders) == [0, 0]
+    assert ended(start(loopback, "apart.yaml"), loopback) == [0, 0]
+    assert outcome(folders[0] / "runs/apart") == outcome(loopback[0] / "runs/apart")
 
 
 def test_a_machine_with_other_images_is_one_line(tmp_path: Path, image_folder: Any) -> None:

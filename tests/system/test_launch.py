@@ -137,6 +137,15 @@ def test_a_process_that_is_gone_or_silent_is_one_line(happens, capfd):
     )
 
 
+def test_processes_that_cannot_connect_name_the_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth1")
+    with (
+        pytest.raises(LostProcess, match=r"^launch: process 0 cannot connect to the others over eth1 \(.*set GLOO_SOCKET_IFNAME"),
+        launch.lost_processes(TWO, 7),
+    ):
+        raise RuntimeError("Gloo connectFullMesh failed with timed out connecting: SO_ERROR: Connection refused")
+
+
 def test_other_errors_and_a_process_alone_keep_their_own():
     for alone, text in [(TWO, "shapes do not match"), (ALONE, "Connection reset by peer")]:
         with pytest.raises(RuntimeError, match=text), launch.lost_processes(alone, 7):

@@ -20,7 +20,7 @@ from zoo.system.hardware import cores
 from zoo.system.progress import show_current
 
 KIND = Kind("bench", "a benchmark", "benchmark.json", rows.COLUMNS, (), rows.key)
-# A model and a number of processes.
+# The name of a model and a number of processes.
 Task = tuple[str, int]
 
 
@@ -39,12 +39,12 @@ def run_benchmark(
     """Measure models, and write `results.csv`, `results.json` and `throughput.svg`.
 
     Args:
-        models: names; each unknown one becomes a row that names the nearest.
-        chosen: how they are measured.
-        out: the folder; None resumes an unfinished benchmark of the same settings, or makes a new folder.
-        timeout: seconds that a model may take.
-        processes: each model is measured on each of these numbers of processes.
-        target: the module that measures.
+        models: names of models. An unknown name becomes a row whose error suggests the nearest names.
+        chosen: the settings of the benchmark.
+        out: the output folder; None resumes an unfinished benchmark with the same settings, or makes a new folder.
+        timeout: maximum seconds per model.
+        processes: numbers of processes; each model is measured with each of them.
+        target: name of the module whose functions run in the worker processes.
 
     Returns:
         The exit code: 0, or 1 if a model could not be measured.
@@ -61,7 +61,7 @@ def run_benchmark(
         raise error.at("--data") from None
     measured.check_writable(out or measured.ROOT)
     if len(processes) > 1 and chosen.threads is None:
-        # Each process gets the same threads whatever their number, or the effect of the two could not be told apart.
+        # Use the same threads per process for each number of processes: otherwise their effects could not be told apart.
         chosen = replace(chosen, threads=max(1, cores() // max(processes)))
     hardware = _hardware(chosen, target)
     asked = {"models": list(models), "processes": list(processes)}
@@ -74,7 +74,7 @@ def run_benchmark(
 
 
 def _hardware(chosen: Settings, target: str) -> dict[str, Any]:
-    """Return what rows depend on besides the settings.
+    """Return the hardware and software versions, which rows depend on besides the settings.
 
     Raises:
         ZooError: no worker process can be started, or the precision needs a GPU and there is none.
@@ -97,7 +97,7 @@ class Benchmark:
         self.console = Console()
 
     def run(self, tasks: Sequence[Task]) -> None:
-        """Measure every task that has no row yet or whose row failed, and print the rows of all."""
+        """Measure every task that has no row yet or whose row failed, and print all rows."""
         known = self.measurements.measured_before(tasks)
         columns = rows.columns(self.chosen, [model for model, _ in tasks], any(number > 1 for _, number in tasks))
         self._describe(tasks, len(known))
@@ -113,7 +113,7 @@ class Benchmark:
             self.console.line(rows.line(self.rows[task], columns))
 
     def _describe(self, tasks: Sequence[Task], known: int) -> None:
-        """Print the machine, the data, the folder and how many rows are there already."""
+        """Print the machine, the data, the folder, and the number of rows that were measured before."""
         self.measurements.describe_machine(self.console)
         data = self.chosen.data or "made-up photographs"
         self.console.fact("data", f"{data} for batches alone and end to end")
@@ -124,7 +124,7 @@ class Benchmark:
             self.console.fact("resumed", f"{known} of {len(tasks)} rows were measured before, from {when}{note}")
 
     def _measured(self, model: str, processes: int) -> Row:
-        """Measure a model in worker processes; whatever happens to them, the result is a row."""
+        """Measure a model in worker processes and return its row, even if the processes fail."""
         row = self.measurements.new_row(model) | {"processes": processes, "compile": self.chosen.compile}
         row |= {"optimizer": self.chosen.optimizer, "classes": self.chosen.classes}
         try:
@@ -142,19 +142,19 @@ class Benchmark:
     def _chosen_before(self, model: str, processes: int) -> dict[str, Any]:
         """Return the settings that `auto` chose for a model on fewer processes.
 
-        Chosen anew on more processes, they would change the efficiency.
+        With more processes `auto` could choose others, which would distort the efficiency.
         """
         measured = [row for (name, number), row in self.rows.items() if name == model and number < processes]
         row = next((row for row in measured if row["status"] == OK), None)
         if row is None:
             return {}
         found = {"precision": row["precision"], "channels_last": row["channels_last"]}
-        # The largest batch that fits into a GPU would leave no room for the gradients of other processes.
+        # With several processes, gradient buckets would not fit beside the largest batch that fits into a GPU with one.
         on_cpu = self.hardware["device"] == self.hardware["cpu"]
         return found | ({"batch_size": row[f"{self.chosen.modes[0]}_batch_size"]} if on_cpu else {})
 
     def _add_efficiency(self, task: Task) -> None:
-        """Set the speed of n processes as a share of n times the speed of one."""
+        """Set the efficiency: the speed of n processes divided by n times the speed of one process."""
         row, one = self.rows[task], self.rows.get((task[0], 1), {})
         column = f"{self.chosen.main_mode}_samples_per_sec"
         if column in row and one.get(column):

@@ -1,4 +1,4 @@
-"""Compare two `results.csv`: what became faster or slower, and whether by more than noise."""
+"""Compare two `results.csv` files: which models became faster or slower, by more than noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.system.table import Column, align
 # The name of a model and the number of processes.
 Key = tuple[str, int]
 
-# Columns that must be equal for a difference to be one of software.
+# Columns of the hardware: unless they are equal, a difference in speed may not come from the software.
 HARDWARE = ("device", "cpu", "cores", "threads")
 # Columns of a mode that must be equal for speeds to be comparable; a difference is noted in the row.
 MODE_SETTINGS = ("batch_size", "img_size")
@@ -21,7 +21,7 @@ MODE_SETTINGS = ("batch_size", "img_size")
 ROW_SETTINGS = ("precision", "channels_last", "compile")
 # Columns whose difference is reported above the table.
 VERSIONS = ("torch", "timm", "zoo", "python")
-# Share of the median that stands for the spread of a row without percentiles, such as those of timm's tables.
+# Assumed spread of a row without percentiles, as in timm's tables; a share of the median.
 UNKNOWN_SPREAD = 0.05
 # The verdicts, in the order of the summary.
 VERDICTS = ("faster", "slower", "within noise")
@@ -35,10 +35,10 @@ class Ratio:
         model: its name, with the number of processes if there are several.
         mode: `train` or `infer`.
         old: median images/s.
-        new: the same.
-        low: the new tenth percentile over the old ninetieth: the least ratio that both spreads allow.
-        high: the new ninetieth percentile over the old tenth: the largest.
-        notes: settings in which the two differ.
+        new: median images/s.
+        low: new 10th percentile over old 90th percentile: the smallest ratio that both spreads allow.
+        high: new 90th percentile over old 10th percentile: the largest.
+        notes: settings that differ between the two.
     """
 
     model: str
@@ -56,15 +56,15 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """Return `faster` or `slower` if the two spreads do not overlap."""
+        """Return `faster` or `slower` if the two spreads do not overlap, else `within noise`."""
         return "faster" if self.low > 1 else "slower" if self.high < 1 else "within noise"
 
 
 def lines(old: Path, new: Path) -> list[str]:
-    """Compare two `results.csv`; return lines of text.
+    """Compare two `results.csv` files; return the lines to print.
 
     Raises:
-        ZooError: one of them cannot be read.
+        ZooError: one of the files cannot be read.
     """
     before, after = ({key(row): row for row in read_csv(path)} for path in (old, new))
     shared = [name for name in before if name in after]
@@ -86,7 +86,7 @@ def lines(old: Path, new: Path) -> list[str]:
 
 
 def _warnings(pairs: Sequence[tuple[Row, Row]], unlike: Sequence[str]) -> list[str]:
-    """Return a line for each reason why speeds may differ besides the code; `unlike`: hardware columns that differ."""
+    """Return a line for each reason besides the code why speeds may differ; `unlike` lists hardware columns that differ."""
     found = []
     if unlike:
         found.append(f"different hardware ({', '.join(unlike)}): the ratios are between machines and not between versions")
@@ -97,7 +97,7 @@ def _warnings(pairs: Sequence[tuple[Row, Row]], unlike: Sequence[str]) -> list[s
 
 
 def _left_out(before: Mapping[Key, Row], after: Mapping[Key, Row], shared: Sequence[Key]) -> list[str]:
-    """Return a line each for rows that only one table has, and for those that failed in one of them."""
+    """Return lines that list the rows found in only one table, and the rows that failed in at least one."""
     found = []
     for title, rows, others in (("only in old", before, after), ("only in new", after, before)):
         if alone := [_named(*one) for one in rows if one not in others]:
@@ -111,7 +111,7 @@ def _left_out(before: Mapping[Key, Row], after: Mapping[Key, Row], shared: Seque
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], mode: str) -> Ratio | None:
-    """Return the ratio of one model in one mode; None if one of the rows has no speed."""
+    """Return the ratio of one model in one mode, or None if one of the rows has no speed."""
     column = f"{mode}_samples_per_sec"
     if not old.get(column) or not new.get(column):
         return None
@@ -122,7 +122,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], mode: str) -> Ratio 
 
 
 def _spread(row: Mapping[str, Any], column: str) -> tuple[float, float]:
-    """Return the tenth and the ninetieth percentile of a row's images/s."""
+    """Return the 10th and the 90th percentile of a row's images/s."""
     middle = row[column]
     half = UNKNOWN_SPREAD / 2
     return row.get(f"{column}_p10", middle * (1 - half)), row.get(f"{column}_p90", middle * (1 + half))
@@ -133,12 +133,12 @@ def _differ(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
 
 
 def _unlike(old: Mapping[str, Any], new: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return the columns in which rows differ; a row without such a column may be from anywhere, and differs."""
+    """Return the columns in which two rows differ; a column that only one of them has counts as different."""
     return [name for name in columns if old.get(name) != new.get(name)]
 
 
 def _stamp(rows: Sequence[Row]) -> str:
-    """Return where rows were measured, and when."""
+    """Return the devices that rows were measured on, and the dates."""
     parts = {
         f"{row.get('device', 'unknown device')}, {row.get('threads', '?')} threads, torch {row.get('torch', '?')}" for row in rows
     }

@@ -1,4 +1,4 @@
-"""Images to make a benchmark's batches of: some of the user's own, or made-up photographs."""
+"""Images for the batches of a benchmark: some of the user's own, or made-up photographs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.data.rng import generator_of
 from zoo.data.splits import Split
 from zoo.data.store_size import CROP, OVERSAMPLING, SMALLEST_STORE, store_size
 
-# Made-up images: a batch's cost does not depend on which images it has, so that a few are enough.
+# Number of made-up images. A few are enough, since the cost of a batch does not depend on which images it has.
 MADE_UP = 64
-# At most this many of the user's images are decoded, which takes seconds: enough for their usual shapes.
+# Maximum number of the user's images to decode. It takes seconds, and is enough to cover their usual shapes.
 TAKEN = 512
-# A made-up image has this many flat cells along each side: soft colors, as photographs have.
+# Cells of one color along each side of a made-up image: photographs have soft colors too.
 CELLS = 12
 # Width over height of most cameras' photographs.
 ASPECT = 4 / 3
@@ -35,7 +35,7 @@ def list_images(root: Path) -> list[str]:
 
 
 def make_split(files: Sequence[str], size: int, count: int, classes: int) -> Split:
-    """Make a split of `count` images for training at `size` pixels: those of the files, decoded once, or made-up ones.
+    """Make a split of `count` images for training at `size` pixels, from files, which are decoded once, or made-up images.
 
     Raises:
         ZooError: a file cannot be read.

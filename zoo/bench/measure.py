@@ -1,7 +1,7 @@
 """Measure one model inside its worker process, through the project's own `train_step` and `evaluate`.
 
-A mode has three kinds of steps: the model alone, its batches alone, and both end to end. They take turns, a block of steps
-each: other work on the machine changes its speed within seconds, and what is compared must be measured side by side.
+A mode has three kinds of steps: the model alone, its batches alone, and both end to end. They take turns, one block of steps
+at a time: other work on the machine changes its speed within seconds, so steps to compare must be timed close together.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from zoo.system.threads import announce_threads, set_threads
 
 Say = Callable[[dict[str, Any]], None]
 
-# Steps of the model alone that are timed at least: fewer have no percentiles.
+# Minimum number of timed steps of the model alone: fewer have no percentiles.
 STEPS = 10
-# Seconds that they take at least: shorter ones would catch a single moment of the machine.
+# Minimum seconds of these steps together: a shorter time would show only one moment of the machine.
 SECONDS = 5.0
-# Steps on pixels that are timed at least; `STEPS` or `SECONDS` of them, whichever is less, are enough.
+# Minimum number of timed steps with images; above it, `STEPS` or `SECONDS` of them, whichever is less, are enough.
 FEWEST = 3
-# Warm-up ends when a step's seconds differ from the step's before it by at most this share ...
+# Warm-up ends when the seconds of a step differ from the previous step's by at most this share ...
 STEADY = 0.05
 # ... or after this many steps ...
 MOST_WARM_UP = 12
 # ... or after this many seconds since the first step: some models never become steady.
 LONGEST_WARM_UP = 5.0
-# Matrix products of a step for each one of the forward pass: the backward pass has two, for inputs and for weights.
+# Matrix products of a step per product of the forward pass: the backward pass has two, for inputs and for weights.
 PASSES = {INFER: 1, TRAIN: 3}
-# Turns that each kind of step takes, if it has enough steps for it.
+# Number of blocks of each kind of step, if it has enough steps.
 BLOCKS = 5
 
 
@@ -59,7 +59,7 @@ def stamp(_arguments: Mapping[str, Any], say: Say) -> None:
 
 
 def measure(arguments: Mapping[str, Any], say: Say) -> None:
-    """Measure a model with timm's layers and the default memory allocator, so that rows compare with timm's own benchmark.
+    """Measure a model with timm's layers and the default memory allocator, so that rows are comparable to timm's benchmark.
 
     A training run is faster on a CPU: it replaces some layers (`zoo.models.fast_conv`, `zoo.models.fold_batchnorm`) and
     keeps freed memory (`zoo.system.threads`).
@@ -88,7 +88,7 @@ def measure(arguments: Mapping[str, Any], say: Say) -> None:
         prepared.peak = matrix_peak(device, prepared.precision)
     facts = {"precision": prepared.precision, "channels_last": prepared.channels_last, "choice": prepared.why}
     say(facts | {"matrix_tflops": round(prepared.peak, 4)})
-    # Inference comes first: it is slower where training has left the C library's heap large.
+    # Inference comes first: it is slower after training, which leaves a large heap in the C library.
     for mode in settings.modes:
         say(_mode(prepared, mode))
     say({"timed_seconds": round(prepared.timed, 2), "warmup_seconds": round(prepared.warm_up, 2)})
@@ -110,13 +110,13 @@ class Series:
     Args:
         prepared: the model.
         step: the step.
-        brief: whether fewer steps are enough if they take long.
-        note: called after each step that is timed; what it returns is kept in `notes`.
+        brief: whether fewer steps are enough if they are slow.
+        note: called after each timed step; its results are kept in `notes`.
 
     Attributes:
-        first: seconds of the first step of all.
-        warm_up: number of steps that do not count.
-        seconds: of each step that counts.
+        first: seconds of the very first step.
+        warm_up: number of steps that are not timed.
+        seconds: seconds of each timed step.
     """
 
     prepared: PreparedModel
@@ -131,16 +131,16 @@ class Series:
 
     @property
     def median(self) -> float:
-        """Return the median seconds of the steps that count."""
+        """Return the median seconds of the timed steps."""
         return float(np.median(self.seconds))
 
     def block(self) -> None:
-        """Time the next block of steps; before the first one, warm up."""
+        """Time the next block of steps; warm up before the first one."""
         if self.blocks is None:
             self.blocks = iter(in_blocks(self._warm_up()))
             count = next(self.blocks)
         elif count := next(self.blocks, 0):
-            # One step without timing: another kind of step has changed the caches and the memory.
+            # One untimed step first: the other kinds of steps have changed the caches and the memory.
             with self.prepared.warming():
                 seconds_of(self.step, self.prepared)
             self.warm_up += 1
@@ -151,7 +151,7 @@ class Series:
                 self.notes.append(self.note())
 
     def _warm_up(self) -> int:
-        """Take steps until they are steady; return how many are to be timed, the same on all processes."""
+        """Run steps until their times are steady; return the number of steps to time, the same on all processes."""
         prepared = self.prepared
         with prepared.warming():
             self.first = last = seconds_of(self.step, prepared)
@@ -169,13 +169,13 @@ class Series:
 
 
 def in_blocks(steps: int) -> list[int]:
-    """Divide steps into at most `BLOCKS` blocks of nearly the same number, at least two in each if there are two."""
+    """Divide steps into at most `BLOCKS` blocks of nearly equal size; no block has a single step unless it is the only one."""
     blocks = min(BLOCKS, max(1, steps // 2))
     return [(number + 1) * steps // blocks - number * steps // blocks for number in range(blocks)]
 
 
 def _mode(prepared: PreparedModel, mode: str) -> dict[str, Any]:
-    """Time the steps of a mode, its batches and both together in turn; return the columns."""
+    """Time the model alone, its batches alone and both together in turns for one mode; return the columns of the row."""
     device = prepared.accelerator.device
     reset_peak_memory(device)
     alone = Series(prepared, step_alone(prepared, mode))
@@ -198,7 +198,7 @@ def _mode(prepared: PreparedModel, mode: str) -> dict[str, Any]:
 
 
 def _alone(prepared: PreparedModel, mode: str, series: Series, memory: float) -> dict[str, Any]:
-    """Return the columns of a mode with the model alone."""
+    """Return a mode's columns for the model alone."""
     total, rate = prepared.total, prepared.total / series.median
     fast, slow = np.quantile(series.seconds, [0.1, 0.9]).tolist()
     tflops = 2 * prepared.gmacs * PASSES[mode] * rate / 1e3
@@ -225,10 +225,10 @@ def _alone(prepared: PreparedModel, mode: str, series: Series, memory: float) ->
 
 
 class _Pixels:
-    """Makes the batches of one mode from images, one after another.
+    """A source of batches for one mode, made from images one after another.
 
     Attributes:
-        last: seconds that the last batch took.
+        last: seconds that the latest batch took.
     """
 
     def __init__(self, prepared: PreparedModel, mode: str) -> None:
@@ -244,7 +244,7 @@ class _Pixels:
         self.prepared, self.mode, self.number, self.last = prepared, mode, 0, 0.0
 
     def make(self) -> tuple[Tensor, Tensor]:
-        """Make the next batch, images float32 [B, 3, S, S], and wait for a GPU, so that the time of a batch is its own."""
+        """Make the next batch, images float32 [B, 3, S, S] and targets; wait for a GPU, so that `last` covers all its work."""
         started, prepared = time.perf_counter(), self.prepared
         positions = (np.arange(prepared.total) + self.number * prepared.total) % len(self.batches)
         rank = prepared.accelerator.process_index
@@ -260,7 +260,7 @@ class _Pixels:
 
 
 def _on_pixels(prepared: PreparedModel, mode: str, batches: Series, together: Series) -> dict[str, Any]:
-    """Return the columns of a mode with batches made of images: alone, and end to end."""
+    """Return a mode's columns for batches made from images: the batches alone, and end to end."""
     share = float(np.median([own / whole for own, whole in zip(together.notes, together.seconds, strict=True)]))
     values = {
         "data_samples_per_sec": round(prepared.total / batches.median, 2),

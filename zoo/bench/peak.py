@@ -1,4 +1,4 @@
-"""Measure the fastest matrix product of this machine, which a model's speed is compared to."""
+"""Measure the fastest matrix product of this machine, the reference for the speed of models."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 
 from zoo.system.device import DTYPES, synchronize
 
-# Sides of the square matrices: the fastest is the peak. On a CPU the larger ones take seconds and are no faster.
+# Sides of the square matrices; the fastest product is the peak. On a CPU, larger ones take seconds and are no faster.
 SIDES = {"cpu": (768, 1536), "cuda": (4096, 8192)}
-# Products of each size: the fastest of a few is steady.
+# Products per size: the fastest of a few varies little.
 REPEATS = 6
-# Seconds for one size: on a slow CPU a single product may take as long.
+# Seconds after which no further product of a size is started: on a slow CPU a single one may take longer.
 LONGEST = 0.25
 
 

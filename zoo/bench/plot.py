@@ -1,4 +1,4 @@
-"""Draw `throughput.svg`: images/s of each model as bars with their spread, and against parameters and top-1."""
+"""Draw `throughput.svg`: the images/s of each model as bars with their spread, and against parameters and top-1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 
-# Color and marker of a mode: apart also for color-blind readers.
+# Color and marker of each mode, distinct for color-blind readers too.
 LOOKS = {"train": ("#0072b2", "s"), "infer": ("#b85000", "o")}
 VERBS = {"train": "training", "infer": "inference"}
 # Height of a model's bar, in inches.
@@ -44,9 +44,9 @@ class Against:
 
     Args:
         what: its name.
-        label: of the axis.
-        better: word for a model that has more of it.
-        value: returns a row's value, or None; the larger, the better.
+        label: label of the axis.
+        better: adjective for a model with a larger value, such as `larger`.
+        value: returns the value of a row, or None; larger values are better.
         log: whether the axis is logarithmic.
     """
 
@@ -58,7 +58,7 @@ class Against:
 
 
 def top1(row: Row) -> float | None:
-    """Return the ImageNet-1k top-1 in percent that timm publishes for the name's pretrained weights; None if it does not."""
+    """Return the ImageNet-1k top-1 in percent that timm publishes for the pretrained weights, or None if there is none."""
     entry = catalog.named(str(row["model"]))
     return entry.top1 if entry else None
 
@@ -71,12 +71,12 @@ ACCURACY = Against(
 
 
 def draw_throughput(rows: Sequence[Row], path: Path, device: str) -> None:
-    """Draw the rows that were measured.
+    """Draw the measured rows.
 
     Args:
-        rows: of a benchmark, each with `status` ok.
-        path: of the SVG.
-        device: the hardware's name, for the title.
+        rows: rows of a benchmark, each with `status` ok.
+        path: path of the SVG file.
+        device: name of the hardware, for the title.
 
     Raises:
         StorageError: the file cannot be written.
@@ -88,7 +88,7 @@ def draw_throughput(rows: Sequence[Row], path: Path, device: str) -> None:
         bars = len(rows) * (BAR * len(modes) + 0.1)
         fewest = min(row.get("processes") or 1 for row in rows)
         alone = [row for row in rows if (row.get("processes") or 1) == fewest]
-        # A single accuracy is nothing to compare.
+        # A single accuracy cannot be compared with others.
         shown = [PARAMETERS, *([ACCURACY] if len({top1(row) for row in alone} - {None}) > 1 else [])]
         fronts = [(mode, against) for against in shown for mode in modes]
         height = 0.85 + bars + 0.2 + FRONT * len(fronts) + 0.1
@@ -127,7 +127,7 @@ def _settings(rows: Sequence[Row]) -> str:
 
 
 def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence[str]) -> None:
-    """Draw a bar for each model and mode, from the fastest in training to the slowest."""
+    """Draw a bar for each model and mode, in the order of the rows from top to bottom."""
     from matplotlib.patches import Patch
 
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -157,7 +157,7 @@ def _bars(axes: Axes, rows: Sequence[Row], names: Sequence[str], modes: Sequence
 
 
 def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None:
-    """Draw the images per second of a mode, on a logarithmic axis, against another quantity; name the front's models."""
+    """Draw the images per second of a mode on a logarithmic axis against another quantity; name the models on the front."""
     column, (color, marker) = f"{mode}_samples_per_sec", LOOKS[mode]
     axes.set_xscale("log" if against.log else "linear")
     axes.set_yscale("log")
@@ -169,7 +169,7 @@ def _front(axes: Axes, rows: Sequence[Row], mode: str, against: Against) -> None
     spots = [(float(value), float(row[column])) for value, row in measured]
     if not spots:
         return
-    # The larger value is the better one: as a cost it is negative.
+    # `pareto_front` takes costs, where less is better: negate the values, where more is better.
     best = pareto_front([(-value, speed) for value, speed in spots])
     line = [spots[one] for one in best]
     look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": "", "markersize": 5}
@@ -197,9 +197,9 @@ def _limits(axis: Axis, limit: Callable[..., Any], values: Sequence[float]) -> N
 
 
 def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Sequence[tuple[float, float, str]]) -> None:
-    """Write names beside their marks where there is room; a name that finds none is left out."""
+    """Write names beside their marks; a name without room is left out."""
     window = axes.get_window_extent()
-    # A name may reach into the margins at the sides.
+    # A name may reach into the right margin.
     inside = (window.x0, window.y0, window.x1 + 20, window.y1)
     taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in map(axes.transData.transform, spots)]
     corners = [axes.transData.transform(spot) for spot in line]
@@ -222,7 +222,7 @@ def _name(axes: Axes, spots: Sequence[Spot], line: Sequence[Spot], wanted: Seque
 
 
 def _around(x: float, y: float, wide: float, high: float) -> list[Box]:
-    """Return places for a name around a mark, the best first, near ones before farther ones."""
+    """Return boxes for a name around a mark, in order of preference: near ones before farther ones."""
     found: list[Box] = []
     for far in (NEAR, NEAR + 8, NEAR + 16, NEAR + 24):
         corners = [(x + far, y - high / 2), (x - far - wide, y - high / 2)]

@@ -16,8 +16,8 @@ from zoo.system.table import Column, percent
 
 MODES = (TRAIN, INFER)
 
-# The ninetieth percentile of images/s over the tenth, above which other work must share the machine: steps of the same
-# work spread by 1.05 to 1.4 on a machine that is otherwise idle, and a second busy process takes a third to half of it.
+# Ratio of the 90th to the 10th percentile of images/s, above which other work must share the machine. Measured: 1.05 to
+# 1.4 on an otherwise idle machine; a second busy process takes a third to half of its speed.
 BUSY_SPREAD = 1.5
 # The verdict of a row that was measured on a busy machine.
 BUSY = "busy machine"
@@ -28,7 +28,7 @@ MODEL_BOUND = "model-bound"
 
 
 def _of_mode(mode: str) -> list[str]:
-    """Return the columns of one mode. The first four, and GMACs, are those of timm's benchmark, in its units."""
+    """Return the columns of one mode. The first four, like GMACs, have the names and units of timm's benchmark."""
     own = ["samples_per_sec", "step_time", "batch_size", "img_size"]
     spread = ["samples_per_sec_p10", "samples_per_sec_p90", "step_time_p10", "step_time_p90", "steps", "warmup_steps"]
     cost = ["first_step_time", "peak_memory_mb", "tflops", "peak_share"]
@@ -51,8 +51,8 @@ def verdict(data_share: float, slow: float, fast: float) -> str:
     """Return what limits the speed of a model.
 
     Args:
-        data_share: share of a step, end to end, that goes to making its batch. A batch is made where the model runs, so
-            what takes longer than the model is what a step waits for.
+        data_share: share of an end-to-end step that is spent on making its batch. The batch is made on the model's device,
+            so the times add up, and the larger one limits the speed.
         slow: images/s at the tenth percentile of the steps.
         fast: images/s at the ninetieth percentile.
     """
@@ -62,7 +62,7 @@ def verdict(data_share: float, slow: float, fast: float) -> str:
 
 
 def busy_note(rows: Sequence[Row]) -> str:
-    """Return a line on the rows that were measured on a busy machine; '' where there are none."""
+    """Return a note on the rows that were measured on a busy machine, or '' if there are none."""
     busy = [str(row["model"]) for row in rows if row.get("verdict") == BUSY]
     if not busy:
         return ""
@@ -75,15 +75,15 @@ def busy_note(rows: Sequence[Row]) -> str:
 
 
 def key(row: Mapping[str, Any]) -> tuple[str, int]:
-    """Return what tells rows apart: the model and the number of processes."""
+    """Return the key of a row: the model and the number of processes."""
     return str(row["model"]), int(row.get("processes") or 1)
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Read a `results.csv` of zoo or of timm's benchmark: numbers as numbers, empty cells left out.
+    """Read a `results.csv` of zoo or of timm's benchmark. Numbers are converted, empty cells left out.
 
     Raises:
-        ZooError: it cannot be read, or has no column `model`.
+        ZooError: the file cannot be read, has no rows, or has no column `model`.
     """
     try:
         with open(path, newline="", encoding="utf-8") as handle:
@@ -117,8 +117,8 @@ def columns(chosen: Settings, models: Sequence[str], scaling: bool) -> list[Colu
 
     Args:
         chosen: the settings of the benchmark.
-        models: all names of the table, which is printed while its rows become known.
-        scaling: whether models are measured on several numbers of processes.
+        models: names of all models, for the width of the column: rows are printed one by one.
+        scaling: whether any model is measured with more than one process.
     """
     main = chosen.main_mode
     shown = [
@@ -141,7 +141,7 @@ def columns(chosen: Settings, models: Sequence[str], scaling: bool) -> list[Colu
 
 
 def _images(mode: str) -> Column:
-    """Return the column of images per second, and after it the tenth and ninetieth percentile."""
+    """Return a column with the images per second and their 10th and 90th percentiles."""
 
     def show(row: Mapping[str, Any]) -> str:
         low, high = row[f"{mode}_samples_per_sec_p10"], row[f"{mode}_samples_per_sec_p90"]
@@ -151,7 +151,7 @@ def _images(mode: str) -> Column:
 
 
 def line(row: Mapping[str, Any], columns: Sequence[Column]) -> str:
-    """Return one row's line; for a model that could not be measured, its status and why."""
+    """Return the line of a row, or its status and error if the model could not be measured."""
     if row["status"] == "ok":
         return table.line(row, columns)
     processes = f" ({row['processes']} processes)" if (row.get("processes") or 1) > 1 else ""

@@ -12,20 +12,20 @@ INFER = "infer"
 
 @dataclass(frozen=True)
 class Settings:
-    """The way models are measured. Rows measured with different settings are never mixed.
+    """The settings of a benchmark. Rows measured with different settings are never mixed.
 
     Args:
         modes: `infer`, `train` or both, in the order in which they are measured.
-        image_size: side of the images in pixels; None: the size the model was made for.
-        batch_size: images of a step on one process; None: chosen by measuring.
-        precision: `fp32`, `bf16`, `fp16`, or `auto`: the fastest.
-        channels_last: the memory layout, or `auto`: the fastest.
+        image_size: side of the images in pixels, or None for the model's native size.
+        batch_size: images per step and process, or None to choose it by measuring.
+        precision: `fp32`, `bf16`, `fp16`, or `auto` for the fastest.
+        channels_last: whether the memory format is channels_last, or `auto` for the faster one.
         compile: whether the model is compiled by `torch.compile`.
-        steps: steps that are timed; None: as many as the time limits in `measure.py` ask for.
-        threads: CPU threads of a process; None: the cores divided by the processes.
+        steps: number of timed steps, or None for the limits in `measure.py`.
+        threads: CPU threads per process, or None for the cores divided by the processes.
         classes: outputs of the head.
         optimizer: timm's name of the optimizer.
-        data: absolute path of the folder of images; None: made-up photographs.
+        data: absolute path of the folder of images, or None for made-up photographs.
     """
 
     modes: tuple[str, ...] = (INFER, TRAIN)
@@ -42,7 +42,7 @@ class Settings:
 
     @property
     def main_mode(self) -> str:
-        """Return `train` if training is measured, else `infer`: batch size, precision, layout and verdict are of this mode."""
+        """Return `train` if training is measured, else `infer`; it decides batch size, precision, memory format and verdict."""
         return TRAIN if TRAIN in self.modes else INFER
 
 
@@ -52,8 +52,8 @@ class Request:
 
     Args:
         model: timm's name.
-        settings: how it is measured.
-        files: absolute paths of the images to make batches of; none: made-up photographs.
+        settings: the settings of the benchmark.
+        files: absolute paths of the images for the batches; if empty, made-up photographs are used.
     """
 
     model: str
@@ -61,5 +61,5 @@ class Request:
     files: tuple[str, ...] = ()
 
     def fixed(self, known: Mapping[str, Any]) -> Request:
-        """Return the request with settings that were chosen before in place of `auto`."""
+        """Return the request with the settings that were chosen before."""
         return replace(self, settings=replace(self.settings, **known))

@@ -1,6 +1,6 @@
-"""Prepare a model as a training run does, at a precision, a layout and a batch size, and make the steps that are timed.
+"""Prepare a model as a training run does, with its precision, memory format and batch size, and make the steps to time.
 
-The learning rate is 0: each step does the same work as the one before it, however many are timed.
+The learning rate is 0, so that all steps do the same work.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from zoo.training.watch import StepWatch
 
 Step = Callable[[], Any]
 
-# Images of a batch to choose from on a CPU, smallest first.
+# Batch sizes to choose from on a CPU, smallest first.
 CPU_BATCHES = (8, 16, 32, 64, 128)
-# Seconds: a batch whose step would take longer is not tried, or choosing would take longer than measuring.
+# Seconds of the longest step to try when choosing the batch size: otherwise choosing would take longer than measuring.
 LONGEST_STEP = 1.5
-# Images of the largest batch that is tried on a GPU: larger ones are no faster.
+# Largest batch size to try on a GPU: larger ones are no faster.
 LARGEST_BATCH = 4096
-# The bisection between a batch that fits and one that does not ends at multiples of this, which GPUs like.
+# The bisection between a batch size that fits and one that does not tries multiples of this, which suit GPUs.
 BATCH_MULTIPLE = 8
-# Images that precision and layout are chosen on where the batch size is not yet chosen.
+# Batch size for choosing precision and memory format on a CPU, if the batch size is not yet known.
 TRIAL_BATCH = 16
 
 
@@ -48,19 +48,19 @@ class PreparedModel:
     """A model that is ready to be measured.
 
     Args:
-        request: what was asked for.
-        model: the model, wrapped by Accelerate and compiled where asked.
+        request: the request.
+        model: the model, wrapped by Accelerate, and compiled if requested.
         accelerator: its processes, device and precision.
-        optimizer: the optimizer, wrapped by Accelerate; None where training is not measured.
+        optimizer: the optimizer, wrapped by Accelerate; None if training is not measured.
         size: side of the images in pixels.
-        precision: as chosen.
-        channels_last: the memory layout, as chosen.
-        why: how precision and layout were chosen.
-        gmacs: billions of multiply-adds of an image.
+        precision: the chosen precision.
+        channels_last: the chosen memory format.
+        why: how precision and memory format were chosen.
+        gmacs: billions of multiply-adds per image.
         peak: TFLOP/s of the fastest matrix product.
-        batch: images of a step on one process.
-        timed: seconds of the steps that count, so far.
-        warm_up: seconds of everything before and between them, so far.
+        batch: images per step and process.
+        timed: total seconds of the timed steps so far.
+        warm_up: total seconds of the work before and between them so far.
     """
 
     request: Request
@@ -79,16 +79,16 @@ class PreparedModel:
 
     @property
     def settings(self) -> Settings:
-        """Return how the model is measured."""
+        """Return the settings of the benchmark."""
         return self.request.settings
 
     @property
     def total(self) -> int:
-        """Return the images of a step over all processes."""
+        """Return the number of images of a step over all processes."""
         return self.batch * self.accelerator.num_processes
 
     def agreed(self, value: Any) -> Any:
-        """Return the first process's value on all of them, so that all take the same number of steps."""
+        """Return the first process's value on all processes, so that all take the same number of steps."""
         return broadcast_object_list([value])[0] if self.accelerator.num_processes > 1 else value
 
     @contextlib.contextmanager
@@ -103,19 +103,19 @@ class PreparedModel:
 
 
 def native_size(name: str) -> int:
-    """Return the side in pixels of the images that a backbone was made for."""
+    """Return the native image size of a backbone in pixels; 224 if timm has none."""
     config = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return config.input_size[-1] if config else 224
 
 
 def prepare(request: Request, model: nn.Module, size: int, device: torch.device) -> PreparedModel:
-    """Choose precision and layout where they are `auto`, and prepare the model as a training run does.
+    """Choose precision and memory format if they are `auto`, and prepare the model as a training run does.
 
     Args:
-        request: what was asked for.
-        model: on its device; its parameters and buffers keep their values.
+        request: the request.
+        model: the model on its device; its parameters and buffers keep their values.
         size: side of the images in pixels.
-        device: where the model is.
+        device: device of the model.
     """
     settings = request.settings
     training = TRAIN in settings.modes
@@ -127,7 +127,7 @@ def prepare(request: Request, model: nn.Module, size: int, device: torch.device)
             trial = settings.batch_size or _trial_batch(model, size, device, candidates[0], training=training)
             speeds = autotune.time_candidates(model, size, trial, device, candidates, backward=training)
         why = f"measured, images/s: {autotune.listed(speeds)}"
-        # All processes take what the first one measured.
+        # All processes use the choice of the first one.
         precision, channels_last = broadcast_object_list([autotune.fastest(speeds)])[0]
     spent = time.perf_counter() - started
     model.to(memory_format=memory_format(channels_last))
@@ -141,9 +141,9 @@ def prepare(request: Request, model: nn.Module, size: int, device: torch.device)
 
 
 def _trial_batch(model: nn.Module, size: int, device: torch.device, candidate: Candidate, *, training: bool) -> int:
-    """Return the images that precision and layout are chosen on: a few on a CPU, half of what fits into a GPU.
+    """Return the batch size for choosing precision and memory format: small on a CPU, half of what fits into a GPU.
 
-    A few would keep a GPU waiting for its next kernel, and the candidate with the fewest kernels would win.
+    With a small batch a GPU would mostly wait for its next kernel, and the candidate with the fewest kernels would win.
     """
     if device.type == "cpu":
         return TRIAL_BATCH
@@ -152,7 +152,7 @@ def _trial_batch(model: nn.Module, size: int, device: torch.device, candidate: C
 
 
 def choose_batch(prepared: PreparedModel) -> None:
-    """Set the images of a step: the number asked for, the most that fit into a GPU, or the fastest of a few on a CPU.
+    """Set the batch size: as requested, else the largest that fits into a GPU, or the fastest of a few on a CPU.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits into a GPU.
@@ -166,7 +166,7 @@ def choose_batch(prepared: PreparedModel) -> None:
 
 
 def _fastest_batch(prepared: PreparedModel) -> int:
-    """Return the batch with the most images/s; larger ones are tried until they are slow or hopeless."""
+    """Return the batch size with the most images/s; try larger ones until a step takes too long or is much slower."""
     speeds: dict[int, float] = {}
     for size in CPU_BATCHES:
         prepared.batch = size
@@ -180,10 +180,10 @@ def _fastest_batch(prepared: PreparedModel) -> int:
 
 
 def _largest_batch(prepared: PreparedModel) -> int:
-    """Return the largest batch that fits into the GPU of every process.
+    """Return the largest batch size that fits into the GPU of every process.
 
-    It is tried on the bare model: where memory runs out in the middle of a step that adds up gradients, the processes would
-    wait for each other.
+    Sizes are tried on the unwrapped model: if one process ran out of memory in a step that adds up gradients, the others
+    would wait for it.
     """
     accelerator = prepared.accelerator
     training = prepared.optimizer is not None
@@ -201,10 +201,10 @@ def _largest_batch(prepared: PreparedModel) -> int:
 
 
 def largest_batch(fitting: Callable[[int], bool]) -> int:
-    """Return the largest batch that fits, found by doubling, then by bisection.
+    """Return about the largest batch size that fits, found by doubling and then by bisection.
 
     Args:
-        fitting: returns whether so many images fit.
+        fitting: returns whether a batch of this size fits.
 
     Raises:
         torch.OutOfMemoryError: not even one image fits.
@@ -225,7 +225,7 @@ def largest_batch(fitting: Callable[[int], bool]) -> int:
 
 
 def seconds_of(step: Step, prepared: PreparedModel) -> float:
-    """Take a step; return its seconds, the work of a GPU included."""
+    """Run a step; return its seconds, including the work of a GPU."""
     started = time.perf_counter()
     step()
     synchronize(prepared.accelerator.device)
@@ -233,10 +233,10 @@ def seconds_of(step: Step, prepared: PreparedModel) -> float:
 
 
 class OneBatch:
-    """A single evaluation batch, which `make` makes anew each time, as `evaluate` takes them (`EvalBatches`).
+    """A single evaluation batch in the form that `evaluate` takes (`EvalBatches`); `make` makes it again for each call.
 
     Attributes:
-        targets: int64 [N], all 0: nothing is scored.
+        targets: int64 [N], all 0, since nothing is scored.
     """
 
     def __init__(self, count: int, make: Callable[[], tuple[Tensor, Tensor]]) -> None:
@@ -244,11 +244,11 @@ class OneBatch:
         self.targets = torch.zeros(count, dtype=torch.int64)
 
     def __len__(self) -> int:
-        """Return the images of a step over all processes."""
+        """Return the number of images of a step over all processes."""
         return len(self.targets)
 
     def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-        """Return this process's images float32 [B, 3, S, S] and targets int64 [B]; the positions do not matter."""
+        """Return this process's images float32 [B, 3, S, S] and targets int64 [B]; ignore the positions."""
         return self.make()
 
 
@@ -275,7 +275,7 @@ def step_on(prepared: PreparedModel, mode: str, make: Callable[[], tuple[Tensor,
 def step_alone(prepared: PreparedModel, mode: str) -> Step:
     """Return a step on one batch that stays in memory: images float32 [B, 3, S, S]."""
     device = prepared.accelerator.device
-    # On the device: a CPU would take seconds for thousands of images.
+    # Draw on the device: a CPU would take seconds for thousands of images.
     generator = torch.Generator(device).manual_seed(0)
     images = torch.randn(prepared.batch, 3, prepared.size, prepared.size, generator=generator, device=device)
     images = images.to(memory_format=memory_format(prepared.channels_last))

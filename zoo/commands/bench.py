@@ -69,7 +69,7 @@ def run(namespace: argparse.Namespace) -> int:
     models, timeout = expand(options["models"]), seconds("--timeout", options["timeout"])
     check_any_known(models)
     if not start.main:
-        # The first process starts the workers that measure; the launcher's other processes have nothing to do.
+        # The first process starts the workers that measure. The launcher's other processes have nothing to do.
         return 0
     return run_benchmark(models, chosen, out=options["out"], timeout=timeout, processes=processes)
 
@@ -103,10 +103,10 @@ def settings(options: Mapping[str, Any]) -> Settings:
 
 
 def _one_of(flag: str, value: str, allowed: Sequence[str]) -> str:
-    """Return a flag's word.
+    """Return the value of a flag.
 
     Raises:
-        ZooError: the flag does not take it.
+        ZooError: the value is not allowed.
     """
     if value not in allowed:
         raise ZooError(flag, f"unknown '{value}'", f"use {', '.join(allowed[:-1])} or {allowed[-1]}")
@@ -123,9 +123,9 @@ def counts(flag: str, value: str) -> list[int]:
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Return model names in the order they were given, each once; a pattern stands for the architectures it matches.
+    """Return model names in the given order without duplicates; a pattern is replaced by the architectures it matches.
 
-    A plain name is returned as it is: beside known ones, an unknown one becomes a row that names the nearest.
+    Plain names are not checked: an unknown one becomes a row whose error suggests the nearest names.
 
     Raises:
         ZooError: a pattern matches nothing.
@@ -136,7 +136,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
         if not any(mark in pattern for mark in "*?["):
             found[pattern] = None
             continue
-        # A tag changes the weights and not the speed, so only a pattern with a dot asks for tags.
+        # A tag changes the weights but not the speed, so only patterns with a dot match tags.
         tagged = (entry.name for entry in catalog.entries() if entry.tag)
         matches = fnmatch.filter(tagged if "." in pattern else models, pattern)
         if not matches:
@@ -147,10 +147,10 @@ def expand(patterns: Iterable[str]) -> list[str]:
 
 
 def check_any_known(models: Sequence[str]) -> None:
-    """Check that timm has at least one of the models; with none, a benchmark would hold nothing but errors.
+    """Check that timm has at least one of the models; otherwise a benchmark would contain only errors.
 
     Raises:
-        Mistakes: it has none of them; a line for each, with the nearest names.
+        Mistakes: timm has none of them; there is a line for each, with the nearest names.
     """
     mistakes = []
     for model in models:

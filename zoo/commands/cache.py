@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a table of the pixel stores and one of the features, or remove those that are not in use.
+    """Print a table of the pixel stores and a table of the features, or remove all that are not in use.
 
     Raises:
         ZooError: ZOO_CACHE_LIMIT is not a size.
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def clear(found: list[Store]) -> str:
-    """Remove the stores that are not in use, all features and what is half written; return a line on it."""
+    """Remove unused stores, all features and half-written stores; return a line that says how much was freed."""
     from zoo.data import feature_cache, store_cache
 
     freed, used = 0, []
@@ -65,7 +65,7 @@ def clear(found: list[Store]) -> str:
 
 
 def table(found: list[Store]) -> list[str]:
-    """Return the lines of the table of stores, the most recently used first; none where there are no stores."""
+    """Return the lines of the table of stores, the most recently used first; empty if there are no stores."""
     from zoo.system.table import MISSING, Column, align
 
     def used(store: Store) -> str:

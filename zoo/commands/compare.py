@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a comparison of two runs; return the exit code.
 
     Raises:
-        ZooError: one is no finished run, they have different test images, or the file cannot be written.
+        ZooError: one of them is not a finished run, the test images differ, or the file cannot be written.
     """
     if options.out is not None:
         check_new_file("--out", options.out, (".csv",), "CSV file")

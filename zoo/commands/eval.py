@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
     source = find_source(options.model)
     if source.run is not None and data is None:
-        # Before torch is imported: OpenMP reads it once.
+        # Before torch is imported: OpenMP reads the number of threads only once.
         from zoo.results.folder import threads_of_run
         from zoo.system import launch
 
@@ -67,10 +67,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def data_words(options: argparse.Namespace) -> list[str] | None:
-    """Return what `--data` and the words after it say; None where a run's own images are meant.
+    """Return the words of `--data` and its options, or None for the run's own images.
 
     Raises:
-        ZooError: words without `--data`, or with a folder.
+        ZooError: options without `--data`, options of a folder, or a word that is not key=value.
     """
     words = [*([options.data] if options.data is not None else []), *options.overrides]
     for word in options.overrides:
@@ -80,7 +80,7 @@ def data_words(options: argparse.Namespace) -> list[str] | None:
 
 
 def report(found: Evaluation, out: Path | None) -> str:
-    """Return the lines that a person reads."""
+    """Return the scores as lines for the console."""
     from zoo.system.console import NAME_WIDTH, plural
     from zoo.system.table import percent
 

@@ -30,10 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export a model and print what was found; return the exit code.
+    """Export a model and print its proof; return the exit code.
 
     Raises:
-        ZooError: bad input, or a file that is too far from the live model.
+        ZooError: bad input, or the exported file differs too much from the live model.
     """
     from zoo.deploy.export import export
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def report(found: Export, console: Console) -> None:
-    """Print where an export is and what was found of it."""
+    """Print the path of an export and the results of its proof."""
     proof, choice = found.proof, found.choice
     what = f"{choice.format} {choice.precision}, {'photographs' if choice.inside else 'normalized batches'} in"
     console.fact("export", f"{found.path} ({what})")

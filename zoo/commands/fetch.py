@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from zoo.system.table import Column
     from zoo.training.fetch import Fetched
 
-# Letters of a size such as `14,197.1 MB`.
+# Width in letters of a size such as `14,197.1 MB`.
 SIZE_WIDTH = 11
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Something to bring.
+    """An item to fetch.
 
     Attributes:
         kind: weights or data.
-        name: of the backbone, or of the images.
-        fetch: brings it.
+        name: name of the backbone or of the images.
+        fetch: fetches the item.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Wanted:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the words of `zoo fetch`."""
+    """Add the arguments of `zoo fetch`."""
     about = (
         "a backbone, for its weights; a recipe file or the name of a shipped recipe, for its weights and data; "
         "key=value, to change an option of the recipes"
@@ -46,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Bring everything, a row for each; return 1 if something could not be had, else 0.
+    """Fetch all items and print a row for each; return 1 if an item could not be fetched, else 0.
 
     Raises:
-        Mistakes: a word is neither a recipe nor a backbone, or a recipe has a mistake; nothing was brought.
+        Mistakes: a word is neither a recipe nor a backbone, or a recipe has a mistake; nothing was fetched.
     """
     from zoo.system.table import line
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def columns(items: Sequence[Wanted]) -> list[Column]:
-    """Return the columns of the rows, which are pairs of what was wanted and what came of it."""
+    """Return the columns of the table, whose rows are pairs of an item and its result or error."""
     from zoo.system.table import Column
 
     return [
@@ -91,10 +91,10 @@ def _text(row: tuple[Wanted, Fetched | ZooError]) -> str:
 
 
 def wanted(words: Sequence[str]) -> list[Wanted]:
-    """Return what some words name, each once, in their order: backbones, recipes and options to change in the recipes.
+    """Return the items for some words, in order and without duplicates: backbones, recipes and overrides of the recipes.
 
     Raises:
-        Mistakes: with a line for every word that is wrong, and for every mistake in a recipe.
+        Mistakes: a word is wrong or a recipe has a mistake; there is a line for each.
     """
     overrides = [word for word in words if "=" in word and not os.path.exists(word)]
     names = [word for word in words if word not in overrides]
@@ -119,7 +119,7 @@ def wanted(words: Sequence[str]) -> list[Wanted]:
 
 
 def _is_recipe(name: str) -> bool:
-    """Return whether a word names a recipe; a path that does not exist is one that is missing."""
+    """Return whether a word names a recipe; a path that does not exist counts as a missing recipe."""
     from zoo.recipe.load import find_recipe
 
     return os.path.exists(find_recipe(Path(name))) or name.endswith((".yaml", ".yml")) or os.sep in name
@@ -129,7 +129,7 @@ def _of_recipe(name: str, overrides: Sequence[str]) -> dict[object, Wanted]:
     """Return the weights and the data of a recipe.
 
     Raises:
-        ZooError: it has a mistake, or its images cannot be where it says.
+        ZooError: the recipe has a mistake, or its images are not where it says.
     """
     from zoo.recipe.load import load_recipe
 

@@ -13,7 +13,7 @@ from zoo.flags import check_new_file
 if TYPE_CHECKING:
     from zoo.ranking.leaderboard import Leaderboard
 
-# The folder where runs are, unless a recipe says otherwise.
+# The folder of runs, unless a recipe sets another one.
 RUNS = Path("runs")
 
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the leaderboard of some runs; return the exit code.
 
     Raises:
-        ZooError: no finished run, different test sets, an unknown key, or a file that cannot be written.
+        ZooError: there is no finished run, the test sets differ, a key is unknown, or a file cannot be written.
     """
     from zoo.ranking import tables
     from zoo.ranking.leaderboard import build
@@ -59,10 +59,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_files(options: argparse.Namespace) -> None:
-    """Check where files are to be written, before any work.
+    """Check the paths of the files to write, before any work.
 
     Raises:
-        ZooError: a wrong ending, a folder, or a missing folder.
+        ZooError: a path has the wrong ending, is a folder, or is in a folder that does not exist.
     """
     if options.plot is not None:
         from zoo.results.pareto import check
@@ -73,7 +73,7 @@ def check_files(options: argparse.Namespace) -> None:
 
 
 def write_files(board: Leaderboard, options: argparse.Namespace) -> list[str]:
-    """Write the picture and the page that are asked for; return a line for each.
+    """Write the picture and the page if requested; return a line for each.
 
     Raises:
         ZooError: one of them cannot be written.

@@ -14,7 +14,7 @@ from zoo.models.catalog import Entry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `zoo list`; the catalog checks their values, and names the flag in an error."""
+    """Add the flags of `zoo list`; the catalog checks their values and raises errors that name the flag."""
     parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="names with or without a tag; * and ? are wildcards")
     add_filters(parser)
     parser.add_argument("--image-size", metavar="N", help="made for images of N pixels a side")
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that choose among backbones, the same for every command that takes names or patterns."""
+    """Add the flags that filter backbones, the same for every command that takes names or patterns."""
     parser.add_argument("--max-params", metavar="N", help="maximum number of parameters, e.g. 30M or 1.2e7")
     parser.add_argument("--max-gmacs", metavar="N", help="maximum cost of one image, in billions of multiply-adds")
     about = "license of the weights: its name, or permissive for those that allow commercial use"
@@ -38,10 +38,10 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the backbones that fit the patterns and filters; return the exit code.
+    """Print the backbones that match the patterns and filters; return the exit code.
 
     Raises:
-        ZooError: a filter has a wrong value, a pattern fits nothing, or the picture cannot be drawn.
+        ZooError: a filter has a wrong value, a pattern matches nothing, or the picture cannot be drawn.
     """
     query = catalog.Query(**{field.name: getattr(options, field.name) for field in fields(catalog.Query)})
     found = catalog.choose(query)
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def draw(found: Sequence[Entry], path: Path) -> str:
-    """Draw parameters and GMACs against top-1; return a line on what was drawn.
+    """Draw parameters and GMACs against top-1; return a line that describes the picture.
 
     Raises:
         ZooError: no entry has a published top-1, or the file cannot be written.

@@ -12,9 +12,9 @@ from pathlib import Path
 from zoo.commands.train import input_of_first
 from zoo.flags import check_new_file, whole_number
 
-# Steps of a test.
+# Default number of steps of a test.
 STEPS = "100"
-# Steps at least: with fewer, a rate would be several times the one before.
+# Minimum number of steps: with fewer, each rate would be several times the previous one.
 FEWEST = 20
 
 
@@ -72,6 +72,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def train_command(recipe: Path, overrides: Sequence[str], lr: float) -> str:
-    """Return the command that trains a recipe with a rate."""
+    """Return the command that trains a recipe with a learning rate."""
     kept = [word for word in overrides if not word.startswith("optim.lr=")]
     return shlex.join(["zoo", "train", str(recipe), *kept, f"optim.lr={lr:g}"])

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tta(parser: argparse.ArgumentParser) -> None:
-    """Add the flag that says which views of an image are averaged."""
+    """Add the flag that chooses the views of an image to average."""
     about = "average the probabilities over an image and its mirror, or over five crops (default: as the run was scored)"
     parser.add_argument("--tta", choices=VIEWS, help=about)
 
@@ -75,10 +75,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _share(flag: str, text: str) -> float:
-    """Return a flag's share.
+    """Return a flag's value as a number from 0 to 1.
 
     Raises:
-        ZooError: it is no number from 0 to 1.
+        ZooError: the text is not a number from 0 to 1.
     """
     try:
         value = float(text)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoo.recipe.differences import Difference
     from zoo.recipe.recipe import Recipe
 
-# The word that --diff takes in place of another recipe.
+# The word for `--diff` that compares with the defaults and not with another recipe.
 DEFAULTS = "defaults"
 
 
@@ -59,13 +59,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def read(path: Path, overrides: list[str]) -> tuple[Recipe, dict[str, Any]]:
-    """Read a recipe, or the one that a run folder keeps.
+    """Read a recipe file, a shipped recipe, or the recipe of a run folder.
 
     Returns:
-        The recipe, and the plain values that were written for it.
+        The recipe, and its plain values: those written in the file, or all values for a run folder.
 
     Raises:
-        ZooError: it cannot be read, or has mistakes.
+        ZooError: the recipe cannot be read, or has mistakes.
     """
     from zoo.recipe.dump import plain_values
     from zoo.recipe.load import check_recipe, read_recipe
@@ -81,7 +81,7 @@ def read(path: Path, overrides: list[str]) -> tuple[Recipe, dict[str, Any]]:
 
 
 def _list(*, as_json: bool) -> None:
-    """Print the shipped recipes, each with what it is for."""
+    """Print the shipped recipes, each with a short description."""
     from zoo.recipe.load import shipped_recipes
 
     listed = shipped_recipes()
@@ -122,7 +122,7 @@ def table(found: list[Difference], a: str, b: str) -> list[str]:
 
 
 def _save(options: argparse.Namespace) -> None:
-    """Write a recipe file of one's own."""
+    """Write a short recipe file for the user to edit."""
     from zoo.recipe.save import check_new, save_recipe
 
     check_new(options.save)

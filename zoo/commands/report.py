@@ -11,7 +11,7 @@ from zoo.flags import whole_number
 from zoo.sweep.folder import STATE
 from zoo.system.console import Console
 
-# Worst mistakes on the page of a run.
+# Default number of worst mistakes on the page of a run.
 WORST = "48"
 
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_page(folder: Path, out: Path | None, worst: int) -> Path:
-    """Write the page of a run and say what is on it; return where it is.
+    """Write the page of a run and print its main results; return its path.
 
     Raises:
         ZooError: there is no run in the folder, or the page cannot be written.
@@ -62,7 +62,7 @@ def run_page(folder: Path, out: Path | None, worst: int) -> Path:
 
 
 def sweep_page(folder: Path, out: Path | None) -> Path:
-    """Write the page of a sweep, its leaderboard with a link to the page of each run; return where it is.
+    """Write the page of a sweep: its leaderboard with a link to the page of each run; return its path.
 
     Raises:
         ZooError: no run is finished yet, or the page cannot be written.
@@ -78,10 +78,10 @@ def sweep_page(folder: Path, out: Path | None) -> Path:
 
 
 def check_out(out: Path) -> None:
-    """Check that a page can be written there, before anything is read.
+    """Check the path of a page, before anything is read.
 
     Raises:
-        ZooError: it is a folder, or its own folder is missing.
+        ZooError: the path is a folder, or is in a folder that does not exist.
     """
     if out.is_dir():
         raise ZooError("--out", f"{out} is a folder", f"give a file, such as {out / 'report.html'}")

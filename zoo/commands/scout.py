@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from zoo.results.measured import Row
     from zoo.system.console import Console
 
-# Folds at least: two are left out to choose the penalty, and one must remain.
+# Minimum number of folds: two are left out to choose the penalty, and one must remain.
 FEWEST_FOLDS = 3
-# Sides of images in pixels, as in a recipe.
+# Allowed image sizes in pixels, as in a recipe.
 SIZES = range(8, 2049)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `zoo scout`; its rows and the catalog check their values."""
+    """Add the flags of `zoo scout`; `run` checks their values."""
     about = "a folder of images, cifar10, cifar100, fashion_mnist or digits; or a recipe, whose data is taken"
     parser.add_argument("data", metavar="DATA|RECIPE", help=about)
-    # Named as in `zoo train`: the command line puts words behind a flag there.
+    # Named as in `zoo train`: `zoo.cli.parse` adds words that follow a flag to `overrides`.
     about = "names and patterns of backbones, and options of the recipe to change (key=value)"
     parser.add_argument("overrides", metavar="MODEL|PATTERN|key=value", nargs="*", help=about)
     add_filters(parser)
@@ -87,13 +87,13 @@ def run(namespace: argparse.Namespace) -> int:
 
 
 def query(options: Mapping[str, Any]) -> Query:
-    """Return the filters that were given; an image size is none of them here."""
+    """Return the filters for the catalog; here `--image-size` is not one of them."""
     known = {field.name for field in fields(Query)} - {"patterns", "image_size", "sort"}
     return Query(**{name: options[name] for name in known})
 
 
 def image_size(text: str | None, recipe: Recipe) -> int | str:
-    """Return the side in pixels that features are computed at.
+    """Return the image size for the features, in pixels or `native`.
 
     Raises:
         ZooError: the text is neither a size nor `native`.
@@ -111,7 +111,7 @@ def image_size(text: str | None, recipe: Recipe) -> int | str:
 
 
 def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: str, line: str) -> None:
-    """Print the rows in the form that was asked for, draw them, and print the next command.
+    """Print the rows in the requested format, draw them if requested, and print the next command.
 
     Raises:
         ZooError: the picture cannot be written.
@@ -132,7 +132,7 @@ def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: s
         console.line()
         for text in rows.not_above_control(found):
             console.fact("note", text)
-    # After the table: measuring took minutes, and a picture that fails must not take its results away.
+    # Draw after printing: measuring took minutes, and if the picture fails, its results must not be lost.
     drawn = draw(found, options["plot"], data, console)
     if table:
         written = f", {options['plot']}" if drawn else ""
@@ -142,10 +142,10 @@ def show(found: Sequence[Row], options: Mapping[str, Any], folder: Path, data: s
 
 
 def draw(found: Sequence[Row], path: Path | None, data: str, console: Console) -> bool:
-    """Draw the rows, if a picture was asked for; return whether there is one.
+    """Draw the rows if a picture is requested; return whether it was drawn.
 
     Raises:
-        ZooError: it cannot be written.
+        ZooError: the picture cannot be written.
     """
     from zoo.scout import plot
 

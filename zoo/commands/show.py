@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a backbone's card, or draw a batch; return the exit code.
 
     Raises:
-        ZooError: there is no such backbone; or the recipe or its data is wrong, or the picture cannot be written.
+        ZooError: there is no such backbone, the recipe or its data is wrong, or the picture cannot be written.
     """
     if options.batch is not None:
         return draw_batch(options)
@@ -77,10 +77,10 @@ def draw_batch(options: argparse.Namespace) -> int:
 
 
 def find(name: str) -> Entry:
-    """Return the entry of a name; an architecture without a tag is the tag that timm takes.
+    """Return the catalog entry of a name; an architecture without a tag stands for timm's default tag.
 
     Raises:
-        ZooError: there is no such backbone; names the nearest ones or the successor.
+        ZooError: there is no such backbone (the error names the nearest ones or the successor), or the catalog lacks it.
     """
     try:
         check_backbone(name)
@@ -93,7 +93,7 @@ def find(name: str) -> Entry:
 
 
 def weights(entry: Entry) -> str:
-    """Return where `backbone.weights: auto` would find an entry's weights now, without using the network."""
+    """Return a text on where `backbone.weights: auto` would find an entry's weights now; the network is not used."""
     machine = LocalWeights()
     if not entry.tag:
         return "none: timm has no pretrained weights"
@@ -139,7 +139,7 @@ def card_json(entry: Entry) -> str:
 
 
 def card(entry: Entry) -> str:
-    """Return everything known of an entry, the tags of its architecture side by side, and how to train it."""
+    """Return the card of an entry: all known facts, how to train it, and a table of the tags of its architecture."""
     width = shutil.get_terminal_size((WIDE, 24)).columns
     used = [name if backbone == entry.name else f"{name} ({backbone})" for name, backbone in recipes(entry.architecture)]
     facts = {
@@ -160,13 +160,13 @@ def card(entry: Entry) -> str:
     entries = catalog.architectures()[entry.architecture]
     if entry.tag:
         about = f"Tags of {entry.architecture}; the first is the one timm takes where none is named:"
-        # The default stands first whichever tag the card is of.
+        # The default tag comes first, whichever tag the card describes.
         lines += ["", textwrap.fill(about, width), *aligned(cells(entries, tags=True), width)]
     return "\n".join(lines)
 
 
 def _fact(key: str, value: str, width: int) -> str:
-    # A command is one line, so that it can be copied.
+    # Do not wrap the command, so that it can be copied.
     if key == "train it":
         return f"{key:<10} {value}"
     return textwrap.fill(value, max(width, 40), initial_indent=f"{key:<10} ", subsequent_indent=" " * 11, break_on_hyphens=False)

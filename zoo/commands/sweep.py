@@ -13,7 +13,7 @@ from zoo.commands import bench
 from zoo.errors import ZooError
 from zoo.flags import count, seconds
 
-# Seconds of the letters that a time may have.
+# Seconds of each unit of a time.
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         ZooError: bad input.
-        Stopped: a signal asked for it.
+        Stopped: a signal interrupted the sweep.
     """
     from zoo.sweep.start import How, run_sweep
     from zoo.system import launch, signals
@@ -65,10 +65,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def check_plan(options: argparse.Namespace) -> None:
-    """Check that a plan is asked for what it can tell: the time of all runs, to their end, on this machine.
+    """Check that no flag conflicts with `--plan`, which predicts the time of complete runs on this machine.
 
     Raises:
-        ZooError: it is not.
+        ZooError: a flag conflicts with it.
     """
     for flag, given in (("--budget", options.budget), ("--timeout", options.timeout), ("--on ray", options.on == "ray")):
         if given:
@@ -76,7 +76,7 @@ def check_plan(options: argparse.Namespace) -> None:
 
 
 def grid_of(options: argparse.Namespace, jobs: int | None) -> Any:
-    """Return what is asked for, as a `zoo.sweep.grid.Grid`.
+    """Return the requested runs as a `zoo.sweep.grid.Grid`.
 
     Raises:
         ZooError: a flag or word is wrong.
@@ -97,7 +97,7 @@ def grid_of(options: argparse.Namespace, jobs: int | None) -> Any:
         values=values_of(options.set),
         seeds=seeds_of(options.seeds) if options.seeds is not None else [],
         overrides=[word for word in options.overrides if "=" in word],
-        # Of runs side by side each gets its share: with all cores each, they would wait for each other.
+        # Parallel runs share the cores: if each used all of them, they would wait for each other.
         threads=max(1, cores() // jobs) if jobs and jobs > 1 and options.on == "local" else None,
     )
 
@@ -106,7 +106,7 @@ def seeds_of(text: str) -> list[int]:
     """Return the seeds of `--seeds`.
 
     Raises:
-        ZooError: one is not a whole number from 0 on, too large, or there twice.
+        ZooError: a seed is not a whole number of at least 0, is too large, or appears twice.
     """
     parts = [part.strip() for part in text.split(",")]
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit()) or int(part) >= 2**63), None)
@@ -121,7 +121,7 @@ def values_of(flags: Sequence[str]) -> Mapping[str, list[Any]]:
     """Return the options of `--set` with their values, read as YAML.
 
     Raises:
-        ZooError: one is not of the form `key=a,b`, or something is there twice.
+        ZooError: a flag is not of the form `key=a,b`, or a key or value appears twice.
     """
     from zoo.recipe.yaml import parse
 
@@ -141,10 +141,10 @@ def values_of(flags: Sequence[str]) -> Mapping[str, list[Any]]:
 
 
 def _check_different(where: str, values: Sequence[Any]) -> None:
-    """Check that no value is there twice.
+    """Check that no value appears twice.
 
     Raises:
-        ZooError: one is.
+        ZooError: a value appears twice.
     """
     texts = [json.dumps(value) for value in values]
     twice = next((text for text in texts if texts.count(text) > 1), None)
@@ -156,7 +156,7 @@ def duration(flag: str, text: str) -> float:
     """Return the seconds of a time such as `30m`, `90s` or `1h30m`.
 
     Raises:
-        ZooError: the text is none, or not above 0.
+        ZooError: the text is not a time, or the time is 0.
     """
     match = re.fullmatch(r"(?:\d+(?:\.\d+)?[hms])+", text)
     parts = re.findall(r"([\d.]+)([hms])", text) if match else []

@@ -33,11 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train; returns the exit code.
+    """Train a recipe or resume a run; return the exit code.
 
     Raises:
-        ZooError: bad input, or what stopped the run.
-        Stopped: a signal asked for it.
+        ZooError: bad input, or an error that stopped the run.
+        Stopped: a signal interrupted the training.
     """
     began = time.perf_counter()
     from zoo.system import launch, signals
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     with input_of_first(options, start) as (recipe, folder, done):
         if options.resume == "auto" and folder is None and start.main:
             print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
-        if not done:  # a finished run needs its images no more
+        if not done:  # a finished run no longer needs its images
             recipe.data.check()
         announce_threads(recipe.train.threads, start)
         from zoo.training.run import train
@@ -64,10 +64,10 @@ def run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def input_of_first(options: argparse.Namespace, start: Launch) -> Iterator[tuple[Recipe, Path | None, bool]]:
-    """Read the input on the first process, and give it to all; on exit, part from the other processes.
+    """Read the input on the first process and send it to all; on exit, disconnect from the other processes.
 
     Raises:
-        ZooError: bad input, on all; or another process is gone.
+        ZooError: bad input, raised on all processes; or another process is gone.
     """
     found = read_input(options) if start.main else None
     with contextlib.ExitStack() as stack:
@@ -106,7 +106,7 @@ def read_input(options: argparse.Namespace) -> tuple[Recipe, Path | None, bool]:
 
 
 def seconds_to_meet(options: argparse.Namespace) -> int:
-    """Return how long a process waits for the first one: as its recipe says, where that is on this machine too."""
+    """Return the seconds to wait for the first process: from the recipe if this machine can read it, else the default."""
     from zoo.recipe.sections import Train
 
     try:
@@ -116,10 +116,10 @@ def seconds_to_meet(options: argparse.Namespace) -> int:
 
 
 def run_plan(options: argparse.Namespace) -> int:
-    """Print what a run would cost; returns the exit code.
+    """Print the predicted cost of a run; return the exit code.
 
     Raises:
-        ZooError: bad input, or flags that do not go together.
+        ZooError: bad input, or flags that conflict.
     """
     from zoo.system import launch
     from zoo.system.threads import announce_threads
@@ -151,8 +151,8 @@ def run_folds(options: argparse.Namespace) -> int:
     """Train a run for each fold; return the exit code.
 
     Raises:
-        ZooError: bad input, or flags that do not go together.
-        Stopped: a signal asked for it.
+        ZooError: bad input, or flags that conflict.
+        Stopped: a signal interrupted the training.
     """
     from zoo.flags import whole_number
     from zoo.recipe.load import load_recipe
@@ -184,10 +184,10 @@ def run_folds(options: argparse.Namespace) -> int:
 
 
 def run_folder(resume: str | None) -> Path | None:
-    """Return the run folder that `--resume` names; None where it names none.
+    """Return the run folder that `--resume` names, or None if it names none.
 
     Raises:
-        ZooError: there is no run in it.
+        ZooError: there is no run in the folder.
     """
     if resume in (None, "auto"):
         return None
@@ -198,7 +198,7 @@ def run_folder(resume: str | None) -> Path | None:
 
 
 def recipe_and_overrides(options: argparse.Namespace, folder: Path | None) -> tuple[Path, list[str]]:
-    """Return the recipe to train and the options to change; a run that is resumed has its own recipe.
+    """Return the recipe to train and the options to change; a resumed run uses its own recipe unless one is given.
 
     Raises:
         ZooError: no recipe was given.

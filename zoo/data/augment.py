@@ -1,6 +1,7 @@
-"""Augmentation as options: which random crop, flip, colors and mixtures a training batch goes through.
+"""Options of augmentation: the random crops, flips, color changes and mixtures of a training batch.
 
-The options draw (numpy, per image, from the step's generator); batches.py applies what was drawn.
+Each crop draws its own boxes (numpy, per image, from the step's generator). draws.py makes the other draws, and batches.py
+applies them.
 """
 
 from __future__ import annotations
@@ -43,13 +44,13 @@ class NoCrop(Section):
 
 
 class PadShift(Section):
-    """The largest square in the middle, shifted by up to `pad` pixels of 32 each way; beyond the edge the image is mirrored."""
+    """The largest square in the middle, shifted by up to `pad` / 32 of its side each way; the image is mirrored at its edges."""
 
     kind: Literal["pad_shift"] = "pad_shift"
     pad: int = Field(default=4, ge=0, le=16, description="Largest shift, in 32nds of the square's side.")
 
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
-        """Draw shifted squares, float [N, 4]: by whole pixels of the stored `side`, as padding and cropping gives."""
+        """Draw shifted squares, float [N, 4]; shifts are multiples of 1 / `side` of the square, like whole pixels of padding."""
         import numpy as np
 
         square = center_square(aspects)  # [N, 4]
@@ -82,17 +83,17 @@ class RandomResized(Section):
         return value
 
     def boxes(self, generator: np.random.Generator, aspects: np.ndarray, side: int) -> np.ndarray:
-        """Draw boxes of random area and shape inside the image, float [N, 4].
+        """Draw boxes of random area and aspect ratio inside the image, float [N, 4].
 
-        torchvision tries ten times and then takes the center; here a box is clipped to what fits, and in very wide or
-        high images clipped further to keep within `ratio`.
+        torchvision tries ten times and then takes the center. Here a box that does not fit is clipped to the image, and in
+        very wide or tall images it is clipped further to stay within `ratio`.
         """
         import numpy as np
 
         count = len(aspects)
         area = generator.uniform(*self.scale, count)
         shape = np.exp(generator.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), count))
-        # In the image's own pixels the box is sqrt(area * shape) wide; as a share of its width, divided by the aspect.
+        # In an image of W x H pixels the box is sqrt(area * W * H * shape) wide; divided by W, sqrt(area * shape / aspect).
         width = np.sqrt(area * shape / aspects)
         height = np.sqrt(area / shape * aspects)
         width, height = np.minimum(width, 1), np.minimum(height, 1)
@@ -130,5 +131,5 @@ class Augment(Section):
     mix_until: float = Field(default=1.0, gt=0, le=1, description="Share of the steps after which images are mixed no more.")
 
     def mixes(self, step: float, steps: int) -> bool:
-        """Check whether images may be mixed at a step, counted from 0, of a run of `steps` steps."""
+        """Check whether images may be mixed at `step` (counted from 0) of a run of `steps` steps."""
         return step < self.mix_until * steps

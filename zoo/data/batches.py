@@ -1,7 +1,7 @@
-"""Make batches on the device the model is on: gather, crop, flip, resize, normalize, mix. No worker processes.
+"""Make batches on the model's device, without worker processes: gather, crop, flip, resize, normalize, mix.
 
-What is random about a batch is a function of (seed, step), drawn for the whole global batch and then
-sliced, so that any number of processes and micro-batches see the same images.
+The random draws of a batch are a function of (seed, step). They are made for the whole global batch and then sliced, so that
+the images are the same for any number of processes and micro-batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoo.data.transfer import Transfer
 from zoo.data.views import FIVE_CROP
 from zoo.system.device import free_memory, memory_format
 
-# Share of a GPU's free memory up to which a store is kept on it as a whole: then no image is copied twice.
+# Largest share of a GPU's free memory for which a whole store is kept on the GPU: each image is then copied only once.
 RESIDENT_SHARE = 0.4
 # Bytes of a store that are copied to a GPU at a time.
 PIECE = 64 << 20
@@ -34,14 +34,14 @@ PIECE = 64 << 20
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The way from pixels to a backbone's input.
+    """The preprocessing that turns pixels into a backbone's input.
 
     Attributes:
-        normalize: mean and standard deviation of the pixels it was trained on.
+        normalize: mean and standard deviation of the pixels that the backbone was trained on.
         kernel: bicubic, bilinear or lanczos.
         crop: share of an image's side that evaluation shows.
-        crop_mode: which part that is of an image that is not square: `center`, or all of it, in a `border` or by a `squash`
-            (timm).
+        crop_mode: how an image that is not square is shown, by timm's names: `center` (a center crop), `border` (all of it,
+            with a border) or `squash` (all of it, squashed to a square).
     """
 
     normalize: Normalize
@@ -51,9 +51,9 @@ class Preprocessing:
 
 
 def resident(pixels: PixelStore, device: torch.device) -> Tensor | None:
-    """Copy all images of a store to a GPU, uint8 [N, 3, S, S]; None on a CPU, or where they exceed `RESIDENT_SHARE`.
+    """Copy all images of a store to a GPU, uint8 [N, 3, S, S]; return None on a CPU, or if they exceed `RESIDENT_SHARE`.
 
-    They are copied in pieces: a whole copy in the memory of this process would stay with it.
+    They are copied in pieces, because this process would keep the memory that one large copy needs.
     """
     if device.type == "cpu" or pixels.images.nbytes > RESIDENT_SHARE * free_memory(device):
         return None
@@ -69,12 +69,12 @@ class Batches:
     """The batches of one split.
 
     Args:
-        split: its images and labels.
-        preprocessing: the backbone's.
+        split: the images and labels.
+        preprocessing: the preprocessing of the backbone.
         classes: number of classes, for mixed targets.
         device: where batches are made.
         channels_last: memory format of the images.
-        resident: all images of the split's store on the device, as `resident` gives them.
+        resident: all images of the split's store on the device, as returned by `resident`; None to copy them batch by batch.
     """
 
     def __init__(
@@ -105,19 +105,19 @@ class Batches:
 
         Args:
             positions: int64 [G], the images of the global batch, as positions in the split.
-            part: the B of them to make.
+            part: the B images of the global batch to make.
             size: side in pixels.
-            augment: how the images are varied.
+            augment: the augmentation options.
             seed, step: the random draws are a function of these two.
-            mixes: whether images are mixed, if `augment` says so.
+            mixes: False to mix no images, even if `augment` has mixup or CutMix.
 
         Returns:
-            images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] where images were mixed.
+            images float32 [B, 3, size, size]; targets int64 [B], or float32 [B, classes] if images were mixed.
         """
         return self.make(self.draw(positions, augment, seed, step), part, size, augment, mixes=mixes)
 
     def draw(self, positions: np.ndarray, augment: Augment, seed: int, step: int) -> Drawn:
-        """Draw what is random about a global batch; the arguments are those of `training`, and whether images are mixed."""
+        """Make the random draws of a global batch, including those for mixing. See `training` for the arguments."""
         aspects, side = self._aspects(self.split.index[positions]), self.split.pixels.images.shape[-1]
         drawn = draw(positions, aspects, side, augment, generator_of(seed, rng.AUGMENT, step))
         if self.fill is None:
@@ -125,23 +125,23 @@ class Batches:
         return replace(drawn, boxes=border.training_boxes(drawn.boxes, self.split.pixels.aspects[self.split.index[positions]]))
 
     def make(self, drawn: Drawn, part: slice, size: int, augment: Augment, *, mixes: bool = True) -> tuple[Tensor, Tensor]:
-        """Make a part of a global batch that was drawn; arguments and result are those of `training`."""
+        """Make a part of a global batch from its random draws. See `training` for the arguments and the result."""
         return self.finish(self.gather(drawn, part), size, augment, mixes=mixes)
 
     def gather(self, drawn: Drawn, part: slice) -> Gathered:
-        """Do what a CPU does of a part of a global batch: look up its images, and start to copy them to the device.
+        """Do the CPU's work for a part of a global batch: look up its images, and start to copy them to the device.
 
-        It may be called in another thread, steps ahead.
+        It may be called from another thread, several steps ahead.
         """
         rows = np.arange(len(drawn.positions))[part]
         ours, theirs = self._fetch(drawn, rows), None
         if drawn.partner is not None and len(rows) < len(drawn.positions):
-            # A partner may belong to another process: it is made here once more, from the same draws.
+            # A partner may belong to another process. It is then made here too, from the same draws.
             theirs = self._fetch(drawn, drawn.partner[rows])
         return Gathered(ours, theirs, mixed=drawn.partner is not None, copied=self.transfer.mark())
 
     def finish(self, gathered: Gathered, size: int, augment: Augment, *, mixes: bool = True) -> tuple[Tensor, Tensor]:
-        """Make a batch on the device of what was gathered; arguments and result are those of `training`."""
+        """Make a batch on the device from the result of `gather`. See `training` for the other arguments and the result."""
         self.transfer.wait(gathered.copied, gathered.tensors())
         ours, theirs = gathered.ours, gathered.theirs
         images = self._augmented(ours, size, augment)
@@ -155,7 +155,7 @@ class Batches:
         return self._mix(images, targets, others, other_targets, ours)
 
     def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-        """Make images as the backbone is evaluated on them: Resize, CenterCrop and Normalize of timm's `create_transform`.
+        """Make images for evaluation, as timm's `create_transform` does: Resize, CenterCrop, Normalize.
 
         Args:
             positions: int64 [B], positions in the split.
@@ -172,12 +172,12 @@ class Batches:
         return self._shown(positions, cuts, size)
 
     def views(self, positions: np.ndarray, size: int, kind: str) -> Iterator[Tensor]:
-        """Make several views of images, one after the other.
+        """Make several views of the same images, one view at a time.
 
         Args:
             positions: int64 [B], positions in the split.
             size: side in pixels.
-            kind: none, hflip (the image of `evaluation` and its mirror), or five_crop (the corners and the center).
+            kind: none (the image of `evaluation`), hflip (that and its mirror image) or five_crop (the corners and the center).
 
         Yields:
             images float32 [B, 3, size, size].
@@ -194,7 +194,7 @@ class Batches:
             yield images.flip(3)
 
     def _shown(self, positions: np.ndarray, cuts: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-        """Make images as they are in their boxes [B, 4]; arguments and result are those of `evaluation`."""
+        """Crop images to boxes [B, 4] and resize them. See `evaluation` for the other arguments and the result."""
         index = self.split.index[positions]
         where, images, boxes = self.transfer.send(positions, index, cuts.astype(np.float32))
         pixels = self._pixels(index)
@@ -203,12 +203,12 @@ class Batches:
         return self._resample(pixels, images, boxes, size, exact=True), self.targets.index_select(0, where)
 
     def _aspects(self, index: np.ndarray) -> np.ndarray:
-        """Return the width over the height of what is cropped of images [B], float32 [B]: 1 where they become squares first."""
+        """Return the width over the height of images [B] before they are cropped, float32 [B]; 1 if they become squares first."""
         aspects = self.split.pixels.aspects[index]
         return aspects if self.preprocessing.crop_mode == "center" else np.ones_like(aspects)
 
     def _pixels(self, index: np.ndarray) -> Tensor | None:
-        """Start to copy images [B] of the store to the device, uint8 [B, 3, S, S]; None where all are there."""
+        """Start to copy images [B] of the store to the device, uint8 [B, 3, S, S]; return None if the store is there already."""
         if self.resident is not None:
             return None
         pixels = self.split.pixels
@@ -222,8 +222,8 @@ class Batches:
         """Crop, resize and normalize images of the store; float32 [B, 3, size, size].
 
         Args:
-            pixels: uint8 [B, 3, S, S]; None to take them of `resident`.
-            index: int64 [B], the images in the store, on the device.
+            pixels: uint8 [B, 3, S, S]; None to take them from `resident`.
+            index: int64 [B], the images as positions in the store, on the device.
             boxes: float32 [B, 4], their crops, on the device.
             size: side in pixels.
             exact: as for `resample`.
@@ -235,7 +235,7 @@ class Batches:
         return resample(pixels, boxes, size, kernel, normalize, channels_last=self.channels_last, exact=exact, fill=self.fill)
 
     def _fetch(self, drawn: Drawn, rows: np.ndarray) -> _Rows:
-        """Start to copy some rows [B] of the global batch to the device: what was drawn, and the images."""
+        """Start to copy some rows [B] of the global batch to the device: their draws and their images."""
         positions = drawn.positions[rows]
         index = self.split.index[positions]
         partner = rows if drawn.partner is None else drawn.partner[rows]
@@ -248,14 +248,14 @@ class Batches:
         return _Rows(self._pixels(index), *sent[: len(plain)], turns=turns)
 
     def _augmented(self, rows: _Rows, size: int, augment: Augment) -> Tensor:
-        """Make the images [B] of some rows, not mixed yet; float32 [B, 3, size, size]."""
+        """Make the images of some rows [B] up to the point of mixing; float32 [B, 3, size, size]."""
         images = self._resample(rows.pixels, rows.index, rows.boxes, size)
         normalize = self.preprocessing.normalize
         if rows.angle is not None:
             layout = memory_format(self.channels_last)
             images = operations.rotate(images, rows.angle).contiguous(memory_format=layout)
         if rows.turns is not None:
-            # Operations know whole values, as of the image that a crop is elsewhere.
+            # Operations expect whole numbers from 0 to 255, like the uint8 crops that torchvision applies them to.
             pixels = normalize.invert(images).mul_(255).round_().clamp_(0, 255)
             fill = tuple(255 * mean for mean in normalize.mean)
             images = normalize.apply(operations.apply(pixels, rows.turns, fill))
@@ -268,14 +268,14 @@ class Batches:
         return images
 
     def _mix(self, images: Tensor, targets: Tensor, others: Tensor, other_targets: Tensor, rows: _Rows) -> tuple[Tensor, Tensor]:
-        """Mix images [B, 3, H, W] and targets int64 [B] with their partners'; targets become float32 [B, classes]."""
+        """Mix images [B, 3, H, W] and targets int64 [B] with their partners; targets become float32 [B, classes]."""
         size = images.shape[-1]
         patch = box_mask(rows.cut, size)  # [B, 1, H, W]
         blend = rows.ratio.view(-1, 1, 1, 1)  # [B, 1, 1, 1]
         mixed = torch.where(patch, others, torch.lerp(others, images, blend))
         if self.channels_last:
             mixed = mixed.contiguous(memory_format=torch.channels_last)
-        # The share of the target is the share of the pixels that are seen.
+        # An image's share of the target is its share of the pixels in the mixture.
         own = (blend.flatten() * (1 - patch.float().mean((1, 2, 3)))).unsqueeze(1)  # [B, 1]
         hot, other_hot = (torch.nn.functional.one_hot(t, self.classes).float() for t in (targets, other_targets))
         return mixed, own * hot + (1 - own) * other_hot
@@ -286,17 +286,17 @@ class _Rows:
     """The images and draws of some rows [B] of a global batch, on the device.
 
     Attributes:
-        pixels: uint8 [B, 3, S, S]; None where all images are on the device.
-        positions: int64 [B], the images in the split.
-        index: int64 [B], the images in the store.
+        pixels: uint8 [B, 3, S, S]; None if all images of the store are on the device.
+        positions: int64 [B], the images as positions in the split.
+        index: int64 [B], the images as positions in the store.
         partner: int64 [B], the row that each is mixed with.
         boxes: float32 [B, 4].
         factors: float32 [B, 3].
         holes: float32 [B, 4].
         ratio: float32 [B].
         cut: float32 [B, 4].
-        angle: float32 [B]; None where they are not rotated.
-        turns: what a policy does to them; None for nothing.
+        angle: float32 [B]; None if images are not rotated.
+        turns: the operations of a policy; None if there are none.
     """
 
     pixels: Tensor | None
@@ -312,7 +312,7 @@ class _Rows:
     turns: Turns | None = None
 
     def tensors(self) -> Iterator[Tensor]:
-        """Yield all of them."""
+        """Yield all tensors."""
         yield from (value for value in vars(self).values() if isinstance(value, Tensor))
         if self.turns is not None:
             yield from self.turns.tensors()
@@ -320,13 +320,13 @@ class _Rows:
 
 @dataclass(frozen=True)
 class Gathered:
-    """A part of a global batch of which the CPU has done its share.
+    """A part of a global batch after the CPU's work on it.
 
     Attributes:
-        ours: its rows.
-        theirs: the rows that they are mixed with, where these are not among them.
+        ours: the rows of the part.
+        theirs: the rows that they are mixed with; None if nothing is mixed, or if the part is the whole global batch.
         mixed: whether images are mixed.
-        copied: what `Transfer.wait` takes.
+        copied: the mark for `Transfer.wait`.
     """
 
     ours: _Rows
@@ -347,7 +347,7 @@ def evaluation_boxes(aspects: np.ndarray, size: int, crop: float) -> np.ndarray:
     Args:
         aspects: float [N], width over height.
         size: side in pixels of the result.
-        crop: share of a side that is shown.
+        crop: share of the shorter side that is shown.
 
     Returns:
         float64 [N, 4], (x0, y0, x1, y1) from 0 to 1.

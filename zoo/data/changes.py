@@ -1,4 +1,4 @@
-"""Tell whether a data set is still the one that a run was trained on, and if not, what changed in it."""
+"""Check whether a data set is still the one that a run was trained on, and describe what changed."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from zoo.data.splits import Splits
 from zoo.errors import ZooError
 from zoo.system.files import printable
 
-# Characters of file names that a checkpoint keeps at most: about 10,000 files. Beyond, it keeps counts and digests only.
+# Most characters of file names that a checkpoint keeps: about 10,000 files. For more, it keeps only counts and digests.
 MOST_NAMES = 400_000
-# Changes that an error names.
+# Most changes that an error names.
 MOST_CHANGES = 3
 
 
 def describe_files(tree: Tree, root: Path, where: str) -> dict[str, Any]:
-    """Describe the files of an image folder wherever it was copied to: by their names below the root, and their sizes.
+    """Describe the files of an image folder by their names below the root and their sizes; a copy elsewhere gives the same.
 
     Args:
         tree: the files, as `image_folder.scan` lists them.
-        root: what the names start from.
+        root: the folder that names are relative to.
         where: the key or flag that an error names.
 
     Returns:
-        `digest` of all names and sizes in their order; `folders`: for each class folder below the root (`train/cat`)
-        the `count` of its files, a `digest` of their names within it and their sizes, and, while all of them are short
-        enough for a checkpoint, `names`: size by name within the folder.
+        `digest`, of all names and sizes in order, and `folders`. For each class folder below the root (`train/cat`), these
+        have the `count` of its files, a `digest` of their names within it and their sizes, and `names`, the size of each
+        file by its name within the folder. `names` are left out if all of them exceed `MOST_NAMES`.
 
     Raises:
-        ZooError: a file is gone since it was listed.
+        ZooError: a file was removed after it was listed.
     """
     whole = hashlib.sha256()
     folders: dict[str, dict[str, int]] = {}
@@ -42,7 +42,7 @@ def describe_files(tree: Tree, root: Path, where: str) -> dict[str, Any]:
     for (path, label), (_, stat) in zip(pairs, stats(tree.files(), where), strict=True):
         relative = path.relative_to(root)
         whole.update(os.fsencode(relative) + b"\0%d\0" % stat.st_size)
-        # Images may lie deeper in the folder of their class.
+        # Images may be in subfolders of the folder of their class.
         depth = relative.parts.index(tree.classes[label]) + 1
         folder, name = "/".join(relative.parts[:depth]), "/".join(relative.parts[depth:])
         folders.setdefault(printable(folder), {})[printable(name)] = stat.st_size
@@ -55,21 +55,21 @@ def describe_files(tree: Tree, root: Path, where: str) -> dict[str, Any]:
 
 
 def summary(splits: Splits) -> dict[str, Any]:
-    """Return what a checkpoint keeps of its data, to say later what changed: classes, images of each split, folders."""
+    """Return the summary of a data set that a checkpoint keeps: classes, number of images in each split, folders."""
     counts = {name: len(split) for name, split in splits.named().items()}
     return {"classes": list(splits.classes), "images": counts, "folders": dict(splits.listing.get("folders", {}))}
 
 
 def check_unchanged(splits: Splits, expected: Mapping[str, Any] | None) -> None:
-    """Check that a data set is the one that a checkpoint was trained on. Pixels are not needed, only the list of files.
+    """Check that a data set is the one that a checkpoint was trained on. Only the list of files is needed, no pixels.
 
     Args:
         splits: the data set as it is now.
-        expected: the plain values of the checkpoint: `data`, the fingerprint of its splits, and `data_summary`, which
-            earlier versions did not write; None for a new run.
+        expected: plain values of the checkpoint, None for a new run: `data` is the fingerprint of its splits;
+            `data_summary` is their `summary`, which earlier versions did not write.
 
     Raises:
-        ZooError: they differ; it says what changed as far as the checkpoint knows.
+        ZooError: the data sets differ; the error says what changed, as far as the checkpoint knows.
     """
     if expected is None or "data" not in expected or expected["data"] == splits.fingerprint():
         return
@@ -81,7 +81,7 @@ def check_unchanged(splits: Splits, expected: Mapping[str, Any] | None) -> None:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return in words what differs between two summaries of a data set, the most telling first."""
+    """Describe the differences between two summaries of a data set, the most informative first."""
     old, new = dict(before.get("folders", {})), dict(now.get("folders", {}))
     gone = [name for name in before["classes"] if name not in now["classes"]]
     added = [name for name in now["classes"] if name not in before["classes"]]
@@ -108,7 +108,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _renamed_to(name: str, added: list[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """Return the new class that holds the same files as a class that is gone, None where no class does."""
+    """Return the added class that holds the same files as a removed class, or None if there is none."""
     files = [about["digest"] for folder, about in old.items() if _class_of(folder) == name]
     for other in added:
         if files and files == [about["digest"] for folder, about in new.items() if _class_of(folder) == other]:
@@ -125,10 +125,10 @@ def _in_class(folder: str, name: str, old_name: str) -> str:
 
 
 def _file_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return how many files of a folder were added, removed or changed, and the first of them; None where none was."""
+    """Describe how many files of a folder were added, removed or changed, and the first of them; None if none was."""
     if before.get("digest") == now.get("digest"):
         return None
-    # A folder that is not there any more, or was not, has no names.
+    # A folder that was added or removed is compared with an empty one.
     old = before.get("names", None if before else {})
     new = now.get("names", None if now else {})
     if old is None or new is None:

@@ -1,4 +1,4 @@
-"""Color operations on whole batches, with a strength of its own for each image."""
+"""Color operations on whole batches, with a separate strength for each image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoo.data.resize import column
 
-# ITU-R 601-2 luma, as Pillow's convert("L").
+# ITU-R 601-2 luma weights, as in Pillow's convert("L").
 LUMA = (0.299, 0.587, 0.114)
 
 

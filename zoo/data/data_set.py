@@ -1,7 +1,7 @@
-"""The base of every data set: the options that all of them have, and how what a reader returns becomes splits.
+"""The base class of data sets: the options that all of them have, and the step from a reader's images to splits.
 
-A data set is one file: an option class that inherits `DataSet`, with its reader beside it. The recipe imports these files,
-so numpy and torch are imported where they are used.
+Each data set is one file, with an option class that inherits from `DataSet` and its reader. The recipe imports these files,
+so numpy and torch are imported only where they are used.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Outline:
     """The number and size of a data set's training images, known before any is decoded.
 
     Attributes:
-        images: how many there are.
-        side: the shorter side of most of them, in pixels.
+        images: number of images.
+        side: their typical shorter side, in pixels.
     """
 
     images: int
@@ -32,9 +32,9 @@ class Outline:
 
 
 class DataSet(Section):
-    """The options of every data set. A new one defines `read`, and `check` and `rules` where it has more to check."""
+    """The options of every data set. A new one defines `read`, and extends `check` and `rules` if it has more to check."""
 
-    # Whether a mirrored image is one of the same class.
+    # Whether a mirrored image still belongs to the same class.
     mirrors: ClassVar[bool] = True
 
     val_fraction: float = Field(
@@ -70,13 +70,13 @@ class DataSet(Section):
         """Return the splits train, val (kept back to select the epoch) and test.
 
         Args:
-            seed: what val is drawn by.
-            image_size: side in pixels of the largest training images; data sets of large images store what it needs.
-            expected: the plain values of a checkpoint that is resumed, None for a new run. Image folders compare
-                before they decode anything.
+            seed: the seed of the random choice of val.
+            image_size: side in pixels of the largest training images; image folders are stored at a size that suffices
+                for it.
+            expected: plain values of the checkpoint to resume from, None for a new run; see `check_unchanged`.
 
         Raises:
-            ZooError: the images are missing, damaged, or not those that the checkpoint was trained on.
+            ZooError: the images are missing, damaged, or differ from those that the checkpoint was trained on.
         """
         from zoo.data.changes import check_unchanged
         from zoo.data.splits import make_splits
@@ -86,7 +86,7 @@ class DataSet(Section):
         return found
 
     def outline(self, seed: int) -> Outline:
-        """Return how many training images there are, and how large.
+        """Return the number and size of the training images.
 
         Raises:
             ZooError: as `load` does.
@@ -95,14 +95,14 @@ class DataSet(Section):
         return Outline(len(train), train.pixels.images.shape[-1])
 
     def check(self) -> None:
-        """Check what the standard library alone can tell, before anything heavy is imported.
+        """Check the options with the standard library alone, before heavy imports.
 
         Raises:
             ZooError: the images cannot be where the options say.
         """
 
     def rules(self) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong between two options: the key to blame and a text with what to do."""
+        """Yield conflicts between options: the key at fault, and a text that says what to do."""
         if self.folds is None and self.fold:
             yield "fold", f"{self.fold}, but data.folds is null (give the number of folds, e.g. data.folds=5)"
         if self.folds is not None and self.fold >= self.folds:
@@ -116,11 +116,11 @@ class DataSet(Section):
             yield "max_train", f"{self.max_train} images for {count} classes (at least {count})"
 
     def class_count(self) -> int | None:
-        """Return the number of classes, None where only the images tell."""
+        """Return the number of classes, or None if only the images show it."""
         return None
 
     def limits(self) -> dict[str, Any]:
-        """Return the options that every data set has, as `make_splits` takes them."""
+        """Return the options that all data sets share, as arguments of `make_splits`."""
         from zoo.data.splits import Fold
 
         kept_back = self.val_fraction if self.folds is None else Fold(self.fold, self.folds)

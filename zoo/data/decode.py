@@ -1,11 +1,11 @@
-"""Decode one image file to RGB pixels, by one documented policy for every kind of file.
+"""Decode one image file to RGB pixels, in the same way for every file format.
 
-* Turned upright as its EXIF orientation says.
+* Images are turned upright by their EXIF orientation.
 * 16-bit gray is scaled to 8 bits (Pillow alone would clip it to white).
-* Transparency is laid on white; palette, CMYK and gray become RGB.
-* A truncated file is an error, never filled up with gray.
+* Transparent images are placed on white; palette, CMYK and gray become RGB.
+* A truncated file is an error, and is never filled up with gray.
 
-Imports neither torch nor zoo's own modules: worker processes start with it.
+This module imports neither torch nor other modules of zoo, so that worker processes start quickly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageFile, features
 
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-# Photographs that nothing here reads, but for those that a plug-in or Pillow's build takes.
+# Photo formats that cannot be read, unless a plug-in or Pillow's build supports them.
 UNREAD = (".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf")
 if "avif" in features.modules and features.check("avif"):
     EXTENSIONS += (".avif",)
@@ -34,7 +34,7 @@ with contextlib.suppress(ImportError):
 HEIF = (".heic", ".heif")
 UNREAD = tuple(ending for ending in UNREAD if ending not in EXTENSIONS)
 
-# A header may claim any size; nothing larger than this is decoded.
+# Most pixels of an image that is decoded; a header may claim any size.
 MAX_PIXELS = 256_000_000
 
 FILTERS = {
@@ -43,7 +43,7 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-# How the values of EXIF's orientation tag are turned upright.
+# The EXIF tag of the orientation, and the transposition that turns an image upright for each of its values.
 ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -61,10 +61,10 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 class Unreadable(Exception):
-    """A file that is no whole image; the text says why.
+    """The error for a file that is not a complete image; its text says why.
 
     Attributes:
-        passing: the system failed, and not the file: no right to read it, no memory, a disk that does not answer.
+        passing: whether the system is at fault and not the file: no permission, no memory, a disk that does not respond.
     """
 
     def __init__(self, text: str, *, passing: bool = False) -> None:
@@ -76,7 +76,7 @@ def open_rgb(path: str | Path) -> Image.Image:
     """Decode an image file upright and in RGB.
 
     Raises:
-        Unreadable: empty, truncated, not an image, or larger than MAX_PIXELS.
+        Unreadable: the file cannot be read, is empty, truncated or not an image, or is larger than MAX_PIXELS.
     """
     with _reading():
         if os.path.getsize(path) == 0:
@@ -88,15 +88,15 @@ def open_rgb(path: str | Path) -> Image.Image:
 
 
 def unread_todo(path: str | Path) -> str:
-    """Return what to do with a photograph of a kind in `UNREAD`."""
+    """Return advice for a photo in one of the formats in `UNREAD`."""
     return "pip install pillow-heif" if str(path).lower().endswith(HEIF) else "convert to JPEG or PNG"
 
 
 def loaded_rgb(image: Image.Image) -> Image.Image:
-    """Return an image of Pillow upright and in RGB; its file is read only now.
+    """Load the pixels of an opened Pillow image, and return it upright and in RGB.
 
     Raises:
-        Unreadable: truncated or damaged, without pixels, or larger than MAX_PIXELS.
+        Unreadable: the image is truncated or damaged, has no pixels, or is larger than MAX_PIXELS.
     """
     with _reading():
         if image.width * image.height > MAX_PIXELS:
@@ -124,30 +124,30 @@ def _reading() -> Iterator[None]:
         raise Unreadable("out of memory", passing=True) from None
     except Exception as error:  # Pillow's readers raise struct.error, zlib.error and many more on damaged files
         text = str(error) or type(error).__name__
-        # Of the system's errors, which have a number, none says anything of the file.
+        # An error with a number comes from the system, and says nothing about the file.
         passing = isinstance(error, OSError) and error.errno is not None
         raise Unreadable("truncated" if "truncated" in text.lower() else f"damaged: {text}", passing=passing) from None
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn an image as its EXIF orientation says; as it is where that cannot be read.
+    """Turn an image upright by its EXIF orientation; return it unchanged if that cannot be read.
 
-    Not `ImageOps.exif_transpose`: that writes all of EXIF anew, and fails where any entry of it is damaged.
+    `ImageOps.exif_transpose` is not used: it rewrites all EXIF data, and fails if any entry is damaged.
     """
     try:
         method = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # Pillow raises SyntaxError, struct.error and more; the pixels are whole
+    except Exception:  # Pillow raises SyntaxError, struct.error and more; the pixels are intact
         return image
     return image if method is None else image.transpose(method)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Bring any mode to RGB."""
+    """Convert an image of any mode to RGB."""
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16") or image.mode == "I":
         gray = np.asarray(image).astype(np.float64)
-        # "I" holds 16-bit PNGs too; anything within 8 bits is taken as it is.
+        # Mode "I" holds 16-bit PNGs too; values that fit in 8 bits are kept as they are.
         gray = gray / 257 if gray.max(initial=0) > 255 or image.mode != "I" else gray
         return Image.fromarray(np.clip(gray + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
@@ -162,13 +162,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def decode_resized(path: str | Path, size: int | tuple[int, int], interpolation: str) -> tuple[np.ndarray, int, int]:
-    """Decode a file and resize it to `size` whatever its aspect ratio.
+    """Decode a file and resize it to `size` (a side, or width and height), ignoring its aspect ratio.
 
     Returns:
-        The pixels, uint8 [3, size, size], and the upright image's width and height.
+        The pixels, uint8 [3, H, W], and the width and height of the upright image before it was resized.
 
     Raises:
-        Unreadable: the file is no whole image.
+        Unreadable: the file is not a complete image.
     """
     image = open_rgb(path)
     width, height = image.size
@@ -179,30 +179,30 @@ def decode_resized(path: str | Path, size: int | tuple[int, int], interpolation:
 
 
 def header_size(path: str) -> tuple[int, int]:
-    """Return width and height as the file's header says, (0, 0) where it cannot be read."""
+    """Return the width and height in a file's header, or (0, 0) if it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 return image.size
-    except Exception:  # the decoder proper will say what is wrong
+    except Exception:  # decoding will report what is wrong
         return 0, 0
 
 
 def ignore_signals() -> None:
-    """Leave signals to the process that started this worker: it stops its workers in order."""
+    """Ignore SIGTERM and SIGINT in a worker: the process that started it stops its workers in an orderly way."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)
 class DecodeJob:
-    """A slice of the files, for a worker process.
+    """A slice of the files, for a worker process to decode.
 
     Attributes:
-        target: the pixel file, of its full size already.
-        shape: of all its pixels, uint8 [N, 3, S, S].
-        first: where the slice begins.
+        target: path of the pixel file, which already has its full size.
+        shape: the shape of all its pixels, uint8 [N, 3, S, S].
+        first: index of the first file of the slice.
         paths: the files of the slice.
         interpolation: bicubic, bilinear or lanczos.
     """
@@ -216,13 +216,13 @@ class DecodeJob:
 
 @dataclass
 class Decoded:
-    """A slice of the files, decoded.
+    """The result of decoding a slice of the files.
 
     Attributes:
-        first: where the slice begins.
+        first: index of the first file of the slice.
         aspects: width over height of each image, float32 [n].
-        bad: why images cannot be read, by their index.
-        passing: those of them that the system failed to read.
+        bad: reasons why files cannot be read, by index.
+        passing: the indices in `bad` for which the system is at fault and not the file.
     """
 
     first: int
@@ -236,7 +236,7 @@ def decode_range(job: DecodeJob) -> Decoded:
     pixels = np.memmap(job.target, dtype=np.uint8, mode="r+", shape=job.shape)  # [N, 3, S, S]
     found = Decoded(job.first, np.ones(len(job.paths), np.float32))
     with warnings.catch_warnings():
-        # Of EXIF entries and palettes, while the pixels are whole.
+        # These are about EXIF entries and palettes; the pixels are intact.
         warnings.simplefilter("ignore")
         for offset, path in enumerate(job.paths):
             try:

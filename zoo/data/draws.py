@@ -1,6 +1,6 @@
-"""Draw what is random about a global batch: crops, flips, colors, operations, holes and mixtures.
+"""Make the random draws of a global batch: crops, flips, colors, operations, holes and mixtures.
 
-numpy alone: the same numbers whatever device makes the batch, and however many processes share it.
+Only numpy is used, so that the numbers depend neither on the device nor on the number of processes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Drawn:
     Attributes:
         positions: int64 [G], the images as positions in the split.
         boxes: float [G, 4], the crops; x0 > x1 mirrors, y0 > y1 flips top to bottom.
-        factors: float [G, 3] of brightness, contrast and saturation.
+        factors: float [G, 3], the factors of brightness, contrast and saturation.
         holes: float [G, 4], the rectangles that are blanked.
-        partner: int64 [G], which row each image is mixed with; None where images are not mixed.
-        ratio: float [G], the image's own share of a mixture.
-        cut: float [G, 4], the patch that the partner fills.
-        policy: the operations of `augment.policy`; None for none.
-        angle: float [G], degrees counter-clockwise; None where images are not rotated.
+        partner: int64 [G], the row that each image is mixed with; None if images are not mixed.
+        ratio: float [G], each image's own share in mixup; 1 without mixup.
+        cut: float [G, 4], the patch that the partner fills in CutMix.
+        policy: the operations of `augment.policy`; None if there are none.
+        angle: float [G], degrees counter-clockwise; None if images are not rotated.
     """
 
     positions: np.ndarray
@@ -41,14 +41,17 @@ class Drawn:
 
 
 def draw(positions: np.ndarray, aspects: np.ndarray, side: int, augment: Augment, generator: np.random.Generator) -> Drawn:
-    """Draw for a global batch; every option has its own draws, made whether or not it is on.
+    """Make the draws of a global batch.
+
+    Flips, color jitter, erasing and rotation draw even when they are off, so that turning one of them on does not change the
+    other draws.
 
     Args:
         positions: int64 [G], the images as positions in the split.
-        aspects: float [G], their width over their height.
-        side: that of the stored images in pixels.
-        augment: how the images are varied.
-        generator: of the step.
+        aspects: float [G], width over height of the images.
+        side: side of the stored images in pixels.
+        augment: the augmentation options.
+        generator: the generator of the step.
     """
     count = len(positions)
     boxes = augment.crop.boxes(generator, aspects, side)
@@ -58,7 +61,7 @@ def draw(positions: np.ndarray, aspects: np.ndarray, side: int, augment: Augment
     strength = generator.uniform(-1, 1, (count, 3)) * augment.color_jitter
     holes = erased_boxes(generator, count, augment.erase)
     partner, ratio, cut = draw_mix(generator, count, augment)
-    # Drawn last: what was drawn before there were these options stays as it was.
+    # These options are newer than the others. They are drawn last, so that the other draws are as in earlier versions.
     turned = generator.random(count) < 0.5
     if augment.vflip:
         boxes[turned] = boxes[turned][:, [0, 3, 2, 1]]
@@ -68,17 +71,17 @@ def draw(positions: np.ndarray, aspects: np.ndarray, side: int, augment: Augment
 
 
 def erased_boxes(generator: np.random.Generator, count: int, probability: float) -> np.ndarray:
-    """Draw rectangles of 2 to 33 % of the area for a share of the images, empty for the rest; float32 [N, 4] from 0 to 1."""
+    """Draw rectangles of 2 to 33 % of the area for a share of the images, empty ones for the rest; float32 [N, 4] from 0 to 1."""
     area, shape = generator.uniform(0.02, 1 / 3, count), np.exp(generator.uniform(np.log(0.3), np.log(1 / 0.3), count))
     boxes = random_boxes(generator, np.sqrt(area * shape), np.sqrt(area / shape))
     return np.where((generator.random(count) < probability)[:, None], boxes, 0).astype(np.float32)
 
 
 def draw_mix(generator: np.random.Generator, count: int, augment: Augment) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-    """Draw how images are mixed. Where both mixup and CutMix are on, each image takes one of them at even odds.
+    """Draw how images are mixed. If both mixup and CutMix are on, each image gets one of them with equal probability.
 
     Returns:
-        Partners int64 [count] (None where neither is on), the images' own shares float [count], and the patches that
+        Partners int64 [count] (None if neither is on), the images' own shares float [count], and the patches that
         partners fill, float32 [count, 4].
     """
     partner = generator.permutation(count)

@@ -1,4 +1,4 @@
-"""Make batches of features that were computed before, in place of images: what a run takes that trains the head alone."""
+"""Make batches of precomputed features in place of images, for runs that train only the head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.data.batches import Batches
 
 
 class FeatureBatches:
-    """The batches of one split, as `Batches` makes them, of features; nothing about them is random.
+    """The batches of features of one split, with the interface of `Batches`; nothing about them is random.
 
     Args:
         images: the batches of the same images.
@@ -38,6 +38,6 @@ class FeatureBatches:
         return self.evaluation(gathered, 0)
 
     def evaluation(self, positions: np.ndarray, size: int) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Return features float32 [B, D] and targets int64 [B] of some positions, int64 [B]; they are of one size."""
+        """Return features float32 [B, D] and targets int64 [B] at positions int64 [B]; `size` has no effect on features."""
         index = torch.from_numpy(np.ascontiguousarray(positions)).to(self.features.device)
         return self.features.index_select(0, index), self.targets.index_select(0, index)

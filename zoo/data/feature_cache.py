@@ -1,7 +1,8 @@
-"""The features of images on the disk, by what they were computed from: which there are, their use, and their removal.
+"""The cache of image features on the disk: list, load, save and remove them.
 
-A file is `features/KEY.safetensors`: `features` float32 [N, D], and in its header the backbone, the data and the size. It was
-last used when it was last touched. The standard library alone is imported at the top, so that `zoo cache` answers at once.
+A file `features/KEY.safetensors` holds the tensor `features`, float32 [N, D], and in its header the backbone, the data and
+the image size. Its modification time is when it was last used. Only the standard library is imported at the top, so that
+`zoo cache` answers at once.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from zoo.system.files import STAGING, cache_root, free_bytes, remove, staged
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Bytes that all files may take: 3,200 images of 1,280 features are 16 MB.
+# Most bytes that all files may take together: 3,200 images of 1,280 features are 16 MB.
 MOST_BYTES = 4_000_000_000
 # The name of the tensor in a file.
 TENSOR = "features"
@@ -29,11 +30,11 @@ TENSOR = "features"
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """Features on the disk.
+    """A file of features on the disk.
 
     Attributes:
         path: the file.
-        backbone, data: names of what computed them and of what they were computed from.
+        backbone, data: names of the backbone that computed the features, and of the images.
         image_size: side of the images in pixels.
         images, width: the shape [N, D].
         size: bytes of the file.
@@ -56,13 +57,13 @@ def folder() -> Path:
 
 
 def files() -> list[FeatureFile]:
-    """Return all features of the cache, the least recently used first."""
+    """Return all files of the cache, the least recently used first."""
     found = [file for path in sorted(folder().glob("[!.]*.safetensors")) if (file := _read(path)) is not None]
     return sorted(found, key=lambda file: file.used)
 
 
 def _read(path: Path) -> FeatureFile | None:
-    """Read the header of a file, which is JSON behind its length in 8 bytes; None where it is damaged."""
+    """Read the header of a file: its length in 8 bytes, then JSON. Return None if it is damaged."""
     try:
         with open(path, "rb") as handle:
             header = json.loads(handle.read(struct.unpack("<Q", handle.read(8))[0]))
@@ -76,7 +77,7 @@ def _read(path: Path) -> FeatureFile | None:
 
 
 def clear() -> int:
-    """Remove all features and what killed processes left half written; return the bytes freed."""
+    """Remove all features, and partly written files of killed processes; return the bytes freed."""
     freed = 0
     for path in sorted(folder().glob("*.safetensors*")) + sorted(folder().glob(f".*{STAGING}")):
         with contextlib.suppress(OSError):
@@ -87,12 +88,12 @@ def clear() -> int:
 
 
 def has(key: str) -> bool:
-    """Check whether there are whole features of a key."""
+    """Check whether there is a file of features with a key, and its header is intact."""
     return _read(folder() / f"{key}.safetensors") is not None
 
 
 def load(key: str) -> Tensor | None:
-    """Return the features of a key, float32 [N, D], and note that they were used now; None where there are no whole ones."""
+    """Return the features of a key, float32 [N, D], and mark them as used now; None if they are missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -101,16 +102,16 @@ def load(key: str) -> Tensor | None:
         found = load_file(path)[TENSOR]
     except (OSError, SafetensorError, KeyError):
         return None
-    with contextlib.suppress(OSError):  # a cache that can only be read
+    with contextlib.suppress(OSError):  # a read-only cache
         os.utime(path)
     return found
 
 
 def save(key: str, features: Tensor, about: Mapping[str, str]) -> None:
-    """Write features whole, and remove the least recently used ones beyond `MOST_BYTES`.
+    """Write a file of features, and remove the least recently used files beyond `MOST_BYTES`.
 
     Args:
-        key: changes with all that the features depend on.
+        key: a key that changes with everything that the features depend on.
         features: float32 [N, D].
         about: `backbone`, `data` and `image_size`, for `zoo cache`.
 

@@ -1,4 +1,4 @@
-"""Your own images in folders: listed, compared with the run that is resumed, decoded once, split."""
+"""Your own images in folders: list them, compare them with a run to resume, decode them once and split them."""
 
 from __future__ import annotations
 
@@ -52,21 +52,23 @@ class Folder(DataSet):
         """Check that the root is a folder of folders.
 
         Raises:
-            ZooError: it is missing or a file, or another folder is likely meant; or ZOO_CACHE_LIMIT is not a size.
+            ZooError: the root is missing, a file or probably the wrong folder, or ZOO_CACHE_LIMIT is not a size.
         """
         check_root(self.absolute_root(), "data.root")
         store_cache.limit()
 
     def absolute_root(self) -> Path:
-        """Return the root as an absolute path; links in it are kept."""
+        """Return the root as an absolute path; symbolic links are not resolved."""
         return Path(os.path.abspath(self.root.expanduser()))
 
     def load(self, seed: int, image_size: int, expected: Mapping[str, Any] | None = None) -> Splits:
-        """Return the splits; decodes the images on first use, once they are known to be the expected ones.
+        """Return the splits; decode the images on first use.
+
+        The files are compared with the checkpoint before they are decoded, or afterwards if unreadable ones are skipped.
 
         Raises:
-            ZooError: the folder is not as it should be, its files are not those of the checkpoint, or an image cannot be
-                read.
+            ZooError: the folder is not a valid image folder, its files differ from those of the checkpoint, or an image
+                cannot be read.
         """
         from zoo.data import unreadable
         from zoo.data.changes import check_unchanged
@@ -79,23 +81,23 @@ class Folder(DataSet):
             check_unchanged(planned, expected)
         files = tree.files()
         side = self.store_size if isinstance(self.store_size, int) else store_size(files, image_size)
-        # Bicubic whatever the backbone resamples with: a bilinear store shows (0.7 to 1.1 of 255 from timm, against 0.4 to
-        # 0.8), and all backbones can share one.
+        # Always bicubic, whatever the backbone's interpolation: images from a bilinear store are further from timm's (0.7 to
+        # 1.1 of 255, against 0.4 to 0.8), and all backbones can share one store.
         pixels, made = from_files(files, side, "bicubic", "data.root", skip=skip)
         notes = [*tree.notes, f"decoded {len(files):,} images" if made else "images were decoded before"]
         if pixels.unreadable and pixels.folder is not None:
             notes.append(unreadable.note(pixels.unreadable, files, pixels.folder.name))
             planned = self._planned(tree, seed, pixels.unreadable)
         if skip:
-            # Only now it is known which images there are.
+            # Only now is it known which images are readable.
             check_unchanged(planned, expected)
         return planned.filled(pixels, notes)
 
     def listed(self, seed: int) -> Splits:
-        """Return the splits over no pixels, without what `on_bad` leaves out; decodes images only where none were before.
+        """Return the splits without pixels and without files that `on_bad` skips; decode only if these are not known yet.
 
         Raises:
-            ZooError: the folder is not as it should be.
+            ZooError: the folder is not a valid image folder.
         """
         from zoo.data.pixel_store import known_unreadable
 
@@ -103,14 +105,14 @@ class Folder(DataSet):
         if self.on_bad == "refuse":
             return planned
         bad = known_unreadable(tree.files(), "bicubic", "data.root")
-        # The side in pixels does not matter here.
+        # Any side in pixels will do: the pixels are not used.
         return self.load(seed, 1) if bad is None else self._planned(tree, seed, bad)
 
     def outline(self, seed: int) -> Outline:
-        """Return how many training images there are, unreadable ones among them, and how large by the headers of some.
+        """Return the number of training images, including unreadable ones, and their size from the headers of a sample.
 
         Raises:
-            ZooError: the folder is not as it should be.
+            ZooError: the folder is not a valid image folder.
         """
         from zoo.data.store_size import shorter_side
 
@@ -118,10 +120,10 @@ class Folder(DataSet):
         return Outline(len(planned.train), shorter_side(tree.files()))
 
     def plan(self, seed: int) -> tuple[Tree, Splits]:
-        """Return the files and the splits over no pixels: everything else is known from the list of files.
+        """Return the files, and the splits without pixels: everything else is known from the list of files.
 
         Raises:
-            ZooError: the folder is not as it should be.
+            ZooError: the folder is not a valid image folder.
         """
         from zoo.data import image_folder
 
@@ -129,10 +131,10 @@ class Folder(DataSet):
         return tree, self._planned(tree, seed)
 
     def _planned(self, tree: Tree, seed: int, leave_out: Collection[int] = ()) -> Splits:
-        """Return the splits over no pixels; `leave_out` are files that are no images, by their place in the list.
+        """Return the splits without pixels; `leave_out` has the indices of files to leave out, because they are unreadable.
 
         Raises:
-            ZooError: a file is gone, or a class or a split is left without images.
+            ZooError: a file was removed, or a class or a split is left without images.
         """
         from zoo.data.changes import describe_files
         from zoo.data.pixel_store import PixelStore
@@ -152,17 +154,17 @@ class Folder(DataSet):
 
 
 def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float, leave_out: Collection[int]) -> dict[str, Split]:
-    """Return the splits `train`, `val` and `test` as far as the folder has them, `test` cut from the rest where it has none.
+    """Return the splits `train`, `val` and `test` that the folder has; without a train folder, split `test` off from all images.
 
     Raises:
-        ZooError: a class has no images to train on but those that are left out.
+        ZooError: all images of a split, or all training images of a class, are left out.
     """
     import numpy as np
 
     from zoo.data.splits import Origin, Split, stratified_split
 
     labels = [label for part in tree.parts.values() for _, label in part]
-    # Cutting text: pathlib's relative_to takes ten seconds for a million files.
+    # Paths are cut as text, because pathlib's relative_to takes ten seconds for a million files.
     above = len(os.path.join(root, ""))
     origin = Origin(files=[os.fspath(path)[above:].replace(os.sep, "/") for path in tree.files()])
     whole = Split.of(pixels, np.array(labels, np.int64), origin)
@@ -171,7 +173,7 @@ def _splits_of(tree: Tree, root: Path, pixels: PixelStore, test_fraction: float,
     rows = [part[kept[part]] for part in np.split(np.arange(len(whole)), ends[:-1])]
     sets = {name: whole.take(some) for name, some in zip(tree.parts, rows, strict=True)}
     if "all" in sets:
-        # Cut before val is, by a seed of its own: the test images stay the same whatever the seed.
+        # Test is split off before val and with a fixed seed, so that the test images do not depend on the run's seed.
         rest = sets.pop("all")
         if test_fraction:
             rest, sets["test"] = stratified_split(rest, test_fraction, seed=0)

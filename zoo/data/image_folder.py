@@ -1,4 +1,4 @@
-"""List what a folder of images holds: classes, splits, and what is wrong with it, before any image is decoded."""
+"""List the classes, splits and files of an image folder, and report its mistakes, before any image is decoded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.data.root_check import EXPECTED, LEFT_BY_SYSTEMS, SPLITS, check_root, s
 from zoo.errors import ZooError
 from zoo.system.files import printable
 
-# Names of parts of a data set.
+# Names of folders that are parts of a data set rather than classes, such as part1 or fold_2.
 PART = re.compile(r"(part|fold|split|set|batch|chunk|source|site)[-_ ]?\w{1,3}", re.IGNORECASE)
 
 
@@ -22,7 +22,7 @@ PART = re.compile(r"(part|fold|split|set|batch|chunk|source|site)[-_ ]?\w{1,3}",
 class Tree:
     """The files of each split (or of `all`, to be split) as (path, label), and the classes in label order.
 
-    Classes are sorted by code point, as torchvision does; the order is kept in the run and the exported model.
+    Classes are sorted by code point, as in torchvision; runs and exported models keep this order.
     """
 
     classes: list[str]
@@ -35,7 +35,7 @@ class Tree:
 
 
 class _Flaw(Exception):
-    """A mistake in a folder and what to do about it; `scan` adds the place."""
+    """A mistake in a folder and what to do about it; `_reading` adds the key or flag at fault."""
 
     def __init__(self, what: str, todo: str) -> None:
         super().__init__(what)
@@ -50,8 +50,8 @@ def scan(root: Path, where: str = "data.root") -> Tree:
         where: the key or flag that an error names.
 
     Raises:
-        ZooError: the root is missing or cannot be read, has no class folders, one class only, an empty class, a class
-            that train lacks, images of a kind that is not read, or links that leave it.
+        ZooError: the root is missing or cannot be read, has no class folders, only one class, an empty class, a class that
+            is not in train, images in a format that cannot be read, or links that lead out of it.
     """
     check_root(root, where)
     with _reading(root, where):
@@ -59,15 +59,15 @@ def scan(root: Path, where: str = "data.root") -> Tree:
 
 
 def scan_classes(folder: Path, root: Path, where: str = "data.root") -> Tree:
-    """List the images of a folder of classes, any number of them; a class without images has none.
+    """List the images of a folder with one or more class folders, some of which may be empty.
 
     Args:
-        folder: the absolute path of the classes' folders.
-        root: the folder itself or one above it, which links must not leave.
+        folder: the absolute path of the folder that holds the class folders.
+        root: the same folder or one above it; links must not lead out of it.
         where: the key or flag that an error names.
 
     Raises:
-        ZooError: there are no classes or no images, it cannot be read, or links leave the root.
+        ZooError: there are no classes or no images, the folder cannot be read, or links lead out of the root.
     """
     ignored: list[str] = []
     with _reading(folder, where):
@@ -83,14 +83,14 @@ def scan_classes(folder: Path, root: Path, where: str = "data.root") -> Tree:
 
 
 def split_folders(root: Path, where: str = "data.root") -> dict[str, Path]:
-    """Return the folders train, val and test in a root, whatever of these there is; folders of images alone are classes.
+    """Return the folders train, val and test that a root has; a folder that holds only images is a class, not a split.
 
     Args:
         root: an absolute path.
         where: the key or flag that an error names.
 
     Raises:
-        ZooError: the root cannot be read, or links leave it.
+        ZooError: the root cannot be read, or links lead out of it.
     """
     with _reading(root, where):
         folders = {split_name(path.name): path for path in _folders(root, root)}
@@ -99,7 +99,7 @@ def split_folders(root: Path, where: str = "data.root") -> dict[str, Path]:
 
 @contextlib.contextmanager
 def _reading(folder: Path, where: str) -> Iterator[None]:
-    """Turn what is wrong in a folder into an error that names the key or flag."""
+    """Turn mistakes in a folder, and errors of the system, into an error that names the key or flag."""
     try:
         yield
     except _Flaw as flaw:
@@ -110,7 +110,7 @@ def _reading(folder: Path, where: str) -> Iterator[None]:
 
 
 def _ignored_note(ignored: list[str]) -> list[str]:
-    """Return the line that says which files are left out; none where there are none."""
+    """Return a note about the ignored files, as a list; empty if there are none."""
     if not ignored:
         return []
     return [f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {printable(ignored[0])}"]
@@ -145,7 +145,7 @@ def _scan(root: Path) -> Tree:
 def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the folder of each split, train first, and the names of other folders beside them.
 
-    The root itself is `all` where it has no train folder, or where that is a class itself (trains, buses).
+    The root itself is the only split, `all`, if it has no train folder or if `train` is a class (train, bus, car).
     """
     top: dict[str, list[Path]] = {}
     folders = _folders(root, root)
@@ -165,13 +165,13 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _is_class(folder: Path, root: Path) -> bool:
-    """Return whether a folder holds images and no folders."""
+    """Return whether a folder holds images and no subfolders."""
     entries = _entries(str(folder), str(root))
     return any(entry.name.lower().endswith(EXTENSIONS) for entry in entries) and not any(entry.is_dir() for entry in entries)
 
 
 def _check_kinds(ignored: list[str]) -> None:
-    """Check that no photographs are among the files that are left out."""
+    """Check that the ignored files are not photos in a format that cannot be read."""
     unread = [path for path in ignored if path.lower().endswith(UNREAD)]
     if unread:
         count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
@@ -179,7 +179,7 @@ def _check_kinds(ignored: list[str]) -> None:
 
 
 def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path) -> None:
-    """Check that the folders are classes and not parts of a data set, each of which holds the real classes."""
+    """Check that the folders are classes, and not parts of a data set that each hold the real classes."""
     if not all(PART.fullmatch(name) for name in classes):
         return
     below: list[set[str]] = [set() for _ in classes]
@@ -193,7 +193,7 @@ def _check_nesting(classes: list[str], files: list[tuple[Path, int]], root: Path
 
 
 def _check_classes(classes: list[str], folder: Path) -> None:
-    """Check that there are two classes at least, with names that can be written."""
+    """Check that there are at least two classes, with names that can be written as text."""
     if not classes:
         raise _Flaw(f"no class folders in {folder}", EXPECTED)
     _check_names(classes)
@@ -208,7 +208,7 @@ def _check_names(classes: list[str]) -> None:
 
 
 def _entries(folder: str, root: str) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, sorted by name, hidden things left out; refuse links to a folder, outside or nowhere."""
+    """Return the entries of a folder, sorted by name, without hidden ones; refuse links to folders, to nothing or out of it."""
     with os.scandir(folder) as listing:
         shown_entries = (entry for entry in listing if not entry.name.startswith(".") and entry.name not in LEFT_BY_SYSTEMS)
         entries = sorted(shown_entries, key=lambda entry: entry.name)
@@ -225,7 +225,7 @@ def _folders(path: Path, root: Path) -> list[Path]:
 
 
 def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
-    """Return the image files of a class, at any depth, sorted by name; at least one."""
+    """Return the image files of a class, at any depth, sorted by path; refuse a class without images."""
     images = _listed(folder, root, ignored)
     if not images:
         _check_kinds(ignored)
@@ -234,7 +234,7 @@ def _images(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
 
 
 def _listed(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
-    """Return the image files below a folder, at any depth, sorted by name; other files are added to `ignored`."""
+    """Return the image files below a folder, at any depth, sorted by path; add other files to `ignored`."""
     images: list[Path] = []
     pending = [str(folder)]
     while pending:
@@ -242,7 +242,7 @@ def _listed(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
             if entry.is_dir():
                 pending.append(entry.path)
             elif entry.name.lower().endswith(EXTENSIONS):
-                if not entry.is_file():  # a pipe would be waited for
+                if not entry.is_file():  # reading a pipe would block
                     raise _Flaw(f"{entry.path} is no plain file", "remove it")
                 images.append(Path(entry.path))
             else:

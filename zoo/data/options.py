@@ -15,6 +15,6 @@ from zoo.section import kind_or_mapping
 Data = Annotated[
     Cifar10 | Cifar100 | FashionMnist | Folder | Digits | Synthetic,
     Field(discriminator="kind"),
-    # Those that need no other key, so that their name alone is enough.
+    # Data sets that need no other key: their name alone is enough.
     kind_or_mapping("digits", "synthetic", "cifar10", "cifar100", "fashion_mnist"),
 ]

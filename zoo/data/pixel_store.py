@@ -1,8 +1,8 @@
 """The pixel store: every image is decoded once, squashed to S x S, and kept as uint8 [N, 3, S, S].
 
-An image of any shape is squashed to a square and its aspect ratio kept beside it: a crop box in
-coordinates from 0 to 1 is the same in both, so nothing is lost to a center crop. Stores of image
-folders are files mapped into memory, found again by a fingerprint of the file list.
+An image of any shape is squashed to a square, and its aspect ratio is stored beside it. A crop box in coordinates from 0 to 1
+is the same in the image and in the square, so that nothing is lost to a center crop. The stores of image folders are files
+mapped into memory, which are found again by a fingerprint of the file list.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from zoo.system.hardware import cores
 from zoo.system.locks import Share, exclusive, shared
 from zoo.system.progress import show_progress
 
-# Changes when the same files would give other pixels.
+# Version of the format; it must change when the same files would give other pixels.
 FORMAT = 3
 # Files that a worker process decodes at a time.
 CHUNK = 128
-# A store is verified in blocks of this many bytes, which are hashed side by side.
+# Bytes of a block: stores are verified in blocks, which are hashed in parallel.
 BLOCK = 64 << 20
-# Bytes of a block that are read at a time: what verifying keeps in memory for each core.
+# Bytes of a block that are read at a time: the memory that verifying needs for each core.
 PIECE = 4 << 20
 
 
@@ -47,11 +47,11 @@ class PixelStore:
 
     Attributes:
         images: uint8 [N, 3, S, S].
-        aspects: float32 [N], width over height of each image as it was.
-        mapped: the file behind the images, None where they are in memory.
-        folder: where that file is.
-        use: tells other processes that the store is in use, while it lives.
-        unreadable: why files could not be read, by their index; their images are black.
+        aspects: float32 [N], width over height of each original image.
+        mapped: the mapped file of the images, None if they are in memory.
+        folder: the folder of that file.
+        use: an object that tells other processes that the store is in use, as long as it lives.
+        unreadable: reasons why files could not be read, by index; their images are black.
     """
 
     images: np.ndarray
@@ -63,7 +63,7 @@ class PixelStore:
 
     @classmethod
     def square(cls, images: np.ndarray) -> PixelStore:
-        """Return a store in memory of images uint8 [N, 3, S, S] that were square as they came."""
+        """Return a store in memory of images uint8 [N, 3, S, S] that were square originally."""
         return cls(np.ascontiguousarray(images), np.ones(len(images), np.float32))
 
     @classmethod
@@ -72,18 +72,18 @@ class PixelStore:
         return cls.square(np.zeros((0, 3, 0, 0), np.uint8))
 
     def take(self, index: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Copy some of the images: index int64 [n] to uint8 [n, 3, S, S], into `out` where it is given.
+        """Copy some of the images: index int64 [n] to uint8 [n, 3, S, S], into `out` if given.
 
-        What was read of a file stays in the system's cache and leaves this process: a data set of any size
-        takes no memory of its own.
+        The pages that were read stay in the system's cache, but not in this process, so that a data set of any size takes
+        no memory of its own.
 
         Raises:
-            DataError: the file was cut short meanwhile; to read on would end the process by SIGBUS.
+            DataError: the file was truncated meanwhile; reading on would end the process by SIGBUS.
         """
         if self.mapped is not None and self.mapped.size() < len(self.mapped):
             what = f"the pixel store shrank to {self.mapped.size():,} of {len(self.mapped):,} bytes while in use"
             raise DataError(str(self.folder), what, "see what else writes to the cache folder, then --resume")
-        # Without `clip`, numpy would copy by way of a buffer of its own; no index is outside.
+        # Without `clip`, numpy would copy through a buffer of its own. No index is out of range.
         taken = self.images[index] if out is None else np.take(self.images, index, axis=0, out=out, mode="clip")
         if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
@@ -91,11 +91,11 @@ class PixelStore:
 
 
 def stored(key: str, build: Callable[[Path], None]) -> tuple[PixelStore, bool]:
-    """Open the store of a fingerprint, building it first where there is none, or a damaged one.
+    """Open the store of a fingerprint, after building it if it is missing or damaged.
 
     Args:
         key: the fingerprint.
-        build: writes `pixels.bin`, `aspects.npy` and what else belongs to it into a staging folder.
+        build: a function that writes `pixels.bin`, `aspects.npy` and all other files of the store into a staging folder.
 
     Returns:
         The store and whether it had to be built.
@@ -106,7 +106,7 @@ def stored(key: str, build: Callable[[Path], None]) -> tuple[PixelStore, bool]:
     folder = cache_root() / "pixels" / key
     limit = store_cache.limit()
     lock = folder.parent / f"{key}.lock"
-    # Side by side with all others who only read.
+    # Processes that only read do not wait for each other.
     with shared(lock):
         if not _damage(folder):
             return _open(folder), False
@@ -123,8 +123,8 @@ def stored(key: str, build: Callable[[Path], None]) -> tuple[PixelStore, bool]:
 
 
 def _build(folder: Path, build: Callable[[Path], None]) -> None:
-    """Build a store in a staging folder, write down every block's digest, and rename it into place."""
-    for left in folder.parent.glob(f".{folder.name}.*"):  # by killed processes; the lock is held
+    """Build a store in a staging folder, write the digest of every block, and rename the folder into place."""
+    for left in folder.parent.glob(f".{folder.name}.*"):  # left by killed processes; the lock is held
         remove(left)
     try:
         with staged(folder) as staging:
@@ -138,10 +138,10 @@ def _build(folder: Path, build: Callable[[Path], None]) -> None:
 
 
 def _damage(folder: Path) -> str:
-    """Return what is wrong with a store, '' if nothing is: every byte of it is compared with what was written.
+    """Compare every byte of a store with what was written; return what is wrong, or '' if nothing is.
 
-    Of the processes of a launch on one machine the first one does so, and the others take its word while the files are as
-    they were.
+    If a launch has several processes on this machine, the first one compares, and the others rely on its result as long as
+    the files have not changed since.
     """
     if launch.read().local_processes == 1:
         return _compare(folder)
@@ -158,15 +158,15 @@ def _damage(folder: Path) -> str:
 
 
 def _marks(folder: Path) -> dict[str, list[int]]:
-    """Return what tells that the files of a store are as they were: inode, bytes and time of each."""
+    """Return the inode, bytes and modification time of each file of a store, to tell whether a file has changed."""
     found = {path.name: path.stat() for path in sorted(folder.iterdir())}
-    # The time of manifest.json says when the store was last used.
+    # The time of manifest.json is left out: it says when the store was last used.
     times = {name: 0 if name == "manifest.json" else stat.st_mtime_ns for name, stat in found.items()}
     return {name: [stat.st_ino, stat.st_size, times[name]] for name, stat in found.items()}
 
 
 def _compare(folder: Path) -> str:
-    """Return what is wrong with a store, '' if nothing is, by the digests of its manifest."""
+    """Compare a store with the digests in its manifest; return what is wrong, or '' if nothing is."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         for name, digests in manifest.items():
@@ -180,7 +180,7 @@ def _compare(folder: Path) -> str:
 
 
 def _digests(path: Path) -> list[str]:
-    """Return the SHA-256 of each block of a file; the blocks are read side by side."""
+    """Return the SHA-256 of each block of a file; the blocks are read in parallel."""
     blocks = range(0, max(1, path.stat().st_size), BLOCK)
     with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(lambda start: _digest(path, start), blocks))
@@ -196,7 +196,7 @@ def _digest(path: Path, start: int) -> str:
 
 
 def _open(folder: Path) -> PixelStore:
-    """Map a store into memory, mark it as in use, and note that it was used now."""
+    """Map a store into memory, and mark it as in use and as last used now."""
     use = store_cache.use(folder)
     about = json.loads((folder / "store.json").read_text())
     shape = tuple(about["shape"])
@@ -208,24 +208,24 @@ def _open(folder: Path) -> PixelStore:
 
 
 def write(folder: Path, pixels: PixelStore, source: str) -> None:
-    """Write a store that is in memory; `source` says what it was made of, for `zoo cache`."""
+    """Write a store that is in memory; `source` names the origin of its images, for `zoo cache`."""
     with open(folder / "pixels.bin", "wb") as handle:
         np.ascontiguousarray(pixels.images).tofile(handle)
     _seal(folder, pixels.images.shape, pixels.aspects, source, {})
 
 
 def _seal(folder: Path, shape: tuple[int, ...], aspects: np.ndarray, source: str, unreadable: Mapping[int, str]) -> None:
-    """Write the files beside the pixels: the aspects, and what the store is."""
+    """Write the files beside the pixels: the aspect ratios, and the description of the store."""
     np.save(folder / "aspects.npy", aspects, allow_pickle=False)
     about = {"format": FORMAT, "shape": list(shape), "source": source, "unreadable": dict(unreadable)}
     (folder / "store.json").write_text(json.dumps(about))
 
 
 def stats(files: Sequence[Path], where: str) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield each file with what the system knows of it.
+    """Yield each file with its `os.stat_result`.
 
     Raises:
-        ZooError: one is gone since it was listed; `where` is the key that it names.
+        ZooError: a file was removed after it was listed; the error names the key `where`.
     """
     for path in files:
         try:
@@ -236,7 +236,7 @@ def stats(files: Sequence[Path], where: str) -> Iterator[tuple[Path, os.stat_res
 
 
 def fingerprint(files: Sequence[Path], size: int, interpolation: str, where: str) -> str:
-    """Return a key that changes with any file's path, size or time, and with how it is decoded."""
+    """Return a key that changes with the path, size or modification time of any file, and with the way files are decoded."""
     digest = hashlib.sha256(f"{FORMAT} {size} {interpolation}".encode())
     for path, stat in stats(files, where):
         digest.update(b"\0".join([os.fsencode(path), str(stat.st_size).encode(), str(stat.st_mtime_ns).encode(), b""]))
@@ -246,18 +246,18 @@ def fingerprint(files: Sequence[Path], size: int, interpolation: str, where: str
 def from_files(
     files: list[Path], size: int, interpolation: str, where: str, *, skip: bool = False, quiet: bool = False
 ) -> tuple[PixelStore, bool]:
-    """Decode image files on all cores, or open what was decoded before.
+    """Decode image files on all cores, or open the store of an earlier time; return the store and whether it was built now.
 
     Args:
         files: absolute paths, in the order of the store.
         size: S, in pixels.
         interpolation: bicubic, bilinear or lanczos.
         where: the key or flag that an error names.
-        skip: accept files that cannot be read; the store says which.
+        skip: accept files that cannot be read; the store lists them.
         quiet: show no progress bar.
 
     Raises:
-        ZooError: some files cannot be read; all of them are counted and listed in a file, the first is named.
+        ZooError: files cannot be read; the error has their number and the first one, and a file lists all.
     """
     key = fingerprint(files, size, interpolation, where)
 
@@ -284,7 +284,7 @@ def from_files(
         if bad and not skip:
             raise unreadable.refusal(bad, files, where, key)
         if passing:
-            # Skipped for a failure that passes, they would be missing for good.
+            # If they were skipped for a temporary failure, they would be missing for good.
             raise unreadable.failure({place: bad[place] for place in passing}, files, where, key)
         _seal(folder, shape, aspects, os.path.commonpath([path.parent for path in files]), bad)
 
@@ -295,13 +295,13 @@ def from_files(
 
 
 def known_unreadable(files: list[Path], interpolation: str, where: str) -> Mapping[int, str] | None:
-    """Return why files cannot be read, as a store of any size found; None where there is none.
+    """Return the reasons why files cannot be read, from a store of any size; None if there is no store of them.
 
     Args:
         files, interpolation, where: as for `from_files`.
 
     Raises:
-        ZooError: a file is gone.
+        ZooError: a file was removed.
     """
     for store in store_cache.stores():
         if store.images == len(files) and store.folder.name == fingerprint(files, store.side, interpolation, where):
@@ -312,10 +312,10 @@ def known_unreadable(files: list[Path], interpolation: str, where: str) -> Mappi
 
 
 def _allocate(path: Path, size: int) -> None:
-    """Reserve the whole file now: a full disk is met here and not while a worker writes.
+    """Reserve the space of the whole file, so that a full disk is noticed now and not while a worker writes.
 
     Raises:
-        StorageError: there is no room for it.
+        StorageError: there is not enough space.
     """
     if size > (free := free_bytes(path)):
         what = f"the pixel store needs {size:,} bytes, {free:,} are free"
@@ -330,7 +330,7 @@ def _allocate(path: Path, size: int) -> None:
 
 
 def _map(jobs: list[DecodeJob], where: str) -> Generator[Decoded]:
-    """Yield what `decode_range` returns for each job, in order; in worker processes where there are several."""
+    """Yield the result of `decode_range` for each job, in order; use worker processes for more than two jobs."""
     workers = min(cores(), len(jobs))
     if workers <= 1 or len(jobs) <= 2:
         yield from map(decode_range, jobs)

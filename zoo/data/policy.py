@@ -1,8 +1,8 @@
-"""Policies of random operations as options: which operations each image goes through, and how strongly.
+"""Options of augmentation policies: the random operations that are applied to each image, and their strengths.
 
-The options draw (numpy, per image, from the step's generator); `operations.py` does what was drawn. The methods, their
-operations and their magnitudes are those of the papers, as torchvision has them; what moves pixels does so by a share of the
-image's side, so that a run whose images grow varies them alike at each size.
+Each policy makes its own draws (numpy, per image, from the step's generator); `operations.py` applies them. The methods, their
+operations and their magnitudes follow the papers, as implemented in torchvision. Pixels are moved by a share of the image's
+side, so that the effect is the same at each size in a run whose images grow.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from zoo.section import Section, kind_or_mapping
 if TYPE_CHECKING:
     import numpy as np
 
-# The operations; a draw names one by its place.
+# The operations; a draw has the index of one.
 OPERATIONS = (
     *("identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate"),
     *("brightness", "color", "contrast", "sharpness"),
     *("posterize", "solarize", "auto_contrast", "equalize", "invert"),
 )
-# Those whose strength goes both ways.
+# Operations whose strength may be positive or negative.
 SIGNED = frozenset(OPERATIONS[1:10])
-# The strongest of each at a magnitude of 1: shares of the side, degrees, factors beyond 1, bits that are lost, and the share of
-# the brightness above which pixels are inverted, counted from the top.
+# Strength of each operation at a magnitude of 1: slopes of a shear, shares of the side, degrees, factors minus 1, bits that are
+# lost, and the share of the brightness range, counted from the top, in which pixels are inverted.
 USUAL = {
     **dict.fromkeys(("shear_x", "shear_y"), 0.3),
     **dict.fromkeys(("translate_x", "translate_y"), 150 / 331),
@@ -37,7 +37,7 @@ USUAL = {
     "posterize": 4.0,
     "solarize": 1.0,
 }
-# TrivialAugment's wide ranges; 32 of the 224 pixels that it was made for.
+# TrivialAugment's wide ranges; images move by up to 32 of the 224 pixels that it was made for.
 WIDE = {
     **dict.fromkeys(("shear_x", "shear_y", "brightness", "color", "contrast", "sharpness"), 0.99),
     **dict.fromkeys(("translate_x", "translate_y"), 32 / 224),
@@ -45,16 +45,16 @@ WIDE = {
     "posterize": 6.0,
     "solarize": 1.0,
 }
-# AugMix moves less, and keeps four bits at most.
+# AugMix moves images less, and keeps at most four bits (MIXED_BITS).
 MIXED = USUAL | dict.fromkeys(("translate_x", "translate_y"), 1 / 3)
-# Steps of a magnitude: from none to the strongest in so many equal parts.
+# Number of equal steps of the magnitude from 0 to 1.
 BINS = 30
-# The same of AutoAugment and AugMix.
+# The same for AutoAugment and AugMix.
 FEW_BINS = 9
-# The most bits that an image keeps.
+# Bits that posterize keeps at a magnitude of 0; MIXED_BITS in AugMix.
 BITS = 8
 MIXED_BITS = 4
-# AutoAugment's policies (Cubuk et al. 2019, tables 7 and 9): 25 pairs of an operation, its probability and its magnitude.
+# AutoAugment's policies (Cubuk et al. 2019, tables 7 and 9): 25 pairs of operations, each with its probability and magnitude.
 IMAGENET = """
     posterize 0.4 8 rotate 0.6 9, solarize 0.6 5 auto_contrast 0.6 0, equalize 0.8 0 equalize 0.6 0,
     posterize 0.6 7 posterize 0.6 6, equalize 0.4 0 solarize 0.2 4, equalize 0.4 0 rotate 0.8 8,
@@ -81,14 +81,14 @@ CIFAR10 = """
 
 @dataclass(frozen=True)
 class Draws:
-    """The operations of a global batch of G images, in turn.
+    """The operations of a global batch of G images, K for each image, in order.
 
     Attributes:
-        operation: int8 [K, G], places in `OPERATIONS`.
-        strength: float64 [K, G], in the unit of the operation: what `USUAL` lists, the bits that are kept, the brightness of
-            255 above which pixels are inverted.
-        weights: float64 [1 + chains, G], the shares of the image itself and of what each of its chains made of it; None where
-            the operations follow each other and nothing is mixed.
+        operation: int8 [K, G], indices in `OPERATIONS`.
+        strength: float64 [K, G], in the unit of the operation, as in `USUAL`; but the number of bits to keep for posterize,
+            and for solarize the value, of 255, from which pixels are inverted.
+        weights: float64 [1 + chains, G], the shares of the image itself and of the result of each chain in the mixture; None
+            if nothing is mixed.
     """
 
     operation: np.ndarray
@@ -114,11 +114,11 @@ class RandAugment(Section):
     magnitude: int = Field(default=9, ge=0, le=30, description="Strength of all of them, from 0 to 30.")
 
     def draw(self, generator: np.random.Generator, count: int) -> Draws:
-        """Draw operations evenly, and their signs."""
+        """Draw operations uniformly, and the signs of their strengths."""
         import numpy as np
 
         shape = (self.operations, count)
-        # All but the inversion.
+        # All operations except invert.
         operation = generator.integers(0, len(OPERATIONS) - 1, shape, dtype=np.int8)
         magnitude = np.full(shape, self.magnitude / BINS)
         return Draws(operation, strengths(operation, magnitude, generator.random(shape) < 0.5, USUAL))
@@ -130,7 +130,7 @@ class TrivialAugment(Section):
     kind: Literal["trivial_augment"] = "trivial_augment"
 
     def draw(self, generator: np.random.Generator, count: int) -> Draws:
-        """Draw operations and magnitudes evenly, and their signs."""
+        """Draw operations and magnitudes uniformly, and the signs of the strengths."""
         import numpy as np
 
         shape = (1, count)
@@ -146,7 +146,7 @@ class AutoAugment(Section):
     found_on: Literal["imagenet", "cifar10"] = Field(default="imagenet", description="The data set that the pairs were found on.")
 
     def draw(self, generator: np.random.Generator, count: int) -> Draws:
-        """Draw one of 25 pairs for each image, which of its operations happen, and their signs."""
+        """Draw one of 25 pairs for each image, which of its operations are applied, and the signs of their strengths."""
         import numpy as np
 
         pairs = np.array(_parsed(IMAGENET if self.found_on == "imagenet" else CIFAR10))  # [25, 2, 3]
@@ -157,7 +157,7 @@ class AutoAugment(Section):
 
 
 class AugMix(Section):
-    """A mixture of the image and of what chains of up to three operations made of it (AugMix, Hendrycks et al. 2020)."""
+    """A mixture of the image and the results of chains of up to three operations on it (AugMix, Hendrycks et al. 2020)."""
 
     kind: Literal["aug_mix"] = "aug_mix"
     severity: int = Field(default=3, ge=1, le=10, description="The strongest magnitude, from 1 to 10.")
@@ -165,12 +165,12 @@ class AugMix(Section):
     alpha: float = Field(default=1.0, gt=0, description="Of the distributions that the shares of the mixture come from.")
 
     def draw(self, generator: np.random.Generator, count: int) -> Draws:
-        """Draw the operations of all chains, and the shares."""
+        """Draw the operations of all chains, and the shares of the mixture."""
         import numpy as np
 
         depth = 3
         shape = (self.chains, depth, count)
-        # All but doing nothing and the inversion.
+        # All operations except identity and invert.
         operation = generator.integers(1, len(OPERATIONS) - 1, shape, dtype=np.int8)
         shorter = np.arange(depth)[None, :, None] >= generator.integers(1, depth + 1, (self.chains, 1, count))
         operation = np.where(shorter, 0, operation).astype(np.int8).reshape(-1, count)
@@ -194,14 +194,14 @@ def strengths(
     """Return the strength of operations in their own units.
 
     Args:
-        operation: int8 of any shape, places in `OPERATIONS`.
-        magnitude: float of that shape, from 0 to 1.
-        negative: bool of that shape: the strength goes the other way, where it can.
-        most: the strength at a magnitude of 1.
-        bits: that an image keeps at a magnitude of 0.
+        operation: int8 of any shape, indices in `OPERATIONS`.
+        magnitude: float of the same shape, from 0 to 1.
+        negative: bool of the same shape, whether the strength of an operation in `SIGNED` is negative.
+        most: the strength of each operation at a magnitude of 1.
+        bits: the bits that posterize keeps at a magnitude of 0.
 
     Returns:
-        float64 of that shape, as `Draws.strength`.
+        float64 of the same shape; see `Draws.strength`.
     """
     import numpy as np
 
@@ -215,7 +215,7 @@ def strengths(
 
 @functools.cache
 def _parsed(table: str) -> list[list[tuple[float, float, float]]]:
-    """Return the pairs of a table: (place in `OPERATIONS`, probability, magnitude) of each of two operations."""
+    """Parse a table into pairs of operations, each as (index in `OPERATIONS`, probability, magnitude)."""
     found = []
     for line in table.split(","):
         words = line.split()

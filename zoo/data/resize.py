@@ -1,8 +1,8 @@
-"""Crop, flip and resize a whole batch, with a box of its own for each image.
+"""Crop, flip and resize a whole batch, with a separate box for each image.
 
-Resizing an image is two products with small matrices, one for the rows and one for the columns. The crop
-box and the flip are part of the matrices, so that a batch of 32 px images becomes 224 px in two calls.
-The kernels are Pillow's (`Resample.c`): widened by the scale where the image gets smaller.
+An image is resized by two products with small matrices, one for the rows and one for the columns. The crop box and the flip
+are part of the matrices, so that two calls resize a batch of images from 32 px to 224 px. The kernels are Pillow's
+(`Resample.c`), which are widened by the scale when an image gets smaller.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
     """Return the resampling matrices of one axis.
 
     Args:
-        start, stop: float [B], where the crop begins and ends, from 0 to 1; swapped they mirror the image.
+        start, stop: float [B], where the crop begins and ends, from 0 to 1; swapped ends mirror the image.
             Beyond 0 and 1 the image is reflected at its edge (the edge pixel is not repeated).
-        source, target: pixels before and after.
+        source, target: side in pixels before and after.
         kernel: bilinear, bicubic or lanczos.
 
     Returns:
@@ -49,13 +49,13 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
     begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)  # [B, 1] each
     scale = span.abs().clamp(min=1)  # [B, 1]
     center = begin + (torch.arange(target, device=device) + 0.5) * span  # [B, target]
-    # Only the pixels under the filter: few of them, where a whole row would be mostly zeros. No crop is wider than the image.
+    # Only the pixels under the filter are computed: the rest of a row is zeros. No crop is wider than the image.
     radius = SUPPORT[kernel] * scale
-    # As many as the whole image needs, more than any crop does: a constant, for which nothing on a GPU is asked.
+    # As many taps as for the whole image, the most that any crop needs: a constant, so that the CPU does not wait for a GPU.
     taps = torch.arange(2 * math.ceil(SUPPORT[kernel] * max(1.0, source / target)) + 1, device=device)
     index = torch.floor(center - radius).long().unsqueeze(2) + taps  # [B, target, taps]
     values = _kernel((index + 0.5 - center.unsqueeze(2)).abs() / scale.unsqueeze(2), kernel)  # [B, target, taps]
-    # How far each crop reaches beyond an edge; the filter sees no further, whatever other crops of the batch do.
+    # How far each crop reaches beyond an edge. Its filter is cut there, so that it does not depend on other crops of the batch.
     low, high = torch.minimum(start, stop) * source, torch.maximum(start, stop) * source
     reach = torch.maximum(-low, high - source).clamp(0, source - 1).ceil().long().view(-1, 1, 1)  # [B, 1, 1]
     values = values.masked_fill_((index < -reach) | (index >= source + reach), 0)
@@ -65,13 +65,13 @@ def resize_matrices(start: Tensor, stop: Tensor, source: int, target: int, kerne
 
 
 def bounded_matrices(start: Tensor, stop: Tensor, source: int, target: int, kernel: str) -> Tensor:
-    """Return the resampling matrices of one axis, for crops that may be wider than the image: nothing is beyond its edges.
+    """Return the resampling matrices of one axis, for crops that may be wider than the image, without reflection at its edges.
 
-    Arguments and result are those of `resize_matrices`, but that the rows of pixels beyond 0 and 1 are zeros.
+    Arguments and result are as for `resize_matrices`, except that the rows of pixels beyond 0 and 1 are zeros.
     """
     begin, span = (start * source).unsqueeze(1), ((stop - start) * source / target).unsqueeze(1)  # [B, 1] each
     center = begin + (torch.arange(target, device=start.device) + 0.5) * span  # [B, target]
-    # All pixels of the image: how many are under the filter depends on the widest crop, which a GPU would be asked for.
+    # All pixels of the image: the number under the filter depends on the widest crop, and a CPU would wait for a GPU's answer.
     index = torch.arange(source, device=start.device) + 0.5
     values = _kernel((index - center.unsqueeze(2)).abs() / span.abs().clamp(min=1).unsqueeze(2), kernel)  # [B, target, source]
     inside = ((center > 0) & (center < source)).unsqueeze(2)
@@ -80,40 +80,40 @@ def bounded_matrices(start: Tensor, stop: Tensor, source: int, target: int, kern
 
 @functools.lru_cache(maxsize=64)
 def column(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return one value a channel, float32 [1, C, 1, 1]; made once for each device, as a GPU waits for a copy from the CPU."""
+    """Return one value per channel, float32 [1, C, 1, 1]; cached for each device, as a GPU waits for a copy from the CPU."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device, dtype=torch.float32).view(1, -1, 1, 1)
 
 
 @dataclass(frozen=True)
 class Normalize:
-    """Mean and standard deviation of the pixels that a backbone was trained on, as shares of 255; one a channel."""
+    """Mean and standard deviation of the pixels that a backbone was trained on, as shares of 255; one value per channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def apply(self, images: Tensor) -> Tensor:
-        """Turn pixels from 0 to 255 into what the backbone takes: [B, C, H, W] to float32 [B, C, H, W]."""
+        """Convert pixels from 0 to 255 to the backbone's input: [B, C, H, W] to float32 [B, C, H, W]."""
         scale = column(tuple(1 / (255 * std) for std in self.std), images.device)
         shift = column(tuple(-mean / std for mean, std in zip(self.mean, self.std, strict=True)), images.device)
         return torch.addcmul(shift, images.float(), scale)
 
     @property
     def fill(self) -> tuple[int, ...]:
-        """Return the mean color in whole numbers from 0 to 255, which timm shows around an image."""
+        """Return the mean color in whole numbers from 0 to 255, which timm uses for the border around an image."""
         return tuple(round(255 * mean) for mean in self.mean)
 
     def invert(self, images: Tensor) -> Tensor:
-        """Turn what the backbone takes back into shares of 255: [B, C, H, W] from 0 to 1."""
+        """Convert the backbone's input back to shares of 255: [B, C, H, W] from 0 to 1."""
         return torch.addcmul(column(self.mean, images.device), images, column(self.std, images.device))
 
 
-# Side in pixels above which a CPU resizes image by image with torch's own kernel. Measured on 2 CPU cores, to 224 px,
-# images/s by products and by that kernel: from 32 px 3,415 and 2,736, from 64 px 2,530 and 2,760, from 256 px 449 and 1,994.
-# On a GPU the products are no load at any size.
+# Side in pixels above which a CPU resizes image by image with torch's own kernel. Measured on 2 CPU cores, to 224 px, images/s
+# with matrix products and with that kernel: 3,415 and 2,736 from 32 px, 2,530 and 2,760 from 64 px, 449 and 1,994 from 256 px.
+# On a GPU the products take little time at any size.
 NATIVE_ABOVE = 64
-# Bytes of the result that are made at a time, so that they stay in a CPU core's cache: 4,533 images/s at 224 px, and 4,122
-# in one piece.
+# Bytes of the result that are computed at a time, so that they stay in a CPU core's cache: 4,533 images/s at 224 px, against
+# 4,122 in one piece.
 CHUNK_BYTES = 4_000_000
 
 
@@ -135,13 +135,13 @@ def resample(
         boxes: float32 [B, 4] as (x0, y0, x1, y1), from 0 to 1; x0 > x1 mirrors, y0 > y1 flips top to bottom.
         size: output side in pixels.
         kernel: bilinear, bicubic or lanczos.
-        normalize: what the pixels become.
+        normalize: the normalization of the pixels.
         channels_last: the memory format of the result.
-        exact: keep the box to a fraction of a pixel where the native kernel would round it to whole ones.
-        fill: the color beyond the edges of the image, from 0 to 255; None: the image is reflected there.
+        exact: keep the box to a fraction of a stored pixel, where the native kernel would round it to whole ones.
+        fill: the color beyond the edges of the image, from 0 to 255; None to reflect the image there.
 
     Returns:
-        float32 [B, C, size, size], normalized; no pixel is outside what 0 to 255 become.
+        float32 [B, C, size, size], normalized; no value is outside the range of normalized pixels.
     """
     layout = memory_format(channels_last)
     if images.device.type == "cpu" and images.shape[-1] > NATIVE_ABOVE and kernel != "lanczos":
@@ -165,9 +165,9 @@ def _products(
     out: Tensor,
     matrices: Callable[[Tensor, Tensor, int, int, str], Tensor] = resize_matrices,
 ) -> Tensor:
-    """Resize by two products: columns first, all channels in one; then rows, straight into `out`.
+    """Resize by two products: first the columns, all channels at once, then the rows, directly into `out`.
 
-    Rows of the matrices add up to one, so the few source pixels are normalized and not the many of the result.
+    The rows of the matrices add up to one, so it is enough to normalize the source, which has fewer pixels than the result.
     """
     count, channels, side, _ = images.shape
     x0, y0, x1, y1 = boxes.unbind(1)
@@ -179,7 +179,7 @@ def _products(
     limits = [normalize.apply(torch.full((1, channels, 1, 1), edge, device=images.device)) for edge in (0.0, 255.0)]
     if interleaved:
         flat = out.permute(0, 2, 3, 1).view(count, size, size * channels)
-        # As long as a line of the result: three values, over and over, would be clamped one by one.
+        # As long as a line of the result: if three values were repeated, pixels would be clamped one by one.
         limits = [limit.flatten().repeat(size) for limit in limits]
     else:
         flat = out.view(count * channels, size, size)
@@ -197,13 +197,13 @@ def _products(
             into = slice(first * channels, (first + step) * channels)
             bounds = [limit[into] for limit in limits]
         torch.bmm(rows[into], wide, out=flat[into])
-        if kernel != "bilinear":  # which does not overshoot
+        if kernel != "bilinear":  # bilinear does not overshoot
             torch.clamp(flat[into], *bounds, out=flat[into])
     return out
 
 
 def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool, fill: tuple[int, ...] | None = None) -> Tensor:
-    """Resize with torch's uint8 kernel, image by image: it touches only the pixels under the filter; uint8 [B, C, size, size]."""
+    """Resize image by image with torch's uint8 kernel, which reads only the pixels it needs; uint8 [B, C, size, size]."""
     count, channels = images.shape[:2]
     out = torch.empty(count, channels, size, size, dtype=torch.uint8)
     for row, (image, (x0, y0, x1, y1)) in enumerate(zip(images, boxes.tolist(), strict=True)):
@@ -212,7 +212,7 @@ def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool, 
         if fill is not None:
             crop = _bordered(image, (x0, y0, x1, y1), size, kernel, exact, fill)
         elif exact:
-            # The whole image at the scale of the box, then the box out of it: Resize and CenterCrop.
+            # Resize the whole image to the scale of the box, then cut out the box, as Resize and CenterCrop do.
             wide, high = round(size / (x1 - x0)), round(size / (y1 - y0))
             left, top = round(x0 * wide), round(y0 * high)
             left, top = min(max(left, 0), wide - size), min(max(top, 0), high - size)
@@ -228,11 +228,11 @@ def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool, 
 def _bordered(
     image: Tensor, box: tuple[float, float, float, float], size: int, kernel: str, exact: bool, fill: tuple[int, ...]
 ) -> Tensor:
-    """Resize what a box shows of an image, uint8 [C, H, W], into a square of the color `fill`, uint8 [C, size, size]."""
+    """Resize the part of an image in a box, uint8 [C, H, W], into a square of the color `fill`, uint8 [C, size, size]."""
     x0, y0, x1, y1 = box
     out = torch.tensor(fill, dtype=torch.uint8).view(-1, 1, 1).repeat(1, size, size)
     if exact:
-        # The whole image at the scale of the box, then what the box shows of it.
+        # Resize the whole image to the scale of the box, then cut out the part that is in the box.
         wide, high = max(1, round(size / (x1 - x0))), max(1, round(size / (y1 - y0)))
         left, top = round(x0 * wide), round(y0 * high)
         across, down = _overlap(-left, wide - left, size), _overlap(-top, high - top, size)
@@ -248,13 +248,13 @@ def _bordered(
 
 
 def _overlap(start: int, stop: int, size: int) -> slice:
-    """Return the pixels from start to stop that are among `size`: one at least, of a box that shows any of the image."""
+    """Return the pixels from start to stop that are in the range from 0 to `size`; at least one."""
     first = min(max(start, 0), size - 1)
     return slice(first, max(min(stop, size), first + 1))
 
 
 def _seen(boxes: Tensor, size: int) -> Tensor:
-    """Mark the pixels of the result whose center is in the image: boxes float [B, 4] to bool [B, 1, size, size]."""
+    """Mark the pixels of the result whose center is inside the image: boxes float [B, 4] to bool [B, 1, size, size]."""
     share = (torch.arange(size, device=boxes.device) + 0.5) / size
     x0, y0, x1, y1 = boxes.unsqueeze(2).unbind(1)  # [B, 1] each
     across, down = torch.lerp(x0, x1, share), torch.lerp(y0, y1, share)  # [B, size] each
@@ -263,7 +263,7 @@ def _seen(boxes: Tensor, size: int) -> Tensor:
 
 
 def _cut(image: Tensor, start: float, stop: float, axis: int) -> Tensor:
-    """Cut pixels from start to stop along an axis of [C, H, W]: shares of the side, rounded; reflected beyond the edges."""
+    """Cut [C, H, W] along an axis from start to stop (shares of the side, rounded to pixels), reflected beyond the edges."""
     side = image.shape[axis]
     first = round(start * side)
     last = max(round(stop * side), first + 1)

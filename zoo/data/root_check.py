@@ -1,4 +1,4 @@
-"""Check the root of an image folder with the standard library alone: answered at once, before torch is imported."""
+"""Check the root of an image folder with the standard library alone, so that errors appear before torch is imported."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from zoo.errors import ZooError
 
 SPLITS = ("train", "val", "test")
-# Other usual names of the same split, where there is a train folder; upper case or lower.
+# Other usual names of the splits, in upper or lower case; `image_folder.scan` uses them only beside a train folder.
 ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
-# What systems leave among images; hidden files and folders are left out too.
+# Names of folders that operating systems add; they are ignored, like hidden files and folders.
 LEFT_BY_SYSTEMS = ("@eaDir", "__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN")
-# What a root must look like, for errors.
+# The expected layout of a root, for error messages.
 EXPECTED = "expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE"
 
 
@@ -24,7 +24,7 @@ def check_root(root: Path, where: str) -> None:
         where: the key or flag that an error names.
 
     Raises:
-        ZooError: it is missing, a file, cannot be read, holds no folders, or another folder is likely meant.
+        ZooError: the root is missing, is a file, cannot be read, holds no folders, or is probably the wrong folder.
     """
     check_not_a_file(root, where)
     try:
@@ -43,22 +43,22 @@ def check_root(root: Path, where: str) -> None:
 
 
 def check_not_a_file(root: Path, where: str) -> None:
-    """Check that a path, if there is anything at it, is a folder.
+    """Check that a path is a folder if it exists.
 
     Raises:
-        ZooError: it is a file.
+        ZooError: the path is a file.
     """
     if os.path.exists(root) and not os.path.isdir(root):
         raise ZooError(where, f"{root} is a file, not a folder", f"point {where} at a folder")
 
 
 def setting(where: str, value: object) -> str:
-    """Return how a value is given at a place: `data.root=PATH` for a key, `--data PATH` for a flag."""
+    """Return the command-line argument that sets a value: `data.root=PATH` for a key, `--data PATH` for a flag."""
     return f"{where} {value}" if where.startswith("--") else f"{where}={value}"
 
 
 def split_name(folder: str) -> str:
-    """Return the split that a folder's name stands for (`Validation`: val), the name in lower case otherwise."""
+    """Return the split that a folder's name stands for (`Validation`: val), or else the name in lower case."""
     name = folder.casefold()
     return ALIASES.get(name, name)
 
@@ -75,9 +75,9 @@ def listed(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _meant(root: Path, folders: list[str], files: list[str]) -> Path | None:
-    """Return the image folder that a root is one level above or below of; None where the root may be right."""
+    """Return the image folder, below or above a root, that was probably meant; None if the root may be right."""
     if len(folders) == 1 and split_name(folders[0]) not in SPLITS:
-        # A wrapper, as unpacked archives have it: ROOT/photos/CLASS or ROOT/photos/train.
+        # A wrapper folder, as in unpacked archives: ROOT/photos/CLASS or ROOT/photos/train.
         inside, _ = listed(root / folders[0])
         if len(inside) > 1 or (inside and split_name(inside[0]) == "train"):
             return root / folders[0]

@@ -1,4 +1,4 @@
-"""Choose which images an epoch shows where classes are not to be seen as often as they occur."""
+"""Choose the images of an epoch if classes should not be shown as often as they occur."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from zoo.data import rng
 
 
 def sampled_order(seed: int, epoch: int, targets: np.ndarray, *, power: float) -> np.ndarray:
-    """Return the images of an epoch, as many as there are: each class has a share of them.
+    """Return the images of an epoch, as many as there are in all, in which each class has a given share.
 
-    Within an epoch, no image of a class is shown more than once more than another one of it.
+    Within an epoch, two images of the same class are shown equally often, or one of them once more.
 
     Args:
         seed, epoch: the order is a function of these two.
         targets: int64 [n], the class of each image.
-        power: of a class's count, which is its share: 0 for equal shares, 0.5 for the square root.
+        power: the share of a class is proportional to its count to this power: 0 for equal shares, 0.5 for the square root.
 
     Returns:
         int64 [n], positions in `targets`.
@@ -25,7 +25,7 @@ def sampled_order(seed: int, epoch: int, targets: np.ndarray, *, power: float) -
     shares = np.where(counts > 0, np.maximum(counts, 1).astype(np.float64) ** power, 0)
     exact = shares / shares.sum() * len(targets)
     quotas = np.floor(exact).astype(np.int64)
-    # What rounding leaves goes to the classes that it took the most of.
+    # The images that remain after rounding down go to the classes that lost the most by it.
     quotas[np.argsort(quotas - exact, kind="stable")[: len(targets) - quotas.sum()]] += 1
     parts = []
     for label, quota in enumerate(quotas):

@@ -1,4 +1,4 @@
-"""Splits of a data set: which images of a pixel store are trained on, selected by and tested on."""
+"""Splits of a data set: the images of a pixel store for training, for selecting the epoch and for testing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zoo.system.files import printable
 
 @dataclass(frozen=True)
 class Origin:
-    """The place that the images of a store come from, which gives each its name.
+    """The origin of the images of a store, which gives each image its name.
 
     Attributes:
-        files: paths below the root with `/`, one for each image of the store; empty where the images are no files.
-        part: without files, the part of the source that they are in, such as `train`.
-        first: the image of the store at which the part begins.
+        files: paths below the root with `/`, one for each image of the store; empty if the images are not files.
+        part: without files, the part of the source that the images are from, such as `train`.
+        first: position in the store at which the part begins.
     """
 
     files: Sequence[str] = ()
@@ -31,7 +31,7 @@ class Origin:
     first: int = 0
 
     def name(self, position: int) -> str:
-        """Return the name of an image of the store: `train/cat/0001.png`, or `train[123]`."""
+        """Return the name of the image at a position in the store: `train/cat/0001.png`, or `train[123]`."""
         return printable(self.files[position]) if self.files else f"{self.part}[{position - self.first}]"
 
 
@@ -53,17 +53,17 @@ class Split:
         return cls(pixels, np.arange(len(targets)), targets, origin)
 
     def take(self, positions: np.ndarray) -> Split:
-        """Return some of its images; `positions` int64 [n] count within the split."""
+        """Return a split of some of the images; `positions` int64 [n] are positions in this split."""
         return replace(self, index=self.index[positions], targets=self.targets[positions])
 
     def names(self) -> list[str]:
-        """Return the name of each image as any console can print it, in the order of the split."""
+        """Return the name of each image, in the order of the split and in a form that any console can print."""
         return [self.origin.name(position) for position in self.index.tolist()]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A part of the training images that validates: number `number`, counted from 0, of `count`."""
+    """The part of the training images that is used for validation: fold `number`, counted from 0, of `count`."""
 
     number: int
     count: int
@@ -75,10 +75,9 @@ class Splits:
 
     Attributes:
         classes: their names, in the order of the labels.
-        train, val, test: the images; `val` and `test` are None where the data has none.
+        train, val, test: the images; `val` and `test` are None if there are none.
         notes: lines for the console.
-        listing: the files that the images were decoded from, as `changes.describe_files` gives them; empty where they are
-            not the user's own files.
+        listing: description of the image files by `changes.describe_files`; empty if the images are not from an image folder.
     """
 
     classes: tuple[str, ...]
@@ -94,19 +93,19 @@ class Splits:
         return f"{counts} images, {len(self.classes)} classes, stored at {self.train.pixels.images.shape[-1]} px"
 
     def named(self) -> dict[str, Split]:
-        """Return the splits that there are, by name."""
+        """Return the splits that are not None, by name."""
         sets = {"train": self.train, "val": self.val, "test": self.test}
         return {name: split for name, split in sets.items() if split is not None}
 
     def filled(self, pixels: PixelStore, notes: Sequence[str]) -> Splits:
-        """Return the same splits over another store of the same images, with more notes before their own."""
+        """Return the same splits with another store of the same images, and with more notes before their own."""
         sets = {name: replace(split, pixels=pixels) for name, split in self.named().items()}
         return replace(self, **sets, notes=[*notes, *self.notes])
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with the classes, the files, and the images and labels of each split.
 
-        A run that is resumed must find the same. It needs no pixels.
+        A resumed run must find the same fingerprint. No pixels are needed for it.
         """
         files = self.listing.get("digest")
         digest = hashlib.sha256("\0".join([*self.classes, *([files] if files else [])]).encode())
@@ -127,19 +126,19 @@ def make_splits(
     seed: int,
     listing: Mapping[str, Any] | None = None,
 ) -> Splits:
-    """Limit the sets, and cut val from train where there is none.
+    """Limit the number of images, and split val off from train if there is no val.
 
     Args:
         classes: their names, in the order of the labels.
         train, test, val: the images; val is used as it is.
-        val_fraction: share of every class of train that becomes val; or the fold that does, and then there is no test set: what
-            is chosen by folds must not have seen it.
+        val_fraction: share of every class of train that becomes val; or the fold that becomes val. With a fold, there is no
+            test set: choices that are made by folds must not see the test images.
         max_train, max_test: the most images to keep, None for all.
-        seed: what val is drawn by.
-        listing: the files behind the images, as `changes.describe_files` gives them.
+        seed: the seed of the random choice of val.
+        listing: description of the image files by `changes.describe_files`.
 
     Raises:
-        ZooError: fewer training images are asked for than there are classes, or they cannot be divided into folds.
+        ZooError: `max_train` is less than the number of classes, or the images cannot be divided into folds.
     """
     if max_train is not None and max_train < len(classes):
         raise ZooError("data.max_train", f"{max_train} images for {len(classes)} classes", f"at least {len(classes)}")
@@ -150,7 +149,7 @@ def make_splits(
         test = None
     elif val is None and val_fraction:
         train, val = stratified_split(train, val_fraction, seed)
-    # Classes of one image each leave nothing to cut.
+    # If every class has a single image, nothing is split off.
     found = Splits(tuple(classes), train, val if val else None, test if test else None, listing=listing or {})
     for name, split in (("val", found.val), ("test", found.test)):
         if split is not None and (text := _lacking(split, classes)):
@@ -162,7 +161,7 @@ def _fold_of(classes: Sequence[str], train: Split, val: Split | None, fold: Fold
     """Return the training images without a fold, and the fold.
 
     Raises:
-        ZooError: there are validation images already, or too few images: a fold would be empty or train without a class.
+        ZooError: there are validation images already, or so few images that a fold would be empty or train would lack a class.
     """
     if val is not None:
         raise ZooError("data.folds", "the data has validation images of its own", "move them to train, or leave data.folds out")
@@ -177,15 +176,15 @@ def _fold_of(classes: Sequence[str], train: Split, val: Split | None, fold: Fold
 
 
 def stratified_folds(targets: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Return the fold of each image: a function of the labels, the number of folds and the seed alone.
+    """Return the fold of each image, which depends only on the labels, the number of folds and the seed.
 
-    The images of each class, in random order, are dealt out to the folds one by one, and the next class goes on where the last
-    one ended: of a class, and in all, folds have the same number of images or differ by one.
+    The images of each class, in random order, are dealt out to the folds one by one, and the next class continues where the
+    last one ended. The numbers of images in two folds differ by at most one, in total and within each class.
 
     Args:
         targets: int64 [N].
-        folds: their number.
-        seed: of the order within a class.
+        folds: number of folds.
+        seed: the seed of the order within each class.
 
     Returns:
         int64 [N], from 0.
@@ -198,14 +197,14 @@ def stratified_folds(targets: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def _lacking(split: Split, classes: Sequence[str]) -> str:
-    """Return the classes that a split has no images of, the first few by name."""
+    """Return a text with the classes that have no images in a split, the first ten by name."""
     counts = np.bincount(split.targets, minlength=len(classes))
     names = [name for name, count in zip(classes, counts, strict=True) if not count]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def stratified_split(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Return the rest of a split, and a random share of every class of it: at least one image and never all of them."""
+    """Return the rest of a split, and a random share of every class of two or more images: at least one, but never all."""
     generator = generator_of(seed, rng.SPLIT)
     parts = [np.zeros(0, np.int64)]
     for label in range(int(split.targets.max(initial=-1)) + 1):
@@ -217,9 +216,9 @@ def stratified_split(split: Split, fraction: float, seed: int) -> tuple[Split, S
 
 
 def stratified_subset(targets: np.ndarray, limit: int | None) -> np.ndarray:
-    """Return the positions of the first images of every class, `limit` in all, in proportion to the classes.
+    """Return the positions of the first images of every class, `limit` in all, in proportion to the size of the classes.
 
-    Every class keeps an image, however rare, as long as the limit allows it.
+    Every class keeps at least one image, as long as the limit allows it.
 
     Args:
         targets: int64 [N].
@@ -234,7 +233,7 @@ def stratified_subset(targets: np.ndarray, limit: int | None) -> np.ndarray:
     share = counts * (limit / len(targets))
     take = np.maximum(np.floor(share).astype(np.int64), counts > 0)
     while take.sum() != limit:
-        # One more where most is lacking, or one less where there is most too much.
+        # One more for the class with the most too few, or one less for the class with the most too many.
         step = 1 if take.sum() < limit else -1
         least = 0 if limit < np.count_nonzero(counts) else counts > 0
         free = take < counts if step > 0 else take > least

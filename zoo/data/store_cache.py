@@ -1,7 +1,7 @@
-"""The pixel stores on the disk: which there are, which are in use, and the removal of those not used for long.
+"""The pixel stores on the disk: list them, tell which are in use, and remove old ones.
 
-A store was last used when its `manifest.json` was last touched, and is in use while a process shares that file's lock.
-The standard library alone is imported, so that `zoo cache` answers at once.
+The modification time of a store's `manifest.json` is when the store was last used. The store is in use while a process
+shares the lock of that file. Only the standard library is imported, so that `zoo cache` answers at once.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from zoo.system.files import cache_root, discard, existing, remove
 
 # Environment variable with the most bytes that pixel stores may take: `50G`, `800M` or plain bytes.
 LIMIT_VARIABLE = "ZOO_CACHE_LIMIT"
-# Share of the disk that pixel stores may take unless the variable says otherwise.
+# Share of the disk that pixel stores may take if the variable is not set.
 LIMIT_SHARE = 0.1
-# Bytes that they may take in any case: one store of 10,000 photographs for 224 px is 4 to 8 GB.
+# Bytes that they may take even if that is more than LIMIT_SHARE: one store of 10,000 photos for 224 px is 4 to 8 GB.
 LIMIT_LEAST = 20_000_000_000
 # Share of the disk that LIMIT_LEAST may not exceed: on small disks, room for runs matters more.
 LIMIT_MOST_SHARE = 0.5
-# Seconds after which an unused store gives way to a newer one of the same images: a week.
+# Seconds after which an unused store is removed when another one of the same images is built: a week.
 SUPERSEDED_AFTER = 7 * 24 * 3600.0
-# What the letter after a size stands for, in bytes.
+# Bytes that the letter after a size stands for.
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -39,8 +39,8 @@ class Store:
     """A pixel store on the disk.
 
     Attributes:
-        folder: where it is.
-        source: the folder of the images or the name of the data set; '' where an earlier version did not write it down.
+        folder: the folder of the store.
+        source: the folder of the images or the name of the data set; '' if an earlier version did not record it.
         images: number of images.
         side: side of the stored images in pixels.
         size: bytes of all its files.
@@ -63,7 +63,7 @@ class Store:
             return False
 
     def remove(self) -> bool:
-        """Remove the store unless it is in use; returns whether it is gone."""
+        """Remove the store unless it is in use; return whether it is gone."""
         with contextlib.suppress(OSError), _free(self.folder) as free:
             if free:
                 discard(self.folder)
@@ -78,7 +78,7 @@ def stores() -> list[Store]:
 
 
 def leftovers() -> list[Path]:
-    """Return the folders that killed processes left half written or half removed; none that is being written now."""
+    """Return the partly written or partly removed folders of killed processes, but none that is being written now."""
     found = []
     for path in sorted((cache_root() / "pixels").glob(".*")):
         with contextlib.suppress(OSError), locks.unused(_lock_of(path)) as free:
@@ -88,7 +88,7 @@ def leftovers() -> list[Path]:
 
 
 def remove_leftovers() -> int:
-    """Remove what killed processes left half written or half removed; returns the bytes that it took."""
+    """Remove the partly written or partly removed folders of killed processes; return the bytes freed."""
     freed = 0
     for path in leftovers():
         with contextlib.suppress(OSError), locks.unused(_lock_of(path)) as free:
@@ -122,22 +122,22 @@ def limit() -> int:
 def use(folder: Path) -> locks.Share:
     """Mark a store as in use by this process while the returned object lives, and as used now."""
     manifest = folder / "manifest.json"
-    with contextlib.suppress(OSError):  # a cache that can only be read
+    with contextlib.suppress(OSError):  # a read-only cache
         os.utime(manifest)
     return locks.Share(manifest)
 
 
 def make_room(built: Path, most: int) -> str:
-    """Remove old stores after one was built: unused ones of the same images, then the least recently used beyond a bound.
+    """Remove old stores after one was built: unused ones of the same images, and the least recently used ones beyond a limit.
 
-    Never removes a store that is in use, or the one just built.
+    A store that is in use, or the one just built, is never removed.
 
     Args:
         built: the folder of the store just built.
-        most: bytes that all stores may take.
+        most: the limit, in bytes of all stores.
 
     Returns:
-        A line that says what was removed, '' where nothing was.
+        A line that says what was removed, or '' if nothing was.
     """
     remove_leftovers()
     found = stores()
@@ -159,7 +159,7 @@ def make_room(built: Path, most: int) -> str:
 
 @contextlib.contextmanager
 def _free(folder: Path) -> Iterator[bool]:
-    """Hold both locks of a store, that of its building and that of its use; yields whether nobody else does."""
+    """Hold both locks of a store, for building and for using it; yield whether no other process holds one."""
     lock = folder.with_name(f"{folder.name}.lock")
     lock.touch()
     with locks.unused(lock) as idle, locks.unused(folder / "manifest.json") as free:
@@ -167,13 +167,13 @@ def _free(folder: Path) -> Iterator[bool]:
 
 
 def _read(folder: Path) -> Store | None:
-    """Read what a store says of itself; None where it is damaged."""
+    """Read the description of a store; return None if it is damaged."""
     try:
         about = json.loads((folder / "store.json").read_text())
         images, _, _, side = about["shape"]
         size = sum(path.stat().st_size for path in folder.iterdir())
         used = (folder / "manifest.json").stat().st_mtime
-        # The sets of torchvision have their name in the key: CIFAR10-3.
+        # The keys of torchvision's data sets have the name in them: CIFAR10-3.
         named = folder.name.rpartition("-")[0]
         return Store(folder, str(about.get("source", named)), int(images), int(side), size, used)
     except (OSError, ValueError, KeyError, AttributeError, TypeError):

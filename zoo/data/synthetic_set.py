@@ -22,7 +22,7 @@ class Synthetic(DataSet):
     size: int = Field(default=32, ge=4, description="Side of the images in pixels.")
 
     def read(self) -> tuple[list[str], Split, Split | None]:
-        """Return class names, training and test images, drawn from a seed of their own: the same in every run."""
+        """Return class names, training and test images, drawn from a fixed seed, so that they are the same in every run."""
         import numpy as np
 
         from zoo.data import rng

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from zoo.data.splits import Split
 
 
-# Whether an archive that is not there is downloaded.
+# Whether a missing archive is downloaded.
 _downloads: ContextVar[bool] = ContextVar("downloads", default=True)
 
 
 class _Torchvision(DataSet):
-    # The name of torchvision's class, and how many classes of images it has.
+    # The name of torchvision's Python class, and the number of image classes.
     torchvision_name: ClassVar[str]
     classes_known: ClassVar[int]
     root: Path = Field(
@@ -40,18 +40,18 @@ class _Torchvision(DataSet):
     )
 
     def read(self) -> tuple[list[str], Split, Split | None]:
-        """Return class names, training and test images; downloads the archive on first use.
+        """Return class names, training and test images; download the archive on first use.
 
         Raises:
-            ZooError: the archive is damaged, or not there and cannot be downloaded.
+            ZooError: the archive is damaged, or is missing and cannot be downloaded.
         """
         return torchvision_set(self.torchvision_name, self.root.expanduser())
 
     def check(self) -> None:
-        """Check that the root is no file; a missing one is made by the download.
+        """Check that the root is not a file; the download creates a missing root.
 
         Raises:
-            ZooError: it is a file.
+            ZooError: the root is a file.
         """
         check_not_a_file(self.root.expanduser(), "data.root")
 
@@ -86,7 +86,7 @@ class FashionMnist(_Torchvision):
 
 @contextlib.contextmanager
 def without_downloads() -> Iterator[None]:
-    """Refuse an archive that is not there, rather than download it: for those who only look."""
+    """Raise an error for a missing archive instead of downloading it, for callers that only inspect a data set."""
     token = _downloads.set(False)
     try:
         yield
@@ -98,7 +98,7 @@ def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
     """Return the class names, training and test images of a torchvision data set, downloaded on first use.
 
     Raises:
-        ZooError: its archive is damaged, or not there and cannot be downloaded.
+        ZooError: its archive is damaged, or is missing and cannot be downloaded.
     """
     import numpy as np
 
@@ -112,7 +112,7 @@ def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
         about = {"classes": parts[0][2], "train_images": len(parts[0][1])}
         (folder / "about.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
 
-    # The sets never change; their archives are checked against torchvision's MD5 sums when they are read.
+    # These data sets never change; their archives are checked against torchvision's MD5 sums when they are read.
     key = f"{name}-{FORMAT}"
     pixels, _ = stored(key, build)
     folder = cache_root() / "pixels" / key
@@ -129,7 +129,7 @@ def torchvision_set(name: str, root: Path) -> tuple[list[str], Split, Split]:
 
 
 def _damage_of(name: str, root: Path) -> str:
-    """Return what is wrong with the files of CIFAR that are there, '' if nothing is."""
+    """Return what is wrong with the existing files of CIFAR, or '' if nothing is or it is another data set."""
     import torchvision
 
     known = getattr(torchvision.datasets, name)
@@ -153,7 +153,7 @@ def _read_archive(name: str, root: Path, train: bool) -> tuple[np.ndarray, np.nd
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             data = getattr(torchvision.datasets, name)(str(root), train=train, download=_downloads.get())
-    except Exception as error:  # network failures of several libraries, and what a damaged file makes of its reader
+    except Exception as error:  # network errors of several libraries, and errors of readers on damaged files
         damage = _damage_of(name, root)
         if not damage and not isinstance(error, OSError) and "download" not in str(error).lower():
             damage = f"{name} in {root} is damaged: {error}"

@@ -1,4 +1,4 @@
-"""Export a model: write it beside its place, prove it on real images, and only then put it there."""
+"""Export a model: write it beside its target, prove it on real images, and only then move it into place."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Export:
     Attributes:
         path: the file or folder.
         record: `export.json`, which has the proof.
-        choice: what was asked for.
+        choice: the options of the export.
         proof: how far it is from the live model.
         note: a sentence on the weights; may be empty.
-        images: lines on the images that it was proven on.
-        calibration: the images that int8 was calibrated on, for people; '' for other precisions.
-        address: where it was sent; '' where it was not.
-        views: a sentence where the run was scored with several views of an image; else ''.
+        images: lines on the images of the proof.
+        calibration: a description of the images that int8 was calibrated on; '' for other precisions.
+        address: its address on the hub; '' if it was not pushed.
+        views: a sentence if the run was scored with several views of an image, else ''.
     """
 
     path: Path
@@ -80,16 +80,16 @@ def export(
         model: a run, its model folder, or a name of timm or the hub.
         format: timm, onnx or torch.
         out: the file or folder; by default it is named like the run, in the current folder. An earlier export is replaced.
-        image_size: side of the network's images in pixels; by default that of the model.
-        batch: images of a batch, or `dynamic`.
-        preprocess: inside (default of onnx): the file takes photographs; outside: a normalized batch.
+        image_size: side of the network's images in pixels; by default the model's own.
+        batch: batch size, or `dynamic`.
+        preprocess: inside (default of onnx): the file takes photographs; outside: it takes a normalized batch.
         precision: fp32; onnx also fp16 and int8.
         check: a folder of images to prove it on; by default the run's validation images.
-        push: `OWNER/NAME` on the Hugging Face hub to send a timm folder to.
+        push: `OWNER/NAME` on the Hugging Face hub to push a timm folder to.
 
     Raises:
-        ZooError: bad input, or a file that is too far from the live model; none is left then.
-        StorageError: it cannot be written.
+        ZooError: bad input, or the export differs too much from the live model and is removed.
+        StorageError: the export cannot be written.
     """
     if format in TIMMX:
         raise _for_timmx(format, model)
@@ -115,7 +115,7 @@ def export(
 def _write(
     subject: Subject, choice: Choice, target: Path, images: ProofImages, calibration: ProofImages | None, repository: str
 ) -> Export:
-    """Write, prove, and put in place: the file first, then its proof."""
+    """Write an export, prove it, and move it into place: first the file, then its record."""
     folder = choice.format == "timm"
     record = record_of(target, choice)
     measured = f"{len(calibration):,} of the {calibration.source}" if calibration else ""
@@ -130,7 +130,7 @@ def _write(
 
 
 def _make(subject: Subject, choice: Choice, path: Path, calibration: ProofImages | None, repository: str) -> tuple[str, Exported]:
-    """Write a file or folder and open it again; return a sentence on it, and what was opened."""
+    """Write a file or folder and load it again; return a sentence on its weights, and the loaded model."""
     if choice.format == "timm":
         note = timm_folder.write_folder(subject, path, repository)
         network = on_cpu(timm_folder.load_folder(path), subject.preprocessing)
@@ -162,7 +162,7 @@ def _write_onnx(subject: Subject, choice: Choice, path: Path, calibration: Proof
 
 
 def _batches(subject: Subject, images: ProofImages, size: int) -> Iterator[Tensor]:
-    """Yield whole batches of the model's input, float32 [size, 3, T, T]; images beyond the last whole one are left out."""
+    """Yield full batches of the model's input, float32 [size, 3, T, T]; images beyond the last full one are left out."""
     prepared = subject.preprocessing
     for start in range(0, max(len(images) - size, 0) + 1, size):
         some = [images.image(place % len(images)) for place in range(start, start + size)]
@@ -170,7 +170,7 @@ def _batches(subject: Subject, images: ProofImages, size: int) -> Iterator[Tenso
 
 
 def _notes(subject: Subject, choice: Choice) -> dict[str, str]:
-    """Return what an exported file says of itself."""
+    """Return the metadata to store in an exported file."""
     return notes_of(
         subject.classes,
         subject.config,
@@ -185,7 +185,7 @@ def _notes(subject: Subject, choice: Choice) -> dict[str, str]:
 
 
 def _record(subject: Subject, found: Export, staging: Path) -> dict[str, Any]:
-    """Return what `export.json` says."""
+    """Return the content of `export.json`."""
     choice = found.choice
     weights = staging / "model.safetensors" if staging.is_dir() else staging
     installed = {name: version for name in LIBRARIES if (version := metadata_version(name))}
@@ -215,10 +215,10 @@ def _record(subject: Subject, found: Export, staging: Path) -> dict[str, Any]:
 
 
 def _check_libraries(choice: Choice) -> None:
-    """Check that what writes a format is installed.
+    """Check that the libraries for a format are installed.
 
     Raises:
-        ZooError: with the command that installs it.
+        ZooError: some are missing; the error names the command that installs them.
     """
     missing = [name for name in LIBRARIES if choice.format == "onnx" and importlib.util.find_spec(name) is None]
     if missing:
@@ -226,7 +226,7 @@ def _check_libraries(choice: Choice) -> None:
 
 
 def _for_timmx(format: str, model: str | os.PathLike[str]) -> ZooError:
-    """Return the error that names the command of timmx for a run."""
+    """Return the error that names the timmx command for a model."""
     folder = find_source(model).path
     if folder is None or not folder.is_dir():
         return ZooError(

@@ -1,4 +1,4 @@
-"""The choices of an export, checked before anything heavy is imported."""
+"""The options of an export, checked before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from zoo.errors import ZooError, nearest
 
-# What zoo writes, and the ending of each file or folder.
+# The formats that zoo writes, with the ending of the file or folder.
 FORMATS = {"timm": "-timm", "onnx": ".onnx", "torch": ".pt2"}
-# What timmx writes (its 0.10.1), by the names that people use; the value is the name of its command.
+# The formats that timmx 0.10.1 writes, by their usual names; the values are the names of its commands.
 TIMMX = {
     "coreml": "coreml",
     "coreai": "coreai",
@@ -31,14 +31,14 @@ DYNAMIC = "dynamic"
 
 @dataclass(frozen=True)
 class Choice:
-    """Say what is to be written.
+    """The checked options of an export.
 
     Attributes:
         format: timm, onnx or torch.
         precision: fp32, fp16 or int8 of the network's weights and activations.
         preprocess: inside: the file takes photographs; outside: it takes a normalized batch.
-        batch: images of a batch, None for any number.
-        image_size: side of the network's images in pixels, None for that of the model.
+        batch: batch size, None for any.
+        image_size: side of the network's images in pixels, None for the model's own.
     """
 
     format: str
@@ -49,17 +49,17 @@ class Choice:
 
     @property
     def inside(self) -> bool:
-        """Tell whether the file takes photographs."""
+        """Return whether the file takes photographs."""
         return self.preprocess == "inside"
 
 
 def choose(
     format: str, precision: str = "fp32", preprocess: str | None = None, batch: int | str = DYNAMIC, image_size: int | None = None
 ) -> Choice:
-    """Check the options of an export, as the command line or Python gives them.
+    """Check the options of an export, given by the command line or Python, and return them.
 
     Raises:
-        ZooError: a value that there is not, or options that do not go together.
+        ZooError: an unknown value, or options that conflict.
     """
     if format not in FORMATS:
         raise _unknown(format)
@@ -91,10 +91,10 @@ def _among(flag: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _batch(batch: int | str) -> int | None:
-    """Return the number of images of a batch, None for any.
+    """Return the batch size, None for any.
 
     Raises:
-        ZooError: neither a positive number nor `dynamic`.
+        ZooError: the value is neither a positive whole number nor `dynamic`.
     """
     if batch == DYNAMIC:
         return None
@@ -104,13 +104,13 @@ def _batch(batch: int | str) -> int | None:
 
 
 def other_tool(format: str, backbone: str, classes: int, data: Mapping[str, Any], weights: Path) -> ZooError:
-    """Return the error for a format that timmx writes: it holds the command, ready to be copied.
+    """Return the error for a format that timmx writes, with the command to copy.
 
     Args:
         format: the name that the user gave.
         backbone: its timm name.
-        classes: how many there are.
-        data: timm's data configuration: `input_size`, `mean` and `std`, which timmx would take from the backbone otherwise.
+        classes: number of classes.
+        data: timm's data configuration: `input_size`, `mean` and `std`, which timmx would otherwise take from the backbone.
         weights: the run's weights.
     """
     numbers = {f"--{key.replace('_', '-')}": map(str, data[key]) for key in ("input_size", "mean", "std") if key in data}

@@ -1,4 +1,4 @@
-"""Make the network of an ONNX graph smaller: int8, calibrated on real images, or fp16. What goes in and comes out is float32."""
+"""Convert the network of an ONNX graph to int8, calibrated on real images, or to fp16. Inputs and outputs stay float32."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.errors import ZooError, first_line
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# Images that int8 is calibrated on. More changed nothing that could be measured.
+# Images for the calibration of int8. More made no measurable difference.
 CALIBRATION_IMAGES = 256
 
 
@@ -35,7 +35,7 @@ def to_fp16(network: ModelProto) -> ModelProto:
 
 
 def _in_order(network: ModelProto) -> ModelProto:
-    """Put the nodes in the order in which they compute: the converter appends its casts at the end."""
+    """Sort the nodes in the order of computation, since the converter appends its casts at the end."""
     graph = network.graph
     known = {value.name for value in [*graph.input, *graph.initializer]} | {""}
     waiting, ordered = list(graph.node), []
@@ -52,11 +52,11 @@ def _in_order(network: ModelProto) -> ModelProto:
 
 
 def to_int8(network: ModelProto, batches: Iterable[Tensor]) -> ModelProto:
-    """Return the network with int8 weights, a scale for each channel, and uint8 activations whose ranges were measured.
+    """Return the network with int8 weights, one scale per channel, and uint8 activations, whose ranges are measured.
 
     Args:
-        network: float32.
-        batches: what the ranges are measured on, float32 [B, 3, T, T] each.
+        network: the float32 network.
+        batches: inputs on which the ranges are measured, float32 [B, 3, T, T] each.
 
     Raises:
         ZooError: onnxruntime cannot convert it.
@@ -66,7 +66,7 @@ def to_int8(network: ModelProto, batches: Iterable[Tensor]) -> ModelProto:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
-        """Batches, one after the other."""
+        """A reader of batches."""
 
         def __init__(self, found: Iterator[Tensor]) -> None:
             self.found = found
@@ -91,7 +91,7 @@ def to_int8(network: ModelProto, batches: Iterable[Tensor]) -> ModelProto:
                 calibrate_method=CalibrationMethod.MinMax,
             )
             return onnx.load(quantized)
-    except OSError:  # no place for the files in between
+    except OSError:  # no disk space for the temporary files
         raise
     except Exception as error:  # the quantizer raises plain exceptions of any class
         raise ZooError("--precision int8", f"this backbone cannot be quantized: {first_line(error)}", "try fp16") from None

@@ -1,4 +1,4 @@
-"""Write the card of a model, README.md, as the Hugging Face hub reads it: metadata, scores, classes, how to use it."""
+"""Write the card of a model, README.md, in the format of the Hugging Face hub: metadata, scores, usage and classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.models import catalog
 from zoo.results.result import Result
 from zoo.system.table import percent
 
-# Classes that are listed in the text; config.json has all.
+# Maximum number of classes to list in the text; config.json has all.
 MOST_NAMES = 1000
 TASK = "image-classification"
 USAGE = """\
@@ -31,7 +31,7 @@ def model_card(subject: Subject, repository: str = "", note: str = "") -> str:
 
     Args:
         subject: the model.
-        repository: `OWNER/NAME` on the hub; '' where it is not sent there.
+        repository: `OWNER/NAME` on the hub; '' if the model is not pushed.
         note: a sentence on the weights in this folder; may be empty.
     """
     return f"---\n{_metadata(subject).to_yaml()}\n---\n\n{_text(subject, repository, note)}"
@@ -57,12 +57,12 @@ def _metadata(subject: Subject) -> Any:
 
 
 def _license(license: str) -> str | None:
-    """Return a license as the hub names it; None where none is known."""
+    """Return the hub's name of a license, or None if no license is known."""
     return None if license in catalog.UNNAMED else license
 
 
 def _scores(result: Result) -> list[Any]:
-    """Return the scores on the test set as the hub's results."""
+    """Return the scores on the test set in the hub's format."""
     from huggingface_hub import EvalResult
 
     assert result.test is not None
@@ -95,7 +95,7 @@ def _text(subject: Subject, repository: str, note: str) -> str:
 
 
 def _origin(result: Result | None) -> str:
-    """Return what zoo did with the weights: a model of no run was trained by somebody else."""
+    """Return what zoo did with the weights; a model without a run was not trained by zoo."""
     if result is None:
         return "written for timm with"
     return "trained with" if result.weights == "random" else "fine-tuned with"

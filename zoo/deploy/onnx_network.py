@@ -1,6 +1,6 @@
 """Write a network as an ONNX graph: float32 [N, 3, T, T] to logits float32 [N, C].
 
-torch's exporter folds BatchNorm into the convolutions before it, and constants; nothing more is needed for speed.
+torch's exporter folds constants, and BatchNorm into the preceding convolutions; no other optimization is needed for speed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from zoo.errors import ZooError, first_line
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# The first one with `Resize` as it is needed for pixels is 18; onnxruntime reads 20 since its 1.16 (2023).
+# `Resize` has the attributes that pixels need since opset 18; onnxruntime reads 20 since its version 1.16 (2023).
 OPSET = 20
 PIXELS, LOGITS = "pixels", "logits"
-# Images of the example for a batch of any size; torch takes a size of 0 or 1 for a constant.
+# Images of the example input for a dynamic batch; torch would treat a size of 0 or 1 as a constant.
 EXAMPLE = 2
 
 
@@ -33,10 +33,10 @@ def network_graph(model: nn.Module, size: int, batch: int | None) -> ModelProto:
     Args:
         model: in evaluation mode, on the CPU.
         size: side of its images, in pixels.
-        batch: images of a batch, None for any number.
+        batch: batch size, None for any.
 
     Raises:
-        ZooError: an operation that ONNX or torch's exporter lacks.
+        ZooError: ONNX or torch's exporter lacks an operation of the model.
     """
     example = torch.zeros(batch or EXAMPLE, 3, size, size)
     shapes = ({0: torch.export.Dim("batch")},) if batch is None else None
@@ -60,7 +60,7 @@ def network_graph(model: nn.Module, size: int, batch: int | None) -> ModelProto:
 
 
 def _plain(graph: ModelProto) -> ModelProto:
-    """Remove the exporter's notes on where each node came from, which hold paths of this machine."""
+    """Remove the exporter's notes on the origin of each node, which contain paths of this machine."""
     for node in graph.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -73,7 +73,7 @@ def _plain(graph: ModelProto) -> ModelProto:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the notes of torch's and onnxruntime's exporters off the console."""
+    """Suppress the console output of torch's and onnxruntime's exporters."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,15 +1,16 @@
-"""Put the way from photographs to probabilities into an ONNX graph: resize, crop, normalize before it, softmax after it.
+"""Add preprocessing and softmax to an ONNX graph: resize, crop and normalize before the network, softmax after it.
 
-In go photographs `images` uint8 [N, H, W, 3] of any size, all of a batch of one; out come `probabilities` float32 [N, C].
+Its input is photographs `images` uint8 [N, H, W, 3] of any size, the same for all images of a batch. Its output is
+`probabilities` float32 [N, C].
 
-Pillow resizes in two passes, first the width and then the height, and rounds to whole numbers after each, half up. So does
-the graph, with `Resize` of one axis, its kernel widened for smaller images (`antialias`), and weights only of pixels that
-there are (`exclude_outside`). One `Resize` of both axes differs by up to 22 of 255; this by at most 1, for less than 1 % of
-the values.
+Pillow resizes in two passes, first the width and then the height, and rounds to whole numbers (half up) after each. The graph
+does the same with one `Resize` per axis: its kernel is widened for downscaling (`antialias`), and only existing pixels have
+weights (`exclude_outside`). A single `Resize` of both axes differs from Pillow by up to 22 of 255; two differ by at most 1,
+for less than 1 % of the values.
 
-Pillow 13 takes the height first where that saves more rows than it costs columns, as in photographs more than twice as high
-as wide; earlier versions do not. The graph does what the installed version does: taken the other way, the same image differs
-by up to 5 of 255.
+Pillow 13 resizes the height first if that removes more than twice as many rows as columns, as in photographs more than twice
+as high as wide; earlier versions do not. The graph does what the installed version does: in the other order, the same image
+differs by up to 5 of 255.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 IMAGES, PROBABILITIES = "images", "probabilities"
-# What `Resize` calls timm's interpolations, and its attributes. Pillow's cubic kernel has a = -0.5.
+# Attributes of `Resize` for timm's interpolations. Pillow's cubic kernel has a = -0.5.
 MODES: dict[str, dict[str, Any]] = {"bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5}, "bilinear": {"mode": "linear"}}
 TODO = "--preprocess outside leaves it to your program"
-# Names of what is added start with this, so that none can be one of the network's.
+# Prefix of the names of added nodes and constants, so that they do not clash with the network's.
 PREFIX = "photo/"
 
 
 def check_pixels(config: Mapping[str, Any]) -> None:
-    """Check that a graph can hold a model's preprocessing.
+    """Check that a graph can express a model's preprocessing.
 
     Raises:
-        ZooError: it cannot: another interpolation, or images that are not square.
+        ZooError: it lacks the interpolation or the crop, or the images are not square.
     """
     where, (_, high, wide) = "--preprocess inside", config["input_size"]
     if config["interpolation"] not in MODES:
@@ -53,15 +54,15 @@ def check_pixels(config: Mapping[str, Any]) -> None:
 
 
 def resized_side(config: Mapping[str, Any]) -> int:
-    """Return to how many pixels the shorter side is resized before the crop, with `border` the longer one, as timm rounds it."""
+    """Return the size of the shorter side (with `border` the longer one) before the crop, in pixels, rounded as in timm."""
     return math.floor(config["input_size"][-1] / (config.get("crop_pct") or 1.0))
 
 
 def with_pixels(network: ModelProto, config: Mapping[str, Any]) -> ModelProto:
-    """Return a graph from photographs to probabilities around a network's graph, which is changed.
+    """Extend a network's graph in place so that it maps photographs to probabilities, and return it.
 
     Raises:
-        ZooError: the graph cannot hold this preprocessing.
+        ZooError: a graph cannot express this preprocessing.
     """
     from onnx import TensorProto, helper
 
@@ -117,40 +118,40 @@ def _resize_and_crop(build: _Builder, config: Mapping[str, Any], out: str) -> No
 
 
 def _targets(build: _Builder, sides: Mapping[int, str], config: Mapping[str, Any]) -> dict[int, str]:
-    """Add nodes for what the height (axis 2) and the width (3) become: int64 [1] each."""
+    """Add nodes that compute the resized height (axis 2) and width (axis 3), int64 [1] each."""
     scale = build.ints(resized_side(config))
     if config.get("crop_mode") == "squash":
         return {2: scale, 3: scale}
     if config.get("crop_mode") == "border":
         return {axis: _kept_in_proportion(build, sides, side, scale) for axis, side in sides.items()}
     shorter = build.add("Min", sides[2], sides[3])
-    # Whole numbers divided without the remainder, as torchvision cuts its quotient off.
+    # Integer division, since torchvision truncates the quotient.
     return {axis: build.add("Div", build.add("Mul", side, scale), shorter) for axis, side in sides.items()}
 
 
 def _kept_in_proportion(build: _Builder, sides: Mapping[int, str], side: str, scale: str) -> str:
-    """Add timm's ResizeKeepRatio for a side, where the longer one becomes `scale`: the same operations, in float64."""
+    """Add nodes for a side in timm's ResizeKeepRatio, which resizes the longer one to `scale`: its operations in float64."""
     longer, target, length = (build.add("Cast", value, to=11) for value in (build.add("Max", sides[2], sides[3]), scale, side))
     quotient = build.add("Div", length, build.add("Div", longer, target))
-    # Halves to the even number, as Python rounds. A line of pixels at least: timm gives up there.
+    # `Round` rounds halves to even, as Python does. At least one pixel, where timm would fail.
     return build.add("Max", build.add("Cast", build.add("Round", quotient), to=7), build.ints(1))
 
 
 def _bordered(build: _Builder, pixels: str, size: int, mean: Sequence[float]) -> str:
-    """Add nodes that put float32 [N, 3, H, W] in the middle of squares of the mean color, in whole numbers, as timm does."""
+    """Add nodes that center float32 [N, 3, H, W] on squares of the mean color, which is rounded to whole numbers as in timm."""
     fill = build.floats(*(float(round(255 * value)) for value in mean))
     shape = build.add("Shape", pixels)
     lacking = [build.add("Sub", build.ints(size), build.add("Gather", shape, build.ints(axis))) for axis in (2, 3)]
     before = [build.add("Div", spare, build.ints(2)) for spare in lacking]
     after = [build.add("Sub", spare, first) for spare, first in zip(lacking, before, strict=True)]
     none = build.ints(0, 0)
-    # Around what lies above and below the color: `Pad` takes one value for all channels.
+    # Pad the difference from the color with zeros, since `Pad` takes one value for all channels.
     padded = build.add("Pad", build.add("Sub", pixels, fill), build.add("Concat", none, *before, none, *after, axis=0))
     return build.add("Add", padded, fill)
 
 
 def _saves_rows(build: _Builder, sides: Mapping[int, str], targets: Mapping[int, str]) -> str:
-    """Add Pillow's question: are there fewer rows after it, by more than twice as many as there are fewer columns?"""
+    """Add Pillow's test for resizing the height first: does resizing remove more than twice as many rows as columns?"""
     rows, columns = (build.add("Sub", sides[axis], targets[axis]) for axis in (2, 3))
     more = build.add("Greater", rows, build.add("Mul", columns, build.ints(2)))
     both = build.add("And", more, build.add("Greater", rows, build.ints(0)))
@@ -158,27 +159,27 @@ def _saves_rows(build: _Builder, sides: Mapping[int, str], targets: Mapping[int,
 
 
 def _resized(build: _Builder, pixels: str, axis: int, target: str, config: Mapping[str, Any]) -> str:
-    """Add one pass of Pillow: float32 [N, 3, H, W] with whole numbers from 0 to 255."""
+    """Add one pass of Pillow's resize along an axis; returns float32 [N, 3, H, W] with whole numbers from 0 to 255."""
     shape = build.add("Shape", pixels)
     rest = {other: build.add("Gather", shape, build.ints(other)) for other in range(4) if other != axis}
-    # All four sizes: onnxruntime's optimizer of transposes does not know the attribute `axes`.
+    # Give all four sizes: onnxruntime's transpose optimizer does not support the attribute `axes`.
     sizes = build.add("Concat", *(rest.get(other, target) for other in range(4)), axis=0)
     kernel = {"antialias": 1, "exclude_outside": 1, "coordinate_transformation_mode": "half_pixel"}
     pixels = build.add("Resize", pixels, "", "", sizes, **kernel, **MODES[config["interpolation"]])
-    # Not `Round`, which takes halves to the even number.
+    # Not `Round`, which rounds halves to even.
     pixels = build.add("Floor", build.add("Add", pixels, build.scalar(0.5)))
     return build.add("Clip", pixels, build.scalar(0.0), build.scalar(255.0))
 
 
 def _centered(build: _Builder, pixels: str, length: str, axis: int, size: int) -> str:
-    """Add nodes that keep `size` pixels around the middle of an axis, or all of fewer; halves as torchvision rounds them."""
+    """Add nodes that crop an axis to its central `size` pixels, or keep it if shorter; rounded as in torchvision."""
     spare = build.add("Cast", build.add("Max", build.add("Sub", length, build.ints(size)), build.ints(0)), to=1)
-    start = build.add("Cast", build.add("Round", build.add("Mul", spare, build.scalar(0.5))), to=7)  # to the even number
+    start = build.add("Cast", build.add("Round", build.add("Mul", spare, build.scalar(0.5))), to=7)  # halves to even
     return build.add("Slice", pixels, start, build.add("Add", start, build.ints(size)), build.ints(axis))
 
 
 class _Builder:
-    """Nodes and constants of a graph, named by their number."""
+    """A builder of the nodes and constants of a graph, which are named by number."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
@@ -195,7 +196,7 @@ class _Builder:
         return name
 
     def choice(self, condition: str, one: Callable[[], str], other: Callable[[], str]) -> str:
-        """Add nodes of which only one part runs, by a condition; each part returns the name of its output."""
+        """Add an `If` node that runs one of two parts; each function adds the nodes of a part and returns its output."""
         return self.add("If", condition, then_branch=self._part(one), else_branch=self._part(other))
 
     def _part(self, build: Callable[[], str]) -> GraphProto:
@@ -211,7 +212,7 @@ class _Builder:
         return self._constant(np.array(values, np.int64))
 
     def scalar(self, value: float) -> str:
-        """Add a constant float32 without axes."""
+        """Add a scalar constant float32."""
         return self._constant(np.array(value, np.float32))
 
     def floats(self, *values: float) -> str:

@@ -1,4 +1,4 @@
-"""Compare two models on the same images: a difference of accuracies and its interval."""
+"""Compare two models on the same images: the difference of their accuracies, with its interval."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class PairedAccuracy:
     """Accuracies of the live model and the exported one on the same images.
 
     Attributes:
-        live, exported: shares of right answers.
+        live, exported: shares of correct predictions.
         difference: exported minus live.
         interval: 95 % interval of the difference.
-        images: how many had a known class.
+        images: number of images with a known class.
     """
 
     live: float
@@ -28,7 +28,7 @@ class PairedAccuracy:
 
 
 def paired_accuracy(live: Tensor, exported: Tensor, targets: Tensor) -> PairedAccuracy | None:
-    """Return the accuracies of two predictions int64 [N]; targets below 0 are left out; None where nothing is left."""
+    """Return the accuracies of two predictions int64 [N], without targets below 0, or None if there are no others."""
     known = targets >= 0
     count = int(known.sum())
     if not count:

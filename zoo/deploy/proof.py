@@ -1,15 +1,15 @@
-"""Prove an exported file on real images: its probabilities, its answers and its speed beside those of the live model.
+"""Prove an exported file on real images: compare its probabilities, predictions and speed with the live model.
 
-Two checks, since a graph with photographs inside differs from Pillow by 1 of 255 in a few pixels:
+There are two checks, since preprocessing inside a graph differs from Pillow by 1 of 255 in a few pixels:
 
-* strict: images that have the size of the resize already, which both leave as they are. fp32 must agree to the last digits,
-  so that a wrong weight cannot hide behind different pixels.
+* strict: images that already have the size after resizing, so that neither model resizes them. fp32 must agree to the last
+  digits, so that different pixels cannot hide a wrong weight.
 * whole: the photographs as they are.
 
-A file that takes a normalized batch gets the same one as the live model, and both checks are one.
+A file that takes normalized batches gets the same ones as the live model, so there the two checks are the same.
 
-Both are networks as `zoo predict` runs them, and answer in its lanes. For their speed both run on one thread, in turns, and
-processor time counts: on a machine that others use too, waiting for them would be what is measured.
+Both models run as in `zoo predict`, in its lanes. To compare their speed, they run on one thread in turns, and processor time
+is measured: on a shared machine, the wall time would include waiting for other programs.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from zoo.inference.lanes import in_lanes
 from zoo.inference.networks import CPU_PIXELS, MOST_IMAGES, Network, TimmNetwork
 from zoo.inference.preprocessing import Preprocessing
 
-# Largest difference of a probability in the strict check. fp32: the same sums in another order (measured: 2e-6).
-# fp16 has 11 bits of mantissa. int8 has no bound of its own: its answers count.
+# Largest allowed difference of a probability in the strict check. fp32: the same sums in another order (measured: 2e-6).
+# fp16 has 11 bits of mantissa. int8 has no bound: only its predictions are checked.
 STRICT = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
-# Share of images on which the answer must be the same, in both checks.
+# Minimum share of images with the same predicted class, in both checks.
 AGREE = {"fp32": 0.99, "fp16": 0.98, "int8": 0.90}
-# Probabilities of the same images, float32 [N, C] each: of the live model and of the exported one.
+# Probabilities of the live and of the exported model for the same images, float32 [N, C] each.
 Pair = tuple[Tensor, Tensor]
 TODO = "nothing was written; another --format or --precision may do"
-# Images of the second measurement of speed.
+# Images for the second measurement of speed; the first has one.
 MANY = 64
-# Times that each measurement of speed is repeated at most, and the seconds for each of its two halves.
+# Maximum repetitions and seconds of each measurement of speed.
 REPEATS, SECONDS = 100, 2.5
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported model, opened again.
+    """An exported model, loaded again.
 
     Attributes:
-        network: what computes, with all threads.
-        alone: the same on one thread, where torch's number of threads does not decide that.
-        takes_photographs: whether its images are whole ones; else they are resized and cropped before.
-        batch: images of a batch, None for any number.
+        network: the network with all threads.
+        alone: the network on one thread; the same object if torch's number of threads controls it.
+        takes_photographs: whether it takes whole photographs; otherwise they are resized and cropped before.
+        batch: batch size, None for any.
     """
 
     network: Network
@@ -65,7 +65,7 @@ class Exported:
 
 
 def on_cpu(model: nn.Module, preprocessing: Preprocessing) -> TimmNetwork:
-    """Return a model as `zoo predict` runs it on a CPU, whatever else this machine has."""
+    """Return a model as `zoo predict` runs it on a CPU, even if this machine has a GPU."""
     network = TimmNetwork(model, preprocessing)
     network.model.cpu()
     network.device = torch.device("cpu")
@@ -75,7 +75,7 @@ def on_cpu(model: nn.Module, preprocessing: Preprocessing) -> TimmNetwork:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Tell how near two predictions of the same images are: the largest difference of a probability, and equal answers."""
+    """The agreement of two predictions: the largest difference of a probability, and the number of equal classes."""
 
     largest_difference: float
     agreeing: int
@@ -83,14 +83,14 @@ class Agreement:
 
     @classmethod
     def of(cls, live: Tensor, exported: Tensor) -> Agreement:
-        """Compare probabilities float32 [N, C]; a value that is not a number is as far off as can be."""
+        """Compare probabilities float32 [N, C]; NaN counts as the largest possible difference, 1."""
         largest = float((live - exported).abs().nan_to_num(nan=1.0).max())
         return cls(largest, int((live.argmax(1) == exported.argmax(1)).sum()), len(live))
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of processor time of some images on one thread, the least of alternating measurements."""
+    """Milliseconds of processor time for some images on one thread, the minimum of alternating measurements."""
 
     images: int
     live_ms: float
@@ -98,13 +98,13 @@ class Speed:
 
     @property
     def ratio(self) -> float:
-        """Tell how many times as fast the exported file is."""
+        """Return the speed of the exported file relative to the live model."""
         return self.live_ms / self.exported_ms
 
 
 @dataclass(frozen=True)
 class Proof:
-    """Hold what was found of an exported file on real images."""
+    """The results of an exported file on real images."""
 
     source: str
     strict: Agreement
@@ -122,13 +122,13 @@ def prove(live: TimmNetwork, exported: Exported, images: ProofImages, precision:
     """Compare a file with the live model.
 
     Args:
-        live: the model; from here on its faster form is used.
+        live: the live model; the measurement of speed switches it to its faster form for good.
         exported: the file.
-        images: real ones.
-        precision: of the file: fp32, fp16 or int8.
+        images: real images.
+        precision: precision of the file: fp32, fp16 or int8.
 
     Raises:
-        ZooError: it is further off than its precision allows, or fails.
+        ZooError: the file differs more than its precision allows, or fails.
     """
     with _failing():
         strict, whole = _predictions(live, exported, images)
@@ -143,7 +143,7 @@ def prove(live: TimmNetwork, exported: Exported, images: ProofImages, precision:
 
 @contextlib.contextmanager
 def _failing() -> Iterator[None]:
-    """Turn torch's error into one line: elsewhere in an export a RuntimeError is one of a full disk.
+    """Turn a RuntimeError of torch into one line: elsewhere in an export, a RuntimeError means a full disk.
 
     Raises:
         ZooError: the file cannot be run on real images.
@@ -155,10 +155,10 @@ def _failing() -> Iterator[None]:
 
 
 def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:
-    """Refuse what is too far off.
+    """Reject an exported file that differs too much.
 
     Raises:
-        ZooError: with what was found and what is allowed.
+        ZooError: it does; the error has the measured and the allowed value.
     """
     if strict.largest_difference > STRICT[precision]:
         what = (
@@ -172,7 +172,7 @@ def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:
 
 
 def _predictions(live: TimmNetwork, exported: Exported, images: ProofImages) -> tuple[Pair, Pair]:
-    """Return the probabilities of both checks: strict, whole."""
+    """Return the probabilities of the strict and of the whole check."""
     side = resized_side(live.preprocessing.config)
 
     def answers(some: list[Image.Image]) -> list[Tensor]:
@@ -185,7 +185,7 @@ def _predictions(live: TimmNetwork, exported: Exported, images: ProofImages) -> 
         some = [images.image(place) for place in places]
         found = answers(some)
         if exported.takes_photographs:
-            # BILINEAR: however they are brought to this size, both get the same pixels.
+            # Any interpolation would do, since both models get the same pixels.
             found += answers([image.resize((side, side), Image.Resampling.BILINEAR) for image in some])
         return [*zip(*found, strict=True)]
 
@@ -196,7 +196,7 @@ def _predictions(live: TimmNetwork, exported: Exported, images: ProofImages) -> 
 
 
 def _speeds(live: TimmNetwork, exported: Exported, image: Image.Image) -> list[Speed]:
-    """Time one image and many, from the image to the logits; where it is not in the file, without resize and crop."""
+    """Time one image and many, or the fixed batch, up to the logits; resize and crop count only if the file has them."""
     live.expect_many()
     exported.alone.expect_many()
     sizes = [1, MANY] if exported.batch is None else [exported.batch]
@@ -217,7 +217,7 @@ def _speed(live: TimmNetwork, exported: Exported, image: Image.Image, count: int
 
 
 def _sizes(count: int, batch: int) -> list[int]:
-    """Return the sizes of the batches of some images."""
+    """Return the batch sizes for `count` images."""
     return [min(batch, count - start) for start in range(0, count, batch)]
 
 
@@ -233,7 +233,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def alternate(pair: Sequence[Callable[[], Any]]) -> list[float]:
-    """Return the least seconds of processor time of each call; they take turns, so that each meets the same machine."""
+    """Return the minimum processor seconds of each call; they take turns, so that both run under the same conditions."""
     for call in pair:
         call()
     times: list[list[float]] = [[] for _ in pair]

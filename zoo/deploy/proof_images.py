@@ -1,6 +1,6 @@
-"""The real images that an export is proven on, and those that int8 is calibrated on: of the run, or of a folder.
+"""Real images of a run or a folder: for the proof of an export, and for the calibration of int8.
 
-Classes are matched by name, as `zoo eval` does: a folder may have gained a class since the run.
+Classes are matched by name, as in `zoo eval`, since a folder may have gained a class after the run.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from zoo.inference.match_classes import match_classes
 from zoo.recipe.load import load_recipe
 from zoo.results.folder import RunFolder
 
-# Images that a proof looks at, at most: 1,000 tell accuracies apart that differ by 1 to 2 points, in under a minute.
+# Maximum number of images of a proof: 1,000 distinguish accuracies that differ by 1 to 2 points, in under a minute.
 MOST_IMAGES = 1000
 CHECK = "--check"
-# Splits of the images to prove an export on, the best first.
+# Splits for the proof of an export, the best first.
 SPLITS = ("val", "test", "train")
 
 
 @dataclass(frozen=True)
 class ProofImages:
-    """Images in any order.
+    """Images with targets, in any order.
 
     Attributes:
-        source: where they came from, for people.
+        source: a description of their origin.
         pictures: files, or the images of a data set without files.
-        targets: int64 [N], -1 where the class is not known or not the model's.
-        notes: lines for the console: what differs between the images' classes and the model's.
+        targets: int64 [N], -1 if the class is unknown or is not a class of the model.
+        notes: lines for the console on differences between the images' classes and the model's.
     """
 
     source: str
@@ -76,13 +76,13 @@ def images_of(
     """Return the images to prove an export on.
 
     Args:
-        run: the run, None where the model is of none.
-        check: a folder of images to take instead.
-        classes: of the model, in label order.
+        run: the run of the model, or None.
+        check: a folder of images to use instead.
+        classes: classes of the model, in label order.
         aliases: other names of the classes, in lower case, and their labels.
 
     Raises:
-        ZooError: there are none, or they cannot be read.
+        ZooError: there are no images, or they cannot be read.
     """
     if check is not None:
         return _below(check, classes, aliases or {})
@@ -95,17 +95,17 @@ def images_of(
 
 
 def set_apart(run: RunFolder | None, images: ProofImages, most: int) -> tuple[ProofImages, ProofImages]:
-    """Return images to calibrate on, at most so many, and those that the proof counts: no image is both.
+    """Return the images for calibration, and the images for the proof; no image is in both.
 
-    The run's training images are taken where they can be had; else a half, at most, of the images that were given.
+    Calibration uses training images of the run if they are available, else at most half of the given images.
 
     Args:
-        run: the run, None where the model is of none.
-        images: what the proof would count.
-        most: images to calibrate on, at most.
+        run: the run of the model, or None.
+        images: the images for the proof.
+        most: maximum number of images for calibration.
 
     Raises:
-        ZooError: there is one image alone.
+        ZooError: there is only one image, and no training image.
     """
     own = _training(run, most) if run else None
     if own is not None:
@@ -125,7 +125,7 @@ def _real(picture: Path | Image.Image) -> str:
 
 
 def _training(run: RunFolder, most: int) -> ProofImages | None:
-    """Return training images of a run; None where they can no longer be had."""
+    """Return training images of a run, or None if they are no longer available."""
     try:
         return _of_run(run, ("train",), most, (), {})
     except ZooError:
@@ -133,10 +133,10 @@ def _training(run: RunFolder, most: int) -> ProofImages | None:
 
 
 def _of_run(run: RunFolder, names: Sequence[str], most: int, classes: tuple[str, ...], aliases: Mapping[str, int]) -> ProofImages:
-    """Return images of the first of the splits that the run's data has.
+    """Return images of the first split in `names` that the run's data has.
 
     Raises:
-        ZooError: it has none, or its images are no longer there.
+        ZooError: the data has none of these splits, or the images are no longer there.
     """
     recipe = load_recipe(run.path / "recipe.yaml")
     recipe.data.check()
@@ -162,10 +162,10 @@ def _of_run(run: RunFolder, names: Sequence[str], most: int, classes: tuple[str,
 
 
 def _below(folder: Path, classes: tuple[str, ...], aliases: Mapping[str, int]) -> ProofImages:
-    """Return the images of a folder of classes, or of splits of such; those of any other folder have no class.
+    """Return the images of a folder with classes, or with splits; images of any other folder have no class.
 
     Raises:
-        ZooError: there are none.
+        ZooError: there are no images.
     """
     root = folder.expanduser()
     check_not_a_file(root, CHECK)
@@ -173,7 +173,7 @@ def _below(folder: Path, classes: tuple[str, ...], aliases: Mapping[str, int]) -
         folders, names = listed(root)
     except OSError as error:
         raise ZooError(CHECK, f"{folder}: {error.strerror}", "give a folder of images") from None
-    # Images beside the folders: those are no classes.
+    # If there are images beside the folders, the folders are not classes.
     if folders and not any(name.lower().endswith(EXTENSIONS) for name in names):
         there = {split_name(name) for name in folders}
         try:
@@ -190,12 +190,12 @@ def _below(folder: Path, classes: tuple[str, ...], aliases: Mapping[str, int]) -
 
 
 def _matched(images: LabeledImages, most: int, classes: tuple[str, ...], aliases: Mapping[str, int]) -> ProofImages:
-    """Return at most so many of some labeled images, with the model's labels of their classes; -1 where it has none.
+    """Return at most `most` of the labeled images, with the model's labels of their classes, or -1 for other classes.
 
     Args:
-        images: with classes of their own.
-        most: images to return at most, evenly spread.
-        classes: of the model; none where only the pictures are needed.
+        images: images with their own classes.
+        most: maximum number of images to return, evenly spread.
+        classes: classes of the model; empty if only the pictures are needed.
         aliases: other names of the classes.
     """
     places = _spread(len(images.labels), most)
@@ -213,5 +213,5 @@ def _matched(images: LabeledImages, most: int, classes: tuple[str, ...], aliases
 
 
 def _spread(count: int, most: int) -> np.ndarray:
-    """Return at most so many places from 0 to `count`, evenly spread: int64 [n]."""
+    """Return at most `most` evenly spread positions below `count`, int64 [n]."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

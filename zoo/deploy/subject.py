@@ -1,4 +1,4 @@
-"""The model that is exported, and all that is known of it: classes, pixels, run, license."""
+"""The model to export, with its classes, preprocessing, run and license."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from zoo.system.files import digest
 
 @dataclass(frozen=True)
 class Subject:
-    """Hold what is exported.
+    """The model to export.
 
     Attributes:
-        name: of the run, or of the model where there is none: it becomes the name of the file.
-        model: in evaluation mode, float32, on the CPU.
-        classes: their names, in label order.
-        preprocessing: the way from an image to the model's input.
+        name: name of the run, or of the model if it has no run; the default name of the exported file.
+        model: the model in evaluation mode, float32, on the CPU.
+        classes: names of the classes, in label order.
+        preprocessing: turns images into the model's input.
         folder: the model folder; None for a name of timm or of the hub.
-        run: the run it came from; None where there is none.
-        aliases: other names that classes go by, in lower case, and their labels.
+        run: the run of the model, or None.
+        aliases: other names of the classes, in lower case, and their labels.
         tta: the views of an image that the run was scored with.
     """
 
@@ -46,22 +46,22 @@ class Subject:
 
     @property
     def size(self) -> int:
-        """Side of the model's images in pixels."""
+        """Return the side of the model's images in pixels."""
         return self.preprocessing.size
 
     @property
     def config(self) -> dict[str, Any]:
-        """timm's data configuration."""
+        """Return timm's data configuration."""
         return self.preprocessing.config
 
     @property
     def result(self) -> Result | None:
-        """Read what the run reports."""
+        """Read the results of the run, or return None if there is no run."""
         return read_result(self.run) if self.run else None
 
     @property
     def backbone(self) -> str:
-        """Name of the backbone, with its tag where it is known."""
+        """Return the name of the backbone, with its tag if it is known."""
         config = self.pretrained
         name, tag = str(config.get("architecture") or type(self.model).__name__), config.get("tag")
         result = self.result
@@ -69,12 +69,12 @@ class Subject:
 
     @property
     def pretrained(self) -> dict[str, Any]:
-        """timm's configuration of the weights."""
+        """Return timm's configuration of the weights."""
         return dict(getattr(self.model, "pretrained_cfg", None) or {})
 
     @property
     def license(self) -> str:
-        """License of the pretrained weights; '' where none is known, or where the run began with random weights."""
+        """Return the license of the pretrained weights; '' if it is unknown or the run began with random weights."""
         result = self.result
         if result and result.weights == "random":
             return ""
@@ -83,22 +83,22 @@ class Subject:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the model folder's weights; '' where there is no folder."""
+        """Return the SHA-256 of the model folder's weights, or '' if there are none."""
         weights = self.folder / "model.safetensors" if self.folder else None
         return digest(weights) if weights and weights.exists() else ""
 
 
 def subject_of(model: str | os.PathLike[str], image_size: int | None = None) -> Subject:
-    """Load what is to be exported, for another image size where one is asked for.
+    """Load the model to export, for another image size if one is given.
 
     Raises:
-        ZooError: there is no such model, or it cannot take images of this size.
+        ZooError: there is no such model, it is an exported file, it has no classes, or it cannot take images of this size.
     """
     if find_source(model).kind == "file":
         raise ZooError(str(model), "an exported file", "give the run that it came from")
     found = load(model)
     assert found.preprocessing is not None
-    # Exported and compared on the CPU, whatever `load` found.
+    # The model is exported and compared on the CPU, whichever device `load` chose.
     source, net, config = found.source, found.model.cpu().eval(), dict(found.preprocessing.config)
     if not found.classes:
         raise ZooError(str(model), "this model has no classes", "give one with a head")
@@ -106,17 +106,17 @@ def subject_of(model: str | os.PathLike[str], image_size: int | None = None) -> 
         config["input_size"] = (3, image_size, image_size)
         net = _resized(net, source.path, image_size)
     place = source.run or source.path
-    # `..` and links have the name of the folder that they lead to.
+    # For `..` and links, use the name of the folder that they lead to.
     name = place.resolve().name if place else source.name.rpartition("/")[2]
     run = RunFolder(source.run) if source.run else None
     return Subject(name, net, tuple(found.classes), Preprocessing(config), source.path, run, found.aliases, found.tta)
 
 
 def _resized(model: nn.Module, folder: Path | None, size: int) -> nn.Module:
-    """Return a model that takes images of another size: transformers of a fixed size are made anew by timm.
+    """Return a model that takes images of another size; timm builds transformers of a fixed size again.
 
     Raises:
-        ZooError: it cannot.
+        ZooError: the model cannot take this size.
     """
     if not getattr(model, "pretrained_cfg", {}).get("fixed_input_size"):
         return model

@@ -1,4 +1,4 @@
-"""Check where an export goes: nothing but an earlier export is replaced."""
+"""Check the target of an export: nothing but an earlier export is replaced."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from zoo.inference.exported import NOTES
 from zoo.system.files import digest, existing
 
 RECORD = "export.json"
-# What else a folder for timm has.
+# The other files of a folder for timm.
 FILES = ("README.md", "config.json", "model.safetensors")
 PRODUCER = "zoo"
 OUT = "--out"
 
 
 def record_of(target: Path, choice: Choice) -> Path:
-    """Return where the proof of an export is: in a folder, or beside a file."""
+    """Return the path of an export's record: inside a folder, or beside a file."""
     return target / RECORD if choice.format == "timm" else target.with_name(f"{target.name}.{RECORD}")
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that a folder for timm has, by its name."""
+    """Return the SHA-256 of each file of a folder for timm, by file name."""
     return {name: digest(folder / name) for name in FILES if (folder / name).is_file()}
 
 
@@ -34,7 +34,7 @@ def check_target(target: Path, choice: Choice) -> None:
     """Check that the target can be written, and that nothing but an earlier export is replaced.
 
     Raises:
-        ZooError: it cannot, or is something else.
+        ZooError: the target cannot be written, or exists and is not an earlier export.
     """
     ending = FORMATS[choice.format]
     if choice.format != "timm" and target.suffix != ending:
@@ -51,7 +51,7 @@ def check_target(target: Path, choice: Choice) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Check that a folder is an earlier export, with nothing of its owner's in it.
+    """Check that a folder is an earlier export, unchanged and without other files.
 
     Raises:
         ZooError: it is not.
@@ -69,10 +69,10 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_file(path: Path) -> None:
-    """Check that a file was written by zoo: its proof beside it is of this very file, or the file itself says so.
+    """Check that a file was written by zoo: the record beside it has the file's digest, or the file's metadata say so.
 
     Raises:
-        ZooError: it was not.
+        ZooError: it was not written by zoo.
     """
     if path.is_dir():
         raise ZooError(OUT, f"{path} is a folder", "give another name")
@@ -82,7 +82,7 @@ def _check_file(path: Path) -> None:
 
 
 def _read(record: Path) -> dict[str, Any]:
-    """Return what an `export.json` says; nothing where there is none."""
+    """Return the content of an `export.json`, or an empty dictionary if there is none or it is damaged."""
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -91,7 +91,7 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def _says_so(path: Path) -> bool:
-    """Tell whether a file itself says that zoo wrote it: its proof may be missing, or still that of an earlier file."""
+    """Return whether a file's metadata say that zoo wrote it: its record may be missing, or belong to an earlier file."""
     if path.suffix == FORMATS["torch"]:
         try:
             with zipfile.ZipFile(path) as archive:

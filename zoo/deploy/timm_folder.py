@@ -1,7 +1,8 @@
-"""Write a model as a folder that timm loads, with its card; send it to the Hugging Face hub.
+"""Write a model as a folder that timm loads, with its card; push it to the Hugging Face hub.
 
-Families that train with branches and compute with one convolution are merged where timm can build the merged model again
-(LCNetV2, in timm 1.0.31); others (FastViT, MobileOne, RepViT, …) are written as they are, since timm could not load them.
+In some families, several branches of the trained model can be merged into one convolution for inference. They are merged if
+timm can build the merged model again (LCNetV2, in timm 1.0.31). Others (FastViT, MobileOne, RepViT, …) are written unmerged,
+since timm could not load the merged model.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from zoo.models.save import save_model
 
 CARD = "README.md"
 PUSH = "--push"
-# How timm is told to build the merged form of a family.
+# Arguments with which timm builds the merged form of a family.
 MERGED_ARGS = {"inference_mode": True}
 
 
@@ -39,7 +40,7 @@ def write_folder(subject: Subject, folder: Path, repository: str = "") -> str:
     Args:
         subject: the model.
         folder: a new folder.
-        repository: `OWNER/NAME` on the hub, where it will be sent; may be empty.
+        repository: `OWNER/NAME` on the hub that the folder will be pushed to; may be empty.
     """
     folder.mkdir()
     note = _write_merged(subject, folder)
@@ -52,7 +53,7 @@ def write_folder(subject: Subject, folder: Path, repository: str = "") -> str:
 
 
 def _write_plain(subject: Subject, folder: Path) -> None:
-    """Copy the model folder; a model without one is saved."""
+    """Copy the model folder, or save a model that has none."""
     if subject.folder is None:
         save_model(subject.model, folder, subject.classes, subject.size, _data(subject.preprocessing))
         return
@@ -60,13 +61,13 @@ def _write_plain(subject: Subject, folder: Path) -> None:
     if subject.tta == "none":
         shutil.copyfile(subject.folder / "config.json", folder / "config.json")
         return
-    # An export is a model of one view.
+    # An exported model evaluates a single view.
     config = {key: value for key, value in read_config(subject.folder).items() if key != "tta"}
     (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def _write_merged(subject: Subject, folder: Path) -> str:
-    """Write the merged model where the family has one and timm can build it; return a sentence, '' where it cannot."""
+    """Write the merged model if the family has one and timm can build it; return a sentence on it, else ''."""
     from timm.models import save_for_hf
     from timm.utils.model import reparameterize_model
 
@@ -94,10 +95,10 @@ def _data(preprocessing: Preprocessing) -> dict[str, Any]:
 
 
 def check_repository(repository: str, format: str) -> None:
-    """Check what `--push` names, before anything is computed.
+    """Check the repository of `--push`, before anything is computed.
 
     Raises:
-        ZooError: it is not OWNER/NAME as the hub takes it, or no folder of timm is written.
+        ZooError: it is not a valid OWNER/NAME of the hub, or the format is not timm.
     """
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
@@ -112,12 +113,12 @@ def check_repository(repository: str, format: str) -> None:
 
 
 def push(folder: Path, repository: str) -> str:
-    """Send a folder to the hub, made where there is none of this name; return its address.
+    """Push a folder to a repository of the hub, which is created if needed; return its address.
 
-    `timm.push_to_hf_hub` would write the weights and a card anew: what is sent here is the folder that was proven.
+    `timm.push_to_hf_hub` would write the weights and a card again, but the folder that was proven must be pushed.
 
     Raises:
-        ZooError: the hub cannot be reached or refuses it.
+        ZooError: the hub cannot be reached, or refuses the folder.
     """
     from huggingface_hub import HfApi
 
@@ -125,6 +126,6 @@ def push(folder: Path, repository: str) -> str:
     try:
         name = api.create_repo(repository, exist_ok=True).repo_id
         return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message="Add model"))
-    except (OSError, ValueError, RuntimeError) as error:  # errors of the hub are OSErrors, of a wrong name ValueErrors
+    except (OSError, ValueError, RuntimeError) as error:  # the hub raises OSErrors, and ValueErrors for a wrong name
         what = f"not sent to {repository}: {first_line(error)}"
         raise ZooError(PUSH, what, f"{folder} is whole; 'hf auth login', then: hf upload {repository} {folder}") from None

@@ -1,6 +1,6 @@
 """Write a network as a torch program, `.pt2`: float32 [N, 3, T, T] to logits. It runs without timm and zoo.
 
-BatchNorm is fused into the convolutions before it, and the colors of a pixel lie side by side, as CPUs like it.
+BatchNorm is fused into the preceding convolutions, and the memory format is channels_last, which is fastest on CPUs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo.models.fuse_batchnorm import fused_copy
 
 
 class _ChannelsLast(nn.Module):
-    """A model in the memory format that is quickest on CPUs, whatever the batch comes in."""
+    """A model in channels_last, the fastest memory format on CPUs, for batches of any memory format."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -37,15 +37,15 @@ def write_program(model: nn.Module, size: int, batch: int | None, notes: Mapping
     Args:
         model: in evaluation mode, on the CPU.
         size: side of its images, in pixels.
-        batch: images of a batch, None for any number.
-        notes: texts that are kept in the file.
+        batch: batch size, None for any.
+        notes: metadata to store in the file.
         path: the file.
 
     Raises:
         ZooError: torch cannot trace this backbone.
     """
     example = torch.randn(batch or EXAMPLE, 3, size, size, generator=torch.Generator().manual_seed(0))
-    # Any number from 1 on; torch would take 0 and 1 for numbers of their own otherwise.
+    # Any batch size of at least 1; by default torch specializes on 0 and 1.
     shapes = ({0: torch.export.Dim("batch", min=1)},) if batch is None else None
     try:
         with quiet(), torch.no_grad():
@@ -53,7 +53,7 @@ def write_program(model: nn.Module, size: int, batch: int | None, notes: Mapping
     except Exception as error:  # the tracer raises errors of dynamo, of sympy and of the model
         raise ZooError("--format torch", f"this backbone cannot be traced: {first_line(error)}", "try --batch 1") from None
     kept = {**notes, "batch": str(batch or "dynamic")}
-    # In memory first: where a file cannot be written to its end, torch's own writer ends the process.
+    # Write to memory first: torch's own writer ends the process if a file cannot be written completely.
     written = io.BytesIO()
     with quiet():
         torch.export.save(program, written, extra_files={NOTES: json.dumps(kept, ensure_ascii=False)})

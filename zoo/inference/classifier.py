@@ -23,11 +23,11 @@ from zoo.inference.preprocessing import Preprocessing
 from zoo.inference.source import Source
 from zoo.inference.views import views_of
 
-# An image in any of the forms that are taken: a file, a Pillow image, or pixels uint8 [H, W, 3] or [H, W].
+# An image in any accepted form: a file, a Pillow image, or pixels uint8 [H, W, 3] or [H, W].
 AnyImage = str | os.PathLike[str] | Image.Image | np.ndarray
-# Long side of an image over its short side, at most: its short side is resized to the model's, the long one with it.
+# Largest ratio of an image's sides: its short side is resized to the model's, and its long side in proportion.
 LONGEST = 400
-# Images from which on it pays to make a model faster first.
+# Number of images from which it pays to make the model faster first.
 MANY = 64
 
 
@@ -35,11 +35,11 @@ class Classifier:
     """A trained model in use. `zoo.load(MODEL)` returns one.
 
     Attributes:
-        source: where it came from.
+        source: where the model came from.
         classes: names in the order of the model's outputs.
-        aliases: other names that classes go by, in lower case, and their outputs: ImageNet's synsets and synonyms.
-        network: what computes.
-        preprocessing: what timm does to an image before; None where an exported file does it all.
+        aliases: other names of classes in lower case, such as ImageNet's synsets and synonyms, and their outputs.
+        network: the network that computes logits and features.
+        preprocessing: timm's preprocessing of an image; None if an exported file does all of it.
         tta: the views of each image that predictions average: none (one view), hflip or five_crop.
     """
 
@@ -62,10 +62,10 @@ class Classifier:
 
     @property
     def model(self) -> nn.Module:
-        """timm's own model, in evaluation mode.
+        """Return timm's own model, in evaluation mode.
 
         Raises:
-            ZooError: an exported file has none.
+            ZooError: the model is an exported file, which has no timm model.
         """
         return self.network.module()
 
@@ -78,15 +78,15 @@ class Classifier:
         """Predict the classes of an image, or of several.
 
         Args:
-            images: a file, a Pillow image or an array uint8 [H, W, 3]; a folder, or an iterable of them, gives a list.
-            topk: best classes to name.
+            images: a file, a Pillow image or an array uint8 [H, W, 3]; or a folder or an iterable of images, to get a list.
+            topk: number of best classes to return.
 
         Returns:
             A `Prediction`, or a list of them. In a list, an image that cannot be read has its `error` set.
 
         Raises:
             DataError: a single image cannot be read.
-            ZooError: the model has no classes, or there is nothing at a path.
+            ZooError: the model has no classes, `topk` is less than 1, or a folder has no images.
         """
         if not _is_single(images):
             return list(self.stream(_expanded(images), topk))
@@ -96,7 +96,7 @@ class Classifier:
         return prediction
 
     def stream(self, images: Iterable[AnyImage], topk: int = 1) -> Iterator[Prediction]:
-        """Yield the prediction of each image in order; memory does not grow with their number.
+        """Yield the prediction of each image in order; memory use does not grow with the number of images.
 
         Raises:
             ZooError: the model has no classes, or `topk` is less than 1.
@@ -112,7 +112,7 @@ class Classifier:
                 yield predict_from(logits, self.classes, topk, filename)
 
     def embed(self, images: Any) -> Tensor:
-        """Compute features before the last layer: float32 [D] of an image, [N, D] of several.
+        """Compute features before the last layer: float32 [D] for one image, [N, D] for several.
 
         Raises:
             DataError: an image cannot be read.
@@ -129,7 +129,7 @@ class Classifier:
         """Compute logits float32 [N, C] of several images.
 
         Raises:
-            DataError: one cannot be read.
+            DataError: an image cannot be read.
         """
         rows: list[Tensor] = []
         for filename, row, error in with_names(images, self.stream_logits):
@@ -139,17 +139,17 @@ class Classifier:
         return torch.stack(rows)
 
     def stream_logits(self, images: Iterable[AnyImage], views: str | None = None) -> Iterator[tuple[int, Tensor | None, str]]:
-        """Yield (index, logits float32 [C], '') of each image, in order; (index, None, reason) where it cannot be read.
+        """Yield (index, logits float32 [C], '') for each image, in order; (index, None, reason) if it cannot be read.
 
         Args:
             images: read as they are needed.
-            views: none, hflip or five_crop: the mean of the probabilities over several views of an image, as logits; None for
-                what `tta` says.
+            views: none, hflip or five_crop; None for the classifier's `tta`. The probabilities of several views are averaged
+                and returned as logits.
         """
         yield from self._stream(images, self.tta if views is None else views, self.network.logits)
 
     def stream_features(self, images: Iterable[AnyImage]) -> Iterator[tuple[int, Tensor | None, str]]:
-        """Yield (index, features float32 [D], '') of each image, in order; (index, None, reason) where it cannot be read."""
+        """Yield (index, features float32 [D], '') for each image, in order; (index, None, reason) if it cannot be read."""
         yield from self._stream(images, "none", self.network.features)
 
     def _stream(self, images: Iterable[AnyImage], views: str, compute: Any) -> Iterator[tuple[int, Tensor | None, str]]:
@@ -169,10 +169,10 @@ class Classifier:
             yield index, outputs, error
 
     def _check_views(self, views: str) -> None:
-        """Check that the model can be shown several views of an image.
+        """Check that the model can use these views of an image.
 
         Raises:
-            ZooError: it cannot.
+            ZooError: several views are wanted, and an exported file makes its own single view.
         """
         if views != "none" and self.preprocessing is None:
             raise ZooError("--tta", "the exported file makes its own single view of an image", "export with --preprocess outside")
@@ -181,7 +181,7 @@ class Classifier:
 def with_names(
     images: Iterable[AnyImage], stream: Callable[[Iterable[AnyImage]], Iterator[tuple[int, Tensor | None, str]]]
 ) -> Iterator[tuple[str, Tensor | None, str]]:
-    """Yield what a stream of a `Classifier` yields, with each image's path ('' where it has none) in place of its index."""
+    """Yield the items of a `Classifier`'s stream, with the path of each image ('' if it has none) instead of its index."""
     names: dict[int, str] = {}
 
     def noted() -> Iterator[AnyImage]:
@@ -194,7 +194,7 @@ def with_names(
 
 
 def _decoded(image: AnyImage, preprocessing: Preprocessing | None, views: str) -> tuple[list[np.ndarray], str]:
-    """Return the views of an image, or none and why it cannot be read."""
+    """Return the views of an image and '', or no views and the reason why it cannot be read."""
     try:
         found = as_rgb(image)
         long, short = max(found.size), min(found.size)
@@ -220,10 +220,10 @@ def _computed(decoded: list[tuple[list[np.ndarray], str]], compute: Any) -> list
 
 
 def as_rgb(image: AnyImage) -> Image.Image:
-    """Return an image as it is meant to be seen, in RGB.
+    """Return an image upright and in RGB.
 
     Raises:
-        Unreadable: it is no whole image, or an array of another shape or type.
+        Unreadable: the image is damaged or too large, or an array of another shape or dtype.
     """
     if isinstance(image, str | os.PathLike):
         return open_rgb(os.fspath(image))
@@ -245,10 +245,10 @@ def _is_single(images: Any) -> bool:
 
 
 def _expanded(images: Any) -> Iterable[AnyImage]:
-    """Return the images of a folder, or what was given.
+    """Return the images of a folder; return anything else unchanged.
 
     Raises:
-        ZooError: the folder has none.
+        ZooError: the folder has no images.
     """
     if not isinstance(images, str | os.PathLike):
         return images

@@ -1,4 +1,4 @@
-"""Run `zoo embed`: the features of images before a model's last layer, in a file."""
+"""Run `zoo embed`: write the features of images before a model's last layer to a file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def embed(model: str, images: ImagePaths, out: Path | None, *, resume: bool = Fa
     """Write the features of images to a file, or print them as a JSON list.
 
     Raises:
-        DataError: some images cannot be read; the rest are there.
+        DataError: some images cannot be read; the others are written.
         ZooError: bad input.
-        Stopped: a signal interrupted it.
+        Stopped: a signal interrupted the work.
     """
     classifier = load(model)
 

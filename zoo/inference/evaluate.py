@@ -1,4 +1,4 @@
-"""Score a model on labeled images: a run on its own as it did itself, any model on any others through timm's transform."""
+"""Score a model on labeled images: a run on its own images as in training, any model on other images with timm's transform."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on labeled images.
 
-    Without `data` a run is scored on its own images, with the figures and logits of its `result.json` to the bit (on the
-    same machine). Other images, and other models, go through timm's transform; classes are matched by name.
+    Without `data`, a run is scored on its own images. On the same machine, the scores and logits are bit-identical to those
+    that the run saved. Other images and other models use timm's transform; classes are matched by name.
 
     Args:
-        model: what `load` takes.
-        data: a folder of CLASS/IMAGE, or of train, val and test with such folders in them; or the words of a recipe's
-            `data` such as `["kind=cifar10", "root=data"]`; None for a run's own.
+        model: as for `load`.
+        data: a folder of CLASS/IMAGE, or one with folders train, val and test of that form; or the words of a recipe's
+            `data` such as `["kind=cifar10", "root=data"]`; None for the run's own images.
         split: train, val or test.
-        tta: the views of each image that are averaged: none, hflip or five_crop; None for those that the run was scored with.
-        batch_size: images at a time; None for what suits the machine, or of a run's own images, the run.
-        progress: show it on standard error.
+        tta: the views of each image that are averaged: none, hflip or five_crop; None for the views that the run was scored with.
+        batch_size: images per batch; None for a size that suits the machine, or on a run's own images, the run's own size.
+        progress: show progress on standard error.
 
     Raises:
-        ZooError: the model or the images cannot be had, or have no class in common.
+        ZooError: the model or the images are not available, or have no class in common.
         DataError: none of the images can be read.
     """
     if split not in SPLITS:
@@ -66,7 +66,7 @@ def evaluate(
 def _evaluate_images(
     source: Source, images: LabeledImages, tta: str | None, batch_size: int | None, progress: bool
 ) -> Evaluation:
-    """Score a model on images that go through its own transform."""
+    """Score a model on images, with the model's own transform."""
     classifier = load(source.name, tta)
     if not classifier.classes:
         raise ZooError(source.name, "this model has no classes", "give a classifier")
@@ -108,13 +108,13 @@ def _evaluate_images(
 
 
 def _in_order(images: LabeledImages, places: Sequence[int]) -> Iterator[Path | Image.Image]:
-    """Yield some images one by one: pixels that are stored are copied when they are needed."""
+    """Yield the images at these places one by one, so that stored pixels are copied only when needed."""
     for place in places:
         yield images.image(place)
 
 
 def nothing_scored(images: LabeledImages, unread: Sequence[Unread]) -> ZooError:
-    """Return the error where no image is left to score."""
+    """Return the error for an evaluation without any scored image."""
     if not unread:
         return ZooError("--data", "the classes in common have no images", "check the folders")
     first = f"{unread[0].file}: {unread[0].error}"

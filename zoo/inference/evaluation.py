@@ -1,4 +1,4 @@
-"""The scores of a model on labeled images, as Python sees them and as a report writes them."""
+"""The scores of a model on labeled images, as Python objects and as values of a report."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Unread:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model that was scored.
+    """The result of scoring a model.
 
     Attributes:
         model: as the user wrote it.
         data: the images: a folder, or the kind of a data set.
-        split: the part of them that was scored; `all` for a folder without parts.
+        split: the split that was scored; `all` for a folder without splits.
         tta: the views of each image whose probabilities were averaged: none (one view), hflip or five_crop.
         classes: the model's C classes.
-        scores: the values of `test` in a run's `result.json`.
-        files: the name of each of the N images that were scored.
+        scores: the scores, as under `test` in a run's `result.json`.
+        files: the names of the N images that were scored.
         logits: float32 [N, C].
         targets: int64 [N].
-        left_out: images of classes that the model does not know.
+        left_out: number of images of classes that the model does not know.
         unread: images that could not be read.
-        notes: what is to be said of it, a line each.
+        notes: remarks for the user, one line each.
     """
 
     model: str
@@ -54,11 +54,11 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """The share of the images whose best class is theirs."""
+        """Return the fraction of images that were classified correctly."""
         return self.scores.accuracy
 
     def values(self) -> dict[str, Any]:
-        """Return plain values: those of `test` in `result.json`, and what was scored."""
+        """Return plain values: the scores as under `test` in `result.json`, and a description of what was scored."""
         about = {"model": self.model, "data": self.data, "split": self.split, "tta": self.tta}
         counts = {"left_out": self.left_out, "unreadable": len(self.unread), "notes": list(self.notes)}
         return about | self.scores.model_dump() | counts

@@ -24,14 +24,14 @@ NAMES = {REPORT, PREDICTIONS, TENSORS, "confusion.svg"}
 
 
 def check_out(out: Path, run: Path | None) -> None:
-    """Check that a folder can take an evaluation, before anything is computed.
+    """Check that an evaluation can be written to a folder, before anything is computed.
 
     Args:
         out: the folder.
-        run: the run that is scored, None where the model is of none.
+        run: the run that is scored, or None if the model belongs to no run.
 
     Raises:
-        ZooError: it is the run or in it, holds other things, or cannot be written.
+        ZooError: the folder is the run or inside it, has other contents, or cannot be written.
     """
     own = Path(os.path.realpath(out.expanduser()))
     if run is not None and own.is_relative_to(os.path.realpath(run)):
@@ -45,10 +45,10 @@ def check_out(out: Path, run: Path | None) -> None:
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Write an evaluation whole: the folder has the earlier content or the new one.
+    """Write an evaluation atomically: the folder has either the earlier content or the new one.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the folder cannot be written.
     """
     target = Path(os.path.realpath(out.expanduser()))
     try:

@@ -1,7 +1,7 @@
-"""Exported files as networks: ONNX by onnxruntime, `.pt2` by torch; each carries its classes and its preprocessing.
+"""Run exported files: ONNX with onnxruntime, `.pt2` with torch. Each file carries its classes and its preprocessing.
 
 The notes in a file are texts under plain names, so that any program can read them: `names` (JSON), `input_size`, `mean`,
-`std`, `interpolation`, `crop_pct`, `crop_mode`, `preprocess`, and more for people.
+`std`, `interpolation`, `crop_pct`, `crop_mode`, `preprocess`, and more for human readers.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from zoo.inference.source import Source
 
 # Name of the file within a .pt2 that holds the notes as JSON.
 NOTES = "zoo.json"
-# Smallest probability whose logarithm is taken.
+# Probabilities are clamped to this minimum before their logarithm is taken.
 LEAST = 1e-12
 # Keys of timm's data configuration.
 CONFIG = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
-# Images of a batch where the file takes any number.
+# Images per batch if the file accepts any number.
 BATCH = 32
-# The same for a file that takes photographs: those of a camera have 36 MB each.
+# The same for a file that takes photographs: a camera's photographs have 36 MB each.
 PHOTOGRAPHS = 8
 INSTALL = "pip install onnxruntime"
 
 
 def notes_of(classes: tuple[str, ...], config: Mapping[str, Any], *, inside: bool, **more: str) -> dict[str, str]:
-    """Return the notes of an exported file: what is not text as JSON.
+    """Return the notes of an exported file; values that are not text are written as JSON.
 
     Args:
         classes: in label order.
         config: timm's data configuration.
-        inside: whether the file takes photographs.
+        inside: whether the file does the preprocessing, and thus takes photographs.
         more: further notes; empty ones are left out.
     """
     values = {"names": list(classes), **{key: config[key] for key in CONFIG if key in config}}
@@ -57,8 +57,8 @@ class ExportedNetwork:
         notes: its notes, as `notes_of` makes them.
         classes: names in label order.
         config: timm's data configuration.
-        takes_pixels: whether it takes photographs, uint8 [N, H, W, 3]; else a normalized batch, float32 [N, 3, T, T].
-        batch: images of a batch, None for any number.
+        takes_pixels: whether it takes photographs, uint8 [N, H, W, 3]; if not, a normalized batch, float32 [N, 3, T, T].
+        batch: number of images per batch; None for any number.
     """
 
     def __init__(self, path: Path, notes: Mapping[str, str], batch: int | None) -> None:
@@ -71,23 +71,23 @@ class ExportedNetwork:
             raise ZooError(str(path), f"not exported by zoo: its notes lack {error}", "export the run again") from None
 
     def logits(self, batch: Tensor | np.ndarray) -> Tensor:
-        """Return float32 [N, C] of uint8 [N, H, W, 3] if `takes_pixels`, else of float32 [N, 3, T, T].
+        """Return logits float32 [N, C] of a batch: uint8 [N, H, W, 3] if `takes_pixels`, else float32 [N, 3, T, T].
 
-        A file with photographs gives probabilities: their logarithms are logits of the same probabilities.
+        A file that takes photographs outputs probabilities. Their logarithms are logits with the same softmax.
         """
-        # Pillow's arrays cannot be written to, which torch warns of: they are copied.
+        # Arrays from Pillow are read-only, which torch warns about: they are copied.
         rows = batch if isinstance(batch, Tensor) else torch.from_numpy(np.require(batch, requirements="W"))
         found = torch.cat([self._padded(some) for some in rows.split(self.batch or max(len(rows), 1))])
         return found.clamp(min=LEAST).log() if self.takes_pixels else found
 
     def _padded(self, rows: Tensor) -> Tensor:
-        """Compute a batch; one that is smaller than the file's fixed batch is filled up with its last image."""
+        """Compute a batch; fill up a batch smaller than the file's fixed size with its last image."""
         lacking = (self.batch or len(rows)) - len(rows)
         full = torch.cat([rows, rows[-1:].expand(lacking, *rows.shape[1:])]) if lacking else rows
         return self.compute(full)[: len(rows)]
 
     def compute(self, rows: Tensor) -> Tensor:
-        """Compute what the file gives for a batch of its size."""
+        """Run the file on a batch of a size that it accepts, and return its output."""
         raise NotImplementedError
 
 
@@ -98,7 +98,7 @@ class OnnxNetwork(ExportedNetwork):
         """Open a file.
 
         Raises:
-            ZooError: onnxruntime is missing, or the file is none that it can run.
+            ZooError: onnxruntime is missing, or cannot run the file.
         """
         try:
             import onnxruntime
@@ -109,7 +109,7 @@ class OnnxNetwork(ExportedNetwork):
         options.log_severity_level = 3  # errors only
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own classes of errors are not exported by it
+        except Exception as error:  # onnxruntime does not export its own error classes
             raise ZooError(str(path), f"onnxruntime cannot run it: {first_line(error)}", "export the run again") from None
         inputs = self._session.get_inputs()[0]
         self._input = inputs.name
@@ -117,7 +117,7 @@ class OnnxNetwork(ExportedNetwork):
         super().__init__(path, self._session.get_modelmeta().custom_metadata_map, batch if isinstance(batch, int) else None)
 
     def compute(self, rows: Tensor) -> Tensor:
-        """Compute what the file gives for a batch of its size."""
+        """Run the file on a batch of a size that it accepts, and return its output."""
         return torch.from_numpy(self._session.run(None, {self._input: rows.contiguous().numpy()})[0])
 
 
@@ -128,7 +128,7 @@ class TorchNetwork(ExportedNetwork):
         """Open a file.
 
         Raises:
-            ZooError: the file is none that torch can run.
+            ZooError: torch cannot run the file.
         """
         extra = {NOTES: ""}
         try:
@@ -136,32 +136,32 @@ class TorchNetwork(ExportedNetwork):
                 program = torch.export.load(file, extra_files=extra)
             notes = json.loads(extra[NOTES] or "{}")
             self._program = program.module()
-        except Exception as error:  # zip, JSON and torch's own errors: what a damaged file raises is not written down
+        except Exception as error:  # zip, JSON and torch's own errors: torch documents none for damaged files
             raise ZooError(str(path), f"torch cannot load it: {first_line(error)}", "export the run again") from None
         batch = notes.get("batch", "dynamic")
         super().__init__(path, notes, int(batch) if batch.isdecimal() else None)
 
     def compute(self, rows: Tensor) -> Tensor:
-        """Compute what the file gives for a batch of its size."""
+        """Run the file on a batch of a size that it accepts, and return its output."""
         with torch.inference_mode():
             return self._program(rows.contiguous())
 
 
 def open_exported(path: Path) -> ExportedNetwork:
-    """Open an exported file by its ending.
+    """Open an exported file according to its extension.
 
     Raises:
-        ZooError: it cannot be run.
+        ZooError: the file cannot be run.
     """
     return OnnxNetwork(path) if path.suffix.lower() == ".onnx" else TorchNetwork(path)
 
 
 class FileNetwork:
-    """An exported file as a network of a `Classifier`: it takes lists of images.
+    """An exported file as the network of a `Classifier`, which takes lists of images.
 
     Attributes:
-        batch_size: images to give it at a time.
-        lanes: one decodes while the file is run, with all threads, in the other.
+        batch_size: images per call.
+        lanes: two, so that one can decode images while the other runs the file with all threads.
     """
 
     lanes = 2
@@ -172,10 +172,10 @@ class FileNetwork:
         self._alone = threading.Lock()
 
     def expect_many(self) -> None:
-        """Do nothing: the file is as fast as it is."""
+        """Do nothing: an exported file cannot be made faster."""
 
     def logits(self, pixels: Sequence[np.ndarray]) -> Tensor:
-        """Return logits float32 [B, C] of images uint8 [H, W, 3]; neighbors of one size go together."""
+        """Return logits float32 [B, C] of images uint8 [H, W, 3]; consecutive images of one size are run together."""
         if self.preprocessing is not None:
             images = self.preprocessing.normalize(torch.from_numpy(np.stack(pixels)))
             with self._alone:
@@ -193,7 +193,7 @@ class FileNetwork:
         raise ZooError(str(self.network.path), f"it gives classes alone, no features of {len(pixels)} images", "take the run")
 
     def module(self) -> nn.Module:
-        """Refuse: the file is no model of timm's.
+        """Refuse: the file has no timm model.
 
         Raises:
             ZooError: always.
@@ -205,7 +205,7 @@ def load_exported(source: Source, tta: str = "none") -> Classifier:
     """Load an exported file for prediction; `tta` as for `load`.
 
     Raises:
-        ZooError: it cannot be run, or takes photographs and cannot be shown several views.
+        ZooError: the file cannot be run, or it takes photographs and `tta` asks for several views.
     """
     assert source.path is not None
     network = open_exported(source.path)

@@ -13,32 +13,32 @@ from typing import TextIO
 from zoo.data.decode import EXTENSIONS, UNREAD
 from zoo.errors import ZooError
 
-# How the arguments are called in errors that have no path to name.
+# Name of the arguments in errors without a path.
 WHERE = "PATH"
 STDIN = "-"
-# Endings of files in a folder that are taken. Photographs of a kind that cannot be read here get a row that says so.
+# Extensions of the files that are taken from a folder. A photograph in an unsupported format gets a row that says so.
 PHOTOGRAPHS = EXTENSIONS + UNREAD
 
 
 class ImagePaths:
-    """The images that some PATHs name, found while they are read: their number does not matter to memory.
+    """The images that PATHs name. They are found one by one, so memory use does not depend on their number.
 
-    Files come in the order of the PATHs, those of a folder sorted by name, at any depth; hidden ones are left out. A file
-    that is named itself, or on standard input, is taken whatever its ending.
+    Files come in the order of the PATHs. Folders are searched at any depth and sorted by name; hidden files are left out. A
+    file that is named itself, or on standard input, is taken whatever its extension.
     """
 
     def __init__(self, paths: Sequence[str], stdin: TextIO | None = None) -> None:
         self.paths, self.stdin = list(paths), stdin or sys.stdin
         self._first: list[str] = []
         if isinstance(self.stdin, io.TextIOWrapper):
-            # A file name may hold bytes that are no text.
+            # A file name may contain bytes that are not valid text.
             self.stdin.reconfigure(errors="surrogateescape")
 
     def check(self) -> None:
         """Check that every PATH names something.
 
         Raises:
-            ZooError: one names nothing, or a folder without images; or nothing comes on standard input.
+            ZooError: a PATH names nothing, or a folder without images; or standard input is given twice, or is empty.
         """
         if self.paths.count(STDIN) > 1:
             raise ZooError(WHERE, "- is given twice", "standard input can be read once")
@@ -56,7 +56,7 @@ class ImagePaths:
                 raise ZooError(WHERE, "standard input names no image", "give one path a line")
 
     def __len__(self) -> int:
-        """Return the number of images; what comes on standard input is not counted."""
+        """Return the number of images, without those on standard input."""
         return sum(1 for path in self.paths if path != STDIN for _ in _below(path))
 
     def __iter__(self) -> Iterator[str]:
@@ -72,7 +72,7 @@ class ImagePaths:
 
 
 def _below(path: str) -> Iterator[str]:
-    """Yield the images that one PATH names: a file itself, the images of a folder, or what a pattern matches."""
+    """Yield the images that one PATH names: a file itself, the images of a folder, or the matches of a pattern."""
     if os.path.isdir(path):
         yield from _in_folder(path)
     elif os.path.lexists(path):
@@ -86,14 +86,14 @@ def _below(path: str) -> Iterator[str]:
 
 
 def _in_folder(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Yield the images of a folder at any depth, sorted by name; a link that leads in a circle is not followed.
+    """Yield the images of a folder at any depth, sorted by name; a link back to a folder above is not followed.
 
     Args:
         folder: where to look.
-        above: device and inode of each folder that it lies in.
+        above: device and inode of each folder above it.
 
     Raises:
-        ZooError: it cannot be read.
+        ZooError: the folder cannot be read.
     """
     try:
         status = os.stat(folder)

@@ -1,7 +1,7 @@
-"""The rows of a prediction while it runs: a hidden file beside the output, whole after any kill, and where to resume.
+"""Keep the rows of a running prediction in a hidden file beside the output, so that it can be resumed after any kill.
 
 Each batch of rows is appended as whole lines of JSON. The output itself is written once, by `tables`, when all rows are
-there or the prediction is interrupted; a journal that is still there says that rows are missing.
+done or the prediction is interrupted. If the journal still exists, rows are missing.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ ENDING = ".rows"
 
 
 class Journal:
-    """The rows so far of an output.
+    """The rows of an output that are done so far.
 
     Args:
-        out: the output that they are for.
-        settings: what decides the rows; a prediction is resumed with the same.
-        resume: keep the rows of an interrupted prediction; where there are none, begin.
+        out: the output file.
+        settings: everything that determines the rows; a prediction can only be resumed with the same settings.
+        resume: keep the rows of an interrupted prediction; start anew if there are none.
 
     Raises:
-        ZooError: it was begun with other settings; or with these, and would lose its rows.
+        ZooError: the rows to resume have other settings; or, without `resume`, rows with the same settings would be lost.
         StorageError: the journal cannot be written.
     """
 
@@ -61,7 +61,7 @@ class Journal:
         """Add rows, in one write of whole lines.
 
         Raises:
-            StorageError: they cannot be written.
+            StorageError: the rows cannot be written.
         """
         data = "".join(json.dumps(row) + "\n" for row in rows).encode()
         with storing(self.path, len(data)):
@@ -77,27 +77,27 @@ class Journal:
                     yield json.loads(line)
 
     def size(self) -> int:
-        """Return the bytes of the rows so far."""
+        """Return the size of the journal in bytes."""
         return self.path.stat().st_size
 
     def close(self, *, whole: bool) -> None:
-        """Stop writing; a journal of a whole output is removed."""
+        """Stop writing, and remove the journal if the output is complete."""
         os.close(self._file)
         if whole:
             remove(self.path)
 
 
 def journal_of(out: Path) -> Path:
-    """Return the journal of an output."""
+    """Return the path of an output's journal."""
     return hidden(out, ENDING)
 
 
 def skipping(paths: Iterable[str], done: Mapping[str, int]) -> Iterator[str]:
-    """Yield the paths without those that are done; one that is named twice is skipped as often as it is done.
+    """Yield the paths that are not done; a path that is given several times is skipped as often as it is done.
 
     Args:
-        paths: all of them.
-        done: how often each path is done.
+        paths: all paths.
+        done: how often each path has been done.
     """
     left = dict(done)
     for path in paths:

@@ -27,12 +27,12 @@ class LabeledImages:
     """The images of a split.
 
     Attributes:
-        data: how the images as a whole are called.
+        data: the name of the images as a whole.
         split: train, val, test, or `all`.
         classes: the names of the classes, in the order of the labels.
         names: the name of each of the N images.
-        labels: the class of each, as a place in `classes`.
-        image: the file of an image, or the image itself, by its place.
+        labels: the class of each image, as an index into `classes`.
+        image: function that returns the file of an image, or the image itself, by its index.
         notes: lines for the console.
     """
 
@@ -51,7 +51,7 @@ def find_images(data: str | Path | Sequence[str], split: str, seed: int = 0) -> 
     Args:
         data: the folder, or the words.
         split: train, val or test; a folder of classes without such parts is taken as a whole.
-        seed: what val is drawn by where a data set cuts it from train.
+        seed: seed for drawing val, if the data set splits it from train.
 
     Raises:
         ZooError: there are no such images.
@@ -63,10 +63,10 @@ def find_images(data: str | Path | Sequence[str], split: str, seed: int = 0) -> 
 
 
 def in_folder(folder: str, split: str) -> LabeledImages:
-    """Return the images of FOLDER/SPLIT/CLASS, or all those of FOLDER/CLASS.
+    """Return the images of FOLDER/SPLIT/CLASS, or all images of FOLDER/CLASS.
 
     Raises:
-        ZooError: there are none, or the folder has other splits alone.
+        ZooError: there are no images, or the folder has only other splits.
     """
     root = Path(os.path.abspath(os.path.expanduser(folder)))
     check_root(root, WHERE)
@@ -92,10 +92,10 @@ def in_folder(folder: str, split: str) -> LabeledImages:
 
 
 def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
-    """Return the images of a data set's split: files, or where it has none the pixels as they are stored.
+    """Return the images of a data set's split: files, or the stored pixels if it has no files.
 
     Raises:
-        ZooError: it cannot be had, or has no such split.
+        ZooError: the data set is not available, or has no such split.
     """
     data.check()
     found = splits_of(data, seed)
@@ -114,12 +114,12 @@ def of_data_set(data: DataSet, split: str, seed: int = 0) -> LabeledImages:
 
 
 def splits_of(data: DataSet, seed: int) -> Splits:
-    """Return the splits of a data set; a folder's files are listed and not decoded.
+    """Return the splits of a data set; a folder's files are listed but not decoded.
 
     Raises:
-        ZooError: it cannot be had.
+        ZooError: the data set is not available.
     """
-    # The side in pixels matters to folders alone.
+    # The image size in pixels matters only for folders.
     return data.listed(seed) if isinstance(data, Folder) else data.load(seed, 1)
 
 
@@ -135,7 +135,7 @@ def _notes(found: Splits, images: Split, split: str) -> list[str]:
 
 
 def reader(images: Split, data: DataSet) -> Callable[[int], Path | Image.Image]:
-    """Return the function that gives an image by its place in a split."""
+    """Return a function from the index of an image in a split to the image."""
 
     def file(place: int) -> Path:
         return root / str(images.origin.files[int(images.index[place])])

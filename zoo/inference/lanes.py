@@ -1,8 +1,9 @@
 """Work on chunks of items in several threads, and yield the results in order.
 
-Each lane decodes a chunk of images and runs the model on them, with its share of the cores: no core waits for another, as
-the threads of one large product do. Python's lock is free while Pillow decodes and torch multiplies. On 2 cores that other
-programs used as well, one model with two threads was slower by a factor of ten than two lanes of one.
+Each lane is a thread that decodes a chunk of images and runs the model on it, with its share of the cores. No core waits
+for another, as the threads of one large matrix product do. Python's lock is released while Pillow decodes and torch
+multiplies. On 2 cores that other programs also used, one model with two threads was ten times slower than two lanes with
+one thread each.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 
 from zoo.system.hardware import cores
 
-# Lanes at most: above, they would wait for Python's lock. Each then has several cores.
+# Maximum number of lanes: more would wait for Python's lock. With more cores than this, each lane has several.
 MOST = 16
 
 
@@ -30,10 +31,10 @@ def in_lanes(items: Iterable[Any], work: Callable[[list[Any]], list[Any]], size:
     """Yield the results of items in their order.
 
     Args:
-        items: read as they are needed, two chunks a lane ahead.
+        items: read as they are needed, two chunks per lane ahead.
         work: turns a chunk of at most `size` items into as many results; runs in several threads.
-        size: items of a chunk.
-        lanes: threads.
+        size: items per chunk.
+        lanes: number of threads.
     """
     iterator = iter(items)
     first = list(islice(iterator, 2))
@@ -54,5 +55,5 @@ def in_lanes(items: Iterable[Any], work: Callable[[list[Any]], list[Any]], size:
             yield from pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        # A lane's number of threads is also what torch gives to threads that are started later.
+        # torch also gives a lane's number of threads to threads that are started later.
         torch.set_num_threads(threads)

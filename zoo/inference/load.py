@@ -1,4 +1,4 @@
-"""Load a MODEL: a run, a model folder, a name of the hub or of timm, or an exported file."""
+"""Load a MODEL: a run, a model folder, a hub or timm name, or an exported file."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def load(model: str | os.PathLike[str], tta: str | None = None) -> Classifier:
     Args:
         model: a run folder, its `model/`, `local-dir:PATH`, `hf-hub:OWNER/NAME`, a timm name (pretrained), or a file that
             `zoo export` wrote.
-        tta: the views of each image that predictions average: none, hflip or five_crop; None for those that the run was
-            scored with.
+        tta: the views of each image that predictions average: none, hflip or five_crop; None for the views that the
+            run was scored with.
 
     Raises:
-        ZooError: there is no such model, its weights cannot be had, or it is damaged.
+        ZooError: there is no such model, its weights are not available, or it is damaged.
     """
     source = find_source(model)
     tta = views_of_model(source) if tta is None else tta
@@ -48,7 +48,7 @@ def load(model: str | os.PathLike[str], tta: str | None = None) -> Classifier:
 
 
 def views_of_model(source: Source) -> str:
-    """Return the views that predictions of a model average, as its folder says; `none` where nothing does.
+    """Return the views that a model's predictions average, according to its folder; `none` if no folder says so.
 
     Raises:
         ZooError: the folder is damaged.
@@ -57,17 +57,17 @@ def views_of_model(source: Source) -> str:
 
 
 def check_views(tta: str) -> None:
-    """Check that views are known.
+    """Check that the value of `tta` is known.
 
     Raises:
-        ZooError: they are not.
+        ZooError: the value is unknown.
     """
     if tta not in VIEWS:
         raise ZooError("--tta", f"unknown value {tta!r}", f"known: {', '.join(VIEWS)}")
 
 
 def _by_name(source: Source) -> nn.Module:
-    """Build a backbone with its pretrained weights, its own head among them."""
+    """Build a backbone with its pretrained weights, including its own head."""
     from zoo.models.build import build_model
     from zoo.models.options import Backbone
 
@@ -79,9 +79,9 @@ def _by_name(source: Source) -> nn.Module:
 
 
 def _in_timms_form(source: Source) -> nn.Module:
-    """Build a model from a folder, or a repository of the hub, as timm saves them."""
+    """Build a model from a folder or a hub repository in timm's format."""
     if source.path is not None:
-        read_config(source.path)  # a damaged one is named
+        read_config(source.path)  # the error names a damaged folder
     name = source.name if source.kind == "hub" else f"local-dir:{source.path}"
     if source.kind == "hub":
         _reach(source.name.removeprefix(HUB))
@@ -91,10 +91,10 @@ def _in_timms_form(source: Source) -> nn.Module:
 
 
 def _reach(repository: str) -> None:
-    """Check in seconds that a repository is cached or can be reached: the hub's library retries for most of a minute.
+    """Check within seconds that a repository is cached or can be reached: the hub's library retries for most of a minute.
 
     Raises:
-        ZooError: it is neither.
+        ZooError: the repository is neither cached nor reachable.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
@@ -110,15 +110,16 @@ def _reach(repository: str) -> None:
 
 
 def class_names(config: dict[str, Any], count: int) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Return the names of a model's classes, and other names that they go by.
+    """Return the names of a model's classes, and their aliases.
 
     Args:
         config: timm's pretrained configuration of the model.
-        count: its outputs.
+        count: number of outputs.
 
     Returns:
-        The `label_names` of the model; without them ImageNet's descriptions where the number of outputs is that of one of
-        its sets, with synsets and synonyms as aliases (lower case to output); else the numbers of the outputs.
+        The names and the aliases (lower case to output). Names are the model's `label_names`; without these, ImageNet's
+        descriptions if the number of outputs fits one of its sets, with synsets and synonyms as aliases; else the output
+        numbers.
     """
     if config.get("label_names"):
         names = tuple(config["label_names"])
@@ -135,12 +136,12 @@ def class_names(config: dict[str, Any], count: int) -> tuple[tuple[str, ...], di
 
 
 def _unique(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return descriptions, each numbered where several classes share it (ImageNet has two cranes)."""
+    """Return descriptions; those that several classes share get the class number added (ImageNet has two cranes)."""
     return tuple(text if texts.count(text) == 1 else f"{text} [{index}]" for index, text in enumerate(texts))
 
 
 def _aliases(texts: Sequence[str]) -> dict[str, int]:
-    """Return the parts of descriptions such as `tabby, tabby cat`, lower case, that name one class only."""
+    """Return the parts of descriptions such as `tabby, tabby cat` that name a single class, in lower case, with its output."""
     found: dict[str, set[int]] = {}
     for index, text in enumerate(texts):
         for part in {text.lower(), *(part.strip().lower() for part in text.split(","))} - {""}:

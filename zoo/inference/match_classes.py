@@ -1,4 +1,4 @@
-"""Match the classes of labeled images with those of a model: by name, never by position."""
+"""Match the classes of labeled images with the classes of a model: by name, never by position."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from zoo.errors import ZooError
 from zoo.system.console import plural
 
-# Names in a line, at most.
+# Maximum number of names in a line.
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Matching:
-    """The places of the data's classes among the model's.
+    """The model's outputs for the classes of the data.
 
     Attributes:
-        outputs: for each class of the data the model's output, None where the model does not know the class.
-        notes: what differs, a line each.
+        outputs: the model's output for each class of the data; None if the model does not know the class.
+        notes: the differences, one line each.
     """
 
     outputs: tuple[int | None, ...]
@@ -27,16 +27,16 @@ class Matching:
 
 
 def match_classes(data: Sequence[str], model: Sequence[str], aliases: Mapping[str, int], counts: Sequence[int]) -> Matching:
-    """Find the output of each class of the data by its name, else by another name of the model's class.
+    """Find the model's output for each class of the data, by name or else by an alias.
 
     Args:
         data: the names of the data's classes.
         model: the names of the model's classes.
-        aliases: other names of the model's classes, in lower case, and their outputs.
+        aliases: other names of the model's classes, in lower case, with their outputs.
         counts: the number of images of each class of the data.
 
     Raises:
-        ZooError: no class is in both.
+        ZooError: the data and the model have no class in common.
     """
     exact = _unique(model)
     others = dict(aliases) | _unique([_spelling(name) for name in model])
@@ -48,23 +48,23 @@ def match_classes(data: Sequence[str], model: Sequence[str], aliases: Mapping[st
 
 
 def _spelling(name: str) -> str:
-    """Return a name without what differs between folders and descriptions: case, and underscores for spaces."""
+    """Normalize the case and the spaces of a name: folders often have lower case, and underscores for spaces."""
     return " ".join(name.casefold().replace("_", " ").split())
 
 
 def _unique(names: Sequence[str]) -> dict[str, int]:
-    """Return the place of each name that is there once."""
+    """Return the index of each name that occurs exactly once."""
     counts = Counter(names)
     return {name: place for place, name in enumerate(names) if counts[name] == 1}
 
 
 def _by_other_name(name: str, others: Mapping[str, int]) -> int | None:
-    """Return the output that goes by a name in lower case, or with spaces for underscores; None where none does."""
+    """Return the output of a name in lower case, or with spaces for underscores; None for an unknown name."""
     return next((others[text] for text in (name.lower(), _spelling(name)) if text in others), None)
 
 
 def _notes(data: Sequence[str], model: Sequence[str], outputs: Sequence[int | None], counts: Sequence[int]) -> list[str]:
-    """Return a line each for classes in another order, of other names, unknown ones and those without images."""
+    """Return a line each for classes in another order, with other names, unknown to the model, and without images."""
     notes = []
     known = [output for output in outputs if output is not None]
     if known != sorted(known):
@@ -81,14 +81,14 @@ def _notes(data: Sequence[str], model: Sequence[str], outputs: Sequence[int | No
     with_images = {output for output, count in zip(outputs, counts, strict=True) if count}
     absent = [name for output, name in enumerate(model) if output not in with_images]
     if absent:
-        # The names of nearly all classes of ImageNet would tell nothing.
+        # A list of nearly all classes of ImageNet would not help.
         names = f": {listed(absent)}" if 2 * len(absent) <= len(model) else ""
         notes.append(f"no images of {len(absent):,} of the model's {len(model):,} classes{names}")
     return notes
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are; ImageNet's have commas in them."""
+    """Join the first names, and count the others. Names with commas, such as ImageNet's, are separated by semicolons."""
     gap = "; " if any("," in name for name in names[:SHOWN]) else ", "
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return gap.join(names[:SHOWN]) + more

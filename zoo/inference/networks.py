@@ -1,4 +1,4 @@
-"""Run a model on the pixels of a batch of images: timm's own here, an exported file in `exported`."""
+"""Run a model on the pixels of a batch of images: a timm model here, an exported file in `exported`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from zoo.inference.preprocessing import Preprocessing
 from zoo.models.features import FeatureExtractor
 from zoo.models.fuse_batchnorm import fused_copy
 
-# Pixels of a batch. On a CPU the activations of more do not stay in its cache (EfficientNet-Lite0 on 2 cores at 96 px:
-# 759 images/s in batches of 32, 571 of 64, 395 of 256; at 224 px 104 of 8, 58 of 256); a GPU wants many.
+# Pixels per batch. On a CPU the activations of larger batches do not stay in its cache (EfficientNet-Lite0 on 2 cores at 96
+# px: 759 images/s in batches of 32, 571 in batches of 64, 395 of 256; at 224 px: 104 of 8, 58 of 256). A GPU needs many.
 CPU_PIXELS = 400_000
 GPU_PIXELS = 12_000_000
 MOST_IMAGES = {"cpu": 32, "cuda": 128}
@@ -26,7 +26,7 @@ class Network(Protocol):
     """A model that takes decoded images.
 
     Attributes:
-        batch_size: images to give it at a time.
+        batch_size: images per call.
         lanes: threads that may call it at the same time.
     """
 
@@ -34,18 +34,18 @@ class Network(Protocol):
     lanes: int
 
     def expect_many(self) -> None:
-        """Become faster, at the cost of a moment."""
+        """Prepare for many images: take a moment to become faster."""
         ...
 
     def logits(self, pixels: Sequence[np.ndarray]) -> Tensor:
-        """Return logits float32 [B, C] on the CPU of B images uint8 [H, W, 3]."""
+        """Return logits float32 [B, C] on the CPU for B images uint8 [H, W, 3]."""
         ...
 
     def features(self, pixels: Sequence[np.ndarray]) -> Tensor:
-        """Return features float32 [B, D] on the CPU of B images uint8 [H, W, 3].
+        """Return features float32 [B, D] on the CPU for B images uint8 [H, W, 3].
 
         Raises:
-            ZooError: it gives none.
+            ZooError: the model has no features.
         """
         ...
 
@@ -53,13 +53,13 @@ class Network(Protocol):
         """Return timm's model.
 
         Raises:
-            ZooError: there is none.
+            ZooError: there is no timm model.
         """
         ...
 
 
 class TimmNetwork:
-    """timm's model, on the GPU if there is one. Long streams run on a copy with BatchNorm fused and channels last."""
+    """A timm model, on the GPU if there is one. Long streams run on a copy with BatchNorm fused and channels last."""
 
     def __init__(self, model: nn.Module, preprocessing: Preprocessing) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

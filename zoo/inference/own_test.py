@@ -1,7 +1,7 @@
-"""Score a run on its own images as the run itself did: on the same machine the figures and logits have the same bits.
+"""Score a run on its own images as the run did. On the same machine, the scores and logits are bit-identical.
 
-The stages of training set everything up again: the pixel store, the batches, precision, memory layout, threads, folded
-BatchNorm. Only the optimizer has nothing to do. Nothing is written into the run.
+Everything is set up as for training: the pixel store, the batches, precision, memory layout, threads, folded BatchNorm.
+Only the optimizer is not used. Nothing is written into the run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from zoo.training.result import test_scores
 from zoo.training.setup import build_trainable, choose_execution
 from zoo.training.state import Training, eval_batch_size
 
-# This process, whatever launcher started it: an evaluation is one process.
+# An evaluation is a single process, whatever launcher started it.
 ALONE = Launch(rank=0, local_rank=0, processes=1, local_processes=1)
 
 
@@ -44,7 +44,7 @@ def finished(run: Path) -> tuple[Recipe, Result]:
     """Return the recipe and the result of a run.
 
     Raises:
-        ZooError: it is not finished, or damaged.
+        ZooError: the run is not finished, or is damaged.
     """
     result = read_result(RunFolder(run))
     if result is None:
@@ -68,11 +68,11 @@ def evaluate_own(
         run: the run folder.
         split: train, val or test.
         tta: the views of each image that are averaged; None for the run's own.
-        batch_size: images at a time; None for the run's own, which the bits depend on.
-        progress: show it on standard error.
+        batch_size: images per batch; None for the run's own. Another size may change the bits.
+        progress: show progress on standard error.
 
     Raises:
-        ZooError: the run is not finished, its images or its model cannot be had, or there is no such split.
+        ZooError: the run is not finished, its images or its model are not available, or there is no such split.
     """
     recipe, result = finished(run)
     tta = result.tta if tta is None else tta
@@ -104,15 +104,15 @@ def evaluate_own(
 
 
 def describe_data(recipe: Recipe) -> str:
-    """Return how the images of a recipe are called: the root of a folder, else the kind."""
+    """Return a name for the images of a recipe: the root of a folder, else the kind of data set."""
     return str(getattr(recipe.data, "root", "")) if recipe.data.kind == "folder" else recipe.data.kind
 
 
 def _as_it_ran(recipe: Recipe, result: Result, run: Path) -> Recipe:
-    """Return the recipe with what the run chose where it said `auto`, and with the run's model.
+    """Return the recipe with the run's choices for `auto`, and with the run's model.
 
     Raises:
-        ZooError: it ran with fp16 on a GPU, and there is none.
+        ZooError: the run used fp16 on a GPU, and this machine has no GPU.
     """
     if result.precision == "fp16" and launch.on_cpu():
         raise ZooError(str(run), "the run was scored with fp16, which needs a GPU", "give its images with --data")
@@ -122,22 +122,22 @@ def _as_it_ran(recipe: Recipe, result: Result, run: Path) -> Recipe:
         "channels_last": result.channels_last,
         # Nothing is trained.
         "accumulate": 1,
-        # The model folder holds the averaged weights, and a run does not compile the model that has them.
+        # The model folder has the averaged weights, and a run does not compile the model that holds them.
         "ema": None,
         "compile": recipe.train.compile if recipe.train.ema is None else False,
     }
     backbone = recipe.backbone.model_copy(update={"weights": weights})
-    # Images are scored, and not features; updates of low rank are part of the weights.
+    # Images are scored, not cached features; low-rank updates are already merged into the weights.
     finetune = recipe.finetune.model_copy(update={"cache_features": False, "lora": None})
     train = recipe.train.model_copy(update=chosen)
     return recipe.model_copy(update={"backbone": backbone, "finetune": finetune, "train": train})
 
 
 def _set_up(recipe: Recipe, result: Result) -> tuple[Inputs, Training]:
-    """Set up the run again, through the stages of training.
+    """Set up the run again, as for training.
 
     Raises:
-        ZooError: its images cannot be had, have other classes now, or its model does not fit.
+        ZooError: the images are not available or have other classes now, or the model does not fit.
     """
     try:
         recipe.data.check()
@@ -151,7 +151,7 @@ def _set_up(recipe: Recipe, result: Result) -> tuple[Inputs, Training]:
     model = build_trainable(recipe, inputs, result.processes, trim=True)
     tensors = inputs.found.tensors if inputs.found else None
     if tensors is not None:
-        # timm's filters have seen them: here they are, bit by bit.
+        # timm's filters may have changed these tensors: load them again, bit by bit.
         model.built.model.load_state_dict(dict(tensors))
     execution = choose_execution(recipe, inputs, model, ALONE)
     return inputs, assemble(recipe, inputs, model, execution)
@@ -163,7 +163,7 @@ def _some(names: tuple[str, ...]) -> str:
 
 @contextlib.contextmanager
 def _threads(run: Path) -> Iterator[None]:
-    """Compute on as many threads as the run did: sums depend on their number."""
+    """Compute with as many threads as the run did within the block, because sums depend on their number."""
     before = torch.get_num_threads()
     set_threads(threads_of_run(run), ALONE)
     try:
@@ -173,7 +173,7 @@ def _threads(run: Path) -> Iterator[None]:
 
 
 def _of_views(recipe: Recipe, result: Result, tta: str) -> Iterator[str]:
-    """Say where the views are not those of the run, or show other images than it knows."""
+    """Yield a note if the views differ from those of the run, or if mirroring changes the meaning of its images."""
     if tta != result.tta:
         yield f"the figures of the run are of {ABOUT[result.tta]}"
     if tta == "hflip" and not recipe.data.mirrors:
@@ -181,7 +181,7 @@ def _of_views(recipe: Recipe, result: Result, tta: str) -> Iterator[str]:
 
 
 def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, comparable: bool) -> Iterator[str]:
-    """Say how the logits compare with those that the run kept, where it kept some of the same views."""
+    """Yield a note that compares the logits with those that the run saved, if both are of the same views."""
     if not comparable:
         return
     prefix = {"test": "", "val": "val_"}.get(split)

@@ -20,7 +20,7 @@ from zoo.system.console import Console, one_line
 from zoo.system.files import digest, printable
 from zoo.system.table import percent
 
-# Letters of the widest class name that a line is aligned for.
+# Maximum width of the column of class names, in characters.
 WIDEST = 24
 
 
@@ -29,13 +29,13 @@ class PredictOptions:
     """Options of the command: how predictions are shown.
 
     Attributes:
-        topk: best classes to name.
-        probabilities: give every class's probability.
-        min_confidence: below it, no class is named.
-        style: lines, csv or json on the console.
-        out: a file instead of the console.
-        resume: resume a file that was interrupted.
-        tta: the views of each image that are averaged; None for those that the run was scored with.
+        topk: number of best classes to show.
+        probabilities: show the probability of every class.
+        min_confidence: probability below which no class is named.
+        style: format on the console: lines, csv or json.
+        out: file to write instead of the console.
+        resume: continue a file that was interrupted.
+        tta: the views of each image that are averaged; None for the views that the run was scored with.
     """
 
     topk: int = 3
@@ -51,9 +51,9 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
     """Predict the classes of images.
 
     Raises:
-        DataError: some images cannot be read; the rest are predicted.
+        DataError: some images cannot be read; the others are predicted.
         ZooError: bad input.
-        Stopped: a signal interrupted it.
+        Stopped: a signal interrupted the work.
     """
     classifier = load(model, options.tta)
     if options.tta is None and classifier.tta != "none":
@@ -85,7 +85,7 @@ def predict(model: str, images: ImagePaths, options: PredictOptions) -> None:
 
 
 def identity(classifier: Classifier) -> str:
-    """Return a text that changes with the model: a digest of its classes and weights, or its name where it has no file."""
+    """Return a text that identifies a model: a digest of its classes and weights, or of its classes with its name."""
     mark = hashlib.sha256("\0".join(classifier.classes).encode("utf-8", "surrogateescape"))
     path = classifier.source.path
     weights = path / "model.safetensors" if path is not None and path.is_dir() else path

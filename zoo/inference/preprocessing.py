@@ -1,7 +1,7 @@
 """Turn an image into a model's input, exactly as timm's `create_transform` does for evaluation.
 
-The transform is timm's own. Its steps on the image (resize, crop) run image by image, beside the model; its arithmetic
-(to shares of 1, normalize) runs on the whole batch, with the same operations and thus the same bits.
+The transform is timm's own. Its image steps (resize, crop) run on each image, in parallel with the model. Its arithmetic
+(scale to 0 to 1, normalize) runs on the whole batch, with the same operations and thus the same bits.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torchvision import transforms
 
 from zoo.data.decode import FILTERS
 
-# The parts of a timm data configuration that decide the pixels.
+# Keys of a timm data configuration that determine the pixels.
 KEYS = ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
 
 
 class Preprocessing:
-    """The way from an image to a model's input.
+    """The transform from an image to a model's input.
 
     Attributes:
         config: timm's data configuration: `input_size, mean, std, interpolation, crop_pct, crop_mode`.
@@ -50,7 +50,7 @@ class Preprocessing:
         return np.asarray(image)
 
     def _a_line_at_least(self, image: Image.Image) -> Image.Image:
-        """Return an image as it is; one that is too thin for timm, which would leave nothing of it, as a line of pixels."""
+        """Resize an image to a line of pixels if it is so thin that timm would leave nothing of it; else return it unchanged."""
         long = math.floor(self.size / self.config["crop_pct"])
         sides = [round(side * long / max(image.size)) for side in image.size]
         return image if min(sides) else image.resize((max(1, sides[0]), max(1, sides[1])), FILTERS[self.config["interpolation"]])

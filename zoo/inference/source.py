@@ -1,4 +1,4 @@
-"""Find out what a MODEL on the command line names, by names and files alone: no torch, no network."""
+"""Find the model that MODEL on the command line names, by names and files alone, without torch and network."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from zoo.errors import ZooError
 from zoo.models.names import check_backbone
 from zoo.results.folder import RESULT
 
-# How the argument is called in errors that have no path to name.
+# Name of the argument in errors without a path.
 WHERE = "MODEL"
 HUB, LOCAL = "hf-hub:", "local-dir:"
-# Endings of files that `zoo export` writes.
+# Extensions of the files that `zoo export` writes.
 EXPORTED = (".onnx", ".pt2")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model is.
+    """The location of a model.
 
     Attributes:
-        kind: folder (of timm's files), hub, timm (a name of timm's), or file (an exported one).
+        kind: folder (in timm's format), hub, timm (a timm name), or file (an exported file).
         name: as the user wrote it.
-        path: the model folder or the exported file; None for names of the hub and of timm.
-        run: the run that the model folder belongs to; None where it belongs to none.
+        path: the model folder or the exported file; None for hub and timm names.
+        run: the run that the model folder belongs to; None if it belongs to no run.
     """
 
     kind: Literal["folder", "hub", "timm", "file"]
@@ -36,10 +36,10 @@ class Source:
 
 
 def find_source(model: str | os.PathLike[str]) -> Source:
-    """Return where a MODEL is: a run, its model folder, `local-dir:PATH`, `hf-hub:OWNER/NAME`, a timm name, an exported file.
+    """Locate a MODEL: a run, its model folder, `local-dir:PATH`, `hf-hub:OWNER/NAME`, a timm name, or an exported file.
 
     Raises:
-        ZooError: there is no such model, or a run that is not finished.
+        ZooError: there is no such model, or the run is not finished.
     """
     text = os.fspath(model)
     if text.startswith(HUB):
@@ -65,10 +65,10 @@ def find_source(model: str | os.PathLike[str]) -> Source:
 
 
 def _in_folder(text: str, path: Path) -> Source:
-    """Return the model of a run, or of a folder in timm's form.
+    """Return the model of a run, or of a folder in timm's format.
 
     Raises:
-        ZooError: there is none.
+        ZooError: the folder has no model.
     """
     if (path / "config.json").is_file():
         above = path.absolute().parent

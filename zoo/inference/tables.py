@@ -1,4 +1,4 @@
-"""Write rows as CSV, lines of JSON, Parquet, or NumPy arrays: row by row, whole files only."""
+"""Write rows as CSV, JSON lines, Parquet or NumPy arrays: row by row, and only complete files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zoo.errors import ZooError
 from zoo.system.files import printable, staged, storing
 from zoo.system.table import csv_writer
 
-# Rows of a group of a Parquet file: what is in memory at a time.
+# Rows per group of a Parquet file, which are in memory at a time.
 GROUP = 1000
-# The column of features: float32 [D], as text of base 64 in rows, as an array in files.
+# The column of features, float32 [D]: base64 text in rows, an array in files.
 FEATURES = "features"
-# Yields the rows of a table anew at each call.
+# Function that yields all rows of a table, from the start at each call.
 Rows = Callable[[], Iterator[dict[str, Any]]]
 
 
@@ -28,7 +28,7 @@ def check_format(out: Path, formats: Sequence[str]) -> None:
     """Check that an output can be written, before anything heavy is imported.
 
     Raises:
-        ZooError: its ending is unknown, its library is missing, or its folder is not there.
+        ZooError: the extension is unknown, its library is missing, or the folder does not exist.
     """
     if out.suffix.lower() not in formats:
         raise ZooError("--out", f"{out.name} ends in none of {', '.join(formats)}", "the ending says the format")
@@ -43,16 +43,16 @@ def check_format(out: Path, formats: Sequence[str]) -> None:
 
 
 def write_table(out: Path, columns: Sequence[str], rows: Rows, size: int = 0) -> None:
-    """Write rows to a file, by its ending; the file is replaced when they are all written.
+    """Write rows to a file, in the format of its extension; the file is replaced when all rows are written.
 
     Args:
         out: the file.
         columns: its columns.
-        rows: yields the rows anew at each call.
-        size: about how many bytes they take.
+        rows: yields all rows, from the start at each call.
+        size: approximate size of the rows in bytes.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
     write: Callable[[Path, Sequence[str], Rows], None] = {
         ".csv": _write_csv,
@@ -65,7 +65,7 @@ def write_table(out: Path, columns: Sequence[str], rows: Rows, size: int = 0) ->
 
 
 def csv_lines(file: IO[str], columns: Sequence[str]) -> Callable[[dict[str, Any]], None]:
-    """Write the headings of a CSV; returns a function that writes a row."""
+    """Write the headings of a CSV file, and return a function that writes a row."""
     write = csv_writer(file)
     write(columns)
     return lambda row: write([_cell(column, row[column]) for column in columns])
@@ -103,7 +103,7 @@ def _write_parquet(path: Path, columns: Sequence[str], rows: Rows) -> None:
 
 
 def _write_arrays(path: Path, columns: Sequence[str], rows: Rows) -> None:  # noqa: ARG001
-    """Write `filename` and `error` [N] and `features` float32 [N, D], NaN where an image cannot be read."""
+    """Write `filename` and `error` [N] and `features` float32 [N, D], NaN if an image cannot be read."""
     names, errors, width = [], [], 0
     for row in rows():
         names.append(printable(row["filename"]))
@@ -124,7 +124,7 @@ def _write_arrays(path: Path, columns: Sequence[str], rows: Rows) -> None:  # no
 
 
 def encoded(features: np.ndarray) -> str:
-    """Return features float32 [D] as a text for a row."""
+    """Return features float32 [D] as base64 text for a row."""
     return base64.b64encode(features.astype("<f4").tobytes()).decode()
 
 
@@ -138,13 +138,13 @@ def _json(row: dict[str, Any]) -> str:
 
 
 def _cell(column: str, value: Any) -> Any:
-    """Return a value of a row for others: an array of features, a text that any program can print."""
+    """Return a value as it is written to a file: features as an array, text so that any program can print it."""
     if column == FEATURES:
         return _decoded(value)
     return printable(value) if isinstance(value, str) else value
 
 
 def json_text(row: dict[str, Any]) -> str:
-    """Return a row as an object of JSON."""
+    """Return a row as a JSON object."""
     cells = {name: _cell(name, value) for name, value in row.items()}
     return json.dumps({name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in cells.items()})

@@ -12,12 +12,12 @@ from zoo.inference.preprocessing import Preprocessing
 
 
 def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str = "none") -> list[np.ndarray]:
-    """Return the views of an RGB image: each uint8 [T, T, 3], or the whole image as it is where nothing prepares it.
+    """Return the views of an RGB image: each uint8 [T, T, 3], or the whole image unchanged without preprocessing.
 
     Args:
         image: in RGB, upright.
-        preprocessing: the model's; None for a model that takes images of any size.
-        kind: none (one view), hflip (and its mirror) or five_crop (the center and four corners).
+        preprocessing: the model's preprocessing; None for a model that takes images of any size.
+        kind: none (one view), hflip (that view and its mirror image) or five_crop (the center and four corners).
     """
     if preprocessing is None:
         return [np.asarray(image)]
@@ -27,7 +27,7 @@ def views_of(image: Image.Image, preprocessing: Preprocessing | None, kind: str 
     size, short = preprocessing.size, min(image.size)
     scale = int(size / FIVE_CROP)
     if preprocessing.config.get("crop_mode") == "border":
-        # All of it in a larger square.
+        # The whole image in a larger square.
         whole = Preprocessing({**preprocessing.config, "input_size": (3, scale, scale), "crop_pct": 1.0}).pixels(image)
         return [np.asarray(view) for view in functional.five_crop(Image.fromarray(whole), [size, size])]  # type: ignore[arg-type]
     squashed = preprocessing.config.get("crop_mode") == "squash"

@@ -1,4 +1,4 @@
-"""The course of `zoo predict` and `zoo embed`: rows to the console or to a file, interrupted and resumed."""
+"""Run the work of `zoo predict` and `zoo embed`: write rows to the console or to a file, and stop and resume."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ROWS = 32
 
 @dataclass
 class Tally:
-    """Counts of images, by what came of them.
+    """Counts of images by outcome.
 
     Attributes:
-        images: rows in all.
-        unreadable: of these, rows with an error.
-        unsure: of these, rows whose best class has less than the least confidence.
+        images: total number of rows.
+        unreadable: rows with an error.
+        unsure: rows whose best class is below the minimum confidence.
         first: the first unreadable image and why.
     """
 
@@ -58,7 +58,7 @@ class Tally:
         """Check that every image was read.
 
         Raises:
-            DataError: some were not. The others have their rows.
+            DataError: some images were not read. The others have their rows.
         """
         if self.unreadable:
             count = f"{self.unreadable:,} of {self.images:,} images" if self.images > 1 else "the image"
@@ -78,16 +78,16 @@ def to_file(
     """Write the rows of images to a file.
 
     Args:
-        out: the file; it appears when all rows are there, or with the rows so far if a signal interrupts the work.
+        out: the file; it is written when all rows are done, or with the rows so far if a signal interrupts the work.
         columns: its columns.
-        settings: what decides the rows.
+        settings: everything that determines the rows.
         images: the images.
         rows_of: yields the row of each image, in order.
-        resume: continue after the rows of an interrupted call; a whole file stays as it is.
+        resume: continue after the rows of an interrupted call; a complete file is not changed.
 
     Raises:
         Stopped: a signal interrupted the work.
-        ZooError: an interrupted call had other settings, or would lose its rows.
+        ZooError: an interrupted call had other settings, or its rows would be lost.
         StorageError: the file cannot be written.
     """
     console = Console()
@@ -119,7 +119,7 @@ def to_file(
 
 
 def to_console(images: ImagePaths, rows_of: Callable[[Iterable[str]], Iterator[Any]], show: Callable[[Any], None]) -> None:
-    """Show the result of each image on standard output, with progress beside it where that is no terminal."""
+    """Show the result of each image on standard output, with a progress bar if that is not a terminal."""
     total = len(images) if STDIN not in images.paths else 0
     with show_progress("images", total, shown=not sys.stdout.isatty() and total > ROWS) as count:
         for result in rows_of(images):
@@ -128,7 +128,7 @@ def to_console(images: ImagePaths, rows_of: Callable[[Iterable[str]], Iterator[A
 
 
 def to_json(images: ImagePaths, rows_of: Callable[[Iterable[str]], Iterator[dict[str, Any]]]) -> Tally:
-    """Print the rows of images as a JSON list, while they come, with progress where that is no terminal."""
+    """Print the rows of images as a JSON list, one by one, with a progress bar if the output is not a terminal."""
     tally, before = Tally(), "["
 
     def show(row: dict[str, Any]) -> None:
@@ -142,7 +142,7 @@ def to_json(images: ImagePaths, rows_of: Callable[[Iterable[str]], Iterator[dict
 
 
 def batched(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Yield rows in groups; what there is of the last one too if the work is interrupted."""
+    """Yield rows in groups; if the work is interrupted, the incomplete last group too."""
     group: list[dict[str, Any]] = []
     try:
         for row in rows:
@@ -163,7 +163,7 @@ def interruptible() -> Iterator[None]:
     """Treat SIGTERM as Ctrl-C within the block."""
     try:
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:  # not the main thread: somebody else's signals
+    except ValueError:  # not the main thread, which alone can set signal handlers
         yield
         return
     try:

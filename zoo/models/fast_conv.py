@@ -3,20 +3,20 @@
 Measured on 2 cores of an AMD EPYC (Zen 3), float32, channels_last, batches of 16:
 
 - The weight gradient of a depthwise convolution with a kernel of 5 or 7 on a small map, or with a kernel larger than the
-  map: oneDNN (PyTorch's library) has no fast kernel for those and takes 9.4 ms for 1,152 channels of 3 x 3 pixels and a
+  map: oneDNN (PyTorch's library) has no fast code for these and takes 9.4 ms for 1,152 channels of 3 x 3 pixels and a
   kernel of 5, over fifty times the forward pass. The gradient is itself a depthwise convolution, of each image's channel
   with the gradient of its output (0.8 ms), summed over the batch.
-- The gradient of a folded BatchNorm's shift, which is a bias, is a plain sum, and oneDNN takes longer for it.
+- The gradient of a folded BatchNorm's shift, which is a bias, is a plain sum. oneDNN takes longer for it than `sum`.
 - An activation that works in place first copies its input for autograd: a ReLU6 over 96 channels of 48 x 48 pixels takes
   8.0 ms forward and backward with the copy, 6.0 without.
 
-Measured on 2 cores of an Intel Xeon with AMX, the same otherwise, forward and backward:
+Measured on 2 cores of an Intel Xeon with AMX, otherwise the same, forward and backward:
 
-- Depthwise convolutions in bfloat16: oneDNN has no fast gradient of the images where there is a stride (96 channels of 48 x 48
-  pixels, stride 2: 23.3 ms, here 7.4), and none of the weight for a kernel of 5 (240 channels of 12 x 12 pixels: 15.4 ms, here
-  3.6). They made bfloat16 slower than float32: EfficientNet-Lite0 took 314 ms, and here 126 (float32: 199 and 158).
-- A ReLU6 within oneDNN's kernel saves a pass over the activations and keeps one tensor less.
-- A sum over a large map is faster per image first.
+- Depthwise convolutions in bfloat16: oneDNN has no fast image gradient with a stride (96 channels of 48 x 48 pixels, stride 2:
+  23.3 ms, here 7.4), and no fast weight gradient with a kernel of 5 (240 channels of 12 x 12 pixels: 15.4 ms, here 3.6). This
+  made bfloat16 slower than float32: EfficientNet-Lite0 took 314 ms, here 126 (float32: 199 ms, here 158).
+- A ReLU6 within oneDNN's kernel saves a pass over the activations and stores one tensor less.
+- A sum over large maps is faster if each image is summed first.
 
 `python benchmarks/gradients.py` times the layers of any backbone both ways.
 """
@@ -32,17 +32,17 @@ from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 
 Pair = tuple[int, int]
-# The own weight gradient was always faster up to this map, in pixels a side, ...
+# Largest map, in pixels a side, for which `_weight_gradient` was always faster than oneDNN, ...
 SMALL_MAP = 7
-# ... from this kernel on, in pixels a side.
+# ... given a kernel of at least this size, in pixels a side.
 LARGE_KERNEL = 5
-# Pixels of a map from which on its sum is taken per image first.
+# Smallest map, in pixels, that is summed per image first.
 LARGE_MAP = 144
-# Pixels of a map up to which the weight gradient of a 1x1 convolution in bfloat16 is faster as a product of matrices.
+# Largest map, in pixels, for which the weight gradient of a 1x1 convolution in bfloat16 is faster as a matrix product.
 PRODUCT_MAP = 144
-# Precisions that the own gradients are for.
+# Dtypes that the backward pass of `_Convolution` supports.
 DTYPES = (torch.float32, torch.bfloat16)
-# Activations that limit what they get, so that their gradient is a function of their output: the least and the largest.
+# Activations that clamp their input, with their minimum and maximum. Their gradient is a function of their output.
 ACTIVATIONS: dict[type[nn.Module], tuple[float, float]] = {nn.ReLU: (0.0, math.inf), nn.ReLU6: (0.0, 6.0)}
 
 
@@ -56,23 +56,23 @@ def conv2d(
     groups: int,
     activation: type[nn.Module] | None = None,
 ) -> Tensor:
-    """Convolve as `torch.nn.functional.conv2d` does, with the faster gradients where there are any.
+    """Convolve as `torch.nn.functional.conv2d` does, with faster gradients where there are any.
 
     Args:
         images: float [B, C, H, W].
         weight: float [K, C / groups, h, w].
         bias: float [K], or None.
-        stride: of rows and columns, in pixels, as are `padding` and `dilation`.
+        stride: for rows and columns, in pixels, like `padding` and `dilation`.
         padding: zeros on each side.
-        dilation: distance of the kernel's rows and columns.
-        groups: groups of channels that are convolved apart.
-        activation: one of `ACTIVATIONS`, applied to what the convolution returns; None for none.
+        dilation: distance between the kernel's rows and columns.
+        groups: number of channel groups that are convolved separately.
+        activation: one of `ACTIVATIONS`, applied to the output; None for no activation.
 
     Returns:
         float [B, K, H', W'].
     """
     shape = (stride, padding, dilation, groups)
-    # A compiler makes its own kernels.
+    # torch.compile generates its own kernels.
     if images.device.type != "cpu" or torch.compiler.is_compiling():
         return _activated(nn.functional.conv2d(images, weight, bias, *shape), activation)
     if torch.is_autocast_enabled("cpu") and images.dtype != torch.float64:
@@ -103,10 +103,10 @@ def _convolved(
     groups: int,
     activation: type[nn.Module] | None,
 ) -> Tensor:
-    """Convolve and apply the activation, in one kernel where oneDNN has it; nothing is kept for a backward pass.
+    """Convolve and apply the activation, in one kernel if oneDNN has it; nothing is saved for a backward pass.
 
-    In that kernel NaN becomes the activation's least value. The loss may then be finite where weights are not. Weights that are
-    loaded or saved are checked, and an update is shut where the gradient is not finite.
+    That kernel turns NaN into the activation's minimum, so the loss may be finite although weights are not. Weights are
+    therefore checked when they are loaded or saved, and a step with a gradient that is not finite does not change them.
     """
     if activation is None or not images.numel() or not _fuses(images.dtype):
         return _activated(nn.functional.conv2d(images, weight, bias, stride, padding, dilation, groups), activation)
@@ -117,19 +117,19 @@ def _convolved(
 
 @functools.cache
 def _fuses(dtype: torch.dtype) -> bool:
-    """Return whether this PyTorch and this CPU have convolutions with an activation, which torch.compile uses as well."""
+    """Return whether PyTorch and the CPU support the fused convolution and activation, which torch.compile also uses."""
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _depthwise(images: Tensor, weight: Tensor, groups: int) -> bool:
-    """Return whether a convolution has a kernel for each channel."""
+    """Return whether a convolution has one kernel per channel."""
     return groups == images.shape[1] == weight.shape[0]
 
 
 def _pays(images: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
-    """Return whether the weight gradient is faster as a convolution of its own."""
+    """Return whether `_weight_gradient` is faster than PyTorch's weight gradient."""
     if not (weight.requires_grad and _depthwise(images, weight, groups)) or dilation != (1, 1):
         return False
     kernel = weight.shape[2:]
@@ -142,20 +142,20 @@ def _pays(images: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation:
 
 
 class _Convolution(torch.autograd.Function):
-    """A convolution, and the activation after it, with its own backward pass."""
+    """A convolution and its activation, with a custom backward pass."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
         """Convolve, with the arguments of `conv2d`."""
         images, weight, _bias, *ctx.shape, ctx.activation = arguments
         output = _convolved(*arguments)
-        # The next layer keeps the output too: it takes no memory of its own.
+        # Saving the output takes no extra memory, because the next layer saves it too.
         ctx.save_for_backward(images, weight, *([output] if ctx.activation else []))
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Return a gradient for each argument of `conv2d`: of the images, the weight and the bias, and five times None."""
+        """Return the gradients of the images, the weight and the bias, and None for the other five arguments of `conv2d`."""
         (gradient,) = gradients  # [B, K, H', W']
         images, weight, *outputs = ctx.saved_tensors  # [B, C, H, W], [K, C / groups, h, w]
         wants_images, wants_weight, wants_bias = ctx.needs_input_grad[:3]
@@ -175,7 +175,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def _gradients(gradient: Tensor, images: Tensor, weight: Tensor, shape: Any, wanted: tuple[bool, bool]) -> Any:
-    """Return PyTorch's own gradients of the images and of the weight, where they are wanted."""
+    """Return PyTorch's own gradients of the images and the weight; None for a gradient that is not wanted."""
     stride, padding, dilation, groups = shape
     return torch.ops.aten.convolution_backward(
         gradient, images, weight, None, stride, padding, dilation, False, (0, 0), groups, (*wanted, False)
@@ -185,7 +185,7 @@ def _gradients(gradient: Tensor, images: Tensor, weight: Tensor, shape: Any, wan
 def _in_bf16(
     gradient: Tensor, images: Tensor, weight: Tensor, shape: Any, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of the images and of the weight that oneDNN is slow at in bfloat16, where they are wanted."""
+    """Return the wanted gradients of the images and the weight that are slow in oneDNN with bfloat16, and None for the others."""
     stride, padding, _dilation, groups = shape
     of_images = of_weight = None
     if _pointwise(gradient, images, weight, shape):
@@ -196,7 +196,7 @@ def _in_bf16(
         if wanted[1] and math.prod(images.shape[2:]) <= PRODUCT_MAP:
             of_weight = (pixels.T @ values).view(weight.shape)
     if wanted[0] and max(stride) > 1 and _depthwise(images, weight, groups):
-        # Of the images only their shape matters.
+        # Only the shape of the images matters here.
         unread = torch.empty_like(images, dtype=torch.float32)
         of_images = _gradients(gradient.float(), unread, weight.float(), shape, (True, False))[0].bfloat16()
     if wanted[1] and _pays(images, weight, *shape):
@@ -205,7 +205,7 @@ def _in_bf16(
 
 
 def _pointwise(gradient: Tensor, images: Tensor, weight: Tensor, shape: Any) -> bool:
-    """Return whether a convolution is a product of matrices: of each pixel's channels with the weight."""
+    """Return whether a convolution is a matrix product of the pixels' channels with the weight."""
     plain = tuple(shape) == ((1, 1), (0, 0), (1, 1), 1) and tuple(weight.shape[2:]) == (1, 1)
     return plain and all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (gradient, images))
 
@@ -220,7 +220,7 @@ def _channel_sums(gradient: Tensor) -> Tensor:
 def _weight_gradient(images: Tensor, weight: Tensor, gradient: Tensor, stride: Pair, padding: Pair) -> Tensor:
     """Return the gradient of a depthwise convolution's weight.
 
-    Each image's channel is convolved with the gradient of its output, which the stride spreads out as a dilation.
+    Each channel of each image is convolved with the gradient of its output. The stride becomes the dilation.
 
     Args:
         images: float [B, C, H, W].
@@ -238,19 +238,19 @@ def _weight_gradient(images: Tensor, weight: Tensor, gradient: Tensor, stride: P
     kernels = gradient.reshape(batch * channels, 1, *gradient.shape[2:])  # [B * C, 1, H', W']
     found = nn.functional.conv2d(flat, kernels, None, 1, padding, stride, batch * channels)  # [1, B * C, >= h, >= w]
     high, wide = weight.shape[2:]
-    # A stride that does not divide the map leaves rows that no output saw.
+    # If the stride does not divide the map, there are rows and columns left that no output used.
     # [1, B * C, h, w] -> [B, C, h, w] -> [C, 1, h, w]
     return found[..., :high, :wide].reshape(batch, channels, high, wide).sum(0).unsqueeze(1)
 
 
-# Activations whose gradient is a function of their input. ReLU's is a function of its output, which may replace the input.
+# Activations whose gradient needs their input. ReLU's gradient needs only the output, so it can overwrite its input.
 INPLACE_COPIES_INPUT = (nn.Hardtanh, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Mish)
 
 
 class FastConv2d(nn.Conv2d):
-    """A convolution with the faster gradients. `use_fast_convs` turns layers into it; it is never constructed."""
+    """A convolution with faster gradients. `use_fast_convs` turns layers into this class; it is never constructed."""
 
-    # What follows the convolution, of `ACTIVATIONS`, where it is a part of it.
+    # The activation, one of `ACTIVATIONS`, that is fused into the convolution; None for no activation.
     activation: type[nn.Module] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
@@ -258,13 +258,13 @@ class FastConv2d(nn.Conv2d):
         return self.convolve(input, self.weight, self.bias)
 
     def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Do so with the given weights: [B, C, H, W] with [K, C / groups, h, w] to [B, K, H', W']."""
+        """Convolve with the given weights and activate: [B, C, H, W] with [K, C / groups, h, w] to [B, K, H', W']."""
         stride, padding, dilation = cast("tuple[Pair, Pair, Pair]", (self.stride, self.padding, self.dilation))
         return conv2d(images, weight, bias, stride, padding, dilation, self.groups, self.activation)
 
 
 class FastConv2dSame(FastConv2d):
-    """A `FastConv2d` of timm's convolution with TensorFlow's padding."""
+    """A `FastConv2d` for timm's convolution with TensorFlow's padding."""
 
     def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Pad the images and convolve them with the given weights."""
@@ -278,25 +278,25 @@ FAST: dict[type[nn.Module], type[FastConv2d]] = {nn.Conv2d: FastConv2d, Conv2dSa
 
 
 def activation_of(norm: Any) -> type[nn.Module] | None:
-    """Return the activation that a norm applies at its end, if a convolution can; timm's norms may have a dropout before it."""
+    """Return the activation of a timm norm if a convolution can apply it; None if it cannot, or if dropout comes first."""
     kind = type(getattr(norm, "act", None))
     return kind if kind in ACTIVATIONS and isinstance(norm.drop, nn.Identity) else None
 
 
 def replaceable(layer: nn.Module) -> bool:
-    """Return whether a layer is a plain convolution that pads with a number of zeros."""
+    """Return whether a layer is a plain convolution that pads with a given number of zeros."""
     plain = type(layer) in FAST or type(layer) in FAST.values()
     return plain and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
 
 
 def use_fast_convs(model: nn.Module) -> int:
-    """Make a model train faster on a CPU; no tensor is changed or renamed, and results differ by rounding only.
+    """Make a model train faster on a CPU; no tensor is changed or renamed, and results differ only by rounding.
 
-    Depthwise and 1x1 convolutions get the faster gradients. Activations that would overwrite their input return a new tensor,
-    as autograd would copy that input first.
+    Depthwise and 1x1 convolutions get the faster gradients. Activations that would overwrite their input return a new tensor
+    instead, because autograd would copy that input first.
 
     Returns:
-        The number of these convolutions.
+        The number of convolutions that were changed.
     """
     for layer in model.modules():
         if isinstance(layer, INPLACE_COPIES_INPUT):

@@ -1,4 +1,4 @@
-"""Compute the features that a backbone gives to its last layer, and find where the backbone ends."""
+"""Compute the features that a backbone passes to its last layer, and find that layer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def last_layer(model: nn.Module, where: str) -> nn.Linear:
 
 @contextmanager
 def watched_inputs(head: nn.Module) -> Iterator[list[Tensor]]:
-    """Give a list that each input of a layer is added to, while the model around it runs."""
+    """Collect the inputs of a layer in a list while its model runs."""
     seen: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     try:
@@ -56,15 +56,15 @@ def watched_inputs(head: nn.Module) -> Iterator[list[Tensor]]:
 
 @torch.no_grad()
 def separable_head(model: nn.Module, fixed: Sequence[nn.Module], example: Tensor) -> nn.Module | None:
-    """Return the last layer, if it makes the logits of features [B, D] that are the same in training and in evaluation.
+    """Return the last layer if it alone makes logits of features [B, D] that are equal in training and evaluation.
 
     Args:
-        model: the backbone with its head; it is left in training mode.
-        fixed: modules that stay in evaluation mode while training.
-        example: float32 [B, 3, H, W], images to watch a forward pass with.
+        model: the backbone with its head; left in training mode.
+        fixed: modules that stay in evaluation mode during training.
+        example: images for trial forward passes, float32 [B, 3, H, W].
 
     Returns:
-        None where more than the last layer is needed, or where dropout or the like varies features.
+        The layer; None if the logits need more than the last layer, or if dropout or the like makes the features random.
     """
     head = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
     if not isinstance(head, nn.Module):
@@ -85,13 +85,13 @@ def separable_head(model: nn.Module, fixed: Sequence[nn.Module], example: Tensor
         handle.remove()
     if len(seen) != 2 or seen[0].ndim != 2 or not isinstance(logits, Tensor):
         return None
-    # The very numbers of the head are the logits: a head of zeros gives zeros for any features.
+    # The logits must be the head's own tensor. Equal values would prove nothing: a head of zeros gives zeros for any features.
     own = logits.shape == made[0].shape and logits.data_ptr() == made[0].data_ptr()
     return head if own and torch.allclose(seen[0], seen[1]) else None
 
 
 def _draws(module: nn.Module) -> bool:
-    """Check whether a module is random while training: dropout of torch or timm, or a rate that timm's own code uses."""
+    """Check whether a module is random during training: dropout of torch or timm, or a rate that timm's own code uses."""
     if isinstance(module, _DropoutNd):
         return module.p > 0
     rates = (getattr(module, name, None) for name in ("drop_prob", "prob", "drop_rate"))
@@ -99,7 +99,7 @@ def _draws(module: nn.Module) -> bool:
 
 
 def backbone_digest(model: nn.Module, head: Container[str]) -> bytes:
-    """Return the SHA-256 of a model's parameters and buffers, but for those of its head, by their names."""
+    """Return the SHA-256 of the names and values of a model's parameters and buffers, except those of its head."""
     digest = hashlib.sha256()
     for key, tensor in sorted(model.state_dict().items()):
         if key not in head:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-# What is frozen.
+# The frozen part: the first N stages, nothing, or the whole backbone.
 Frozen = int | Literal["none", "backbone"]
 
 
@@ -72,14 +72,14 @@ class Lora(Section):
         """Check that peft is installed.
 
         Raises:
-            ZooError: it is not.
+            ZooError: peft is not installed.
         """
         if importlib.util.find_spec("peft") is None:
             raise ZooError("finetune.lora", "peft is not installed", "pip install 'zoo-trainer[lora]'")
 
 
 def lora_mapping(value: Any) -> Any:
-    """Expand a rank into `{rank: value}`; leave anything else as it is."""
+    """Expand a rank into `{rank: value}`; return anything else unchanged."""
     return {"rank": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -92,7 +92,7 @@ class Finetune(Section):
     )
     stages: Annotated[
         Annotated[tuple[Stage, ...], Tag("list")] | Annotated[Literal["none", "gradual"], Tag("word")],
-        # A mistake in a stage is not one of the words, too.
+        # A mistake in a stage is then not also reported as an unknown word.
         Discriminator(lambda value: "word" if isinstance(value, str) else "list"),
     ] = Field(
         default="none",
@@ -140,7 +140,7 @@ class Finetune(Section):
 
 
 def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[nn.Module]:
-    """Stop the gradients of the parameters that are frozen throughout a run; with LoRA, all of the backbone's but the updates.
+    """Turn off gradients for parameters that are frozen throughout a run; with LoRA, for all of the backbone except the updates.
 
     Returns:
         The modules that must stay in evaluation mode: frozen BatchNorm (its statistics drift otherwise).
@@ -160,7 +160,7 @@ def freeze(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[
 
 
 def frozen_parts(finetune: Finetune, model: nn.Module, head: tuple[str, ...]) -> list[Frozen]:
-    """Return what is frozen in each stage of a run; a run without stages has one."""
+    """Return the frozen part for each stage of a run; a run without stages has one part."""
     if finetune.stages == "none":
         return [finetune.freeze]
     if finetune.stages != "gradual":
@@ -174,13 +174,13 @@ def frozen_parameters(part: Frozen, model: nn.Module, head: tuple[str, ...], whe
     """Return the names of the parameters of a frozen part.
 
     Args:
-        part: what is frozen.
+        part: the frozen part.
         model: the backbone with its head.
         head: names of the head's parameters.
         where: the key that an error names.
 
     Raises:
-        ZooError: the backbone has fewer stages.
+        ZooError: the backbone has fewer stages than `part`.
     """
     if part == "none":
         return set()
@@ -194,5 +194,5 @@ def frozen_parameters(part: Frozen, model: nn.Module, head: tuple[str, ...], whe
 
 
 def fixed_norms(finetune: Finetune, model: nn.Module, frozen: set[str]) -> list[nn.Module]:
-    """Return the BatchNorm layers that stay in evaluation mode while some parameters are frozen."""
+    """Return the BatchNorm layers that stay in evaluation mode: all with `batch_norm: frozen`, else those with frozen weights."""
     return [module for name, module in batch_norms(model) if finetune.batch_norm == "frozen" or f"{name}.weight" in frozen]

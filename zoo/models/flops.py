@@ -1,4 +1,4 @@
-"""Count multiply-adds and activations of a forward pass as fvcore does, which timm's published costs came from."""
+"""Count multiply-adds and activations of a forward pass like fvcore, which timm's published costs were computed with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTED = (aten.convolution, aten.addmm, aten.mm, aten.bmm, aten.baddbmm)
 
 
 def _normalization(operations: int) -> Callable[..., int]:
-    """Return a formula for torch's counter, which knows none for these: `operations` multiply-adds for each value."""
+    """Return a formula for torch's counter, which has none for normalizations: `operations` multiply-adds for each value."""
 
     def count(shape: Any, *_rest: Any, **_more: Any) -> int:
         return 2 * operations * math.prod(shape)
@@ -27,7 +27,7 @@ def _normalization(operations: int) -> Callable[..., int]:
 
 
 FORMULAS = {
-    # BatchNorm with fixed statistics (on any device, and on a CPU), and with those of the batch.
+    # BatchNorm with fixed statistics (on any device, and on a CPU), and with batch statistics.
     aten._native_batch_norm_legit_no_training: _normalization(2),
     aten.native_batch_norm: _normalization(2),
     aten._native_batch_norm_legit: _normalization(5),
@@ -37,7 +37,7 @@ FORMULAS = {
 
 
 class _Activations(TorchDispatchMode):
-    """Count the values that convolutions and matrix products return."""
+    """A counter of the values that convolutions and matrix products return."""
 
     total = 0
 
@@ -51,10 +51,10 @@ class _Activations(TorchDispatchMode):
 def count_costs(model: nn.Module, image: Tensor) -> tuple[float, float]:
     """Return the multiply-adds of one image's forward pass in billions, and its activations in millions.
 
-    Attention is counted as the matrix products it is made of: torch's fused kernel for CPUs is unknown to its counter.
+    Attention is counted as its separate matrix products, because torch's counter does not know the fused kernel for CPUs.
 
     Args:
-        model: in evaluation mode, and without gradients on the meta device, where the counter's hooks fail.
+        model: in evaluation mode. On the meta device, its parameters must not require gradients, or the counter's hooks fail.
         image: float32 [1, 3, H, W] on the model's device.
     """
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)

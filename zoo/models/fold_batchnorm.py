@@ -1,13 +1,13 @@
 """Fold frozen BatchNorm into the convolution before it while a model trains.
 
-With its statistics frozen, BatchNorm is an affine map of each channel: y = scale * x + shift. A convolution with the
-weights scale * W and the bias shift does both at once (as for inference in Jacob et al. 2018, section 3.2), which saves
-a pass over the activations in each direction. Each forward pass computes the product from the current parameters, so
-that gradients, and the learning rates that suit them, are those of the separate layers. No tensor is renamed or changed:
-checkpoints and exported models have timm's own. Where a convolution has more weights than activations, as the last ones
-of a ResNet, the product would cost more than the pass it saves: those are not folded.
+With frozen statistics, BatchNorm is an affine map of each channel: y = scale * x + shift. One convolution with the weights
+scale * W and the bias shift computes both layers (as for inference in Jacob et al. 2018, section 3.2), which saves a pass
+over the activations in each direction. Each forward pass computes scale * W from the current parameters, so gradients and
+suitable learning rates are the same as for the separate layers. No tensor is renamed or changed: checkpoints and exported
+models have timm's own tensors. Convolutions with more weights than activations, such as the last ones of a ResNet, are not
+folded: the product would cost more than the pass it saves.
 
-A convolution W with a low-rank update (`lora.py`) computes W x + B A x. Of the update, B is scaled as W is, and has no shift.
+A convolution W with a low-rank update (`lora.py`) computes W x + B A x. To fold it, B is scaled like W, but has no shift.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from torch.nn.modules.dropout import _DropoutNd
 from zoo.models.fast_conv import FastConv2d, FastConv2dSame, activation_of, replaceable
 from zoo.models.lora import updated_layers
 
-# Largest difference of features, as a share of the largest feature, that is taken for rounding.
+# Largest difference of features that counts as rounding, as a fraction of the largest feature.
 TOLERANCE = 1e-2
-# Images of a micro-batch: a convolution is folded if it has fewer weights than activations for these.
+# Images of a micro-batch. A convolution is folded if it has fewer weights than activations for this many images.
 MICRO_BATCH = 16
 
 
 class FoldedConv2d(FastConv2d):
-    """A convolution and the frozen BatchNorm after it. `fold_batchnorm` turns layers into it; it is never constructed."""
+    """A convolution and the frozen BatchNorm after it. `fold_batchnorm` turns layers into this class; it is never constructed."""
 
-    # In a list, so that the layer is not registered as a part of the convolution; a deep copy still copies it.
+    # In a list, so that the norm is not registered as a submodule of the convolution; a deep copy still copies it.
     norm: list[Any]
 
     def forward(self, input: Tensor) -> Tensor:
@@ -47,11 +47,11 @@ class FoldedConv2d(FastConv2d):
 
 
 class FoldedConv2dSame(FoldedConv2d, FastConv2dSame):
-    """A `FoldedConv2d` of timm's convolution with TensorFlow's padding."""
+    """A `FoldedConv2d` for timm's convolution with TensorFlow's padding."""
 
 
 class FoldedUpdate(FastConv2d):
-    """The second matrix of a folded convolution's low-rank update, a 1x1 convolution. It is never constructed either."""
+    """The second matrix of a folded convolution's low-rank update: a 1x1 convolution, which is never constructed either."""
 
     norm: list[Any]
 
@@ -63,11 +63,11 @@ class FoldedUpdate(FastConv2d):
 
 
 class FoldedNorm(nn.Module):
-    """The rest of a folded BatchNorm: timm's has a dropout and an activation in it. `fold_batchnorm` turns layers into it."""
+    """The rest of a folded BatchNorm: the dropout and activation of timm's norm. `fold_batchnorm` turns layers into it."""
 
     act: Any
     drop: Any
-    # The convolution applies the activation.
+    # Set if the convolution applies the activation.
     fused: bool = False
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,12 +79,12 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
     """Fold frozen BatchNorm layers into the convolutions before them, where nothing else reads the convolution's output.
 
     Args:
-        model: changed in place, but for its parameters and buffers.
+        model: changed in place, except for its parameters and buffers.
         norms: the layers whose statistics are frozen.
-        example: float32 [B, 3, H, W]; the model's features of it are compared before and after.
+        example: images float32 [B, 3, H, W], whose features are compared before and after.
 
     Returns:
-        The number of folded layers; 0 if folding would change the features, or they are not finite.
+        The number of folded layers; 0 if folding would change the features, or if they are not finite.
     """
     was_training = model.training
     model.eval()
@@ -95,14 +95,14 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
         changed = _fold(model, pairs)
         difference = float((head_inputs(model, example) - before).abs().max())
     if not difference <= TOLERANCE * float(before.abs().max()):
-        # Something else reads a convolution's output too, or the weights are not finite, which `fast_conv` might hide.
+        # Another layer reads a convolution's output too, or the weights are not finite, which `fast_conv` might hide.
         for layer, kind in changed:
             layer.__class__ = kind
             for name in ("norm", "activation", "fused"):
                 layer.__dict__.pop(name, None)
         pairs = []
     elif not _learns(model, example):
-        # Something writes over an activation's output, which the backward pass needs now.
+        # Another layer overwrites an activation's output, which the backward pass now needs.
         for conv, norm in pairs:
             conv.activation, norm.fused = None, False
     model.train(was_training)
@@ -110,7 +110,7 @@ def fold_batchnorm(model: nn.Module, norms: list[nn.Module], example: Tensor) ->
 
 
 def _learns(model: nn.Module, example: Tensor) -> bool:
-    """Return whether a backward pass finds everything it needs, with the statistics of evaluation and the dropout of training."""
+    """Return whether a backward pass works, with BatchNorm in evaluation mode and dropout in training mode."""
     for layer in model.modules():
         if isinstance(layer, _DropoutNd):
             layer.train()
@@ -118,7 +118,7 @@ def _learns(model: nn.Module, example: Tensor) -> bool:
     try:
         with torch.enable_grad():
             features = head_inputs(model, example)
-            # A head that is trained alone needs nothing of what is before it.
+            # If only the head is trained, the layers before it have no backward pass.
             if features.requires_grad:
                 torch.autograd.grad(features.sum(), learned, allow_unused=True)
     except RuntimeError as error:
@@ -129,7 +129,7 @@ def _learns(model: nn.Module, example: Tensor) -> bool:
 
 
 def _fold(model: nn.Module, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, type[nn.Module]]]:
-    """Fold pairs of a convolution and its norm; return each layer that was changed, with the class it had."""
+    """Fold pairs of a convolution and its norm; return each changed layer with its original class."""
     updates = {id(layer.base_layer): list(layer.lora_B.values()) for _, layer in updated_layers(model)}
     changed: list[tuple[Any, type[nn.Module]]] = []
     for conv, norm in pairs:
@@ -149,7 +149,7 @@ def _fold(model: nn.Module, pairs: list[tuple[Any, Any]]) -> list[tuple[Any, typ
 
 
 def head_inputs(model: nn.Module, example: Tensor) -> Tensor:
-    """Return the input of the last layer as float [N]. The logits would not do: a head of zeros gives zeros for any input."""
+    """Return the last layer's input, flat: float [N]. Logits would tell nothing: a head of zeros gives zeros for any input."""
     heads = getattr(model, "get_classifier", tuple)()
     seen: list[Tensor] = []
     handles = [
@@ -166,25 +166,25 @@ def head_inputs(model: nn.Module, example: Tensor) -> Tensor:
 
 
 def conv_norm_pairs(model: nn.Module, example: Tensor, micro_batch: int | None = None) -> list[tuple[Any, Any]]:
-    """Return the plain convolutions, each with the BatchNorm that reads its output; both are used once.
+    """Return pairs of a plain convolution and the BatchNorm that reads its output, if both are called exactly once.
 
     Args:
         model: in evaluation mode.
-        example: float32 [B, 3, H, W], images to watch a forward pass with.
-        micro_batch: leave out convolutions with more weights than activations for so many images; None for all.
+        example: images for a trial forward pass, float32 [B, 3, H, W].
+        micro_batch: keep only convolutions with fewer weights than activations for this many images; None keeps all.
     """
-    # The tensor is kept, so that no other gets its id.
+    # The tensor is kept alive, so that no other tensor gets its id.
     made: dict[int, tuple[_ConvNd, Tensor]] = {}
     calls: dict[nn.Module, int] = {}
     pairs: list[tuple[Any, Any]] = []
 
     def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Note a convolution's output, or pair a BatchNorm with the convolution that made its input."""
+        """Record a convolution's output, or pair a BatchNorm with the convolution that made its input."""
         calls[module] = calls.get(module, 0) + 1
         if isinstance(module, _ConvNd):
             made[id(output)] = (module, output)
         elif id(module) in updated:
-            # The sum of a convolution and its update, as one.
+            # The sum of a convolution and its update counts as one output.
             made[id(output)] = (updated[id(module)], output)
         elif id(inputs[0]) in made:
             conv = made[id(inputs[0])][0]

@@ -1,7 +1,7 @@
-"""Fuse BatchNorm, and a ReLU in it, into the convolution before it, once and for all, in a copy of a model that only predicts.
+"""Fuse BatchNorm, with its ReLU, permanently into the convolution before it, in a copy of a model that is used for prediction.
 
-The same map as in `fold_batchnorm`, but multiplied out: the copy has fewer layers and other tensors, and is never trained
-or saved as timm's model.
+The computation is that of `fold_batchnorm`, but the weights are multiplied only once: the copy has fewer layers and
+different tensors, and is never trained or saved as timm's model.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from zoo.models.fast_conv import FAST, activation_of
 from zoo.models.fold_batchnorm import FoldedNorm, conv_norm_pairs, head_inputs
 
-# Largest difference of features, as a share of the largest feature, that is taken for rounding.
+# Largest difference of features that counts as rounding, as a fraction of the largest feature.
 TOLERANCE = 1e-3
 
 
 @torch.no_grad()
 def fused_copy(model: nn.Module, example: Tensor) -> nn.Module:
-    """Return a copy of a model with BatchNorm fused into convolutions, or a plain copy where that changes its features.
+    """Return a copy of a model with BatchNorm fused into convolutions, or a plain copy if that would change its features.
 
     Args:
         model: in evaluation mode; unchanged.
-        example: float32 [B, 3, H, W] on its device; the features of it are compared before and after.
+        example: images float32 [B, 3, H, W] on the model's device, whose features are compared before and after.
     """
     fused = copy.deepcopy(model)
     before = head_inputs(fused, example)
@@ -39,5 +39,5 @@ def fused_copy(model: nn.Module, example: Tensor) -> nn.Module:
         if activation is not None and conv.weight.device.type == "cpu":
             conv.__class__, conv.activation, norm.fused = FAST.get(type(conv), type(conv)), activation, True
     difference = float((head_inputs(fused, example) - before).abs().max())
-    # Something else reads a convolution's output too, or the features are not finite.
+    # A larger difference: another layer reads a convolution's output too, or the features are not finite.
     return fused if difference <= TOLERANCE * float(before.abs().max()) else copy.deepcopy(model)

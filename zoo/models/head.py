@@ -9,19 +9,19 @@ from torch import Tensor, nn
 from zoo.errors import ZooError
 from zoo.models.sizes import example_images
 
-# Largest relative difference from half the logits where the output layers have half their values: the halves are exact.
+# Largest relative difference between half the logits and the logits of halved output layers; halving itself is exact.
 HALF_TOLERANCE = 1e-4
 
 
 def classifier_names(name: str) -> tuple[str, ...]:
-    """Return the names of a backbone's classifier modules, as timm's configuration has them."""
+    """Return the names of a backbone's classifier modules from timm's configuration."""
     config = timm.get_pretrained_cfg(name)
     classifier = getattr(config, "classifier", None) or ()
     return (classifier,) if isinstance(classifier, str) else tuple(classifier)
 
 
 def head_parameters(model: nn.Module) -> tuple[str, ...]:
-    """Return the names of the last layer's parameters (of each last layer, where there are several).
+    """Return the names of the last layer's parameters (of all last layers, if there are several).
 
     Raises:
         ZooError: the architecture has no classifier.
@@ -42,21 +42,21 @@ def classifiers(model: nn.Module) -> list[nn.Module]:
 
 
 def output_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the layers of the classifiers that give logits: linear or convolutional, with an output for each class."""
+    """Return the layers of the classifiers that output logits: linear or convolutional, with one output per class."""
     layers = [module for head in classifiers(model) for module in head.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     return [layer for layer in layers if len(layer.weight) == model.num_classes]
 
 
 @torch.no_grad()
 def init_head(model: nn.Module, init: str, start: float = 0.0) -> nn.Module:
-    """Initialize the layers that give logits, in place.
+    """Initialize the layers that output logits, in place.
 
-    A norm or hidden layer before them keeps timm's values: at zero, nothing would learn.
+    A norm or hidden layer before them keeps timm's values: if it were zero too, nothing would learn.
 
     Args:
         model: the backbone with its head.
         init: `default` (timm's), `xavier` or `zero`.
-        start: what is added to each bias.
+        start: value added to each bias.
     """
     for layer in output_layers(model) if init != "default" else ():
         for parameter in layer.parameters():
@@ -70,7 +70,7 @@ def init_head(model: nn.Module, init: str, start: float = 0.0) -> nn.Module:
 
 @torch.no_grad()
 def raise_logits(model: nn.Module, by: float) -> None:
-    """Add a number to the bias of every class, in place, where there are biases."""
+    """Add a number to the bias of every class, in place, if there are biases."""
     for layer in output_layers(model) if by else ():
         if isinstance(layer.bias, Tensor):
             layer.bias.add_(by)
@@ -78,10 +78,10 @@ def raise_logits(model: nn.Module, by: float) -> None:
 
 @torch.no_grad()
 def divide_logits(model: nn.Module, divisor: float) -> None:
-    """Divide the logits of a model by a number, in place: the weights and biases of its output layers.
+    """Divide a model's logits by a number: divide the weights and biases of its output layers in place.
 
     Args:
-        model: one that passes `check_division`.
+        model: a model that passes `check_division`.
         divisor: above 0.
     """
     for layer in output_layers(model):
@@ -91,22 +91,22 @@ def divide_logits(model: nn.Module, divisor: float) -> None:
 
 @torch.no_grad()
 def check_division(name: str, model: nn.Module, side: int) -> None:
-    """Check that `divide_logits` divides the logits of an architecture; the weights are the same bits afterwards.
+    """Check that `divide_logits` works for an architecture; the weights are bit-identical afterwards.
 
     Args:
         name: the backbone's name, for the error.
-        model: on the CPU; it is in evaluation mode afterwards.
-        side: of its images in pixels.
+        model: on the CPU; left in evaluation mode.
+        side: image size in pixels.
 
     Raises:
-        ZooError: its logits are not those of linear layers, as where a layer of several has as many outputs as there are classes.
+        ZooError: the logits do not come from linear layers alone, e.g. if a hidden layer has an output per class.
     """
     generator = torch.Generator().manual_seed(0)
     images = example_images(side)
     kept = [(parameter, parameter.clone()) for layer in output_layers(model) for parameter in layer.parameters()]
     try:
         for parameter, _ in kept:
-            # A new head is zero, and so is half of it.
+            # A new head may be all zeros, and then so is half of it.
             parameter.normal_(generator=generator)
         whole = model.eval()(images)
         divide_logits(model, 2)

@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 
 def batch_norms(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return every BatchNorm layer with its name: those that keep running statistics."""
+    """Return every BatchNorm layer with its name."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     return [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
 
 
 def is_update(name: str) -> bool:
-    """Return whether a parameter of this name belongs to a low-rank update: peft names its two matrices so."""
+    """Return whether a parameter belongs to a low-rank update, by the names that peft gives to the two matrices."""
     return ".lora_A." in name or ".lora_B." in name
 
 
 def layer_depths(model: nn.Module, *, coarse: bool = False) -> dict[str, int]:
-    """Return the layer group of each parameter by name, 0 for the stem, as timm's `group_matcher` has them.
+    """Return the layer group of each parameter by name, as timm's `group_matcher` defines it; the stem is group 0.
 
     Args:
         model: the backbone.
-        coarse: whole stages as groups, instead of blocks.
+        coarse: group by whole stages instead of by blocks.
 
     Raises:
         ZooError: the architecture has no `group_matcher`.

@@ -24,14 +24,14 @@ TEXTS = ("trained on", "license", "local")
 DROPPED = ("MActs", "license", "trained on")
 # Columns left out after that.
 DROPPED_LAST = ("px", "GMACs", "local", "top-1", "M params")
-# Width of a table, in letters, that goes into a file or a pipe.
+# Width, in characters, of a table that is written to a file or a pipe.
 WIDE = 160
-# Names are shortened to this many letters at least.
+# Least width of a shortened name, in characters.
 NARROW = 16
 
 
 def records(found: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return the entries as values for JSON; an unknown one is None."""
+    """Return the entries as dicts for JSON; unknown values are None."""
     machine = LocalWeights()
     rows = []
     for entry in found:
@@ -66,14 +66,14 @@ def as_table(found: Sequence[Entry], query: Query) -> str:
         names = len(catalog.matching(query.patterns, "zoo list"))
         fitting = f"; {names:,} have such a name" if query.patterns else ""
         return textwrap.fill(f"0 of {total:,}{fitting} (timm {catalog.version()})", width)
-    # The source of the one fact that is not in timm's code.
+    # Top-1 is the only value that is not from timm's code: its source is given.
     source = "; top-1: percent on ImageNet-1k, from its results-imagenet.csv" if any(entry.top1 for entry in found) else ""
     about = f"{len(found):,} of {total:,} (timm {catalog.version()}{source})"
     return "\n".join([*aligned(cells(found), width), "", textwrap.fill(about, width)])
 
 
 def other_timm() -> str:
-    """Return a note if the catalog was made from another timm than the installed one, else ''."""
+    """Return a note if the installed timm is not the version that the catalog was made from, else ''."""
     installed = catalog.other_timm()
     if not installed:
         return ""
@@ -84,11 +84,11 @@ def other_timm() -> str:
 
 
 def cells(found: Sequence[Entry], *, tags: bool = False) -> list[dict[str, str]]:
-    """Return the texts of each row by column, the heading first.
+    """Return each row as a dict from column to text; the first row has the headings.
 
     Args:
         found: the entries.
-        tags: show the tag in place of the name, for entries of one architecture.
+        tags: show tags instead of names, for entries of one architecture.
     """
     machine = LocalWeights()
     name = "tag" if tags else "name"
@@ -112,12 +112,12 @@ def cells(found: Sequence[Entry], *, tags: bool = False) -> list[dict[str, str]]
 
 
 def short(value: float | None) -> str:
-    """Return a number with two digits after the point, or `?`."""
+    """Return a number with two decimals, from 1,000 on with none; `?` for None."""
     return "?" if value is None else f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
 
 
 def aligned(rows: list[dict[str, str]], width: int) -> list[str]:
-    """Return rows as lines: numbers to the right, texts to the left, columns left out and names cut until they fit."""
+    """Return rows as lines, with numbers aligned right and texts left; columns are dropped and names cut until they fit."""
     first, *others = rows[0]
     # An empty column is left out.
     kept = [column for column in others if any(row[column] for row in rows[1:])]
@@ -134,5 +134,5 @@ def aligned(rows: list[dict[str, str]], width: int) -> list[str]:
 
 
 def _cut(text: str, limit: int) -> str:
-    """Return a text of at most `limit` letters; its middle is cut, as names differ at both ends."""
+    """Cut a text to at most `limit` characters, in the middle, because names differ at both ends."""
     return text if len(text) <= limit else f"{text[: limit - limit // 2 - 1]}…{text[len(text) - limit // 2 :]}"

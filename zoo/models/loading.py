@@ -1,11 +1,11 @@
-"""Check that timm loaded every tensor of a model from its weights, and read archives of JAX.
+"""Check that timm loaded every tensor of a model from its weights, and read NumPy archives of JAX weights.
 
-timm logs what it could not load and continues. Here every tensor of the model, but for a new head's, must come from the
-weights, whichever way timm loads them:
+timm only logs the tensors that it could not load. Here every tensor of the model, except those of a new head, must come
+from the weights, however timm loads them:
 
-- through `load_state_dict`, whose answer is recorded (`recorded`);
-- by copying each tensor itself: then the tensors are compared with those of the file (`compare_tensors`);
-- from a NumPy archive with a reader of the architecture (`load_archive`).
+- with `load_state_dict`, whose results are recorded (`recorded`);
+- by copying each tensor itself: the tensors are then compared with those of the file (`compare_tensors`);
+- from a NumPy archive, with the architecture's own reader (`load_archive`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from torch import nn
 from zoo.errors import ZooError, first_line
 from zoo.models.weight_sources import WHERE, Found, Tensors
 
-# Classifiers that were trained on inner layers of a network and are no part of it afterwards.
+# Auxiliary classifiers on inner layers of a network, which are used only in training.
 AUXILIARY = ("AuxLogits", "aux", "aux1", "aux2", "aux_head")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """The tensors that a load left over, as `load_state_dict` reports them.
+    """The tensors that did not match in a load, as `load_state_dict` reports them.
 
     Attributes:
         missing: tensors of the model that were not loaded.
@@ -42,9 +42,9 @@ class Loaded:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[list[tuple[nn.Module, Loaded]]]:
-    """Record the answer of every `load_state_dict` within the block; none of them is strict there.
+    """Record the result of every `load_state_dict` within the block, and make it not strict.
 
-    timm only logs missing tensors, and its strict loading raises an error of many lines.
+    timm only logs missing tensors, and strict loading raises an error of many lines.
     """
     seen: list[tuple[nn.Module, Loaded]] = []
     original = nn.Module.load_state_dict
@@ -57,7 +57,7 @@ def recorded() -> Iterator[list[tuple[nn.Module, Loaded]]]:
     logger = logging.getLogger("timm")
     level = logger.level
     nn.Module.load_state_dict = load_state_dict  # type: ignore[method-assign]
-    # Its warnings are about tensors that `check_loaded` counts.
+    # timm's warnings are about tensors that `check_loaded` reports.
     logger.setLevel(logging.ERROR)
     try:
         yield seen
@@ -67,14 +67,14 @@ def recorded() -> Iterator[list[tuple[nn.Module, Loaded]]]:
 
 
 def compare_tensors(model: nn.Module, tensors: Tensors, left_out: Collection[str] = ()) -> Loaded:
-    """Find the tensors of a model that equal none of a file, and those of the file that are nowhere in the model.
+    """Find the tensors of a model that equal none in a file, and the tensors of the file that are not in the model.
 
-    A tensor is looked up by its name first, then by its shape and values: timm renames some.
+    A tensor is looked up by its name first, then by its shape and values, because timm renames some tensors.
 
     Args:
-        model: after loading.
-        tensors: the file's.
-        left_out: modules whose tensors in the file are not for this model: the classifiers, where the head is a new one.
+        model: the model after loading.
+        tensors: tensors of the file.
+        left_out: modules whose tensors in the file are ignored: the classifiers, if the head is new.
     """
     state = model.state_dict()
     rest = dict(tensors)
@@ -91,22 +91,22 @@ def compare_tensors(model: nn.Module, tensors: Tensors, left_out: Collection[str
 
 
 def check_loaded(model: nn.Module, head: tuple[str, ...], loaded: Loaded, source: str, *, own_head: bool) -> str:
-    """Count the tensors that were loaded.
+    """Check that every tensor was loaded.
 
     Args:
-        model: after loading.
+        model: the model after loading.
         head: names of the last layer's parameters.
-        loaded: what was missing and what unexpected.
+        loaded: the missing and the unexpected tensors.
         source: where the weights came from, for errors.
-        own_head: whether the head was to be loaded too.
+        own_head: whether the head had to be loaded too.
 
     Returns:
-        A summary for the console.
+        A summary for the console, with the number of tensors.
 
     Raises:
-        ZooError: a tensor is missing, unexpected or not finite; a new head's may be missing.
+        ZooError: a tensor is missing, unexpected or not finite. Tensors of a new head may be missing.
     """
-    # Some weights have neither a classifier nor the norm before it; some have an auxiliary classifier besides.
+    # Some weights have neither a classifier nor the norm before it; some have an auxiliary classifier as well.
     beside = {key.rpartition(".")[0].rpartition(".")[0] for key in head} - {""}
     lacking = [] if own_head else [key for key in loaded.missing if key not in head and within(key, beside)]
     state = model.state_dict()
@@ -133,16 +133,16 @@ def check_loaded(model: nn.Module, head: tuple[str, ...], loaded: Loaded, source
 
 @torch.no_grad()
 def load_archive(model: Any, head: tuple[str, ...], found: Found) -> tuple[Loaded, bool]:
-    """Load a NumPy archive of JAX with the reader that timm has for the architecture.
+    """Load a NumPy archive of JAX weights with timm's reader for the architecture.
 
-    The reader copies, joins and resizes arrays, so that no tensor can be compared with one of the file. Every parameter
-    is NaN before instead: what is NaN afterwards was not read.
+    The reader copies, joins and resizes arrays, so tensors cannot be compared with those of the file. Instead, every
+    parameter is filled with NaN first: a parameter that is still NaN afterwards was not read.
 
     Returns:
-        What was missing, and whether the head was loaded too.
+        The missing tensors, and whether the head was loaded too.
 
     Raises:
-        ZooError: timm has no reader for this architecture, or it finds something else in the file.
+        ZooError: timm has no reader for this architecture, or the reader fails on the file.
     """
     kind = type(model).__name__
     if not hasattr(model, "load_pretrained"):
@@ -154,7 +154,7 @@ def load_archive(model: Any, head: tuple[str, ...], found: Found) -> tuple[Loade
     try:
         model.load_pretrained(str(found.archive))
     except Exception as error:  # whatever NumPy and timm's readers raise
-        # timm does not close the archive: with the frames that hold it, it is closed now and not at some later time.
+        # timm does not close the archive. Clearing the frames that hold it closes it now instead of at some later time.
         traceback.clear_frames(error.__traceback__)
         reason = first_line(error)
         raise ZooError(WHERE, f"{found.source} does not fit {kind}: {reason}", "check backbone.name") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# A feature that is the same for all images is divided by this.
+# Lower limit of the standard deviation that features are divided by, for features that are the same for all images.
 SMALLEST_STD = 1e-6
 
 
@@ -18,13 +18,13 @@ def logistic_regression(
         features: float32 [N, D].
         targets: int64 [N].
         classes: number of classes C.
-        penalty: weight of half the squared norm of the weights.
+        penalty: L2 penalty, as a factor of half the squared norm of the weights.
         steps: maximum number of iterations.
 
     Returns:
-        weight float32 [C, D] and bias float32 [C], for features that are not standardized.
+        weight float32 [C, D] and bias float32 [C], to be used on features that are not standardized.
     """
-    features = features.clone()  # [N, D]; a clone has left inference mode, so that a solver may use it
+    features = features.clone()  # [N, D]; a clone is no inference tensor, so autograd accepts it
     targets = targets.clone()  # [N]
     mean = features.mean(0)  # [D]
     std = features.std(0).clamp(min=SMALLEST_STD)  # [D]

@@ -1,8 +1,8 @@
 """Add low-rank updates to layers of a frozen backbone, and merge them into its weights (LoRA, Hu et al. 2021, arXiv:2106.09685).
 
-The layers are peft's: beside a layer with the weights W they compute B A x * alpha / rank, with A random and B zero at the start.
-The model stays timm's, and is timm's own again once they are merged. peft and transformers, which it needs, are imported only
-where this is asked for.
+peft's layers wrap a layer with the weights W and add B A x * alpha / rank to its output; A is random and B zero at the start. The
+model stays a timm model, and has only timm's own layers again after merging. peft, which needs transformers, is imported only
+if LoRA is used.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from zoo.models.finetune import Lora
 from zoo.models.head import classifiers
 
 TARGETS = "finetune.lora.targets"
-# What timm calls the linear layers of attention.
+# Names of the linear layers of attention in timm.
 PROJECTIONS = {"qkv", "q", "k", "v", "kv", "q_proj", "k_proj", "v_proj", "kv_proj", "qkv_proj", "proj", "out_proj"}
 
 
 def add_lora(lora: Lora, model: nn.Module, example: Tensor, seed: int) -> list[str]:
-    """Give layers of a model a low-rank update each, in place. What the model computes stays the same.
+    """Add a low-rank update to each of the chosen layers, in place. The outputs of the model stay the same.
 
     Args:
         lora: the options.
         model: on the CPU, before anything else has changed its layers.
         example: float32 [B, 3, H, W]; a forward pass with it shows which layers are called.
-        seed: of the random half of the updates.
+        seed: seed of the random matrices A.
 
     Returns:
         The names of the layers.
 
     Raises:
-        ZooError: peft is missing, a pattern names no layer, or one that no update can be merged into.
+        ZooError: peft is missing, or a pattern names no layer, or a layer that updates cannot be merged into.
     """
     lora.check()
     from peft import LoraConfig, inject_adapter_in_model
 
     names = chosen_layers(lora, model, example)
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    # As a text it is an expression that matches a whole name; in a list, peft takes any name that ends like that.
+    # peft matches a string as a regular expression against whole names, but a list against the ends of names.
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ def chosen_layers(lora: Lora, model: nn.Module, example: Tensor) -> list[str]:
     """Return the names of the layers that get an update, in the order of the model.
 
     Raises:
-        ZooError: a pattern names no layer, or one that no update can be merged into; `auto` finds none.
+        ZooError: a pattern names no layer, or a layer that updates cannot be merged into; or `auto` finds no layer.
     """
     head = {id(module) for classifier in classifiers(model) for module in classifier.modules()}
     layers = {
@@ -91,25 +91,25 @@ def chosen_layers(lora: Lora, model: nn.Module, example: Tensor) -> list[str]:
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Return whether a pattern names a layer: its whole name, the end of it, or an expression with * and ?."""
+    """Return whether a pattern names a layer: its whole name, the end of it, or wildcards * and ?."""
     return name == pattern or name.endswith(f".{pattern}") or fnmatchcase(name, pattern)
 
 
 def _unknown(pattern: str, layers: dict[str, Any]) -> ZooError:
-    """Return the error for a pattern that names no layer, with the nearest names or some that there are."""
+    """Return the error for a pattern that names no layer, with the nearest names, or else some existing ones."""
     ends = list(dict.fromkeys(end for name in layers for end in _ends(name)))
     known = nearest(pattern, ends) or list(dict.fromkeys(name.rpartition(".")[2] for name in layers))[:8]
     return ZooError(TARGETS, f"{pattern} names no linear layer or convolution of the backbone", f"such as {', '.join(known)}")
 
 
 def _ends(name: str) -> list[str]:
-    """Return the name of a layer, what follows each dot of it, shortest first."""
+    """Return all endings of a layer's dotted name, such as `qkv` and `attn.qkv`, shortest first."""
     parts = name.split(".")
     return [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
 
 
 def _automatic(model: nn.Module, layers: dict[str, Any]) -> list[str]:
-    """Return the linear layers of attention, or where there is none all linear layers and 1x1 convolutions."""
+    """Return the linear layers of attention; without attention, all linear layers and 1x1 convolutions."""
     attention = [name for name, layer in layers.items() if isinstance(layer, nn.Linear) and _of_attention(name)]
     pointwise = [name for name, layer in layers.items() if isinstance(layer, nn.Linear) or layer.kernel_size == (1, 1)]
     if not attention and not pointwise:
@@ -124,20 +124,20 @@ def _of_attention(name: str) -> bool:
 
 
 def _problems(model: nn.Module, layers: dict[str, Any], example: Tensor) -> dict[str, str]:
-    """Return why an update of a layer could not be merged into its weights, for each layer where that is so."""
+    """Return the names of the layers that an update cannot be merged into, each with the reason."""
     called = _called(model, layers, example)
     reasons = {name: _problem(layer, name in called) for name, layer in layers.items()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _problem(layer: nn.Module, called: bool) -> str:
-    """Return what keeps an update from being merged; an empty text if nothing does."""
+    """Return the reason why an update cannot be merged into a layer; '' if it can."""
     if isinstance(layer, _ConvNd) and layer.groups > 1:
         return "a grouped or depthwise convolution, which peft cannot merge updates into"
     if isinstance(layer, _ConvNd) and max(layer.dilation) > 1:
         return "a dilated convolution, which peft does not know"
     if not (type(layer) is nn.Linear or replaceable(layer)):
-        # Weight standardization, for one: the sum of two weights is not the sum of the standardized ones.
+        # For example weight standardization: standardizing a sum of weights is not the sum of the standardized weights.
         return f"a {type(layer).__name__}, which computes something else with its weights"
     if not called:
         return "of which the backbone takes the weights and does not call it"
@@ -146,7 +146,7 @@ def _problem(layer: nn.Module, called: bool) -> str:
 
 @torch.no_grad()
 def _called(model: nn.Module, layers: dict[str, Any], example: Tensor) -> set[str]:
-    """Return the names of the layers that are called in a forward pass: others would pass their update by."""
+    """Return the names of the layers that a forward pass calls; the updates of other layers would not be used."""
     seen: set[str] = set()
     handles = [
         layer.register_forward_hook(lambda _layer, _inputs, _output, name=name: seen.add(name)) for name, layer in layers.items()
@@ -162,7 +162,7 @@ def _called(model: nn.Module, layers: dict[str, Any], example: Tensor) -> set[st
 
 
 def updated_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Yield each of peft's layers with its name: `base_layer` is timm's, `lora_A` and `lora_B` are the update."""
+    """Yield each peft layer with its name: `base_layer` is timm's layer, `lora_A` and `lora_B` are the update."""
     for name, module in model.named_modules():
         if hasattr(module, "base_layer") and hasattr(module, "lora_B"):
             yield name, module
@@ -170,10 +170,10 @@ def updated_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
 
 @torch.no_grad()
 def merge_lora(model: nn.Module) -> int:
-    """Add the updates to the weights of their layers and take peft's layers away, in place.
+    """Add the updates to the weights of their layers and remove peft's layers, in place.
 
     Args:
-        model: with or without updates. Afterwards it has timm's own layers and names, and its outputs differ by rounding only.
+        model: with or without updates. Afterwards it has timm's own layers and names, and its outputs differ only by rounding.
 
     Returns:
         The number of layers that had an update.

@@ -1,4 +1,4 @@
-"""Read a model folder in timm's form: `config.json` and `model.safetensors`, as a run and timm itself save them."""
+"""Read a model folder in timm's format: `config.json` and `model.safetensors`, as a run and timm itself save them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return a model folder's `config.json`.
 
     Raises:
-        ZooError: it cannot be read.
+        ZooError: the file cannot be read, or names no architecture.
     """
     path = folder / "config.json"
     try:
@@ -30,15 +30,15 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_whole(name: str, where: str, todo: str) -> nn.Module:
-    """Build a model that timm saved, with every tensor of its file.
+    """Build a model in timm's format, and check that every tensor was loaded.
 
     Args:
         name: `local-dir:PATH` or `hf-hub:OWNER/NAME`.
-        where: what an error names.
-        todo: what an error advises where the files cannot be read.
+        where: the place that an error names.
+        todo: the advice of an error if the files cannot be read.
 
     Raises:
-        ZooError: it cannot be loaded, or its weights do not fit.
+        ZooError: the model cannot be loaded, or its weights do not fit.
     """
     try:
         with recorded() as seen:
@@ -49,7 +49,7 @@ def load_whole(name: str, where: str, todo: str) -> nn.Module:
     config: Any = getattr(model, "pretrained_cfg", None) or {}
     names = config.get("label_names")
     if (left and (left.missing or left.unexpected)) or (names and len(names) != model.num_classes):
-        # timm leaves a head of another size out, and would predict with a random one.
+        # timm skips a head of another size, and would predict with a random one.
         what = "cannot be loaded: its weights, its number of classes and its class names do not fit together"
         raise ZooError(where, what, "train or copy it again")
     return model

@@ -1,4 +1,4 @@
-"""Check names of backbones and optimizers without importing timm, by tables that `scripts/build_catalog.py` writes."""
+"""Check names of backbones and optimizers without importing timm, with tables written by `scripts/build_catalog.py`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from zoo.models import catalog
 
 @cache
 def table() -> dict[str, Any]:
-    """Return the table of names that are not backbones.
+    """Return the table of optimizers and deprecated backbones.
 
     Returns:
-        A dict: `timm`, its version; `optimizers`, a list of names; `deprecated`, old names of backbones with their
-        successors (None for a removed one).
+        A dict with `timm`, its version; `optimizers`, a list of names; `deprecated`, old names of backbones with their
+        successors (None for removed backbones).
     """
     return json.loads((Path(__file__).parent / "timm_names.json").read_text(encoding="utf-8"))
 
@@ -26,7 +26,7 @@ def check_backbone(name: str) -> str:
     """Return a backbone's name if timm has it.
 
     Raises:
-        ValueError: naming the nearest names, or the successor of a deprecated one.
+        ValueError: the name is unknown or deprecated; the message gives the nearest names or the successor.
     """
     if any(mark in name for mark in ":/\\"):
         raise ValueError("sources are not allowed in names (use backbone.weights: {kind: file, path: …})")
@@ -55,7 +55,7 @@ def check_optimizer(name: str) -> str:
     """Return an optimizer's name if timm has it.
 
     Raises:
-        ValueError: naming the nearest names.
+        ValueError: the name is unknown; the message gives the nearest name.
     """
     known = table()["optimizers"]
     if name in known:

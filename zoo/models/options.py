@@ -1,6 +1,6 @@
 """The options of a backbone: its name, its weights, its head.
 
-A new weight source is one class here, with a `find` that returns the tensors, and its name in the union `Weights`.
+To add a weight source, write a class with a `find` method that returns the tensors, and add it to the union `Weights`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class RunWeights(Section):
     path: Path = Field(examples=["runs/cifar10-resnet18"], description="The run or model folder.")
 
     def find(self, backbone: str) -> Found | None:
-        """Read its model.safetensors."""
+        """Read the model.safetensors of the run."""
         from zoo.models import weight_sources
 
         return weight_sources.from_run(self.path.expanduser())
@@ -131,6 +131,6 @@ class Backbone(Section):
         return check_backbone(name)
 
     def kwargs(self) -> dict[str, Any]:
-        """Return arguments of `timm.create_model`; zero rates are left out, as not every architecture takes them."""
+        """Return the arguments for `timm.create_model`, without zero rates, because not every architecture accepts them."""
         rates = {"drop_rate": self.drop_rate, "drop_path_rate": self.drop_path_rate}
         return {name: rate for name, rate in rates.items() if rate}

@@ -15,11 +15,11 @@ def save_model(
     """Save a model for `timm.create_model("local-dir:FOLDER", pretrained=True)`.
 
     Args:
-        model: in any memory format, which becomes contiguous; no BatchNorm folded.
+        model: in any memory format, and contiguous afterwards; without folded BatchNorm.
         folder: an existing or new folder, for `config.json` and `model.safetensors`.
         classes: class names, in label order.
-        image_size: side at evaluation, in pixels.
-        data: the preprocessing it was trained with: `mean, std, interpolation, crop_pct, crop_mode`.
+        image_size: image size at evaluation, in pixels.
+        data: the preprocessing that the model was trained with: `mean, std, interpolation, crop_pct, crop_mode`.
         tta: the views that predictions are averaged over; timm ignores the key.
     """
     from timm.models import save_for_hf

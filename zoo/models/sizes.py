@@ -1,7 +1,7 @@
-"""Check that a backbone takes images of a size, and takes them whole.
+"""Check that a backbone accepts an image size, and uses all pixels of it.
 
-A network that cuts the image into patches drops the pixels beyond the last whole patch without a word: of 33 px at a
-patch of 16 it sees 32.
+A network that cuts the image into patches silently drops the pixels beyond the last whole patch: with patches of 16 px,
+it sees 32 of 33 px.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ def check_sizes(name: str, model: nn.Module, sizes: Sequence[int], *, trim: bool
 
     Args:
         name: the backbone's name, for errors.
-        model: on the CPU; it is in evaluation mode afterwards.
+        model: on the CPU; left in evaluation mode.
         sizes: sides in pixels, ascending.
-        trim: allow sizes that are no multiple of the patch, as in runs that began before this was checked.
+        trim: allow sizes that are not a multiple of the patch, for runs from before this check existed.
         where: the key that errors name.
 
     Raises:
-        ZooError: the backbone does not take a size, or would trim it. The nearest sizes that fit are named.
+        ZooError: the backbone does not accept a size, or would trim it. The error names the nearest sizes that fit.
     """
     for side in sizes:
-        # Sizes between the first and the last are not written in the recipe: their step is.
+        # The recipe does not list the sizes between the first and the last, only their step.
         _check_size(name, model, side, between=side not in (sizes[0], sizes[-1]), trim=trim, where=where)
 
 
@@ -50,25 +50,25 @@ def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: 
     finally:
         if handle:
             handle.remove()
-    # An architecture that pads or scales the image first gives the layer another size.
+    # If the architecture pads or scales the image first, the patch layer sees another size.
     if side in seen and side % step and not trim:
         what = f"{name} cuts images into patches of {step} px and would see {side // step * step} of {side} px"
         raise ZooError(where, what, _fitting(side, step, between=between))
 
 
 def example_images(side: int) -> Tensor:
-    """Return two images of noise, the same at every call: float32 [2, 3, side, side]."""
+    """Return two images of noise, the same for every call: float32 [2, 3, side, side]."""
     return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
 
 
 def patch_layer(model: nn.Module) -> nn.Conv2d | None:
-    """Return the convolution that cuts an RGB image into patches side by side; None where there is none."""
+    """Return the convolution that cuts an RGB image into adjacent patches, or None if there is none."""
     convolutions = (layer for layer in model.modules() if isinstance(layer, nn.Conv2d) and layer.in_channels == 3)
     return next((layer for layer in convolutions if layer.kernel_size == layer.stride and layer.stride[0] > 1), None)
 
 
 def _fitting(side: int, step: int, *, between: bool) -> str:
-    """Return what to write instead of a size: the nearest multiples of the patch."""
+    """Return the advice for a size that does not fit: the nearest multiples of the patch."""
     if between:
         return f"set image_size.multiple to {step} or a multiple of it"
     below = side // step * step

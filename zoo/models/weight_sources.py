@@ -1,6 +1,6 @@
 """Read pretrained weights: from files, packages, torchvision, earlier runs, the hub and its cache.
 
-Nothing here runs code from a file.
+No code from a weights file is run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from zoo.system.locks import exclusive
 
 # The key that errors name.
 WHERE = "backbone.weights"
-# Seconds that the hub has to answer a first, short question.
+# Seconds to wait for the hub's answer to a first, short request.
 HUB_SECONDS = 4
 Tensors = dict[str, Tensor]
 
@@ -39,12 +39,12 @@ class Found:
     """Weights that were found.
 
     Attributes:
-        tensors: by name; None for an archive of JAX, which only timm can read.
-        source: a text for the console: the kind of place, and its name.
-        by_order: their names are another library's, their order is timm's.
-        own: they are timm's own weights of this backbone, from the hub.
-        archive: the file of an archive of JAX.
-        downloaded: they were not on this machine before.
+        tensors: tensors by name; None for an archive of JAX, which only timm can read.
+        source: where the weights come from, for the console: the kind of place, and its name.
+        by_order: whether the names are another library's, and only the order is timm's.
+        own: whether these are timm's own weights of the backbone, from the hub.
+        archive: the file, if it is an archive of JAX.
+        downloaded: whether the weights were not on this machine before.
     """
 
     tensors: Tensors | None
@@ -68,7 +68,7 @@ def from_file(path: Path, source: str | None = None) -> Found:
     A .npz archive of JAX is left to `zoo.models.loading`: only the built model knows how to read it.
 
     Raises:
-        ZooError: missing, not a file of tensors, or holding code.
+        ZooError: the file is missing, is not a file of tensors, or contains code.
     """
     if not path.is_file():
         raise ZooError(WHERE, f"no such file: {path}", "check backbone.weights.path")
@@ -98,7 +98,7 @@ def from_file(path: Path, source: str | None = None) -> Found:
 
 
 def refused_code(error: pickle.UnpicklingError) -> str:
-    """Return the class or function that torch refused to load; '' where its text names none. A test provokes the text."""
+    """Return the class or function that torch refused to load, or '' if the error names none. A test provokes the error."""
     names = re.findall(r"(?:GLOBAL|global|Unsupported class) ['\"]?([\w.]+)", str(error))
     return names[0] if names else ""
 
@@ -107,7 +107,7 @@ def _tensors(value: Any, path: Path) -> Tensors:
     """Return the state dict within a checkpoint.
 
     Raises:
-        ZooError: there is none.
+        ZooError: the checkpoint has no state dict.
     """
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
@@ -119,7 +119,7 @@ def _tensors(value: Any, path: Path) -> Tensors:
 
 
 def from_package(backbone: str, package: str | None) -> Found | None:
-    """Read the weights that a Python package carries; None where `package` is None and none is installed.
+    """Read the weights that a Python package carries; None if `package` is None and no such package is installed.
 
     Raises:
         ZooError: the named package is not installed, or carries weights of another backbone.
@@ -146,7 +146,7 @@ def from_torchvision(name: str) -> Found:
     """Read torchvision's official weights, downloading them on first use.
 
     Raises:
-        ZooError: no such weights, or they cannot be downloaded.
+        ZooError: there are no such weights, or they cannot be downloaded.
     """
     from torchvision.models import get_model_weights, get_weight, list_models
 
@@ -184,7 +184,7 @@ def from_run(path: Path) -> Found:
 def _hub_file(backbone: str) -> tuple[str, Sequence[str], str | None]:
     """Return the hub repository of a backbone's weights, the names its file may have, and the file in the local cache.
 
-    The repository is '' where there are no weights, the file None where it is not cached.
+    The repository is '' if there are no weights; the file is None if it is not cached.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -203,7 +203,7 @@ def _hub_file(backbone: str) -> tuple[str, Sequence[str], str | None]:
 
 
 def from_cache(backbone: str) -> Found | None:
-    """Read weights from the hub's local cache, without asking the hub; None where they are not there."""
+    """Read weights from the hub's local cache, without asking the hub; None if they are not cached."""
     repository, _, cached = _hub_file(backbone)
     if cached is None or not cached.endswith(READABLE):
         return None
@@ -214,7 +214,7 @@ def from_hub(backbone: str) -> Found:
     """Download weights from the hub into its cache.
 
     Raises:
-        ZooError: there are no pretrained weights, they are neither cached nor within reach, or no file that is read.
+        ZooError: there are no pretrained weights, the hub cannot be reached, or it has no file in a known format.
         StorageError: the cache has no room for them.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
@@ -229,7 +229,7 @@ def from_hub(backbone: str) -> Found:
         raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", todo)
     for name in names:
         try:
-            # One short question first: hf_hub_download itself retries for most of a minute.
+            # A short request first: hf_hub_download itself retries for most of a minute.
             get_hf_file_metadata(hf_hub_url(repository, name), timeout=HUB_SECONDS)
             with exclusive(cache_root() / "weights.lock"):
                 path = hf_hub_download(repository, name)

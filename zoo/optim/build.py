@@ -25,27 +25,27 @@ def build_optimizer(
     head: Iterable[str] = (),
     more: Iterable[dict[str, Any]] = (),
 ) -> Optimizer:
-    """Create the optimizer over the parameters that are trained.
+    """Create the optimizer of the parameters that are trained.
 
     Args:
-        optim: its options.
-        model: the model, frozen as it is to be trained.
+        optim: the options of the optimizer.
+        model: the model, with its frozen parameters marked.
         layer_decay: factor of the learning rate from one layer group to the one before it.
         head_lr_scale: factor of the head's learning rate.
         head: names of the head's parameters.
-        more: groups of parameters that are not the model's, as `parameter_groups` returns them.
+        more: groups of parameters that are not in the model, in the form that `parameter_groups` returns.
 
     Raises:
-        ZooError: the optimizer does not take what it is given, or needs a package that is missing.
+        ZooError: the optimizer does not accept its options, needs second derivatives, or needs a package that is missing.
     """
     import timm.optim
     import torch
 
     groups = [*parameter_groups(model, optim.weight_decay, layer_decay, head_lr_scale, set(head)), *more]
-    # timm's own momentum is 0.9, for every optimizer that takes one.
+    # timm's default momentum is 0.9, for every optimizer that has one.
     extra: dict[str, Any] = {} if optim.momentum is None else {"momentum": optim.momentum}
     if optim.name in ("adam", "adamw", "nesterov", "sgd", "momentum"):
-        # One kernel over all tensors; torch.optim has it for these, on CPU and CUDA.
+        # One kernel for all tensors; torch.optim has it for these optimizers, on CPU and CUDA.
         extra["fused"] = True
     try:
         optimizer = timm.optim.create_optimizer_v2(groups, opt=optim.name, lr=optim.lr, weight_decay=optim.weight_decay, **extra)
@@ -54,13 +54,13 @@ def build_optimizer(
     if getattr(optimizer, "is_second_order", False):
         raise ZooError("optim.name", f"{optim.name} cannot be created: it needs second derivatives", "use adamw or sgd")
     _set_betas(optim, optimizer)
-    # The first step sets the learning rate; a tensor there would be shared between groups.
+    # The first step sets the learning rate; a tensor would be shared between groups.
     assert not any(isinstance(group["lr"], torch.Tensor) for group in optimizer.param_groups)
     return optimizer
 
 
 def _set_betas(optim: Optim, optimizer: Optimizer) -> None:
-    """Set the betas that a recipe gives; the optimizer keeps its own otherwise.
+    """Set the betas that a recipe gives; otherwise the optimizer keeps its defaults.
 
     Raises:
         ZooError: a second beta is given to an optimizer that has none.
@@ -81,8 +81,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Group the trained parameters by learning rate and weight decay.
 
-    Biases, norms and the parameters that the model itself lists have no weight decay. With a layer decay d the layer
-    groups of timm's `group_matcher` learn with d, d squared, … towards the stem (ELECTRA, Clark et al. 2020).
+    Biases, norms and the parameters in the model's `no_weight_decay` have no weight decay. With a layer decay d, the learning
+    rates of the layer groups of timm's `group_matcher` are scaled by 1, d, d squared, … from the last group toward the stem
+    (ELECTRA, Clark et al. 2020).
 
     Returns:
         Groups for an optimizer, each with the keys `params`, `lr_scale` and `weight_decay`.
@@ -106,6 +107,6 @@ def parameter_groups(
 
 
 def set_lr(optimizer: Any, lr: float) -> None:
-    """Set the learning rate of every group: the given one times the group's `lr_scale`."""
+    """Set the learning rate of every group to `lr` times the group's `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]

@@ -11,7 +11,7 @@ from zoo.section import Section, kind_or_mapping
 
 
 class _Schedule(Section):
-    """The warm-up, and the share of the peak after it. A new schedule is a subclass and its name in `Schedule`."""
+    """The base class of schedules, with a linear warm-up. A new schedule is a subclass and an entry in `Schedule`."""
 
     warmup_epochs: float = Field(default=1.0, ge=0, description="Linear warm-up from near zero, in epochs (0.5 is half of one).")
 
@@ -19,18 +19,18 @@ class _Schedule(Section):
         """Return the learning rate of a step as a share of the peak.
 
         Args:
-            step: number of the step, from 0; a fraction where a plan was changed on the way.
+            step: number of the step, from 0; may be a fraction if the plan was changed during the run.
             steps: steps of the whole run.
             steps_per_epoch: steps of an epoch.
         """
         warmup = min(round(self.warmup_epochs * steps_per_epoch), steps)
         if step < warmup:
             return (step + 1) / (warmup + 1)
-        # In the middle of the step, so that neither the first nor the last step is lost to a rate at the end point.
+        # Taken in the middle of the step: at an end point, where the rate may be 0, the first or last step would be lost.
         return self.ratio((step - warmup + 0.5) / max(1, steps - warmup), (step + 0.5) / steps_per_epoch)
 
     def ratio(self, progress: float, epoch: float) -> float:
-        """Return the share of the peak after warm-up.
+        """Return the learning rate after warm-up as a share of the peak.
 
         Args:
             progress: share of the steps after warm-up that are done, from 0 to 1.
@@ -66,7 +66,7 @@ class Linear(_Decaying):
 
 
 class OneCycle(_Decaying):
-    """Up along a cosine, then down along one (Smith and Topin 2018, as in torch's OneCycleLR)."""
+    """A rise along a cosine, then a fall along another one (Smith and Topin 2018, as in torch's OneCycleLR)."""
 
     kind: Literal["one_cycle"] = "one_cycle"
     warmup_epochs: float = Field(default=0.0, ge=0, description="Linear warm-up in epochs; not needed, as the cycle starts low.")
@@ -83,7 +83,7 @@ class OneCycle(_Decaying):
 
 
 class Step(_Schedule):
-    """Multiplied by `gamma` every few epochs."""
+    """A learning rate that is multiplied by `gamma` every few epochs."""
 
     kind: Literal["step"] = "step"
     every_epochs: float = Field(default=3.0, gt=0, description="Epochs between two drops.")

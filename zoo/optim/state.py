@@ -1,7 +1,7 @@
-"""Pack an optimizer's state as tensors and plain values by the names of the parameters, and unpack it.
+"""Pack an optimizer's state into tensors and plain values by parameter names, and unpack it.
 
-torch numbers parameters by their place in the groups. Options such as weight decay decide which group a parameter is in,
-so a number could mean another parameter after a change of options; a name does not.
+torch numbers parameters by their position in the groups. Options such as weight decay decide which group a parameter is in,
+so that a number could refer to another parameter after a change of options. A name always refers to the same one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from zoo.errors import ZooError
 
-# Keys of a group that come from the recipe; the rest is the optimizer's own and part of its state (a step, in some).
+# Keys of a group that come from the recipe; all others are part of the optimizer's state (such as a step count).
 OPTIONS = ("params", "lr", "lr_scale", "weight_decay", "betas", "momentum")
 
 
@@ -23,8 +23,8 @@ def pack_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor
     """Return an optimizer's state without its options.
 
     Returns:
-        Tensors, and values that JSON can hold. A tensor stands there as `{"tensor": NAME}`: the moments of a weight
-        float [K, C, H, W] are `NAME|exp_avg` and so on, of the same shape, and its step count is a float [].
+        Tensors by name, and values that JSON can hold, in which `{"tensor": NAME}` refers to a tensor. The moments of a
+        weight float [K, C, H, W] are `WEIGHT|exp_avg` and so on, of the same shape; its step count is a float [].
 
     Raises:
         ZooError: the state holds an object that is neither a tensor nor a plain value.
@@ -44,14 +44,14 @@ def pack_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor
 
 
 def unpack_state(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-    """Load the state that `pack_state` returned, whatever groups the parameters are in now.
+    """Load a state that `pack_state` returned; the parameters may be in other groups now.
 
-    A moment gets the memory layout of its parameter: fused kernels walk through both side by side.
+    A moment gets the memory layout of its parameter, because fused kernels go through both in parallel.
 
     Args:
-        optimizer: a new one, over the parameters of `model`.
+        optimizer: a new optimizer of the parameters of `model`.
         model: the model.
-        tensors: by name, in any layout.
+        tensors: the tensors by name, in any layout.
         plain: the plain values.
     """
     groups = optimizer.state_dict()["param_groups"]
@@ -73,10 +73,10 @@ def _names(optimizer: Optimizer, model: nn.Module) -> list[str]:
 
 
 def _encoded(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Return a value as JSON can hold it, each kind of container under its own key; put its tensors into `tensors`.
+    """Convert a value to JSON's types, with each kind of container under its own key; put its tensors into `tensors`.
 
     Raises:
-        ZooError: an object that is neither a tensor nor a plain value.
+        ZooError: the value holds an object that is neither a tensor nor a plain value.
     """
     if isinstance(value, Tensor):
         tensors[name] = value
@@ -94,7 +94,7 @@ def _encoded(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _decoded(value: Any, tensors: Mapping[str, Tensor], parameter: Tensor | None = None) -> Any:
-    """Return the value that `_encoded` took; tensors of the parameter's shape get its memory layout."""
+    """Convert a result of `_encoded` back; tensors with the shape of the parameter get its memory layout."""
     if not isinstance(value, dict):
         return value
     ((kind, held),) = value.items()

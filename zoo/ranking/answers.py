@@ -1,4 +1,4 @@
-"""Read what a run said of each of its test images, and check whether two runs were asked the same."""
+"""Read a run's predictions for its test images, and check that two runs have the same test images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SPLIT, FILE, LABEL, PREDICTED, CORRECT = (HEADER.index(name) for name in ("split
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The answers to N test images.
+    """A model's answers for N test images.
 
     Attributes:
-        files: name of each image; empty where the run has not written names.
+        files: file name of each image; empty if the run has not written names.
         labels: name of each image's class.
-        predicted: name of the class that the model says.
-        right: bool [N], whether that is the class.
+        predicted: name of each image's predicted class.
+        right: whether the prediction is correct, bool [N].
     """
 
     files: tuple[str, ...]
@@ -37,7 +37,7 @@ class Answers:
         return len(self.labels)
 
     def name(self, place: int) -> str:
-        """Return the name of an image, or its place where names are unknown."""
+        """Return the file name of an image, or its index as `test[0]` if names are unknown."""
         return self.files[place] if self.files else f"test[{place}]"
 
 
@@ -47,10 +47,10 @@ def read_answers(run: Path, classes: Sequence[str], count: int) -> Answers:
     Args:
         run: the run folder.
         classes: the class names in label order, which `predictions.safetensors` does not have.
-        count: the number of test images that `result.json` tells.
+        count: the number of test images according to `result.json`.
 
     Raises:
-        ZooError: they are missing, damaged, or of another number of images.
+        ZooError: the predictions are missing, damaged, or of another number of images.
     """
     path = run / PREDICTIONS
     found = _from_csv(path) if path.exists() else _from_tensors(run / TENSORS, classes)
@@ -85,9 +85,9 @@ def _from_tensors(path: Path, classes: Sequence[str]) -> Answers:
 
 
 def other_test(first: Answers, second: Answers) -> str:
-    """Return how the test images of two runs differ, '' where they are the same: in names and labels, as far as both have them.
+    """Return how the test images of two runs differ, or '' if they are the same.
 
-    The order does not count where both have names.
+    Names and labels are compared, in any order. If a run has no names, only the labels are compared, in order.
     """
     if first.files == second.files and first.labels == second.labels:
         return ""
@@ -106,11 +106,11 @@ def other_test(first: Answers, second: Answers) -> str:
 
 
 def in_order_of(first: Answers, second: Answers) -> Answers:
-    """Return the second run's answers in the order of the first run's images; both are of the same images."""
+    """Return the second run's answers in the order of the first run's images; both must have the same images."""
     if not first.files or not second.files or first.files == second.files:
         return second
     order = np.empty(len(first), dtype=np.int64)
-    # Equal names are matched one after the other, with equal labels: images of one name and label are told apart by nothing.
+    # Images with the same name and label cannot be distinguished, so they are matched in order.
     keys = [sorted(range(len(one)), key=lambda place: (one.files[place], one.labels[place])) for one in (first, second)]
     order[keys[0]] = keys[1]
     labels, predicted = (tuple(texts[place] for place in order) for texts in (second.labels, second.predicted))

@@ -1,4 +1,4 @@
-"""Two finished runs side by side: their recipes, their answers to the same test images, and what they cost."""
+"""Compare two finished runs: their recipes, their answers for the same test images, and their costs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from zoo.ranking.runs import Run, read_run
 from zoo.recipe.differences import Difference, between
 from zoo.stats.paired import PairedTable
 
-# Options that differ between any two runs and say nothing of either.
+# Options that may differ between any two runs without a meaning.
 NAMES = ("name", "output.root")
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A test image that one run has right and the other wrong.
+    """A test image that exactly one of the two runs classifies correctly.
 
     Attributes:
-        file: its name.
+        file: name of the image.
         label: its class.
-        first, second: what the runs say.
-        right: which of them is right: first or second.
+        first, second: the classes predicted by the two runs.
+        right: the run that is correct: `first` or `second`.
     """
 
     file: str
@@ -36,7 +36,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of both runs; None where a run does not tell it."""
+    """A named quantity of both runs; None if a run does not have it."""
 
     name: str
     first: float | None
@@ -44,7 +44,7 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Return the second over the first."""
+        """Return `second / first`, or None if that is not defined."""
         return self.second / self.first if self.first and self.second is not None else None
 
 
@@ -55,9 +55,9 @@ class Comparison:
     Attributes:
         first, second: the runs.
         recipe: options that differ.
-        table: how many images both, one or none of them has right.
-        flips: the images that one of them has right, in the order of the test set.
-        figures: minutes, speeds, memory and parameters.
+        table: number of images that both, only one or neither run classifies correctly.
+        flips: images that exactly one run classifies correctly, in the order of the test set.
+        figures: test accuracy, minutes, speeds, memory and parameters.
     """
 
     first: Run
@@ -72,13 +72,13 @@ def compare(first: Path, second: Path) -> Comparison:
     """Compare two finished runs.
 
     Raises:
-        ZooError: one is no finished run, is damaged, has no test set, or has another one.
+        ZooError: a run is not finished, is damaged or has no test set, or the two test sets differ.
     """
     one, other = read_run(first), read_run(second)
     ours, theirs = _answers(one), _answers(other)
     if differs := other_test(ours, theirs):
         raise ZooError(str(second), f"has other test images than {first}: {differs}", "compare runs of one test set")
-    # Of two, the one with names names the images.
+    # Take the order and the image names from the run that has names.
     if ours.files or not theirs.files:
         theirs = in_order_of(ours, theirs)
     named = ours if ours.files else theirs

@@ -1,4 +1,4 @@
-"""A comparison of two runs as lines, JSON, and a CSV of the images that flipped."""
+"""Write a comparison of two runs as lines, as JSON, and as a CSV of the flipped images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from zoo.results.predictions import table_text
 from zoo.system.console import NAME_WIDTH, plural
 from zoo.system.table import Column, align, percent
 
-# Flipped images on the console.
+# Maximum number of flipped images on the console.
 SHOWN_FLIPS = 20
 # Columns of the file of flipped images.
 FLIPS_HEADER = ("file", "label", "a", "b", "right")
-# How the two runs are called.
+# The names of the two runs in texts.
 LETTERS = {"first": "A", "second": "B"}
 
 
 def lines(found: Comparison) -> Iterator[str]:
-    """Yield what a person reads; the last line says what it means."""
+    """Yield the lines for the console; the last one states the conclusion."""
     for letter, run in (("A", found.first), ("B", found.second)):
         accuracy = percent(run.result.test.accuracy, 2) if run.result.test else ""
         yield f"{letter:<{NAME_WIDTH}} {run.path}: {run.result.backbone}, seed {run.result.seed}, test accuracy {accuracy}"
@@ -43,7 +43,7 @@ def lines(found: Comparison) -> Iterator[str]:
 
 
 def sentence(found: Comparison) -> str:
-    """Return what the comparison means."""
+    """Return the conclusion of the comparison in one sentence."""
     table = found.table
     low, high = (100 * bound for bound in table.interval)
     if not table.first and not table.second:
@@ -58,7 +58,7 @@ def sentence(found: Comparison) -> str:
 
 
 def as_json(found: Comparison) -> str:
-    """Return every value as JSON, numbers in full, every flipped image among them."""
+    """Return all values as JSON, including every flipped image, with numbers in full precision."""
     table = found.table
     values: dict[str, Any] = {
         **{name: _run(found, side) for name, side in (("a", "first"), ("b", "second"))},
@@ -84,7 +84,7 @@ def as_csv(found: Comparison) -> str:
 
 
 def flip_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
-    """Yield a row of `FLIPS_HEADER` for each flipped image; the last cell says which run is right."""
+    """Yield a row for each flipped image, with the columns of `FLIPS_HEADER`; the last cell names the correct run, A or B."""
     for flip in found.flips:
         *texts, right = asdict(flip).values()
         yield (*texts, LETTERS[right])

@@ -1,4 +1,4 @@
-"""Runs that are repetitions of one recipe: they agree in the keys that are compared, and differ in their seed."""
+"""Group runs that are repetitions of one recipe: they agree in the given keys, and differ in their seed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from zoo.errors import ZooError, nearest
 from zoo.ranking.runs import Run
 
-# The key that every run has, and its default.
+# The key that every run has, and the default key to group by.
 BACKBONE = "backbone"
-# The option that says which part of the training images validates: with the seed, it tells repetitions apart.
+# The option that selects the validation fold. Together with the seed, it distinguishes repetitions.
 FOLD = "data.fold"
-# Options that do not make a run another experiment; those of `output` neither.
+# Options that do not make a run a different experiment; the options of `output` do not either.
 INDIFFERENT = ("name", "train.seed", "train.threads", "train.timeout", "data.root", FOLD)
-# Keys of a note, at most.
+# Maximum number of keys listed in a note.
 SHOWN = 4
 
 
@@ -25,9 +25,9 @@ class Group:
     """The runs of one row.
 
     Attributes:
-        name: the backbone, then the other keys as `optim.lr=0.001`.
-        values: the value of each key.
-        runs: its runs.
+        name: value of each key, separated by commas; the backbone by its name, others as `optim.lr=0.001`.
+        values: value of each key.
+        runs: the runs.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Group:
 
     @property
     def notes(self) -> Iterator[str]:
-        """Yield what a reader must know: the runs differ in more than the seed, or have the same one."""
+        """Yield a note if the runs differ in more than the seed, or if several have the same seed."""
         if len(self.runs) < 2:
             return
         recipes = [run.recipe for run in self.runs]
@@ -53,10 +53,10 @@ class Group:
 
 
 def without_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Leave out runs that repeat another to the bit: they tell nothing of how much runs differ.
+    """Leave out identical copies of a run, which would make the variation between runs look too small.
 
     Returns:
-        The first run of each seed with the same answers, result and options, and a note for each that is left out.
+        The runs without copies (same backbone, seed, fold, options, validation metrics and answers), and a note for each copy.
     """
     first: dict[tuple[Any, ...], Run] = {}
     notes = []
@@ -71,15 +71,15 @@ def without_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
 
 def counts(key: str) -> bool:
-    """Return whether an option makes a run another experiment."""
+    """Return whether an option makes a run a different experiment."""
     return key not in INDIFFERENT and not key.startswith("output.")
 
 
 def group_runs(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
-    """Put the runs together that have the same values of the keys: `backbone`, or any dotted key of a recipe.
+    """Group the runs that have the same values of all keys: `backbone`, or any dotted key of a recipe.
 
     Raises:
-        ZooError: no run has such a key.
+        ZooError: no key is given, or no run has one of the keys.
     """
     _check(runs, keys)
     found: dict[tuple[str, ...], list[Run]] = {}
@@ -100,12 +100,12 @@ def _check(runs: Sequence[Run], keys: Sequence[str]) -> None:
 
 
 def _below(recipe: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the options at a key and below it, by the rest of their names."""
+    """Return the options at a key and below it, by their names relative to the key."""
     return {name[len(key) + 1 :]: value for name, value in recipe.items() if name == key or name.startswith(f"{key}.")}
 
 
 def _value(run: Run, key: str) -> str:
-    """Return a key's value as text; that of a section is the list of its options."""
+    """Return the value of a key as text; for a section, the list of its options."""
     if key == BACKBONE:
         return run.result.backbone
     found = _below(run.recipe, key)
@@ -119,7 +119,7 @@ def _name(keys: Sequence[str], values: Sequence[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return an option's value as a recipe writes it."""
+    """Return an option's value as written in a recipe."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""The leaderboard: a row for each group of finished runs, in order, told apart or not."""
+"""The leaderboard: a ranked row for each group of finished runs, with a verdict on its difference from the reference row."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from zoo.stats.holm import holm
 from zoo.system.console import plural
 from zoo.system.progress import show_current
 
-# An adjusted p-value below this tells two rows apart.
+# Significance level: two rows differ if the adjusted p-value is below this.
 ALPHA = 0.05
-# What rows are ordered by: the first that a run has.
+# Default metrics to rank by; the first one that any run has is used.
 DEFAULT_BY = ("test.accuracy", "val.accuracy")
 # The verdicts on a row.
 BEST, BASELINE, ALIKE, BETTER, WORSE = "best", "baseline", "not told apart", "better", "worse"
-# The fronts that a row may be on: score against minutes of training, and against the speed of inference or, where a run
-# does not tell it, the number of parameters.
+# The Pareto fronts: score against minutes of training, and score against inference speed, or against the number of parameters
+# if the speed of a run is unknown.
 MINUTES, SPEED, PARAMS = "minutes", "speed", "params"
-# How each method of `rows.paired` is explained.
+# Description of each method of `rows.paired`.
 TESTS = {MCNEMAR: "McNemar's exact test", BOOTSTRAP: "a bootstrap over runs and images"}
 BOTH_TESTS = "McNemar's exact test between single runs, else a bootstrap over runs and images"
 
@@ -37,17 +37,18 @@ class Row:
     """One group of runs.
 
     Attributes:
-        name: of the group.
+        name: name of the group.
         group: value of each key that the runs have in common.
-        seeds: of its runs, in their order.
-        folders: of its runs.
-        score: its values of the metric that orders the rows.
-        paired: the difference in test accuracy to the best row, or to the baseline; None for that row itself.
-        p_adjusted: p-value after Holm's correction over all rows.
-        verdict: best, baseline, not told apart, better or worse; '' where there are no test images to compare on.
-        costs: what the runs cost.
-        other_machine: the machines of its runs, where they are not all that of most rows: its times compare with none of theirs.
-        pareto: the fronts it is on: minutes, and speed or params.
+        seeds: seeds of its runs, in the order of the runs.
+        folders: folders of its runs.
+        score: its values of the metric that ranks the rows.
+        paired: difference in test accuracy from the reference row (the best row or the baseline); None for the reference
+            itself, or if a run has no test images.
+        p_adjusted: p-value after Holm's correction over all rows; None without `paired`.
+        verdict: best, baseline, not told apart, better or worse; '' if there are no test images to compare on.
+        costs: mean costs of the runs.
+        other_machine: machines of its runs, if they differ from the machine of most rows, so that times are not comparable.
+        pareto: the Pareto fronts it is on: minutes, and speed or params.
     """
 
     name: str
@@ -65,17 +66,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows, the best first.
+    """Rows in order, the best first.
 
     Attributes:
-        by: the metric that orders them, such as `test.accuracy`.
-        keys: what the runs of a row have in common.
+        by: the metric that ranks the rows, such as `test.accuracy`.
+        keys: keys that the runs of a row have in common.
         reference: name of the row that the others are compared with.
-        images: number of test images; 0 where there are none.
-        machine: what most rows were trained on.
-        selected: how the runs chose their epochs, and when they looked at the test set.
+        images: number of test images; 0 if there are none.
+        machine: the machine that most rows were trained on.
+        selected: how the runs selected their epochs, and when they evaluated the test set.
         rows: the rows.
-        notes: a line for each thing that a reader must know, runs that are left out among them.
+        notes: remarks for the reader, one line each, such as runs that were left out.
     """
 
     by: str
@@ -89,7 +90,7 @@ class Leaderboard:
 
     @property
     def alike(self) -> list[str]:
-        """Return the names of the rows that cannot be told apart from the reference, itself the first."""
+        """Return the name of the reference, followed by the rows that do not differ significantly from it."""
         return [self.reference, *(row.name for row in self.rows if row.verdict == ALIKE)]
 
 
@@ -99,13 +100,13 @@ def build(
     """Rank the finished runs of some folders.
 
     Args:
-        paths: runs, or folders that hold some.
-        by: `test.METRIC` or `val.METRIC`; None for the test accuracy, or that of validation where no run has a test set.
+        paths: run folders, or folders that contain runs.
+        by: `test.METRIC` or `val.METRIC`; None for the test accuracy, or the val accuracy if no run has a test set.
         group: keys in which repetitions agree: `backbone`, or dotted keys of a recipe.
-        baseline: name of the row to compare with; None for the best.
+        baseline: name of the row to compare with, or a unique part of it; None for the best row.
 
     Raises:
-        ZooError: no finished run, different test images, or a key, metric or baseline that there is not.
+        ZooError: no finished run, different test images, or an unknown key, metric or baseline.
     """
     found = find_runs(paths)
     by = by or next((key for key in DEFAULT_BY if any(value_of(run, key) is not None for run in found.runs)), DEFAULT_BY[0])
@@ -134,7 +135,7 @@ def _reference(groups: Sequence[Group], baseline: str | None) -> Group:
 
 
 def _rows(groups: Sequence[Group], reference: Group, by: str, *, named: bool) -> list[Row]:
-    """Return the rows with their verdicts; `named` is whether the user named the reference."""
+    """Return the rows with their verdicts; `named` says whether the user chose the reference."""
     pairs: dict[str, Paired | None] = {}
     for number, one in enumerate(groups, start=1):
         show_current(f"comparing rows: {number:,}/{len(groups):,}")
@@ -160,7 +161,7 @@ def _verdict(pair: Paired, p: float) -> str:
 
 
 def _on_one_machine(rows: Sequence[Row]) -> tuple[list[Row], list[str], str]:
-    """Mark the rows of other machines than most; return the rows, a note for each other machine, and the machine of most."""
+    """Mark rows that were not trained on the most common machine; return the rows, a note per other machine, and that machine."""
     machine = Counter(one for row in rows for one in row.costs.machines).most_common(1)[0][0]
     there = {row.name: " and ".join(row.costs.machines) for row in rows}
     marked = [row if there[row.name] == machine else replace(row, other_machine=there[row.name]) for row in rows]
@@ -177,7 +178,7 @@ def _on_one_machine(rows: Sequence[Row]) -> tuple[list[Row], list[str], str]:
 
 
 def _with_fronts(rows: Sequence[Row], by: str) -> tuple[Row, ...]:
-    """Mark the rows that no other row beats in both score and cost."""
+    """Mark the rows on each Pareto front, which no other row beats in both score and cost."""
     fronts: dict[str, list[str]] = {row.name: [] for row in rows}
     for name, some in fronts_of(rows):
         for place in pareto_front([(cost(row, name), merit(by, row.score.mean)) for row in some]):
@@ -186,9 +187,9 @@ def _with_fronts(rows: Sequence[Row], by: str) -> tuple[Row, ...]:
 
 
 def fronts_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Return the two fronts and the rows that compete for each: those with a score that is a number.
+    """Return the two Pareto fronts, each with the rows that compete for it; rows without a finite score do not.
 
-    Rows of another machine have no time that compares; where a run does not tell its speed, parameters take its place.
+    Rows of another machine do not compete in time. If the speed of a row is unknown, parameters replace the speed.
     """
     scored = [row for row in rows if math.isfinite(row.score.mean)]
     own = [row for row in scored if not row.other_machine]
@@ -197,14 +198,14 @@ def fronts_of(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def cost(row: Row, front: str) -> float:
-    """Return what a row costs on a front: minutes of training, milliseconds an image, or parameters."""
+    """Return the cost of a row on a front: minutes of training, milliseconds per image, or parameters."""
     if front == SPEED:
         return 1000 / (row.costs.eval_images_per_second or 1)
     return row.costs.train_minutes if front == MINUTES else row.costs.params
 
 
 def _selected(runs: Sequence[Run]) -> str:
-    """Return the sentence on how epochs were chosen and when the test set was looked at."""
+    """Return the sentence that says how epochs were selected and when the test set was evaluated."""
     keys = ", ".join(dict.fromkeys(run.result.selected_by for run in runs))
     epochs = "each run shows its last epoch" if keys == "last" else f"each run's epoch was selected by {keys}"
     if not any(run.answers for run in runs):
@@ -218,7 +219,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def notes_and_facts(board: Leaderboard) -> Iterator[str]:
-    """Yield the sentences below the table: what was compared and how, what cannot be told apart, and the notes."""
+    """Yield the sentences below the table: what was compared and how, which rows do not differ significantly, and the notes."""
     runs = plural(sum(len(row.seeds) for row in board.rows), "run")
     yield f"{runs}, ordered by {board.by}; {board.selected}"
     methods = {row.paired.method for row in board.rows if row.paired}

@@ -1,4 +1,4 @@
-"""A leaderboard as one page of HTML that needs nothing else: no script, no request, the picture inside."""
+"""A leaderboard as one self-contained HTML page: no scripts, no requests, and the picture embedded."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def html(
 
     Args:
         board: the leaderboard.
-        links: for each run folder the address of its own report, relative to the page; runs without one are named only.
+        links: URL of each run folder's own report, relative to the page; a run without a report is shown without a link.
         title: heading of the page.
-        notes: further lines below the table, such as what became of runs that are not on it.
+        notes: further lines below the table, such as the status of runs that are not on it.
     """
     shown = columns(board)
     rows = [
@@ -47,7 +47,7 @@ def html(
 
 
 def sentence(board: Leaderboard) -> str:
-    """Return what a person wants to know first."""
+    """Return the summary sentence at the top of the page."""
     first = board.rows[0]
     others = [name for name in board.alike if name != board.reference]
     start = f"{first.name} has the best {board.by} of {plural(len(board.rows), 'row')}"
@@ -59,9 +59,9 @@ def sentence(board: Leaderboard) -> str:
 
 
 def _picture(board: Leaderboard) -> str:
-    """Return the picture as an address that holds it; '' where no row can be drawn.
+    """Return the picture as a data URI, or '' if no row can be drawn.
 
-    As an image it shares no styles and no names with the page.
+    An image, unlike inline SVG, shares no styles and no ids with the page.
     """
     if not any(rows for _, rows in fronts_of(board.rows)):
         return ""

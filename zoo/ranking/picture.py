@@ -1,7 +1,7 @@
-"""A leaderboard as a picture: the score against minutes of training, and against the cost of an image or the parameters.
+"""Draw a leaderboard: the score against minutes of training, and against milliseconds per image or the number of parameters.
 
-Every row is named, in a column beside the panel with a thin line to its dot, so that names overlap neither each other nor
-a dot. Bars are 95 % intervals; they end at the panel's edge, as an interval from two runs can be wider than all scores.
+Names are in a column beside the panel, each with a thin line to its dot, so that they overlap neither each other nor a dot.
+Bars are 95 % intervals. They are clipped at the panel, because an interval from two runs can be wider than all scores.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ LABELS = {
     SPEED: "milliseconds an image, while scoring the test set",
     PARAMS: "parameters, millions",
 }
-# Color of rows that are on no front.
+# Color of rows that are not on the front.
 BEHIND = "#4a7fb5"
-# Least height of a panel, in inches.
+# Minimum height of a panel, in inches.
 HEIGHT = 2.8
-# Room above each panel for its title and below it for its labels, in inches.
+# Space above each panel for its title and below it for its labels, in inches.
 AROUND = 0.75
-# Inches of the column of names, at most.
+# Maximum width of the column of names, in inches.
 NAMES = 2.9
-# Rows that are named; of more, those on the front are.
+# Maximum number of rows for which all are named; with more rows, only those on the front are.
 MOST_NAMES = 40
-# Ratio of the largest cost to the smallest from which the axis is logarithmic.
+# The axis is logarithmic if the largest cost exceeds the smallest by more than this factor.
 LOGARITHMIC = 4
 
 
@@ -50,7 +50,7 @@ def draw(board: Leaderboard, path: Path) -> None:
     """Draw a panel for each front into an .svg or .png file, with the rows that `fronts_of` returns for it.
 
     Raises:
-        ZooError: no row has a score that is a number, or the file cannot be written.
+        ZooError: no row has a finite score, or the file cannot be written.
     """
     kind = check(path)
     panels = [(front, rows) for front, rows in fronts_of(board.rows) if rows]
@@ -76,7 +76,7 @@ def title(board: Leaderboard) -> str:
 
 
 def alternative_text(board: Leaderboard) -> str:
-    """Return what the picture shows, for those who cannot see it."""
+    """Return the alternative text of the picture, for readers who cannot see it."""
     fronts = {name: [row.name for row in board.rows if name in row.pareto] for name in LABELS}
     said = [f"on the front by {LABELS[name]}: {', '.join(names)}" for name, names in fronts.items() if names]
     return f"{_label(board)} of {len(board.rows)} rows against what they cost; " + "; ".join(said)
@@ -88,12 +88,12 @@ def _label(board: Leaderboard) -> str:
 
 
 def _named(rows: Sequence[Row], front: str) -> list[Row]:
-    """Return the rows that are named."""
+    """Return the rows whose names are written."""
     return list(rows) if len(rows) <= MOST_NAMES else [row for row in rows if front in row.pareto]
 
 
 def _panel(figure: Figure, board: Leaderboard, front: str, rows: Sequence[Row], place: tuple[float, float]) -> None:
-    """Draw the dots of a front with their intervals, the front as steps, and the names; `place` is bottom and height."""
+    """Draw dots with their intervals, the front as steps, and the names; `place` is the panel's bottom and height in inches."""
     named = _named(rows, front)
     texts = [canvas.ellipsize(canvas.printable(row.name), NAMES * 72) for row in named]
     room = max(map(canvas.width, texts), default=0) / 72 + 0.5
@@ -114,7 +114,7 @@ def _panel(figure: Figure, board: Leaderboard, front: str, rows: Sequence[Row], 
 
 
 def _frame(axes: Axes, board: Leaderboard, label: str, costs: Sequence[float], shown: tuple[Sequence[Row], float]) -> None:
-    """Set limits, ticks and labels: the limits hold all scores, their deviations, and the intervals of single runs."""
+    """Set limits, ticks and labels; the limits include all scores, their deviations, and the intervals of single runs."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     rows, factor = shown
@@ -151,7 +151,7 @@ def _around(row: Row) -> tuple[float, float]:
 
 
 def _name(axes: Axes, dots: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:
-    """Write a name for each dot beside the panel, in the order of their heights, a line apart at least."""
+    """Write a name for each dot beside the panel, in the order of their heights and at least one line apart."""
     box = axes.get_window_extent()
     points = axes.transData.transform(np.array(dots)).tolist() if dots else []
     order = sorted(range(len(dots)), key=lambda place: points[place][1])
@@ -159,7 +159,7 @@ def _name(axes: Axes, dots: Sequence[tuple[float, float]], texts: Sequence[str])
     for place in order:
         heights[place] = floor = max(points[place][1], floor)
         floor += LINE
-    # What was pushed above the panel pushes the others back down.
+    # Names that were pushed above the panel push the others back down.
     ceiling = box.y1 - LINE / 4
     for place in reversed(order):
         heights[place] = ceiling = min(heights[place], ceiling)

@@ -1,4 +1,4 @@
-"""A row for each group of runs: its score with an interval, its difference to another row, and what it costs."""
+"""The values of a leaderboard row for a group of runs: its score with an interval, its difference to another row, its costs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from zoo.stats.bootstrap import draws_for, paired_difference
 from zoo.stats.intervals import deviation, mean, t_interval
 from zoo.stats.paired import PairedTable
 
-# The metric whose interval is known for a single run: a share of images.
+# The metric that has an interval even for a single run, because it is a share of images.
 ACCURACY = "accuracy"
-# The tests: of two runs, and of groups of which one has several.
+# The tests: between two single runs, and between groups if one has several runs.
 MCNEMAR, BOOTSTRAP = "McNemar", "bootstrap"
 
 
@@ -30,10 +30,10 @@ class Score:
     """A group's values of a metric.
 
     Attributes:
-        mean: over the runs.
-        deviation: sample deviation over the runs; None for a single run.
-        interval: 95 % interval of the mean by Student's t; for the accuracy of a single run Wilson's, for its other metrics
-            None.
+        mean: mean over the runs.
+        deviation: sample standard deviation over the runs; None for a single run.
+        interval: 95 % interval of the mean by Student's t. For a single run, Wilson's interval of the accuracy, and None for
+            other metrics.
     """
 
     mean: float
@@ -46,10 +46,10 @@ class Paired:
     """The difference in test accuracy to another row, on the same images.
 
     Attributes:
-        difference: this row's accuracy minus the other one's.
-        interval: its 95 % interval.
-        p: p-value of no difference.
-        method: the test: McNemar's, or the bootstrap over runs and images.
+        difference: this row's accuracy minus the other row's.
+        interval: 95 % interval of the difference.
+        p: p-value of the null hypothesis of no difference.
+        method: MCNEMAR, or BOOTSTRAP over runs and images.
     """
 
     difference: float
@@ -60,13 +60,13 @@ class Paired:
 
 @dataclass(frozen=True)
 class Costs:
-    """Costs of the runs of a group, on average; None where a run does not tell.
+    """Mean costs of the runs of a group; a speed is None if a run does not have it.
 
     Attributes:
-        machines: what they were trained on.
-        eval_images_per_second: of the pass over the test images.
-        params: a count.
-        license: of the pretrained weights; '' where none is known or none were used.
+        machines: the machines that the runs were trained on.
+        eval_images_per_second: speed of the pass over the test images.
+        params: number of parameters.
+        license: license of the pretrained weights; '' if unknown or if none were used.
     """
 
     machines: tuple[str, ...]
@@ -79,17 +79,17 @@ class Costs:
 
 
 def value_of(run: Run, key: str) -> float | None:
-    """Return a run's value of `test.METRIC` or `val.METRIC`; None where it has none."""
+    """Return a run's value of `test.METRIC` or `val.METRIC`, or None if it has none."""
     split, _, metric = key.partition(".")
     value = _metrics(run, split).get(metric)
     return value if isinstance(value, float) else None
 
 
 def check_key(runs: Sequence[Run], key: str) -> None:
-    """Refuse a metric that no run has.
+    """Check that at least one run has the metric.
 
     Raises:
-        ZooError: naming those that there are.
+        ZooError: no run has it; the error lists the known metrics.
     """
     if any(value_of(run, key) is not None for run in runs):
         return
@@ -100,7 +100,7 @@ def check_key(runs: Sequence[Run], key: str) -> None:
 
 
 def _names(runs: Sequence[Run], split: str) -> list[str]:
-    """Return the names of a split's metrics in the order of `zoo.metrics`; other values of the test are no metrics."""
+    """Return the names of a split's metrics, in the order of `zoo.metrics`; test values that are not floats are not metrics."""
     found = dict.fromkeys(name for run in runs for name, value in _metrics(run, split).items() if isinstance(value, float))
     return list(found)
 
@@ -113,7 +113,7 @@ def _metrics(run: Run, split: str) -> dict[str, Any]:
 
 
 def score(group: Group, key: str) -> Score:
-    """Return a group's values of a metric; each of its runs has one."""
+    """Return a group's score in a metric that each of its runs has."""
     values = [value for run in group.runs if (value := value_of(run, key)) is not None]
     if len(values) > 1:
         return Score(mean(values), deviation(values), t_interval(values))
@@ -128,7 +128,7 @@ def score(group: Group, key: str) -> Score:
 
 
 def _val_images(run: Run) -> int | None:
-    """Return the number of validation images of a run, None where its files do not tell."""
+    """Return the number of validation images of a run, or None if its predictions file does not have it."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -139,12 +139,12 @@ def _val_images(run: Run) -> int | None:
 
 
 def paired(group: Group, reference: Group, comparisons: int = 1) -> Paired | None:
-    """Compare two groups on the test images that all their runs share; None where a run has none.
+    """Compare two groups on the test images of their runs; return None if a run has no test images.
 
     Args:
-        group: the one.
-        reference: the other.
-        comparisons: over how many the p-value will be corrected.
+        group: the group to compare.
+        reference: the group to compare it with.
+        comparisons: number of comparisons over which the p-value will be corrected.
     """
     ours, theirs = (_right(one) for one in (group, reference))
     if ours is None or theirs is None:
@@ -157,13 +157,13 @@ def paired(group: Group, reference: Group, comparisons: int = 1) -> Paired | Non
 
 
 def _right(group: Group) -> np.ndarray | None:
-    """Return whether each run has each test image right, bool [S, N]."""
+    """Return whether each of S runs classifies each test image correctly, bool [S, N], or None if a run has no test images."""
     answers = [run.answers.right for run in group.runs if run.answers]
     return np.stack(answers) if len(answers) == len(group.runs) and len(answers[0]) else None
 
 
 def costs(group: Group) -> Costs:
-    """Return what a group's runs cost."""
+    """Return the mean costs of a group's runs."""
     results = [run.result for run in group.runs]
     training = [result.train for result in results]
     speeds = [train.eval_images_per_second for train in training]

@@ -1,4 +1,4 @@
-"""Finished runs found in folders, with their recipes and the machines they were trained on."""
+"""Find finished runs in folders, and read their recipes and the machines they were trained on."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from zoo.results.folder import RESULT, RunFolder
 from zoo.results.result import Result, read_result
 from zoo.system.progress import show_current
 
-# The file that makes a folder a run.
+# The file with a run's recipe; a folder that has it is a run.
 RECIPE = "recipe.yaml"
-# Levels of folders below the given one in which runs are looked for.
+# Levels of subfolders that are searched for runs.
 DEPTH = 3
 
 
@@ -27,10 +27,10 @@ class Run:
     """A finished run.
 
     Attributes:
-        path: its folder, as the user wrote it.
-        result: its `result.json`.
-        recipe: the options by their dotted names.
-        answers: to the test images; None where it has no test set.
+        path: run folder, as the user wrote it.
+        result: content of `result.json`.
+        recipe: options by their dotted names.
+        answers: answers for the test images; None if there is no test set.
     """
 
     path: Path
@@ -40,14 +40,14 @@ class Run:
 
     @cached_property
     def machine(self) -> str:
-        """Name what it was trained on: the device, the number of cores and of processes, as far as the run says."""
+        """Describe the machine: the device, the number of cores and the number of processes, as far as they are known."""
         try:
             environment = RunFolder(self.path).read_json("environment.json")
         except ZooError:
             environment = {}
         known: dict[str, Any] = environment if isinstance(environment, dict) else {}
         cores = f", {known['cores']} cores" if "cores" in known else ""
-        # Earlier versions call every processor "cpu".
+        # Earlier versions recorded every processor as "cpu".
         device = known.get("cpu", "cpu") if self.result.device == "cpu" else self.result.device
         host = f" in {known['cpu']}" if known.get("cpu", device) != device else ""
         processes = f", {self.result.processes} processes" if self.result.processes > 1 else ""
@@ -56,11 +56,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """Runs that folders hold.
+    """The runs found in folders.
 
     Attributes:
-        runs: finished runs, in the order of their paths.
-        notes: a line for each run that is left out, with the reason.
+        runs: finished runs, in the order in which they were found.
+        notes: a line for each run that was left out, with the reason.
     """
 
     runs: list[Run] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Found:
 
 
 def find_runs(paths: Sequence[Path]) -> Found:
-    """Read the finished runs of folders; each is a run itself, or holds runs up to `DEPTH` levels below.
+    """Read the finished runs in folders; each folder is a run, or contains runs up to `DEPTH` levels below.
 
     Raises:
         ZooError: a folder is missing, or none of them has a finished run.
@@ -99,7 +99,7 @@ def read_run(path: Path) -> Run:
     """Read a finished run.
 
     Raises:
-        ZooError: it is no run, not finished, or damaged.
+        ZooError: the folder is not a run, or the run is not finished or is damaged.
     """
     if not _is_run(path):
         raise ZooError(str(path), "is no run" if path.is_dir() else "no such folder", "give the folder of a run")
@@ -122,13 +122,13 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 
 
 def check_same_test(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs with their answers in one order of the test images; runs without a test set stay as they are.
+    """Return the runs with their answers in a common order of the test images; runs without a test set are unchanged.
 
     Raises:
-        ZooError: two runs have different test images; it names them.
+        ZooError: two runs have different test images; the error names both.
     """
     tested = [run for run in runs if run.answers]
-    # One that has names, if there is one: then all that have names are compared by them.
+    # Compare with a run that has image names, if there is one, so that all runs with names are compared by name.
     first = next((run for run in tested if run.answers and run.answers.files), tested[0] if tested else None)
     same = []
     for run in runs:
@@ -149,7 +149,7 @@ def _is_run(path: Path) -> bool:
 def _runs_below(path: Path, depth: int, notes: list[str]) -> Iterator[Path]:
     """Yield the run folders in and below a folder, in the order of their names.
 
-    Hidden folders are not looked into; neither are links, which may lead in a circle, unless they lead to a run.
+    Hidden folders are skipped. So are links, which may form a circle, unless they lead to a run.
     """
     if _is_run(path):
         yield path

@@ -1,4 +1,4 @@
-"""A leaderboard as an aligned table, Markdown, CSV and JSON: texts for people are rounded, files have every digit."""
+"""Write a leaderboard as an aligned table, Markdown, CSV or JSON. Tables for people are rounded; CSV and JSON are not."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from zoo.ranking.leaderboard import Leaderboard, Row, notes_and_facts
 from zoo.results.predictions import table_text
 from zoo.system.table import Column, align
 
-# Width of a table, in letters, that goes into a file or a pipe.
+# Width, in characters, of a table that is written to a file or a pipe.
 WIDE = 200
-# Names are shortened to this many letters at least.
+# Minimum number of characters to which names are shortened.
 NARROW = 16
-# Metrics that are shares of images and shown in percent; all others as they are.
+# Metrics that are shares from 0 to 1 and are shown in percent; others are shown unchanged.
 SHARES = ("accuracy", "top5", "macro_f1", "ece")
-# Titles of columns that narrow terminals do without, the first to go first.
+# Titles of columns that are dropped on narrow terminals, in this order.
 DROPPED = ("license", "MB", "train/s", "M params", "p", "Pareto", "eval/s", "runs", "minutes", "95 % interval")
 
 
 class Shown(NamedTuple):
-    """A column: its title, the text of a row, whether texts are aligned to the left, and what it means."""
+    """A column: its title, the function that returns a row's text, whether it is left-aligned, and its explanation."""
 
     title: str
     text: Callable[[Row], str]
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 
 
 def columns(board: Leaderboard) -> list[Shown]:
-    """Return the columns of a board; what no row has is left out."""
+    """Return the columns of a board, without those that are empty in all rows."""
     by = board.by
     share = by.rpartition(".")[2] in SHARES
     known = [
@@ -61,7 +61,7 @@ def columns(board: Leaderboard) -> list[Shown]:
 
 
 def as_table(board: Leaderboard) -> str:
-    """Return the board as lines no wider than the terminal where that can be, and what a reader must know below."""
+    """Return the board as a table that fits the terminal if possible, followed by the facts and notes."""
     width = shutil.get_terminal_size((WIDE, 24)).columns
     facts = [textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False) for text in notes_and_facts(board)]
     return "\n".join([*_fitted(board, width), "", *facts])
@@ -80,23 +80,23 @@ def as_markdown(board: Leaderboard) -> str:
 
 
 def as_json(board: Leaderboard) -> str:
-    """Return every value of the board as JSON, numbers in full: fractions, minutes, images/s, and megabytes of 10**6 bytes."""
+    """Return all values of the board as unrounded JSON: fractions, minutes, images/s, and megabytes of 10**6 bytes."""
     return json.dumps(asdict(board), indent=1, ensure_ascii=False, default=str)
 
 
 def as_csv(board: Leaderboard) -> str:
-    """Return the rows as CSV with a header, numbers in full; what a row lacks is an empty cell."""
+    """Return the rows as unrounded CSV with a header; missing values are empty cells."""
     rows = [_flat(row, board.by) for row in board.rows]
     return table_text(list(rows[0]), [["" if value is None else value for value in row.values()] for row in rows]).rstrip("\n")
 
 
 def p_text(p: float | None) -> str:
-    """Return a p-value as a person reads it."""
+    """Return a p-value as rounded text; '' for None."""
     return "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def points(share: float, digits: int = 2) -> str:
-    """Return a difference of two shares in points of percent, with its sign."""
+    """Return a difference of two shares in percentage points, with its sign."""
     return f"{100 * share:+.{digits}f}"
 
 
@@ -129,7 +129,7 @@ def _flat(row: Row, by: str) -> dict[str, Any]:
 
 
 def _fitted(board: Leaderboard, width: int) -> list[str]:
-    """Return the table's lines: columns are left out, and names cut in their middle, until they fit."""
+    """Return the lines of the table; columns are dropped, and names are cut in the middle, until they fit."""
     kept = columns(board)
     names = max(len(kept[0].text(row)) for row in board.rows)
     lines = _aligned(board, kept, None)
@@ -137,7 +137,7 @@ def _fitted(board: Leaderboard, width: int) -> list[str]:
         over = max(map(len, lines)) - width
         if over <= 0:
             return lines
-        # Rather a short cut in the names than a column less.
+        # Prefer shortening names a little to dropping a column.
         if names - over >= max(NARROW, names * 3 // 4):
             return _aligned(board, kept, names - over)
         kept = [column for column in kept if column.title != title]
@@ -152,14 +152,14 @@ def _aligned(board: Leaderboard, shown: Sequence[Shown], limit: int | None) -> l
 
 
 def _cut(text: str, limit: int | None) -> str:
-    """Return a text of at most `limit` letters; its middle is cut, as names differ at both ends."""
+    """Shorten a text to at most `limit` characters by cutting its middle, because names differ at both ends."""
     if limit is None or len(text) <= limit:
         return text
     return f"{text[: limit - limit // 2 - 1]}…{text[len(text) - limit // 2 :]}"
 
 
 def _plain(text: str) -> str:
-    """Return a text that cannot end a cell of a Markdown table or its line."""
+    """Return a text without line breaks and with `|` escaped, for a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 

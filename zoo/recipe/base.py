@@ -1,4 +1,4 @@
-"""Fill a recipe with what its `base` has: another recipe, of which it changes some options."""
+"""Fill in the options that a recipe takes from its `base`, another recipe of which it changes some options."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from zoo.recipe.recipe import Recipe
 from zoo.recipe.yaml import Key, Source
 from zoo.section import Section, Shorthand, sections_of
 
-# What `base` means, for the schema and the docs.
+# Description of `base`, for the schema and the docs.
 DESCRIPTION = (
     "Another recipe that has the options which this one leaves out: the name of a shipped recipe, or a path from the folder of "
     "this file."
 )
-# The options that a recipe does not take from its base: two recipes would write runs of one name.
+# Options that are not taken from the base: with the base's name, two recipes would write runs of the same name.
 OWN = ("name",)
 
 
 def fill(source: Source, base: Source) -> None:
-    """Fill a recipe's values with those of its base, and note where each was written.
+    """Fill a recipe's missing values from its base, and record where each value was written.
 
-    Mappings are filled key by key. A word, a number or a list takes the place of what the base has; so does a section of
-    another `kind`, as the base's keys belong to the other kind.
+    Mappings are filled key by key. A word, number or list replaces the base's value. A section of another `kind` replaces
+    the base's section, because the base's keys belong to the other kind.
 
     Args:
-        source: the recipe, which is changed.
-        base: its base, filled itself.
+        source: the recipe, changed in place.
+        base: its base, already filled from its own base.
     """
     values = {key: value for key, value in base.tree.items() if key not in OWN}
     _fill(source, base, source.tree, values, (), [Recipe])
@@ -43,10 +43,10 @@ def _fill(
     Args:
         source: the recipe.
         base: its base.
-        own: what the recipe has at the key; is changed.
-        values: what the base has there.
+        own: the recipe's mapping at the key, changed in place.
+        values: the base's mapping at the key.
         above: the key.
-        sections: the sections that it may be.
+        sections: the section classes that this mapping may belong to.
     """
     for name, value in values.items():
         key = (*above, name)
@@ -61,7 +61,7 @@ def _fill(
 
 
 def _expanded(value: Any, field: FieldInfo | None) -> Any:
-    """Return the mapping that a short form such as `schedule: linear` or `image_size: 224` stands for."""
+    """Expand a short form such as `schedule: linear` or `image_size: 224` into its mapping; return other values as they are."""
     for mark in field.metadata if field else ():
         if isinstance(mark, Shorthand):
             value = mark.expand(value)
@@ -69,8 +69,8 @@ def _expanded(value: Any, field: FieldInfo | None) -> Any:
 
 
 def _take_places(source: Source, base: Source, key: Key) -> None:
-    """Note the places of a key that comes from the base, and of all below it."""
-    # The keys of a short form have none of their own.
+    """Record the places of a key that comes from the base, and of all keys below it."""
+    # Keys expanded from a short form have no place of their own, so the place of the nearest parent is used.
     nearest = base.place(key)
     taken = {other: place for other, place in base.places.items() if other[: len(key)] == key}
     taken = ({key: nearest} if nearest else {}) | taken

@@ -1,4 +1,4 @@
-"""Read a data set from words such as `kind=cifar10 root=data`: the options of a recipe's `data`, checked by the same classes."""
+"""Read a data set from words such as `kind=cifar10 root=data`: the options of a recipe's `data` section, checked the same way."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class _Words(Section):
 
 
 def read_data(words: Sequence[str]) -> DataSet:
-    """Return the data set that some words describe.
+    """Return the data set described by a list of words.
 
     Args:
-        words: `key=value`, with or without the `data.` of a recipe before the key.
+        words: `key=value` each, where the key may start with `data.` as in a recipe.
 
     Raises:
-        ZooError: a word has no `=`.
-        Mistakes: with a line for every mistake.
+        ZooError: a word is not of the form `key=value`.
+        Mistakes: one line for every mistake.
     """
     written = yaml.Source("--data")
     yaml.apply_overrides(written, [word if word.startswith("data.") else f"data.{word}" for word in words])

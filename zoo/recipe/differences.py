@@ -1,4 +1,4 @@
-"""Compare recipes option by option: two of them, or one with the defaults."""
+"""Compare two recipes option by option, or one recipe with the defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.section import Section
 
 
 class _Absent:
-    """The value of an option that a recipe does not have: each kind of a section has options of its own."""
+    """Placeholder for the value of an option that a recipe does not have, since each kind of a section has its own options."""
 
     def __repr__(self) -> str:
         return "-"
@@ -27,9 +27,9 @@ class Difference(NamedTuple):
     """An option that two recipes set differently.
 
     Attributes:
-        key: its dotted key, such as `optim.lr`.
-        a: the plain value in the first recipe, ABSENT where it has no such option.
-        b: the same of the second one.
+        key: dotted key, such as `optim.lr`.
+        a: plain value in the first recipe, or ABSENT if it has no such option.
+        b: plain value in the second recipe, or ABSENT.
     """
 
     key: str
@@ -38,20 +38,20 @@ class Difference(NamedTuple):
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Both values as a recipe would write them; `-` for one that is absent."""
+        """Both values as a recipe would write them; `-` for an absent one."""
         return _text(self.a), _text(self.b)
 
     @property
     def record(self) -> dict[str, Any]:
-        """The difference for a JSON file, without what is absent."""
+        """The difference as a JSON object, without absent values."""
         return {name: value for name, value in self._asdict().items() if value is not ABSENT}
 
 
 def differences(a: Recipe, b: Recipe) -> list[Difference]:
-    """Return the options that two recipes set differently, in the order of a recipe."""
+    """Return the options that two recipes set differently, in the order of a recipe's sections."""
     plain = [plain_values(recipe) for recipe in (a, b)]
     if not all(isinstance(values["image_size"], int) for values in plain):
-        # One of them grows: a single size is compared as both of its ends.
+        # At least one recipe grows its images, so a single size is compared as equal `start` and `end`.
         for recipe, values in zip((a, b), plain, strict=True):
             values["image_size"] = {name: getattr(recipe.image_size, name) for name in ImageSize.model_fields}
     order = list(Recipe.model_fields)
@@ -59,16 +59,16 @@ def differences(a: Recipe, b: Recipe) -> list[Difference]:
 
 
 def between(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """Return the options that two recipes set differently, given as `flatten` returns their plain values."""
+    """Return the options with different values, given the plain values of two recipes as `flatten` returns them."""
     pairs = [Difference(key, first.get(key, ABSENT), second.get(key, ABSENT)) for key in dict.fromkeys([*first, *second])]
     return [pair for pair in pairs if pair.a != pair.b]
 
 
 def from_defaults(recipe: Recipe) -> list[Difference]:
-    """Return the options that a recipe sets otherwise than by default: `a` is the default, `b` the recipe's value.
+    """Return the options whose values differ from the defaults: `a` is the default, `b` the recipe's value.
 
-    A section of another kind than the default is compared with that kind's own defaults. The name, the backbone, the kind of
-    the data and what that cannot do without have no default, and are left out.
+    A section whose kind is not the default kind is compared with the defaults of its own kind. Options without a default are
+    left out: the name, the backbone's name, the kind of the data and its required options.
     """
     kind = type(recipe.data)
     needed = {name: getattr(recipe.data, name) for name, field in kind.model_fields.items() if field.is_required()}
@@ -86,7 +86,7 @@ def from_defaults(recipe: Recipe) -> list[Difference]:
 
 
 def _of_another_kind(recipe: Recipe, key: str) -> list[Difference]:
-    """Return the options of a section whose kind is not the default's, as they differ from that kind's own defaults."""
+    """Return the options of a section of a non-default kind that differ from the defaults of that kind."""
     section = functools.reduce(getattr, key.split("."), recipe)
     assert isinstance(section, Section)
     values = flatten(plain_values(section))
@@ -98,7 +98,7 @@ def _of_another_kind(recipe: Recipe, key: str) -> list[Difference]:
 
 
 def flatten(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Return nested options as one level of dotted keys; one that is empty stays an option."""
+    """Flatten nested options into one level of dotted keys; an empty mapping stays a value."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= flatten(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}

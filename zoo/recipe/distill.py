@@ -1,6 +1,6 @@
-"""Learn from a trained model, the teacher, besides the labels: a recipe's `distill`.
+"""Distillation, a recipe's `distill` section: the run learns from a trained model, the teacher, as well as from the labels.
 
-A new kind is one class here, with the loss of what it compares, and its name in the union `Distill`.
+To add a new kind, write one class here with its loss, and add it to the union `Distill`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 # The key that errors name.
 TEACHER = "distill.teacher"
-# The files of a model folder that are read; no other file of weights is.
+# The files that are read from a model folder; other weight files are ignored.
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 class _Distill(Section):
-    """The options of all kinds. A class per kind has `losses`, and says whether it compares features."""
+    """Options shared by all kinds. Each subclass defines `losses`, and sets `features` if it compares features."""
 
     features: ClassVar[bool] = False
     teacher: Path = Field(
@@ -38,7 +38,7 @@ class _Distill(Section):
         """Return the teacher's model folder.
 
         Raises:
-            ZooError: there is none, or its run is not finished.
+            ZooError: there is no such folder or no model in it, or the run is not finished.
         """
         path = self.teacher.expanduser()
         for folder in (path, path / "model"):
@@ -60,10 +60,10 @@ class LogitDistill(_Distill):
     )
 
     def losses(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the divergence of the student's probabilities from the teacher's, T squared times, for each image.
+        """Return the KL divergence from the teacher's to the student's probabilities, times T squared, for each image.
 
-        Section 2 of Hinton et al. 2015, arXiv:1503.02531: T squared keeps the size of the gradient at any temperature T.
-        It is the loss of `timm.task.LogitDistillationTask`, which returns the mean over the images only.
+        The factor T squared keeps the scale of the gradient at any temperature T (Hinton et al. 2015, section 2,
+        arXiv:1503.02531). `timm.task.LogitDistillationTask` has the same loss, but returns only its mean over the images.
 
         Args:
             student, teacher: logits, float32 [B, C].
@@ -86,12 +86,12 @@ class FeatureDistill(_Distill):
     def losses(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the mean squared difference of the features, for each image.
 
-        The last layer takes the part of the hint layer of Romero et al. 2015, arXiv:1412.6550. It is the loss of
-        `timm.task.FeatureDistillationTask`, which returns the mean over the images only.
+        The last features take the place of the hint layer of Romero et al. 2015, arXiv:1412.6550.
+        `timm.task.FeatureDistillationTask` has the same loss, but returns only its mean over the images.
 
         Args:
-            student: its features after the linear layer, float32 [B, D].
-            teacher: its features, float32 [B, D].
+            student: the student's features after the linear layer, float32 [B, D].
+            teacher: the teacher's features, float32 [B, D].
 
         Returns:
             float32 [B].
@@ -105,7 +105,7 @@ def distill_mapping(value: Any) -> Any:
 
 
 def _with_kind(value: Any) -> Any:
-    """Expand a path, and let a mapping without a kind be of the kind `logit`."""
+    """Expand a path, and give a mapping without a kind the kind `logit`."""
     value = distill_mapping(value)
     return {"kind": "logit", **value} if isinstance(value, dict) and "kind" not in value else value
 

@@ -1,4 +1,4 @@
-"""Write a recipe as YAML that reads back to the same values, or as one level of dotted names."""
+"""Convert a recipe to plain values, or to YAML that reads back to the same values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def dump_recipe(section: Section) -> str:
 
 
 def plain_values(section: Section) -> dict[str, Any]:
-    """Return a section as the plain values of a recipe file, every option filled in."""
+    """Return a section as plain values, as in a recipe file, with every option filled in."""
     return _kind_first(section.model_dump(mode="json"))
 
 
 def _kind_first(value: Any) -> Any:
-    """Put `kind` first in every mapping: pydantic has inherited fields before it, a reader wants it first."""
+    """Put `kind` first in every mapping, for readability; pydantic puts inherited fields before it."""
     if not isinstance(value, dict):
         return value
     return {key: _kind_first(value[key]) for key in sorted(value, key=lambda key: key != "kind")}

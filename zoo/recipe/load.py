@@ -1,4 +1,4 @@
-"""Read a recipe from a file, with those that it takes as its base, and find the shipped ones."""
+"""Read a recipe from a file, together with its bases, and find the shipped recipes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.recipe.recipe import BASE, Recipe, rules
 from zoo.recipe.sections import image_size_mapping
 from zoo.recipe.yaml import Source
 
-# Sections whose short form is no kind, and what makes a mapping of it, so that an override can set an option beside it.
+# Sections whose short form is not a kind, each with the function that expands it, so that an override can set one option of it.
 SHORT_FORMS = {"image_size": image_size_mapping, "distill": distill_mapping}
 
 
@@ -22,18 +22,18 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and check all of it.
 
     Raises:
-        ZooError: if the file, or one that it takes as its base, cannot be read.
-        Mistakes: with a line for every mistake in it.
+        ZooError: the file, or one of its bases, cannot be read.
+        Mistakes: one line for every mistake.
     """
     return check_recipe(read_recipe(path, overrides), path)
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Source:
-    """Read a recipe's plain values: those of its base below its own, and the overrides on top.
+    """Read a recipe's plain values, fill in those of its base, and apply the overrides.
 
     Raises:
-        ZooError: if the file, or one that it takes as its base, cannot be read.
-        Mistakes: if its base cannot be found.
+        ZooError: the file or one of its bases cannot be read, or an override is malformed.
+        Mistakes: a base cannot be found, or the bases form a circle.
     """
     file = find_recipe(path)
     close = [] if os.path.lexists(file) else nearest(str(path).removesuffix(".yaml"), shipped_names(), 1)
@@ -46,10 +46,10 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Source:
 
 
 def check_recipe(written: Source, path: Path) -> Recipe:
-    """Check a recipe's plain values; one without a name has that of its file.
+    """Check a recipe's plain values; a recipe without a name gets the name of its file.
 
     Raises:
-        Mistakes: with a line for every mistake.
+        Mistakes: one line for every mistake.
     """
     recipe = messages.validate(Recipe, written)
     mistakes = messages.in_order(written, [(key, messages.mistake_at(written, key, text)) for key, text in rules(recipe)])
@@ -59,11 +59,11 @@ def check_recipe(written: Source, path: Path) -> Recipe:
 
 
 def _read_with_base(path: Path, above: tuple[Path, ...]) -> Source:
-    """Read a recipe file, filled with what its base has.
+    """Read a recipe file, and fill in the values of its base.
 
     Args:
         path: the file.
-        above: the files that have it as their base, directly or not.
+        above: the files that have it as their base, directly or through other bases.
     """
     source = yaml.read(path)
     if BASE in source.tree:
@@ -78,10 +78,10 @@ def _read_with_base(path: Path, above: tuple[Path, ...]) -> Source:
 
 
 def _find_base(source: Source, path: Path) -> Path:
-    """Return the file that a recipe names as its base: a shipped recipe, or a path from the folder of the recipe.
+    """Return the file that a recipe names as its base: a shipped recipe, or a path relative to the folder of the recipe.
 
     Raises:
-        Mistakes: there is none; names the nearest ones.
+        Mistakes: there is no such recipe; the line suggests similar names.
     """
     name = source.tree[BASE]
     if not isinstance(name, str) or not name or "\0" in name:
@@ -102,7 +102,7 @@ def _find_base(source: Source, path: Path) -> Path:
 
 
 def find_recipe(path: Path) -> Path:
-    """Return the file itself, or the shipped recipe of that name."""
+    """Return the path itself if it exists, else the shipped recipe of that name, else the path unchanged."""
     if os.path.exists(path) or path.is_absolute():
         return path
     for candidate in (shipped_root() / path, shipped_root() / f"{path}.yaml"):
@@ -123,7 +123,7 @@ def shipped_names() -> list[str]:
 
 
 def shipped_recipes() -> list[tuple[str, str]]:
-    """Return the shipped recipes, each with its name and its first comment line, which says what it is for."""
+    """Return the name and the first comment line of each shipped recipe; the comment says what the recipe is for."""
     found = []
     for name in shipped_names():
         text = (shipped_root() / f"{name}.yaml").read_text(encoding="utf-8")

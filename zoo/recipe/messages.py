@@ -1,18 +1,18 @@
-"""Check a recipe against its sections, and say each mistake in one line, at its place, in our own words.
+"""Check a recipe against its sections, and report each mistake in one line, with its place, in our own words.
 
 pydantic reports a mistake as an error type (`float_type`), a path (`loc`) and the value that it found. Everything else in
 our lines (the known words, an example, the nearest key) comes from the fields of the sections, never from pydantic's text.
 
-The path is not yet a key of the file: in a union pydantic names the member that it tried. For the file
+The path is not always a key of the file: in a union, pydantic adds the name of the member that it tried. For the file
 
     augment: {crop: {kind: pad_shift, pat: 1}}
     train: {accumulate: x}
 
-it reports `("augment", "crop", "pad_shift", "pat")`, whose "pad_shift" the file does not have as a key, and two errors
-for one value, `("train", "accumulate", "int")` and `("train", "accumulate", "literal['auto']")`. `_key_of` finds the keys,
-here `augment.crop.pat` and `train.accumulate`, and `_field_at` the section and field that such a path leads to.
+it reports `("augment", "crop", "pad_shift", "pat")`, where "pad_shift" is not a key of the file, and two errors for one
+value, `("train", "accumulate", "int")` and `("train", "accumulate", "literal['auto']")`. `_key_of` finds the keys, here
+`augment.crop.pat` and `train.accumulate`. `_field_at` finds the section and the field that a path leads to.
 
-Nothing here imports torch, so that a mistake in a recipe is answered at once.
+Nothing here imports torch, so that a mistake in a recipe is reported at once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zoo.errors import Mistakes, nearest
 from zoo.recipe.yaml import Key, Place, Source, describe, dotted
 from zoo.section import S, Section, Shorthand, sections_of
 
-# The first word of a pydantic error type such as `int_type` or `finite_number`, and what we say was expected.
+# The first word of a pydantic error type such as `int_type` or `finite_number`, and our name for the expected value.
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -42,7 +42,7 @@ KINDS = {
     "dict": "a mapping",
     "model": "a mapping",
 }
-# pydantic error types of a bound; the error's context holds the bound under a name of its own.
+# pydantic error types for bounds, with our signs. The error's context holds only the bound; its key differs by type.
 BOUNDS = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
 
 
@@ -50,7 +50,7 @@ def validate(section: type[S], source: Source) -> S:
     """Check a recipe's values against its sections.
 
     Raises:
-        Mistakes: with a line for every mistake.
+        Mistakes: one line for every mistake.
     """
     try:
         # JSON, because strict validation of Python values refuses a list for a tuple and a string for a path.
@@ -64,24 +64,24 @@ def validate(section: type[S], source: Source) -> S:
 
 
 def in_order(source: Source, mistakes: Sequence[tuple[Key, str]]) -> list[str]:
-    """Return the texts of mistakes in the order of the file's lines, then those of its base."""
+    """Return the texts of mistakes in the order of the file's lines, followed by the mistakes in its base."""
     nowhere = Place(0, 0, "")
     return [text for _, text in sorted(mistakes, key=lambda mistake: source.place(mistake[0]) or nowhere)]
 
 
 def mistake_at(source: Source, key: Key, text: str) -> str:
-    """Return the line of one mistake, which starts with the place where its key was written."""
+    """Return the line for one mistake; it starts with the place where the key was written."""
     where = source.where(key)
     return f"{where}: {dotted(key)}: {text}" if where else f"{dotted(key)}: {text}"
 
 
 def unknown_value(value: Any, known: Sequence[str], other: str = "") -> str:
-    """Return the text for a value that is none of the known words.
+    """Return the text for a value that is not one of the known words.
 
     Args:
-        value: what was found.
-        known: the words that are allowed.
-        other: what is allowed besides, such as "a whole number".
+        value: the value that was found.
+        known: the allowed words.
+        other: another allowed type of value, such as "a whole number".
     """
     close = nearest(str(value), known, 1)
     hint = f"did you mean '{close[0]}'? " if close else ""
@@ -92,11 +92,11 @@ def unknown_value(value: Any, known: Sequence[str], other: str = "") -> str:
 
 
 def _key_of(tree: Any, detail: ErrorDetails) -> Key:
-    """Return the key in the file that an error is about: its path without the members of unions.
+    """Return the key in the file that an error is about: pydantic's path without the members of unions.
 
-    The path is walked along the file's values, and a part that does not exist there is left out:
-    `("augment", "crop", "pad_shift", "pat")` becomes `("augment", "crop", "pat")`. Two mistakes are about a key that the file
-    does not have: a missing one, whose name ends the path, and a wrong or missing `kind`, which pydantic reports at its section.
+    The path is followed through the file's values, and parts that do not exist there are left out:
+    `("augment", "crop", "pad_shift", "pat")` becomes `("augment", "crop", "pat")`. There are two special cases. The name of a
+    missing key ends the path and is kept. An unknown `kind` is reported by pydantic at its section, so `kind` is added.
     """
     key: list[str | int] = []
     node: Any = tree
@@ -115,12 +115,12 @@ def _key_of(tree: Any, detail: ErrorDetails) -> Key:
 
 
 def _field_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[Section], FieldInfo | None]:
-    """Return the section that holds the last field on pydantic's path, and that field (None where no field is named).
+    """Return the section that holds the last field on pydantic's path, and that field (None if no field is named).
 
-    `("augment", "crop", "pad_shift", "pat")` starts at Recipe; "augment" is a field of it and its section is Augment; "crop"
-    is a field of Augment that may hold several sections; "pad_shift" is the kind of one of them, PadShift; "pat" is no
-    field of PadShift. So the answer is (PadShift, None): a section was entered, and nothing was found in it.
-    A part such as "int" or "literal['auto']" is neither a kind nor a field, and changes nothing.
+    For `("augment", "crop", "pad_shift", "pat")`: "augment" is a field of Recipe whose section is Augment; "crop" is a field
+    of Augment that may hold one of several sections; "pad_shift" is the kind of one of them, PadShift; "pat" is not a field
+    of PadShift. The result is (PadShift, None): the section was found, but no field in it.
+    A part such as "int" or "literal['auto']" is neither a kind nor a field, and is skipped.
     """
     owner: type[Section] = section
     found: FieldInfo | None = None
@@ -137,9 +137,9 @@ def _field_at(section: type[Section], loc: Sequence[str | int]) -> tuple[type[Se
 
 
 def _owner(section: type[Section], loc: Sequence[str | int]) -> type[Section]:
-    """Return the section that should have had the last key of a path.
+    """Return the section in which the last key of a path was looked up.
 
-    For `("train", "epoch")` that is Train, the section of the field before the key; for `("trian",)` it is Recipe.
+    For `("train", "epoch")` it is Train, the section of the field before the key; for `("trian",)` it is Recipe.
     """
     owner, found = _field_at(section, loc[:-1])
     return next(iter(_sections_in(found)), owner)
@@ -151,12 +151,12 @@ def _sections_in(field: FieldInfo | None) -> list[type[Section]]:
 
 
 def _kinds(section: type[Section]) -> tuple[str, ...]:
-    """Return the words that select a section in a union; none for a section that is no member of one."""
+    """Return the words that select a section in a union; empty for a section without a `kind`."""
     return get_args(section.model_fields["kind"].annotation) if "kind" in section.model_fields else ()
 
 
 def _words(annotation: Any) -> list[str]:
-    """Return the words that a field's type allows: `["auto"]` of `int | Literal["auto"]`."""
+    """Return the words that a field's type allows: `["auto"]` for `int | Literal["auto"]`."""
     if get_origin(annotation) is Literal:
         return [str(word) for word in get_args(annotation)]
     return [word for part in get_args(annotation) for word in _words(part)]
@@ -166,10 +166,10 @@ def _words(annotation: Any) -> list[str]:
 
 
 def _mistake(section: type[Section], source: Source, key: Key, details: list[ErrorDetails]) -> str:
-    """Return the one line for all errors about a key.
+    """Return one line for all errors about a key.
 
-    A value that fits no member of a union has an error for each of them. `train.accumulate: x` is an `int_type` and a
-    `literal_error`; the line says "unknown 'x' (known: auto, a whole number)".
+    A value that fits no member of a union has one error per member. `train.accumulate: x` has an `int_type` and a
+    `literal_error` error; the line says "unknown 'x' (known: auto, a whole number)".
     """
     detail = details[0]
     if detail["type"] == "extra_forbidden":
@@ -187,7 +187,7 @@ def _mistake(section: type[Section], source: Source, key: Key, details: list[Err
 
 
 def _unknown_key(owner: type[Section], source: Source, key: Key) -> str:
-    """Return the line for a key that a section does not have, with the nearest one that it has."""
+    """Return the line for a key that a section does not have, with the nearest known key as a hint."""
     close = nearest(str(key[-1]), [*owner.model_fields, *owner.file_keys])
     if key[-1] in owner.file_keys:
         hint = "it stands in a recipe's file only"
@@ -202,9 +202,9 @@ def _unknown_key(owner: type[Section], source: Source, key: Key) -> str:
 
 
 def _text(section: type[Section], detail: ErrorDetails) -> str:
-    """Return our words for a single pydantic error.
+    """Return our text for a single pydantic error.
 
-    `optim: {lr: fast}` is a `float_type` at `("optim", "lr")` with the input 'fast'; the field there is Optim.lr, whose
+    `optim: {lr: fast}` gives a `float_type` error at `("optim", "lr")` with the input 'fast'. The field is Optim.lr, and its
     default serves as the example: "expected a number, found 'fast' (e.g. 0.0003)".
     """
     code, value, context = detail["type"], detail["input"], detail.get("ctx", {})
@@ -228,7 +228,7 @@ def _text(section: type[Section], detail: ErrorDetails) -> str:
 
 
 def _bound(detail: ErrorDetails) -> str:
-    """Return the bound that a number does not keep, and the number: "must be > 0, found -1"."""
+    """Return the text for a number outside its bound: "must be > 0, found -1"."""
     bound = next(iter(detail.get("ctx", {}).values()))
     return f"must be {BOUNDS[detail['type']]} {bound:g}, found {describe(detail['input'])}"
 
@@ -239,12 +239,12 @@ def _known_kinds(field: FieldInfo | None) -> list[str]:
 
 
 def _kind_of(detail: ErrorDetails) -> str:
-    """Return the kind of value that pydantic wanted: "a whole number" for `int_type`."""
+    """Return the kind of value that pydantic expected: "a whole number" for `int_type`."""
     return KINDS.get(detail["type"].split("_")[0], "another value")
 
 
 def _expected(detail: ErrorDetails, field: FieldInfo | None) -> str:
-    """Return what should stand where a value of another type stands."""
+    """Return the description of the expected value, for a value of the wrong type."""
     kind = _kind_of(detail)
     if field is None:
         return kind
@@ -256,7 +256,7 @@ def _expected(detail: ErrorDetails, field: FieldInfo | None) -> str:
 
 
 def _example(field: FieldInfo | None) -> str:
-    """Return a field's example, or its default, as ` (e.g. 0.0003)`; '' where it has neither."""
+    """Return a field's example, or its default, as ` (e.g. 0.0003)`; '' if it has neither."""
     if field is None:
         return ""
     if not field.examples and (sections := _sections_in(field)):
@@ -274,7 +274,7 @@ def _example(field: FieldInfo | None) -> str:
 
 
 def _sample(section: type[Section]) -> str:
-    """Return the shortest mapping that shows how a section is written: its kind, or a required key, or its first one."""
+    """Return a one-key mapping that shows how a section is written: its kind, its first required key, or its first key."""
     fields = section.model_fields
     required = (name for name, field in fields.items() if field.is_required())
     key = "kind" if "kind" in fields else next(required, next(iter(fields)))

@@ -19,7 +19,7 @@ from zoo.recipe.stages import stage_rules
 from zoo.recipe.varied import needs_images, varied
 from zoo.section import AUTO, Section, Shorthand
 
-# JSON schema of the short forms of `image_size`.
+# JSON schema for the short forms of `image_size`.
 SIDE = {"anyOf": [{"type": "integer", "minimum": 8, "maximum": 2048}, {"const": "auto"}]}
 
 # The key of a file that names another recipe to take options from.
@@ -59,12 +59,12 @@ class Recipe(Section):
         return value
 
 
-# The section and the key to blame, and what is wrong with it.
+# A broken rule: the key to blame, and the text that says what is wrong with it.
 Broken = tuple[tuple[str | int, ...], str]
 
 
 def rules(recipe: Recipe) -> Iterator[Broken]:
-    """Check what must hold across sections; yield the key to blame and what is wrong with it, for each broken rule."""
+    """Check the rules across sections; yield the key to blame and the error text for each broken rule."""
     for key, text in recipe.data.rules():
         yield ("data", key), text
     yield from _rules_of_length(recipe)
@@ -89,7 +89,7 @@ def _rules_of_length(recipe: Recipe) -> Iterator[Broken]:
 
 
 def _rules_of_lora(recipe: Recipe) -> Iterator[Broken]:
-    """Check that LoRA alone says what is trained."""
+    """Check that no other option of `finetune` conflicts with LoRA."""
     finetune = recipe.finetune
     if finetune.lora is None:
         return
@@ -102,7 +102,7 @@ def _rules_of_lora(recipe: Recipe) -> Iterator[Broken]:
 
 
 def _rules_of_loss(recipe: Recipe) -> Iterator[Broken]:
-    """Check what goes with the loss."""
+    """Check the options that depend on the loss."""
     loss, augment = recipe.train.loss, recipe.augment
     if loss.kind == "bce" and loss.threshold is not None:
         if recipe.train.label_smoothing:
@@ -112,7 +112,7 @@ def _rules_of_loss(recipe: Recipe) -> Iterator[Broken]:
 
 
 def _rules_of_evaluation(recipe: Recipe) -> Iterator[Broken]:
-    """Check what goes with the images that are evaluated."""
+    """Check the options that depend on which images are evaluated."""
     data, evaluation = recipe.data, recipe.eval
     if data.folds is not None and evaluation.test_every_epoch:
         yield ("eval", "test_every_epoch"), "data.folds leaves the test images alone (set it to false)"
@@ -127,7 +127,7 @@ def _rules_of_evaluation(recipe: Recipe) -> Iterator[Broken]:
 
 
 def _rules_of_selection(recipe: Recipe) -> Iterator[Broken]:
-    """Check what goes with the choice of epochs."""
+    """Check the options that depend on how epochs are selected."""
     train, best = recipe.train, recipe.output.keep_best
     if recipe.eval.select_by == "last" and train.patience is not None:
         yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
@@ -139,7 +139,7 @@ def _rules_of_selection(recipe: Recipe) -> Iterator[Broken]:
 
 
 def _rules_of_cached_features(recipe: Recipe) -> Iterator[Broken]:
-    """Check that features can be cached where the recipe asks for it."""
+    """Check that features can be cached if the recipe asks for it."""
     key = ("finetune", "cache_features")
     if recipe.finetune.cache_features is not True:
         return

@@ -1,4 +1,4 @@
-"""Write a recipe of one's own: a short file to edit, that stands alone."""
+"""Save a recipe as a short, self-contained file to edit."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WHERE = "--save"
 
 
 def check_new(path: Path) -> None:
-    """Check that a file can be made: an existing one is never replaced.
+    """Check that a file can be created; an existing file is never replaced.
 
     Raises:
-        ZooError: there is something at the path, or no folder to put it in.
+        ZooError: the path exists, or its folder does not.
     """
     if os.path.lexists(path):
         raise ZooError(WHERE, f"{path} exists", "choose another name, or remove it")
@@ -31,15 +31,15 @@ def check_new(path: Path) -> None:
 
 
 def save_recipe(path: Path, values: Mapping[str, Any], origin: Sequence[str]) -> None:
-    """Write a recipe file that loads to the same recipe, but for a `name` that the options do not set: the file gives its own.
+    """Write a recipe file that loads to the same recipe, except that `name` comes from the new file unless an option sets it.
 
     Args:
         path: the file.
-        values: the plain values that were written for it, or all of them.
-        origin: the recipe that it was made of, and the options that were changed.
+        values: plain values of the recipe: only those that were set, or all of them.
+        origin: the recipe that it was made from, followed by the options that were changed.
 
     Raises:
-        ZooError: there is something at the path, or it cannot be written.
+        ZooError: the path exists, its folder does not, or the file cannot be written.
     """
     check_new(path)
     try:
@@ -51,12 +51,12 @@ def save_recipe(path: Path, values: Mapping[str, Any], origin: Sequence[str]) ->
 def recipe_text(path: Path, values: Mapping[str, Any], origin: Sequence[str]) -> str:
     """Return the text of the file that `save_recipe` writes.
 
-    Runs are put in a folder by the name of their recipe: those of the new one must not pass for those of the old one.
+    The old name is left out: run folders are named after their recipe, and new runs must not be mistaken for old ones.
     """
     source, *changed = map(_comment, origin)
     made_of = source + (f" with {' '.join(changed)}" if changed else "")
     lines = [
-        # As an address: editors look for a plain path beside the recipe.
+        # As a URI, because editors take a plain path as relative to the recipe.
         f"# yaml-language-server: $schema={(shipped_root() / 'schema.json').resolve().as_uri()}",
         f"# Made of {made_of}.",
         f"# `zoo recipe {_comment(shlex.quote(str(path)))}` shows every option; those not set here have their defaults.",
@@ -67,11 +67,11 @@ def recipe_text(path: Path, values: Mapping[str, Any], origin: Sequence[str]) ->
 
 
 def _section(name: str, value: Any) -> str:
-    """Return a section as the shipped recipes have it: in one line, if that is not too long."""
+    """Return a section as YAML in the style of the shipped recipes: on one line if it fits."""
     line = write_value({name: value})[1:-1]
     return line if len(line) <= LINE_WIDTH else write({name: value}).rstrip("\n")
 
 
 def _comment(text: str) -> str:
-    """Return a text that cannot end the comment it is put in."""
+    """Replace unprintable characters, so that the text cannot end the comment that contains it."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,4 +1,4 @@
-"""Make the JSON schema of recipe files, by which editors complete and check them."""
+"""Make the JSON schema of recipe files, which editors use for completion and checks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from zoo.recipe.base import DESCRIPTION
 from zoo.recipe.recipe import BASE, Recipe
 
-# Ends the names of the sections of a recipe that has a base.
+# Suffix of the names of section schemas for a recipe that has a base.
 PARTIAL = "OnBase"
 
 
 def recipe_schema() -> str:
     """Return the JSON schema of recipe files.
 
-    A file with a `base` may leave out what its base has. The properties are therefore those of such a file, and one without a
-    base must also fit the stricter ones.
+    A file with a `base` may leave out any option that its base has. The main properties therefore have nothing required, and
+    a file without a base must also match the strict ones.
     """
     whole = Recipe.model_json_schema()
     sections, properties, required = whole.pop("$defs"), whole.pop("properties"), whole.pop("required")
@@ -33,7 +33,7 @@ def recipe_schema() -> str:
 
 
 def _partial(schema: Any) -> Any:
-    """Return a schema whose required properties may be missing, also the `kind` that selects one of several sections."""
+    """Return a schema in which nothing is required, not even the `kind` that selects one of several sections."""
     if isinstance(schema, list):
         return [_partial(part) for part in schema]
     if not isinstance(schema, dict):

@@ -16,7 +16,7 @@ from zoo.recipe import messages
 from zoo.recipe.yaml import describe
 from zoo.section import AUTO, Section, decided
 
-# A side of images in pixels, and a number of things.
+# The side of an image in pixels, and a count of at least one.
 Side = Annotated[int, Field(ge=8, le=2048)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -43,7 +43,7 @@ class ImageSize(Section):
         return sizes[-1] if progress >= 1 else sizes[int(progress * (len(sizes) - 1))]
 
     def sizes(self) -> list[int]:
-        """Return all the sides of a run in pixels, ascending: both ends, and the multiples in between."""
+        """Return all image sides of a run in pixels, ascending: `start`, the multiples of `multiple` in between, and `end`."""
         start, end = decided(self.start), decided(self.end)
         between = range((start // self.multiple + 1) * self.multiple, end, self.multiple)
         return sorted({start, *between, end})
@@ -195,7 +195,7 @@ class Eval(Section):
         return value
 
 
-# The trackers that Accelerate has.
+# The experiment trackers that Accelerate supports.
 Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
 
 

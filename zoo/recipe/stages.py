@@ -1,4 +1,4 @@
-"""The stages of a run: where each begins, and the rules that hold between them and the length of the run."""
+"""The stages of a run: where each stage begins, and the rules between stages and the length of the run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from zoo.optim.schedules import Schedule
 from zoo.recipe.sections import Train
 from zoo.section import AUTO
 
-# Shares of the steps of `gradual`: head, last layers, those before them, everything. One, one, one and two epochs of five, as
-# fastai trains ULMFiT's classifier (Howard and Ruder 2018, section 3.3).
+# Shares of the steps for `gradual`: head, last layers, the layers before them, everything. Of five epochs, they take one, one,
+# one and two, as fastai trains ULMFiT's classifier (Howard and Ruder 2018, section 3.3).
 GRADUAL_SHARES = (0.2, 0.2, 0.2, 0.4)
-# Sums of shares that differ by less are equal.
+# Sums of shares that differ by less than this count as equal.
 ROUNDING = 1e-9
 
 
@@ -21,8 +21,8 @@ def begins(stages: Sequence[Stage], epochs: int | None) -> list[float]:
     """Return where each stage begins, as a share of the run's steps.
 
     Args:
-        stages: as the recipe has them; checked by `stage_rules`.
-        epochs: of the run; None where its time is given.
+        stages: the stages of the recipe, checked by `stage_rules`.
+        epochs: epochs of the run; None if its time is limited instead.
     """
     found = [0.0]
     for stage in stages[:-1]:
@@ -31,14 +31,14 @@ def begins(stages: Sequence[Stage], epochs: int | None) -> list[float]:
 
 
 def share_of(stage: Stage, epochs: int | None) -> float:
-    """Return the share of the steps that a stage asks for; 0 where it asks for none."""
+    """Return the share of the steps that a stage asks for; 0 if it sets no length."""
     if stage.epochs is not None and epochs:
         return stage.epochs / epochs
     return stage.share or 0.0
 
 
 def least_epochs(finetune: Finetune) -> int:
-    """Return the fewest epochs that a run's stages fit into."""
+    """Return the smallest number of epochs that the stages of a run fit into."""
     if isinstance(finetune.stages, str):
         return 1
     epochs = sum(stage.epochs or 0 for stage in finetune.stages)
@@ -49,7 +49,7 @@ def least_epochs(finetune: Finetune) -> int:
 
 
 def stage_rules(finetune: Finetune, train: Train, schedule: Schedule) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Check that stages fit each other and the run; yield the key to blame and what is wrong, for each broken rule."""
+    """Check that stages fit each other and the run; yield the key to blame and the error text for each broken rule."""
     stages = finetune.stages
     if stages == "none":
         return
@@ -63,7 +63,7 @@ def stage_rules(finetune: Finetune, train: Train, schedule: Schedule) -> Iterato
             broken = True
             yield ("finetune", "stages", number, key), text
     if broken or (train.epochs == AUTO and train.max_minutes is None):
-        # Epochs that are chosen are as many as the stages need, but shares must leave some.
+        # `auto` chooses as many epochs as the stages need, but shares must add up to less than 1.
         shares = sum(stage.share or 0.0 for stage in stages)
         if not broken and shares >= 1:
             yield ("finetune", "stages"), f"shares add up to {shares:g} (lower them: together less than 1)"
@@ -81,7 +81,7 @@ def _length(stage: Stage) -> float | None:
 
 
 def _stage_rules(stage: Stage, train: Train, *, last: bool) -> Iterator[tuple[str, str]]:
-    """Check one stage alone; yield its key and what is wrong."""
+    """Check a single stage; yield the key to blame and the error text for each broken rule."""
     if stage.epochs is not None and stage.share is not None:
         yield "share", "this stage has epochs too (write one of them)"
     if _length(stage) is None and not last:
@@ -91,7 +91,7 @@ def _stage_rules(stage: Stage, train: Train, *, last: bool) -> Iterator[tuple[st
 
 
 def _misfits(stages: Sequence[Stage], epochs: int | None) -> Iterator[str]:
-    """Say what is wrong with the sum of the stages of a run of so many epochs; None where its time is given."""
+    """Yield the error text if the stages do not add up to the run; `epochs` is None if the run's time is limited instead."""
     total, whole = sum(share_of(stage, epochs) for stage in stages), _length(stages[-1]) is not None
     if epochs is None:
         text, rest = f"shares add up to {total:g}", "1"

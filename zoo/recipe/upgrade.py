@@ -1,4 +1,4 @@
-"""Give recipes of older runs the meaning they had when the runs began."""
+"""Load recipes of older runs with the meaning that their options had when the runs began."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from pathlib import Path
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 
-# Version of the options, kept in a run's environment.json; runs without one are of version 1.
-# 1: `optim.momentum: 0.9`, the default, stood for the optimizer's own momentum or first beta.
-# 2: that is `optim.momentum: null`, and 0.9 is 0.9.
+# Version of the options, stored in a run's environment.json; a run without one has version 1.
+# 1: `optim.momentum: 0.9`, the default, meant the optimizer's own momentum or first beta.
+# 2: the default is `optim.momentum: null`, and 0.9 means 0.9.
 VERSION = 2
-# The file of a run folder that holds its recipe, and the one that is beside it in every run.
+# The file of a run folder that holds its recipe, and a file that every run folder has beside it.
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
 
 
 def run_of(path: Path) -> Path | None:
-    """Return the run folder that a path names, itself or by its recipe; None for any other path."""
+    """Return the run folder if the path is one or is the recipe inside one; None for any other path."""
     if (path / RECIPE).is_file():
         return path
     return path.parent if path.name == RECIPE and (path.parent / ENVIRONMENT).is_file() else None
 
 
 def run_recipe(run: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Return the recipe that a run folder keeps.
+    """Return the recipe stored in a run folder.
 
     Raises:
-        ZooError: it is missing or damaged.
+        ZooError: the recipe is missing or damaged.
     """
     return upgraded(load_recipe(run / RECIPE, overrides), run)
 
 
 def upgraded(recipe: Recipe, run: Path) -> Recipe:
-    """Return a recipe with its options as the version of a run meant them.
+    """Return a recipe whose options mean what they meant in the version that began the run.
 
     Args:
-        recipe: the run's own, or one to resume the run with.
+        recipe: the run's own recipe, or a recipe to resume the run with.
         run: the run folder.
     """
     version = _version(run)
@@ -48,7 +48,7 @@ def upgraded(recipe: Recipe, run: Path) -> Recipe:
 
 
 def _version(run: Path) -> int:
-    """Return the version of a run's options; that of a damaged file is 1."""
+    """Return the version of a run's options; 1 if the file is missing or damaged."""
     try:
         environment = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError):

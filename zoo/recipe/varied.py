@@ -1,4 +1,4 @@
-"""Find why the features of images cannot be computed once for all: an image is another one each time, or is needed itself."""
+"""Find the options that keep features from being cached: they vary an image each time, or need the image itself."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from zoo.section import AUTO
 
 
 def varied(augment: Augment, size: ImageSize, backbone: Backbone) -> list[str]:
-    """Return the overrides that switch off what varies images or features, such as `augment.crop=none`; none for `auto`.
+    """Return the overrides that switch off all variation of images or features, such as `augment.crop=none`.
+
+    Options that are `auto` are skipped.
 
     Args:
-        augment: what training images go through.
-        size: their sides.
-        backbone: its rates of dropout, which varies features.
+        augment: augmentation of the training images.
+        size: sides of the images.
+        backbone: the backbone, whose dropout rates vary the features.
     """
     found = [] if augment.crop.kind == "none" else ["augment.crop=none"]
     found += ["augment.hflip=false"] if augment.hflip is True else []
@@ -29,5 +31,5 @@ def varied(augment: Augment, size: ImageSize, backbone: Backbone) -> list[str]:
 
 
 def needs_images(evaluation: Eval, distill: Distill | None) -> list[str]:
-    """Return the overrides that switch off what looks at the images in each epoch: views of them, and a teacher."""
+    """Return the overrides that switch off everything that needs the images in each epoch: extra views and a teacher."""
     return [*(["eval.tta=none"] if evaluation.tta != "none" else []), *(["distill=null"] if distill is not None else [])]

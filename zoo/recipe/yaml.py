@@ -1,4 +1,4 @@
-"""YAML with the scalars of version 1.2, the line of every key, and `section.key=value` overrides on top."""
+"""Read and write YAML with the scalars of version 1.2, record the line of every key, and apply `section.key=value` overrides."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from zoo.errors import ZooError
 
 Key = tuple[str | int, ...]
 
-# Values in a document: aliases can make a small file stand for a huge tree, and no recipe comes near this number.
+# Maximum number of values in a document. Aliases can make a small file stand for a huge tree; no recipe comes near this number.
 MAX_NODES = 10_000
-# Levels of a document; a recipe has four.
+# Maximum number of levels in a document; a recipe has four.
 MAX_DEPTH = 32
-# Digits of a whole number. Python refuses to read more than 4,300; a longer one than this is out of every range anyway.
+# Maximum number of digits of a whole number. Python reads at most 4,300; more than this are out of every range anyway.
 MAX_DIGITS = 400
-# Letters of a value that an error shows.
+# Maximum number of characters of a value that an error shows.
 SHOWN_LETTERS = 80
-# Letters of a line that is written.
+# Characters per line of written YAML.
 LINE_WIDTH = 110
 
 
@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's scanner with the scalars of YAML 1.2 (so `3e-4` is a number and `no` is a word)."""
 
 
-# PyYAML finds a scalar's type by its first character; the core schema of YAML 1.2.2, section 10.3.2.
+# PyYAML looks up a scalar's pattern by its first character. The patterns are the core schema of YAML 1.2.2, section 10.3.2.
 _Loader.yaml_implicit_resolvers = {}
 _PATTERNS: dict[str, re.Pattern[str]] = {}
 for _tag, _pattern, _first in [
@@ -49,12 +49,12 @@ for _tag, _pattern, _first in [
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where a key was written; places are ordered as errors are reported.
+    """The place where a key was written. Places sort in the order in which errors are reported.
 
     Attributes:
-        depth: 0 in the recipe itself, 1 in its base, 2 in the base of that.
-        line: counted from 1.
-        file: as an error names it.
+        depth: 0 in the recipe itself, 1 in its base, 2 in the base of its base.
+        line: line number, counted from 1.
+        file: name of the file in error messages.
     """
 
     depth: int
@@ -70,10 +70,10 @@ class Source:
     """The plain values of a recipe and where each was written.
 
     Attributes:
-        path: the file, as an error names it.
+        path: name of the file in error messages.
         tree: the values.
-        places: where each key is, in the file or in one that it takes as its base.
-        overridden: the keys that the command line set.
+        places: the place of each key, in the file or in one of its bases.
+        overridden: keys set on the command line.
     """
 
     path: str
@@ -82,11 +82,11 @@ class Source:
     overridden: set[Key] = field(default_factory=set)
 
     def place(self, key: Key) -> Place | None:
-        """Return the place of a key, or of its nearest parent that was written; None where nothing was."""
+        """Return the place of a key or of its nearest parent that has one; None if there is none."""
         return next((self.places[key[:n]] for n in range(len(key), -1, -1) if key[:n] in self.places), None)
 
     def where(self, key: Key) -> str:
-        """Return the place of a key: `FILE:LINE` of it or of its nearest parent, '' where the command line set it."""
+        """Return `FILE:LINE` of a key or its nearest parent, '' if the command line set it, or the file if nothing is known."""
         for length in range(len(key), -1, -1):
             if key[:length] in self.overridden:
                 return ""
@@ -95,7 +95,7 @@ class Source:
         return self.path
 
     def mark_overridden(self, key: Key) -> None:
-        """Note that the command line set a key: the places of what a file has below it no longer count."""
+        """Record that the command line set a key, and drop the places of all keys below it."""
         self.overridden.add(key)
         for other in [other for other in self.places if len(other) > len(key) and other[: len(key)] == key]:
             del self.places[other]
@@ -105,7 +105,7 @@ def read(path: Path) -> Source:
     """Read a recipe file.
 
     Raises:
-        ZooError: if the file is missing or is no YAML mapping of plain values.
+        ZooError: the file cannot be read, or is not a YAML mapping of plain values.
     """
     name = str(path)
     if path.is_dir():
@@ -132,11 +132,11 @@ def parse(text: str, name: str, places: dict[Key, Place] | None = None) -> Any:
 
     Args:
         text: the document.
-        name: the place that an error names.
-        places: is filled with the place of every key; without it (an override is a single line) errors name no line.
+        name: name of the source in error messages.
+        places: filled with the place of every key. Without it, errors name no line (an override is a single line).
 
     Raises:
-        ZooError: if the text is not YAML, or has more than one document, a tag, a duplicate key or too many values.
+        ZooError: the text is not YAML, or has more than one document, a tag, a duplicate key or too many values.
     """
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -156,7 +156,7 @@ def parse(text: str, name: str, places: dict[Key, Place] | None = None) -> Any:
 
 @dataclass
 class _Builder:
-    """Builds plain values from PyYAML's nodes, and notes the place of each key."""
+    """Builds plain values from PyYAML's nodes, and records the place of each key."""
 
     name: str
     places: dict[Key, Place]
@@ -167,7 +167,7 @@ class _Builder:
         return f"{self.name}:{node.start_mark.line + 1}" if self.lines else self.name
 
     def build(self, node: yaml.Node, key: Key) -> Any:
-        """Return the plain values of a node, which stands at `key`."""
+        """Return the plain value of the node at `key`."""
         self.count += 1
         place = self._place(node)
         if self.count > MAX_NODES or len(key) > MAX_DEPTH:
@@ -188,7 +188,7 @@ class _Builder:
         return _scalar(short, node.value)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
-        """Return the mapping of a node; PyYAML itself would let the last of two equal keys win."""
+        """Return the mapping of a node; reject duplicate keys, of which PyYAML would silently keep the last."""
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -221,15 +221,15 @@ def apply_overrides(
 ) -> None:
     """Set `section.key=value` pairs in the tree; the values are read as YAML.
 
-    Changing the `kind` of a section starts that section anew: the file's keys belong to the other kind.
+    Changing the `kind` of a section clears its other keys from the file, which belong to the old kind.
 
     Args:
-        source: the tree, which is changed.
+        source: the recipe's values, changed in place.
         overrides: the pairs.
-        short_forms: what makes a mapping of a section's short form, by section, where that is no kind.
+        short_forms: for each section whose short form is not a kind, the function that expands the short form to a mapping.
 
     Raises:
-        ZooError: if an override is not of the form `section.key=value`.
+        ZooError: an override is not of the form `section.key=value`, or its value is not YAML.
     """
     for override in overrides:
         name, equals, text = override.partition("=")
@@ -246,7 +246,7 @@ def apply_overrides(
             if not isinstance(child, dict):
                 if not isinstance(child, str):
                     source.overridden.add(key[:depth])
-                # A short form that stood here stays in force (`schedule: linear`).
+                # Keep an existing short form (`schedule: linear`) as the `kind`.
                 parent[str(part)] = {"kind": child} if isinstance(child, str) else {}
             parent = parent[str(part)]
         if key[-1] == "kind" and parent.get("kind", value) != value:
@@ -258,12 +258,12 @@ def apply_overrides(
 
 
 def dotted(key: Key) -> str:
-    """Return a key as an override writes it: `optim.lr`."""
+    """Return a key in the notation of overrides: `optim.lr`."""
     return ".".join(str(part) for part in key)
 
 
 def describe(value: Any) -> str:
-    """Return a value as an error shows it, short."""
+    """Return a short description of a value for an error."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
@@ -288,7 +288,7 @@ def write_value(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's writer; it quotes only what the YAML 1.2 loader would not read back as the same word."""
+    """PyYAML's writer with the scalars of YAML 1.2: it quotes a word only if the loader would read it back as another value."""
 
 
 _Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
@@ -299,6 +299,6 @@ _Dumper.add_representer(
 
 
 def _float_text(value: float) -> str:
-    """Return a number with a point: Python writes `1e-05`, which some YAML readers take for a word."""
+    """Return a number with a decimal point: Python writes `1e-05`, which some YAML readers take for a word."""
     text = repr(value)
     return text if "." in text or "e" not in text else text.replace("e", ".0e")

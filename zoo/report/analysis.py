@@ -1,6 +1,6 @@
-"""Find in predictions a model's mistakes, its doubts, its weak classes and its confidence. Pure functions of `Scored`.
+"""Analyze predictions: mistakes, uncertain hits, weak classes and calibration. Pure functions of `Scored`.
 
-Letters in shapes: N images, C classes, n of a selection.
+Letters in shapes: N images, C classes, n selected items.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ import numpy as np
 from zoo.metrics import BINS, interval
 from zoo.report.scored import Scored
 
-# Probabilities at which the page says how many images are at least that certain, and how many of them are right.
+# Probability thresholds at which the page shows coverage and accuracy.
 THRESHOLDS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 def worst_mistakes(scored: Scored) -> np.ndarray:
-    """Return the positions of the images that are wrong, int64 [n], the least probable label first.
+    """Return the positions of the misclassified images, int64 [n], the one with the least probable label first.
 
-    That is how certain the model is of another class than the label: where labels are wrong, they come first.
+    Images with wrong labels tend to come first, because the model is certain of another class.
     """
     wrong = np.flatnonzero(~scored.hits)
     return wrong[np.lexsort((wrong, -scored.prob[wrong], scored.label_prob[wrong]))]
 
 
 def least_certain_hits(scored: Scored) -> np.ndarray:
-    """Return the positions of the images that are right, int64 [n], the least probable first."""
+    """Return the positions of the correctly classified images, int64 [n], the least certain first."""
     right = np.flatnonzero(scored.hits)
     return right[np.lexsort((right, scored.prob[right]))]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Images of one class that are taken for another.
+    """The images of one class that are misclassified as another class.
 
     Attributes:
-        label, predicted: the classes.
-        count: the images.
-        total: of so many images of the class.
-        positions: int64 [count] of the images, the worst mistake first.
+        label, predicted: the true class and the predicted class.
+        count: number of these images.
+        total: number of all images of the true class.
+        positions: positions of these images, int64 [count], the worst mistake first.
     """
 
     label: int
@@ -50,7 +50,7 @@ class Pair:
 
 
 def confused_pairs(scored: Scored, count: int) -> list[Pair]:
-    """Return the pairs of classes that are confused most often; of equal counts, those with fewer images of the class."""
+    """Return the `count` most confused pairs of classes; among equal counts, pairs with fewer images of the class come first."""
     wrong = worst_mistakes(scored)
     pairs, inverse, counts = np.unique(
         np.stack([scored.labels[wrong], scored.predicted[wrong]]), axis=1, return_inverse=True, return_counts=True
@@ -66,13 +66,15 @@ def confused_pairs(scored: Scored, count: int) -> list[Pair]:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A class: its images, how many of them are found, and what else is taken for it.
+    """The scores of one class.
 
     Attributes:
-        label: its position.
-        n, hits, predicted: its images, those that are right, and all images that the model takes for it.
-        recall: the share of its images that are right, with its 95 % interval (Wilson 1927).
-        precision, f1: None where there is nothing to divide by.
+        label: index of the class.
+        n, hits, predicted: number of images of the class, of those classified correctly, and of all images predicted as it.
+        recall: `hits / n`.
+        low, high: 95 % interval of the recall (Wilson 1927).
+        precision: `hits / predicted`; None if nothing is predicted as this class.
+        f1: F1 score.
     """
 
     label: int
@@ -87,7 +89,7 @@ class ClassRow:
 
 
 def per_class(scored: Scored, classes: int) -> list[ClassRow]:
-    """Return a row for each class that has images, the lowest recall first; of equal ones, the one with more images."""
+    """Return a row for each class that has images, the lowest recall first; among equal recalls, more images first."""
     hits = np.bincount(scored.labels[scored.hits], minlength=classes)
     images = np.bincount(scored.labels, minlength=classes)
     predicted = np.bincount(scored.predicted, minlength=classes)
@@ -104,12 +106,13 @@ def _class_row(label: int, n: int, hits: int, predicted: int) -> ClassRow:
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose predicted class has a probability in one of `BINS` ranges of equal width.
+    """The images whose predicted probability is in one of `BINS` ranges of equal width.
 
     Attributes:
-        count: the images.
-        confidence: their mean probability.
-        accuracy: the share that is right, with its 95 % interval (Wilson 1927).
+        count: number of images.
+        confidence: mean probability of their predicted classes.
+        accuracy: share of them that is classified correctly.
+        low, high: 95 % interval of the accuracy (Wilson 1927).
     """
 
     count: int
@@ -120,7 +123,7 @@ class Bin:
 
 
 def reliability(scored: Scored) -> list[Bin]:
-    """Return the bins of confidence that have images, ascending (Guo et al. 2017)."""
+    """Return the non-empty confidence bins of a reliability diagram, ascending (Guo et al. 2017)."""
     certain = np.isfinite(scored.prob)
     prob, hits = scored.prob[certain], scored.hits[certain]
     places = np.minimum((prob * BINS).astype(np.int64), BINS - 1)  # [N]
@@ -133,12 +136,12 @@ def reliability(scored: Scored) -> list[Bin]:
 
 
 def risk_coverage(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares of the images, ascending, and the share of mistakes among so many of the most certain ones.
+    """Return the risk-coverage curve: the share of mistakes among the most certain images, for growing shares of images.
 
-    Images of equal probability come in or stay out together.
+    Images of equal probability are added together.
 
     Returns:
-        Two arrays float64 [n], n at most N.
+        Coverage and risk, float64 [n] each, ascending in coverage; n is at most N.
     """
     prob = np.nan_to_num(scored.prob, nan=0.0)
     order = np.argsort(-prob, kind="stable")
@@ -149,13 +152,13 @@ def risk_coverage(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Certain:
-    """The images of which the model is at least so certain.
+    """The images of which the model is at least as certain as a threshold.
 
     Attributes:
-        threshold: least probability of the predicted class.
-        count: the images.
-        coverage: their share of all.
-        accuracy: the share of them that is right; None where there are none.
+        threshold: minimum probability of the predicted class.
+        count: number of these images.
+        coverage: their share of all images.
+        accuracy: share of them that is classified correctly; None if there are none.
     """
 
     threshold: float
@@ -165,7 +168,7 @@ class Certain:
 
 
 def at_thresholds(scored: Scored) -> list[Certain]:
-    """Return how many images the model is certain of, and how many of these are right, for each of `THRESHOLDS`."""
+    """Return coverage and accuracy at each of `THRESHOLDS`."""
     rows = []
     for threshold in THRESHOLDS:
         taken = scored.prob >= threshold
@@ -176,5 +179,5 @@ def at_thresholds(scored: Scored) -> list[Certain]:
 
 
 def overconfidence(scored: Scored) -> float:
-    """Return by how much the mean probability of the predicted class exceeds the share that is right."""
+    """Return the mean probability of the predicted class minus the accuracy."""
     return float(scored.prob.mean() - scored.hits.mean())

@@ -1,4 +1,4 @@
-"""Everything that a run folder tells, whether the run is finished, still going or died. Files that are damaged are named."""
+"""Read all information in a run folder, whether the run is finished, in progress or dead. Damaged files are reported."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from zoo.system import locks
 
 @dataclass(frozen=True)
 class Facts:
-    """A run as its folder tells of it.
+    """The content of a run folder.
 
     Attributes:
         run: the folder, as the user wrote it.
-        recipe: None where it cannot be read.
-        result: None where the run is not finished, or its result is damaged.
-        going: another process works in the folder.
-        history: the rows of `metrics.jsonl`.
-        environment: the machine and its software; empty where nothing is known.
-        checkpoints: the steps of which there is one.
-        classes: their names in the order of the labels; empty where nothing tells.
-        scored: predictions of the selected weights by split; none before the run is finished.
+        recipe: the recipe; None if it cannot be read.
+        result: the result; None if the run is not finished or its result is damaged.
+        going: whether another process is using the folder.
+        history: rows of `metrics.jsonl`.
+        environment: the machine and its software; empty if unknown.
+        checkpoints: steps that have a checkpoint.
+        classes: class names in the order of the labels; empty if unknown.
+        scored: predictions of the selected weights, by split; empty before the run is finished.
         problems: a sentence for each file that is missing or damaged.
     """
 
@@ -53,7 +53,7 @@ class Facts:
 
     @property
     def judged(self) -> Scored | None:
-        """The predictions that the page is about: those of test, else those of val; None where there are none."""
+        """The predictions that the page analyzes: test if available, else val, else None."""
         return self.scored.get("test") or self.scored.get("val")
 
 
@@ -61,7 +61,7 @@ def read_facts(run: Path) -> Facts:
     """Read a run folder.
 
     Raises:
-        ZooError: there is no run in it.
+        ZooError: the folder contains no run.
     """
     if not any((run / name).is_file() for name in ("recipe.yaml", RESULT, "metrics.jsonl")):
         raise ZooError(str(run), "no run in it", "give the folder of a run, such as runs/my-photos")
@@ -70,7 +70,7 @@ def read_facts(run: Path) -> Facts:
     result = _result(run, problems)
     environment = _environment(run, problems)
     classes = result.classes if result else _classes(run)
-    # Without a result, predictions are those of an earlier end of the run.
+    # Without a result, predictions are left over from an earlier end of the run.
     scored = _scored(run, classes, problems) if (run / RESULT).exists() else {}
     return Facts(
         run=run,
@@ -103,7 +103,7 @@ def _result(run: Path, problems: list[str]) -> Result | None:
 
 
 def _environment(run: Path, problems: list[str]) -> Mapping[str, Any]:
-    """Return what the run wrote of its machine."""
+    """Return the content of `environment.json`; empty if it cannot be read."""
     try:
         values = RunFolder(run).read_json("environment.json")
     except ZooError as error:
@@ -113,7 +113,7 @@ def _environment(run: Path, problems: list[str]) -> Mapping[str, Any]:
 
 
 def _classes(run: Path) -> Sequence[str]:
-    """Return the class names that the model folder of a run keeps; none where there are none."""
+    """Return the class names stored in the run's model folder; empty if there are none."""
     try:
         names = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))["label_names"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -130,7 +130,7 @@ def _scored(run: Path, classes: Sequence[str], problems: list[str]) -> Mapping[s
 
 
 def _history(run: Path, problems: list[str]) -> Sequence[Mapping[str, Any]]:
-    """Return the rows of the epochs; a line that is none is left out."""
+    """Return the rows of the epochs; unreadable lines are skipped and reported."""
     try:
         lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -153,7 +153,7 @@ def _row(line: str) -> Mapping[str, Any] | None:
 
 
 def _going(run: Path) -> bool:
-    """Return whether a process works in the folder. A killed one leaves the file behind, but not the lock."""
+    """Return whether a process is using the folder. A killed process leaves the lock file behind, but not the lock."""
     try:
         with locks.unused(run / ".lock") as unused:
             return not unused

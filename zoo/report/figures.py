@@ -1,6 +1,6 @@
-"""The pictures with axes, as data URIs: curves, confusion, calibration.
+"""The plots of the page, as data URIs: learning curves, confusion matrix, calibration.
 
-What the run has drawn is taken as it is. matplotlib is loaded only where something is missing.
+Plots that the run has drawn itself are reused. matplotlib is loaded only if one has to be drawn.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from zoo.results.curves import draw_curves
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Classes up to which the confusion matrix has axes and labels; above, it would take a megabyte.
+# Maximum number of classes for which the confusion matrix has axes and labels; with more, it would take a megabyte.
 DRAWN = 200
-# Pixels of the side of a matrix without axes, at most.
+# Maximum side of a matrix without axes, in pixels.
 PIXELS = 250
-# Color of the line of risk: that of the validation curve.
+# Color of the lines, the same as that of the validation curve.
 LINE_COLOR = "#0072b2"
-# Points of a line, at most: more are not seen.
+# Maximum number of points of a line; more would not be visible.
 POINTS = 400
 
 
 def curves(facts: Facts) -> str:
-    """Return loss, accuracy and learning rate over the epochs; '' before the first epoch has ended."""
+    """Return the plot of loss, accuracy and learning rate over the epochs; '' before the first epoch has ended."""
     if not facts.history:
         return ""
     result = facts.result
-    # Without a result the picture is one of an earlier end of the run.
+    # Without a result, the picture is left over from an earlier end of the run.
     there = facts.run / "curves.svg" if result else None
     title = _title(facts)
     return _svg(there, lambda path: draw_curves(facts.history, path, title, selected_epoch=result and result.selected_epoch))
 
 
 def confusion(facts: Facts, scored: Scored) -> str:
-    """Return the confusion matrix: labeled cells up to `DRAWN` classes, and colors alone above."""
+    """Return the confusion matrix: with labels up to `DRAWN` classes, else as colors only."""
     classes = facts.classes
     if len(classes) > DRAWN:
         return data_uri(_matrix(scored, len(classes)), "png")
@@ -57,7 +57,7 @@ def confusion(facts: Facts, scored: Scored) -> str:
 
 
 def calibration(scored: Scored) -> str:
-    """Return how often the model is right where it is how certain, and its mistakes among the most certain images."""
+    """Return the reliability diagram and the risk-coverage curve."""
     return _svg(None, lambda path: _draw_calibration(scored, path))
 
 
@@ -73,7 +73,7 @@ def _title(facts: Facts) -> str:
 
 
 def _svg(there: Path | None, draw: Callable[[Path], None]) -> str:
-    """Return a picture that the run has, or one that is drawn now."""
+    """Return the picture at the path `there` if it can be read, else the one made by `draw`."""
     try:
         if there is not None:
             return data_uri(there.read_bytes(), "svg+xml")
@@ -86,13 +86,13 @@ def _svg(there: Path | None, draw: Callable[[Path], None]) -> str:
 
 
 def _counts(scored: Scored, classes: int) -> np.ndarray:
-    """Return counts int64 [C, C]: the row is the true class, the column the predicted one."""
+    """Return counts int64 [C, C]: the row is the true class, the column the predicted class."""
     flat = np.bincount(scored.labels * classes + scored.predicted, minlength=classes * classes)
     return flat.reshape(classes, classes)
 
 
 def _matrix(scored: Scored, classes: int) -> bytes:
-    """Return the confusion matrix of many classes as a PNG: a pixel of several classes is as dark as its share of the row."""
+    """Return the confusion matrix of many classes as a PNG; a pixel's darkness is the square root of its share of the row."""
     step = cells_per_pixel(classes)
     side = -(-classes // step)
     counts = np.zeros((side, side))
@@ -115,7 +115,7 @@ def _draw_calibration(scored: Scored, path: Path) -> None:
 
 
 def _reliability(axes: Axes, scored: Scored) -> None:
-    """Draw the share that is right in each bin of confidence, with its interval; the area of a dot is the bin's images."""
+    """Draw the accuracy of each confidence bin with its interval; the area of a dot grows with the bin's number of images."""
     bins = reliability(scored)
     axes.set_title("Right, against how certain it is", loc="left", pad=10, fontsize=10)
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
@@ -137,7 +137,7 @@ def _reliability(axes: Axes, scored: Scored) -> None:
 
 
 def _risk(axes: Axes, scored: Scored) -> None:
-    """Draw the share of mistakes among the most certain images, over how many are taken."""
+    """Draw the risk-coverage curve: the share of mistakes among the most certain images."""
     coverage, risk = risk_coverage(scored)
     taken = np.unique(np.linspace(0, len(coverage) - 1, POINTS).round().astype(int))
     axes.set_title("Mistakes, where only the most certain images are taken", loc="left", pad=10, fontsize=10)
@@ -157,7 +157,7 @@ def _risk(axes: Axes, scored: Scored) -> None:
 
 
 def _percent_axis(axes: Axes, axis: str, ticks: Sequence[float] | np.ndarray) -> None:
-    """Set ticks that are shares, as percentages; those beyond the axis are left out."""
+    """Set ticks at shares, labeled as percentages; ticks beyond the axis are left out."""
     low, high = axes.get_xlim() if axis == "x" else axes.get_ylim()
     inside = [float(tick) for tick in ticks if low <= tick <= high]
     labels = [f"{100 * tick:g} %" if tick == inside[-1] else f"{100 * tick:g}" for tick in inside]

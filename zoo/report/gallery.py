@@ -1,4 +1,4 @@
-"""The images of a page: where their pixels come from, and a figure with its caption for each."""
+"""The images of a page: find their pixels, and make a figure with a caption for each."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from zoo.report.seen import Seen
 from zoo.report.thumbnails import SIDE, Budget, Thumbnail, thumbnail
 from zoo.report.wording import probability
 
-# Images that are read from a store at a time.
+# Number of images read from a store at a time.
 TOGETHER = 64
-# Longer side in pixels of the picture of a class, by the classes up to which it is that large.
+# Longer side, in pixels, of the picture of a class, for up to this many classes: (classes, side).
 CLASS_SIDES = ((20, SIDE), (100, 72), (1_000_000, 40))
 
 
 @dataclass(frozen=True)
 class Images:
-    """The images behind a run.
+    """The images of a run's data set.
 
     Attributes:
-        data: the splits; None where they cannot be had.
-        seen: training images as the model saw them; None where there are none to show.
-        missing: a sentence that says why there are none; '' where nothing is missing.
+        data: the splits; None if they are not available.
+        seen: training images as the model saw them; None if there are none to show.
+        missing: a sentence that says why images are missing; '' if none are.
     """
 
     data: Splits | None = None
@@ -39,12 +39,12 @@ class Shot:
     """An image of the page.
 
     Attributes:
-        picture: None where the image cannot be had, or the page has no room for it.
-        alt: what is on it, for those who cannot see it.
-        title: the line that is read first; a class name, or several.
-        note: what stands beside the title, such as a probability.
-        second, second_note: the same for the second line.
-        file: the image's name.
+        picture: the picture; None if the image is not available or the page has no room for it.
+        alt: alternative text, for readers who cannot see the picture.
+        title: first line of the caption: a class name, or several.
+        note: text beside the title, such as a probability.
+        second, second_note: the second line and the text beside it.
+        file: name of the image.
     """
 
     picture: Thumbnail | None
@@ -57,13 +57,13 @@ class Shot:
 
 
 class Gallery:
-    """Makes the figures of a page, as long as its budget lasts.
+    """Makes the figures of a page, with pictures until the budget is spent.
 
     Args:
-        images: where pixels come from.
-        scored: the predictions whose images are shown; None where there are none.
-        classes: the names of the classes.
-        budget: bytes of all pictures together.
+        images: source of the pixels.
+        scored: predictions whose images are shown; None if there are none.
+        classes: names of the classes.
+        budget: maximum bytes of all pictures together.
     """
 
     def __init__(self, images: Images, scored: Scored | None, classes: Sequence[str], budget: int) -> None:
@@ -75,11 +75,11 @@ class Gallery:
 
     @property
     def lacking(self) -> int:
-        """Images that were scored and are no longer there under their names."""
+        """The number of scored images that are no longer found by name."""
         return len(self.scored) - len(self.place_of) if self.scored and self.split else 0
 
     def predicted(self, positions: np.ndarray) -> list[Shot]:
-        """Return figures of scored images, int64 [n], with what the model says of them."""
+        """Return figures of the scored images at the positions int64 [n], with their predictions."""
         places = [self.place_of.get(int(position)) for position in positions]
         pictures = self._pictures(self.split, places)
         return [self._predicted(int(position), picture) for position, picture in zip(positions, pictures, strict=True)]
@@ -123,7 +123,7 @@ class Gallery:
         return shots
 
     def _pictures(self, split: Split | None, places: Sequence[int | None], side: int = SIDE) -> list[Thumbnail | None]:
-        """Return the pictures of images of a split; None where there is none, or no room for it."""
+        """Return the pictures of images of a split; None for a missing image, or if the budget is spent."""
         found: list[Thumbnail | None] = []
         for first in range(0, len(places), TOGETHER):
             part = places[first : first + TOGETHER]
@@ -132,7 +132,7 @@ class Gallery:
                 found += [None] * len(part)
                 continue
             rows = split.index[there]
-            # All at once: a store that is a file is told each time what need not stay in memory.
+            # Read all rows in one call, because each read of a memory-mapped store also releases its memory.
             shapes = zip(split.pixels.take(rows), split.pixels.aspects[rows], strict=True)
             made = iter([self.budget.take(thumbnail(pixels, float(aspect), side)) for pixels, aspect in shapes])
             found += [None if place is None else next(made) for place in part]
@@ -140,14 +140,14 @@ class Gallery:
 
 
 def _named(scored: Scored, split: Split) -> Scored:
-    """Return predictions with the names of their images, where a run kept none and the split has the same labels."""
+    """Return predictions with the split's image names, if the run kept no names and the split has the same labels."""
     if scored.named or not np.array_equal(scored.labels, split.targets):
         return scored
     return replace(scored, files=split.names(), named=True)
 
 
 def _places(scored: Scored, split: Split) -> dict[int, int]:
-    """Return the place in a split of each scored image that is still there, found by name."""
+    """Return the index in the split of each scored image that is still found by name."""
     names = split.names()
     if list(scored.files) == names:
         return dict(zip(range(len(names)), range(len(names)), strict=True))

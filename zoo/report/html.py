@@ -1,4 +1,4 @@
-"""Fill the template of a page. All pages share `base.html.j2` and `base.css`; none needs a script or a request."""
+"""Fill the template of a page. All pages share `base.html.j2` and `base.css`, and use no scripts or requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.report import wording
 
 
 def render(folder: Path, values: Mapping[str, Any]) -> str:
-    """Return the page that a folder's `page.html.j2` and `page.css` make of some values; all text of theirs is escaped."""
+    """Render a folder's `page.html.j2` and `page.css` with the given values; all text is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -20,7 +20,7 @@ def render(folder: Path, values: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        # Before escaping: names come from folders, and may hold what HTML cannot.
+        # Runs before escaping: names come from folders, and may have characters that HTML does not allow.
         finalize=lambda value: value if isinstance(value, Markup) else wording.fit_text(value),
     )
     environment.filters |= {"share": wording.share}

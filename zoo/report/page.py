@@ -1,4 +1,4 @@
-"""The page: everything that is known of a run, put into one HTML file that is never larger than `MOST_BYTES`."""
+"""The page: all information about a run in one HTML file of at most `MOST_BYTES`."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from zoo.report.scored import Scored
 from zoo.system.console import plural
 from zoo.system.files import write_file
 
-# The file in a run folder.
+# Name of the page in a run folder.
 REPORT = "report.html"
-# Bytes of a page at most: it is sent by mail.
+# Maximum bytes of a page, so that it can be sent by mail.
 MOST_BYTES = 3_000_000
-# Worst mistakes that are shown, unless the user asks for another number.
+# Default number of worst mistakes that are shown.
 WORST = 48
-# Classes up to which each one's picture has its name below it.
+# Maximum number of classes for which the name is written below the picture of each class.
 CAPTIONED = 100
-# The probability at which a sentence says how far the model can be trusted.
+# The probability threshold of the sentence that says how far the model can be trusted.
 TRUSTED = 0.9
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The most of each kind that a page shows.
+    """Maximum numbers of items on a page.
 
     Attributes:
         worst, hits: worst mistakes and least certain hits.
-        pairs, pair_shots: pairs of classes that are confused, and images of each.
+        pairs, pair_shots: confused pairs of classes, and images of each pair.
         seen: training images.
         rows: classes in the table.
         pictures: bytes of all thumbnails.
@@ -52,7 +52,7 @@ class Limits:
     pictures: int = 1_800_000
 
     def smaller(self) -> Limits:
-        """Return half of everything."""
+        """Return limits of half the size."""
         return Limits(**{name: value // 2 for name, value in vars(self).items()})
 
 
@@ -60,13 +60,13 @@ def write_page(facts: Facts, images: Images, path: Path, worst: int = WORST) -> 
     """Write the page of a run.
 
     Args:
-        facts: of the run.
-        images: behind it.
-        path: of the page.
-        worst: mistakes to show, at most.
+        facts: content of the run folder.
+        images: images of its data set.
+        path: path of the page.
+        worst: maximum number of mistakes to show.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the page cannot be written.
     """
     try:
         write_file(path, page(facts, images, Limits(worst=worst)))
@@ -75,7 +75,7 @@ def write_page(facts: Facts, images: Images, path: Path, worst: int = WORST) -> 
 
 
 def page(facts: Facts, images: Images, limits: Limits | None = None) -> str:
-    """Return the page as HTML of at most `MOST_BYTES` bytes: where that is too little, it shows less."""
+    """Return the page as HTML; halve the limits until it has at most `MOST_BYTES` bytes, or no pictures are left."""
     limits = limits or Limits()
     charts = _charts(facts)
     while True:
@@ -86,7 +86,7 @@ def page(facts: Facts, images: Images, limits: Limits | None = None) -> str:
 
 
 def _charts(facts: Facts) -> dict[str, str]:
-    """Return the pictures with axes, '' for those that there is nothing to draw of."""
+    """Return the plots; '' for a plot without data."""
     scored = facts.judged
     return {
         "curves": figures.curves(facts),
@@ -96,10 +96,10 @@ def _charts(facts: Facts) -> dict[str, str]:
 
 
 def _context(facts: Facts, images: Images, limits: Limits) -> dict[str, Any]:
-    """Return all values of the template but the charts."""
+    """Return all values of the template except the plots."""
     gallery = Gallery(images, facts.judged, facts.classes, limits.pictures)
     scored = gallery.scored
-    # In the order of who gets pictures first.
+    # The order decides which images get pictures while the budget lasts.
     judged = _judged(facts, scored, gallery, limits) if scored else None
     seen = gallery.seen()[: limits.seen]
     classes = gallery.classes_shown()
@@ -122,7 +122,7 @@ def _context(facts: Facts, images: Images, limits: Limits) -> dict[str, Any]:
 
 
 def _judged(facts: Facts, scored: Scored, gallery: Gallery, limits: Limits) -> dict[str, Any]:
-    """Return what the page says of the images that were scored."""
+    """Return the values of the template about the scored images."""
     wrong, right = analysis.worst_mistakes(scored), analysis.least_certain_hits(scored)
     mistakes, hits = gallery.predicted(wrong[: limits.worst]), gallery.predicted(right[: limits.hits])
     pairs = analysis.confused_pairs(scored, limits.pairs)
@@ -152,7 +152,7 @@ def _judged(facts: Facts, scored: Scored, gallery: Gallery, limits: Limits) -> d
 
 
 def _missing(images: Images, gallery: Gallery) -> Iterator[str]:
-    """Yield why images have no picture."""
+    """Yield the reasons why images have no picture."""
     if images.missing:
         yield images.missing
     if gallery.lacking:
@@ -160,7 +160,7 @@ def _missing(images: Images, gallery: Gallery) -> Iterator[str]:
 
 
 def _tiles(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield the figures at the top, each with what it is."""
+    """Yield the name and the text of each value at the top of the page."""
     result = facts.result
     if result is None:
         return
@@ -176,7 +176,7 @@ def _tiles(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it."""
+    """Return a duration in seconds, minutes, or hours and minutes, depending on its length."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -184,7 +184,7 @@ def duration(seconds: float) -> str:
 
 
 def _origin(facts: Facts, images: Images) -> Iterator[tuple[str, str]]:
-    """Yield what the run was made of and on, row by row."""
+    """Yield the rows about the origin of the run: backbone, data, weights, training and machine."""
     result, recipe, environment = facts.result, facts.recipe, facts.environment
     if recipe:
         yield "backbone", recipe.backbone.name
@@ -208,7 +208,7 @@ def _origin(facts: Facts, images: Images) -> Iterator[tuple[str, str]]:
 
 
 def _machine(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield where and when the run was, as far as its environment tells."""
+    """Yield the rows about the machine, the start and the versions, as far as they are known."""
     environment, result = facts.environment, facts.result
     device = result.device if result else environment.get("device")
     if device:
@@ -226,6 +226,6 @@ def _machine(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _license(name: str, kind: str) -> str:
-    """Return the license of a backbone's weights; '' where they are not timm's."""
+    """Return the license of a backbone's weights, or '' if they are not timm's."""
     entry = catalog.named(name)
     return catalog.license_terms(entry.license) if kind in catalog.TIMM_WEIGHTS and entry and entry.tag else ""

@@ -17,9 +17,10 @@ class Option:
     """An option of a recipe.
 
     Attributes:
-        key: dotted below its section; empty for an option that is a section by itself, such as `name`.
-        value: as it is written in a recipe.
-        default: the same of its default; None where it has none, or the value is the default.
+        key: dotted key relative to its section; empty for a top-level option, such as `name`.
+        value: value as written in a recipe.
+        default: default as written in a recipe; None if there is none or the value equals it.
+        changed: whether the value differs from the default.
     """
 
     key: str
@@ -37,12 +38,12 @@ def options_of(recipe: Recipe) -> dict[str, list[Option]]:
 
 
 def _default(field: Any) -> Any:
-    """Return the default of a field; pydantic's Undefined where it has none."""
+    """Return the default of a field, or pydantic's Undefined if it has none."""
     return field.get_default(call_default_factory=True)
 
 
 def _options(value: Any, key: str, default: Any) -> Iterator[Option]:
-    """Yield a value's options; those of a section of another kind than the default's differ from that kind's own."""
+    """Yield the options of a value; a section of a non-default kind is compared with the defaults of its own kind."""
     if not isinstance(value, Section):
         changed = value != default
         known = changed and default is not PydanticUndefined
@@ -51,7 +52,7 @@ def _options(value: Any, key: str, default: Any) -> Iterator[Option]:
     same = type(default) is type(value)
     short = value.model_dump(mode="json")
     if not isinstance(short, dict):
-        # A section that is written as one value, as `image_size: 96` is.
+        # A section that is written as a single value, such as `image_size: 96`.
         changed = value != default
         other = text(default.model_dump(mode="json")) if changed and isinstance(default, Section) else None
         yield Option(key, text(short), other, changed)
@@ -67,7 +68,7 @@ def _options(value: Any, key: str, default: Any) -> Iterator[Option]:
 
 
 def text(value: Any) -> str:
-    """Return a value as it is written in a recipe."""
+    """Return a value as written in a recipe."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):

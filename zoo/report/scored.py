@@ -1,4 +1,4 @@
-"""Read what a model said of each image of a split, as a run keeps it: with numpy, never torch."""
+"""Read the predictions for each image of a split from a run folder, with numpy and without torch."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from safetensors.numpy import load_file
 from zoo.errors import ZooError
 from zoo.results.predictions import PREDICTIONS, TENSORS, read_rows
 
-# The prefix of a split's tensors in the file of logits and targets.
+# Prefix of the names of a split's tensors in the file of logits and targets.
 PREFIXES = {"val": "val_", "test": ""}
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A split as the selected weights saw it.
+    """The predictions of the selected weights for a split.
 
     Attributes:
-        split: its name.
-        files: the name of each of the N images.
-        labels: int64 [N], positions in the list of classes.
-        predicted: int64 [N].
-        prob: float64 [N], probability of the predicted class.
-        label_prob: float64 [N], probability of the label.
-        named: the names are the images' own, and not their numbers.
+        split: name of the split.
+        files: names of the N images.
+        labels: class indices of the labels, int64 [N].
+        predicted: class indices of the predictions, int64 [N].
+        prob: probability of the predicted class, float64 [N].
+        label_prob: probability of the label, float64 [N].
+        named: whether `files` are real file names, rather than numbers such as `test[0]`.
     """
 
     split: str
@@ -46,19 +46,19 @@ class Scored:
 
     @property
     def hits(self) -> np.ndarray:
-        """The images that are right, bool [N]."""
+        """Mask of the correctly classified images, bool [N]."""
         return self.labels == self.predicted
 
 
 def read_scored(run: Path, classes: Sequence[str]) -> dict[str, Scored]:
-    """Return the splits of which a run keeps predictions, by name.
+    """Return the predictions of a run, by the name of the split; empty if it has no predictions file.
 
     Args:
         run: the run folder.
-        classes: the names of the C classes, in the order of the labels.
+        classes: names of the C classes, in the order of the labels.
 
     Raises:
-        ZooError: the file is damaged.
+        ZooError: the predictions file is damaged.
     """
     try:
         if (run / PREDICTIONS).exists():
@@ -75,7 +75,7 @@ def _from_table(path: Path, classes: Sequence[str]) -> dict[str, Scored]:
     """Read `predictions.csv`.
 
     Raises:
-        ValueError, KeyError, IndexError: it has another header, a class that is none, or a number that is none.
+        ValueError, KeyError, IndexError: the header is wrong, a class is unknown, or a number is malformed.
     """
     columns: dict[str, tuple[list[str], list[int], list[int], list[float], list[float]]]
     columns = defaultdict(lambda: ([], [], [], [], []))
@@ -91,7 +91,7 @@ def _from_table(path: Path, classes: Sequence[str]) -> dict[str, Scored]:
 
 
 def _from_tensors(path: Path) -> dict[str, Scored]:
-    """Read `predictions.safetensors`, which runs had before they named their images."""
+    """Read `predictions.safetensors`, the only predictions file of older runs, which has no image names."""
     tensors = load_file(path)
     found = {}
     for split, prefix in PREFIXES.items():

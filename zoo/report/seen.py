@@ -1,4 +1,4 @@
-"""Training images as the model saw them, and a sheet of them as PNG."""
+"""Training images as the model saw them, and a contact sheet of them as PNG."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zoo.results.canvas import INK, MUTED
 from zoo.system.files import write_file
 from zoo.system.table import percent
 
-# Pixels of the side that a picture has at least on a sheet: smaller ones are enlarged by a whole number.
+# Minimum side of a picture on a sheet, in pixels; smaller images are enlarged by a whole number.
 LEAST_SIDE = 112
-# Pictures in a row of a sheet, at most, and pixels of the row, at most.
+# Maximum number of pictures in a row of a sheet, and maximum width of the row in pixels.
 COLUMNS = 8
 ROW_WIDTH = 1900
 # Pixels between pictures, around the sheet, and from one line of text to the next.
 GAP = 12
 MARGIN = 20
 LINE = 18
-# Pixels of the height of letters of a label and of the title.
+# Font sizes of a label and of the title, in pixels.
 TEXT = 13
 TITLE = 17
 
@@ -34,11 +34,11 @@ class Seen:
     """The first images of a training step, after augmentation.
 
     Attributes:
-        step: counted from 0.
-        total: images of the step.
-        pixels: uint8 [n, 3, T, T], with the backbone's normalization taken back.
-        labels: for each image its classes and their shares of the target, the largest first; one class unless it was mixed.
-        names: of the images.
+        step: the step, counted from 0.
+        total: number of images in the step.
+        pixels: uint8 [n, 3, T, T], with the backbone's normalization undone.
+        labels: for each image, its classes and their shares of the target, the largest first; one class unless it was mixed.
+        names: names of the images.
     """
 
     step: int
@@ -48,14 +48,14 @@ class Seen:
     names: Sequence[str]
 
     def lines(self, position: int) -> list[str]:
-        """Return an image's labels as lines of text: `cat`, or `cat 70 %` and `dog 30 %` where it was mixed."""
+        """Return an image's labels as lines of text: `cat`, or `cat 70 %` and `dog 30 %` if it was mixed."""
         parts = self.labels[position]
         if len(parts) == 1:
             return [parts[0][0]]
         return [f"{name} {_share(share)}" for name, share in parts]
 
     def about(self) -> str:
-        """Return what the images are, for a title."""
+        """Return a description of the images, for a title."""
         shown, side = len(self.names), self.pixels.shape[-1]
         part = f"all {self.total}" if shown == self.total else f"{shown} of {self.total}"
         return f"step {self.step}: {part} images, {side} px"
@@ -67,7 +67,7 @@ def _share(share: float) -> str:
 
 
 def labels_of(targets: np.ndarray, classes: Sequence[str]) -> list[list[tuple[str, float]]]:
-    """Return the labels of a batch's targets: int64 [n], or float [n, C] where images were mixed."""
+    """Return the labels of a batch, from targets int64 [n], or float [n, C] if images were mixed."""
     if targets.ndim == 1:
         return [[(classes[int(label)], 1.0)] for label in targets]
     rows: list[list[tuple[str, float]]] = []
@@ -79,12 +79,12 @@ def labels_of(targets: np.ndarray, classes: Sequence[str]) -> list[list[tuple[st
 
 
 def draw_sheet(seen: Seen, path: Path, title: str) -> None:
-    """Draw the images in rows with their labels and names below, each pixel as it is or enlarged by a whole number.
+    """Draw the images in rows with their labels and names below, at their own size or enlarged by a whole number.
 
     Args:
         seen: the images.
-        path: the PNG.
-        title: the line above them.
+        path: path of the PNG.
+        title: the line above the images.
 
     Raises:
         OSError: the file cannot be written.
@@ -100,7 +100,7 @@ def draw_sheet(seen: Seen, path: Path, title: str) -> None:
     high = cell + max(map(len, texts)) * LINE + GAP
     heading = 2 * LINE
     wide = 2 * MARGIN + columns * (cell + GAP) - GAP
-    # As wide as the title at least: a single image is narrower.
+    # A single image is narrower than the title, so leave room for the title.
     size = (max(wide, 480), 2 * MARGIN + heading + rows * high - GAP)
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
@@ -117,7 +117,7 @@ def draw_sheet(seen: Seen, path: Path, title: str) -> None:
 
 
 def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, room: int, size: int, color: str) -> None:
-    """Write a line that is at most `room` pixels wide, in the font that all pictures have."""
+    """Write a line of text at most `room` pixels wide, in the font of all pictures."""
     from matplotlib.font_manager import findfont
 
     font = ImageFont.truetype(findfont("DejaVu Sans"), size)

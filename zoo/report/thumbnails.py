@@ -1,6 +1,6 @@
-"""Small pictures as data URIs, within a budget of bytes.
+"""Thumbnails as data URIs, within a byte budget.
 
-The pixel store keeps images squashed to squares: here they get their own shape back.
+The pixel store holds images squashed to squares; thumbnails get their original aspect ratio back.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from PIL import Image
 
 # Pixels of the longer side of a picture.
 SIDE = 112
-# Longer side up to which a picture is kept without loss: JPEG would save nothing.
+# Maximum longer side, in pixels, of a picture stored as PNG; JPEG would save nothing.
 EXACT = 16
-# Longer side up to which a picture is enlarged so that its pixels are seen, rather than blurred.
+# Maximum longer side, in pixels, of a picture that is enlarged with sharp pixels rather than blurred.
 PIXELATED = 40
-# Pillow's quality of a JPEG.
+# JPEG quality, as Pillow counts it.
 QUALITY = 82
 
 
@@ -27,8 +27,8 @@ class Thumbnail:
     """A picture for a page.
 
     Attributes:
-        uri: it as a data URI.
-        width, height: in pixels.
+        uri: the picture as a data URI.
+        width, height: size in pixels.
     """
 
     uri: str
@@ -37,7 +37,7 @@ class Thumbnail:
 
     @property
     def pixelated(self) -> bool:
-        """It is so small that its pixels should be seen."""
+        """True if the picture is so small that it should be enlarged with sharp pixels."""
         return max(self.width, self.height) <= PIXELATED
 
 
@@ -46,8 +46,8 @@ def thumbnail(pixels: np.ndarray, aspect: float = 1.0, side: int = SIDE) -> Thum
 
     Args:
         pixels: uint8 [3, S, S], squashed to a square.
-        aspect: width over height of the image as it was.
-        side: pixels of the longer side; a smaller image keeps its own.
+        aspect: width over height of the original image.
+        side: maximum longer side in pixels; smaller images are not enlarged.
     """
     longer = min(side, pixels.shape[-1])
     size = (longer, max(1, round(longer / aspect))) if aspect >= 1 else (max(1, round(longer * aspect)), longer)
@@ -64,18 +64,18 @@ def thumbnail(pixels: np.ndarray, aspect: float = 1.0, side: int = SIDE) -> Thum
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Return a picture of a kind such as `png` as a data URI."""
+    """Return the content of a picture as a data URI; `kind` is its image type, such as `png`."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 class Budget:
-    """Bytes that pictures may take: whoever asks first gets them."""
+    """The bytes that pictures may take, first come, first served."""
 
     def __init__(self, size: int) -> None:
         self.left = size
 
     def take(self, picture: Thumbnail) -> Thumbnail | None:
-        """Return the picture, or None where it no longer fits."""
+        """Return the picture, or None if it no longer fits; the budget is then spent."""
         if len(picture.uri) > self.left:
             self.left = 0
             return None

@@ -17,23 +17,23 @@ from zoo.section import AUTO
 from zoo.system.console import plural
 from zoo.system.table import percent
 
-# What a name may hold and HTML must not: controls, lone surrogates, and codes that are no characters for good. Also what turns
-# other letters around, so that a name reads as another one. Joiners and marks of direction are part of a text.
+# Characters that a file name may have but HTML must not: control characters, lone surrogates and noncharacters. Also overrides
+# of the text direction, which make a name read as another one. Joiners and direction marks are legitimate and are kept.
 LAST_OF_PLANES = "".join(chr((plane << 16) | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
 UNFIT = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff\ufdd0-\ufdef{LAST_OF_PLANES}]")
-# Digits of a percentage at most, where fewer would make it 0 or 100 although it is neither.
+# Digits of a percentage are increased up to (not including) this number, if fewer would round it to 0 or 100.
 MOST_DIGITS = 4
-# What more than a tenth too sure, or too unsure, is called.
+# A gap between mean probability and accuracy above this is called "much" too certain or uncertain.
 MUCH = 0.1
 
 
 def fit_text(value: object) -> str:
-    """Return a text that HTML can hold; what it cannot hold is shown as a question mark in a box."""
+    """Return a text for HTML; unfit characters are replaced by U+FFFD, the replacement character."""
     return UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(value))
 
 
 def share(value: float | None, digits: int = 1) -> str:
-    """Return a share in percent; one that is neither 0 nor 1 does not become 0 % or 100 %. A dash where there is none."""
+    """Return a share in percent, with more digits if it would wrongly round to 0 % or 100 %; a dash for None or NaN."""
     if value is None or value != value:
         return "–"
     for more in range(digits, MOST_DIGITS):
@@ -44,7 +44,7 @@ def share(value: float | None, digits: int = 1) -> str:
 
 
 def probability(value: float) -> str:
-    """Return a probability in percent, those near 0 and 1 as beyond a bound."""
+    """Return a probability in percent; values near 0 and 1 become `< 0.1 %` and `> 99.9 %`."""
     if value != value:
         return "no number"
     if 0 < value < 0.0005:
@@ -55,7 +55,7 @@ def probability(value: float) -> str:
 
 
 def headline(facts: Facts) -> str:
-    """Return the sentence that a person wants."""
+    """Return the most important sentence: the accuracy, or the state of an unfinished run."""
     result, scored = facts.result, facts.judged
     if result and result.test:
         return f"{share(result.test.accuracy)} of {result.test.n:,} test images right."
@@ -65,7 +65,7 @@ def headline(facts: Facts) -> str:
         found = f"{share(result.val['accuracy'])} of the validation images right; " if result.val else ""
         return found + "there is no test set."
     if scored:
-        # The result is there, and damaged.
+        # The result file exists but is damaged.
         return f"{share(float(scored.hits.mean()))} of {len(scored):,} {split_name(scored)} images right."
     return f"{_state(facts)} after {_epochs(facts)}." if facts.history else f"{_state(facts)}, before its first epoch ended."
 
@@ -81,13 +81,13 @@ def _epochs(facts: Facts) -> str:
 
 
 def _planned_epochs(facts: Facts) -> int | None:
-    """Return the epochs that a run was to take; None where its time was given, or nothing is known."""
+    """Return the planned epochs of a run; None if its time was limited instead, or the epochs are unknown."""
     train = facts.recipe.train if facts.recipe else None
     return train.epochs if train and train.epochs != AUTO and train.max_minutes is None else None
 
 
 def details(facts: Facts) -> str:
-    """Return what belongs to the headline: the interval, the epoch, and when test was looked at."""
+    """Return the details of the headline: the interval, the selected epoch, and when the test set was evaluated."""
     result = facts.result
     if result is None:
         return _unfinished(facts)
@@ -109,7 +109,7 @@ def details(facts: Facts) -> str:
 
 
 def _unfinished(facts: Facts) -> str:
-    """Return what is known of a run without a result, and how it continues."""
+    """Return the details of a run without a result, and how to continue it."""
     if scored := facts.judged:
         low, high = interval(float(scored.hits.mean()), len(scored))
         return f"95 % interval {percent(low, 1).removesuffix(' %')} to {percent(high, 1)}."
@@ -130,7 +130,7 @@ def _unfinished(facts: Facts) -> str:
 
 
 def certain_sentence(row: Certain) -> str:
-    """Return how right the model is where it is certain."""
+    """Return the sentence about coverage and accuracy at a threshold."""
     sure = percent(row.threshold)
     if row.accuracy is None:
         return f"The model is at least {sure} certain of no image."
@@ -139,7 +139,7 @@ def certain_sentence(row: Certain) -> str:
 
 
 def overconfidence_sentence(gap: float) -> str:
-    """Return whether the model is too certain, on average."""
+    """Return the sentence that says whether the model is too certain on average."""
     if gap != gap:
         return "Some probabilities are no numbers."
     points = f"{100 * abs(gap):.1f} points"
@@ -150,19 +150,22 @@ def overconfidence_sentence(gap: float) -> str:
 
 
 def pair_sentence(pair: Pair, classes: Sequence[str]) -> tuple[str, str, str, str, str]:
-    """Return how often a class is taken for another, as text around the names of both; a space is before the last part."""
+    """Return how often a class is taken for another: the parts of a sentence around the two class names.
+
+    The template puts a space before the last part.
+    """
     count = f"{pair.count:,} of {plural(pair.total, 'image')} of "
     taken = " are taken for " if pair.count > 1 else " is taken for "
     return count, classes[pair.label], taken, classes[pair.predicted], f"({share(pair.count / pair.total)})."
 
 
 def split_name(scored: Scored) -> str:
-    """Return what a split's images are called."""
+    """Return the name of a split in sentences."""
     return {"val": "validation"}.get(scored.split, scored.split)
 
 
 def commands(facts: Facts) -> dict[str, str]:
-    """Return the commands that are next, by what they do."""
+    """Return useful next commands, by their description."""
     run = str(facts.run)
     if facts.result is None:
         return {} if facts.going else {"Resume it": _resume(facts)}
@@ -183,7 +186,7 @@ def _resume(facts: Facts) -> str:
 
 
 def _to_the_bit(facts: Facts, result: Result) -> str:
-    """Return the command that repeats a run with what it chose where its recipe says `auto`."""
+    """Return the command that repeats a run, with the values that it chose for `auto` options."""
     chosen = {
         "train.precision": result.precision,
         "train.channels_last": str(result.channels_last).lower(),
@@ -196,7 +199,7 @@ def _to_the_bit(facts: Facts, result: Result) -> str:
 
 
 def _as_typed(words: object) -> str:
-    """Return the command that started a run, with the name of its program alone."""
+    """Return the command that started a run, with the program's name instead of its path."""
     if not isinstance(words, list) or not words:
         return str(words)
     program, *rest = map(str, words)

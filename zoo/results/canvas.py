@@ -1,7 +1,7 @@
-"""The common ground of all pictures: one style, figures and panels in inches, text that is measured, files written whole.
+"""Shared by all pictures: one style, figures and panels in inches, text measurement, and atomic writes.
 
-matplotlib's objects draw, never pyplot: no window, no global state, and the same values give the same bytes.
-matplotlib is imported where it is used: importing this module is cheap.
+Pictures use matplotlib's objects, never pyplot: no window, no global state, and the same values give the same bytes.
+matplotlib is imported only where it is used, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Points of text; as an SVG in a page they are 12 CSS pixels.
+# Font size of text in points; in an SVG on a page this is 12 CSS pixels.
 SIZE = 9.0
 # Points from one line of text to the next.
 LINE = 12.5
-# Inches of a figure's width: 900 CSS pixels.
+# Width of a figure in inches: 900 CSS pixels.
 WIDTH = 9.375
-# Inches of space at the left of a figure's lines of text.
+# Inches of space to the left of a figure's lines of text.
 MARGIN = 0.2
-# Points of a figure's title.
+# Font size of a figure's title in points.
 TITLE_SIZE = 12.0
-# Points by which a title is measured: its bold letters are wider than those of the font that measures.
+# Font size with which a title is measured, in points: the title is bold, and wider than the regular font that is measured.
 TITLE_MEASURED = 13.5
-# Color of text that is read first.
+# Color of main text.
 INK = "#222222"
 # Color of labels and remarks.
 MUTED = "#5f6368"
@@ -43,9 +43,9 @@ MUTED = "#5f6368"
 FAINT = "#e4e6ea"
 # Color of bars.
 BAR = "#9ecae1"
-# Dots per inch of an SVG: four pixels to a point, so that its coordinates are fine enough.
+# Dots per inch of an SVG: four pixels per point, so that its coordinates are precise enough.
 SVG_DPI = 288
-# Dots per inch of a PNG: two to a point, as sharp screens have.
+# Dots per inch of a PNG: two pixels per point, for high-resolution screens.
 PNG_DPI = 144
 # matplotlib's settings, on top of its own defaults.
 STYLE: dict[Any, Any] = {
@@ -53,7 +53,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "zoo",
     # A class may be called `$x$`.
     "text.parse_math": False,
-    # The fonts after the first are about as wide, so that text which was measured here fits there too.
+    # The fallback fonts are about as wide as the first font, with which text is measured.
     "font.sans-serif": ["DejaVu Sans", "Bitstream Vera Sans", "Verdana", "Arial", "sans-serif"],
     "font.size": SIZE,
     "text.color": INK,
@@ -73,12 +73,12 @@ STYLE: dict[Any, Any] = {
 
 
 def printable(text: str) -> str:
-    """Return a text that XML can hold: class names come from folders and may have any character."""
+    """Return a text for XML without unprintable characters: class names come from folders and may have any character."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def width(text: str, size: float = SIZE) -> float:
-    """Return the width of a text in points. East Asian letters count as a dash of one em, as the font here lacks them."""
+    """Return the width of a text in points. East Asian characters count as one em, because the font lacks them."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
@@ -87,7 +87,7 @@ def width(text: str, size: float = SIZE) -> float:
 
 
 def ellipsize(text: str, limit: float, size: float = SIZE) -> str:
-    """Return a text at most `limit` points wide. What is left out is its middle: names often differ at their ends."""
+    """Shorten a text to at most `limit` points by cutting its middle, because names often differ at their ends."""
     if width(text, size) <= limit:
         return text
 
@@ -102,13 +102,13 @@ def ellipsize(text: str, limit: float, size: float = SIZE) -> str:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the settings of `STYLE`, whatever the user's own matplotlibrc says."""
+    """Draw with the settings of `STYLE`, ignoring the user's matplotlibrc."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        # Text stays text in an SVG, and a viewer has the glyphs that the font here lacks.
+        # Text stays text in an SVG, and the viewer has the glyphs that this font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
@@ -132,16 +132,16 @@ def panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
 
 
 def line(figure: Figure, text: str, down: float, **style: Any) -> None:
-    """Write a line of text at the left, `down` inches under the upper edge; `style` is matplotlib's."""
+    """Write a line of text at the left, `down` inches below the upper edge; `style` is passed to matplotlib."""
     width, height = figure.get_size_inches()
     figure.text(MARGIN / width, 1 - down / height, text, **style)
 
 
 def write(figure: Figure, path: Path, title: str, kind: str = "svg") -> None:
-    """Write an SVG or PNG whole: at any moment the file is the old one or the new one.
+    """Write an SVG or PNG atomically: at any moment the file is the old one or the new one.
 
     Raises:
-        OSError: if the file cannot be written.
+        OSError: the file cannot be written.
     """
     buffer = io.BytesIO()
     metadata: dict[str, Any] = {"Title": printable(title)}
@@ -154,7 +154,7 @@ def store(figure: Figure, path: Path, title: str) -> None:
     """Write an SVG into a run folder.
 
     Raises:
-        StorageError: if it cannot be written.
+        StorageError: the file cannot be written.
     """
     try:
         write(figure, path, title)

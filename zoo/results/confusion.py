@@ -1,6 +1,6 @@
-"""Draw the confusion matrix of a test as SVG.
+"""Draw the confusion matrix of a test set as SVG.
 
-matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
+matplotlib is imported only where it is used, and torch is not, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 # Color of the row of a class without images.
 EMPTY = "#e0e0e0"
-# Classes up to which the cells have their counts written in them: more do not fit.
+# Maximum number of classes for which counts are written in the cells; with more, they do not fit.
 WRITTEN = 20
-# Classes up to which each has its label and its recall written.
+# Maximum number of classes for which every label and recall is written.
 LABELLED = 40
-# Inches of the widest class name; longer ones are shortened.
+# Maximum width of a class name in inches; longer names are shortened.
 NAME = 1.7
-# Inches of the bars and numbers of the recall.
+# Width of the bars and numbers of the recall, in inches.
 RECALL = 1.45
-# Inches of a cell of a small matrix, which would otherwise fill the figure.
+# Maximum side of a cell in inches, so that a small matrix does not fill the figure.
 CELL = 1.1
-# Inches of the largest matrix.
+# Maximum side of the matrix in inches.
 SIDE = 6.2
-# Points of the widest bar of recall.
+# Maximum height of a recall bar in points.
 BAR_POINTS = 16
-# Points of a cell from which on counts have thousands separators.
+# Cells wider than this, in points, have counts with thousands separators.
 WIDE_CELL = 40
-# Luminance of a color below which white text is read better than black (WCAG).
+# Relative luminance (WCAG) below which white text on a color is more legible than black text.
 DARK = 0.18
 
 
@@ -46,13 +46,13 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path, title
     """Draw a confusion matrix, and the recall of each class.
 
     Args:
-        matrix: counts int64 [C, C]; a row is a true class, a column a predicted one.
-        classes: the names of the C classes.
-        path: the SVG.
-        title: its title.
+        matrix: counts int64 [C, C]; a row is a true class, a column a predicted class.
+        classes: names of the C classes.
+        path: path of the SVG.
+        title: title of the picture.
 
     Raises:
-        StorageError: if the file cannot be written.
+        StorageError: the file cannot be written.
     """
     with canvas.style():
         names = [canvas.ellipsize(canvas.printable(name), NAME * 72) for name in classes]
@@ -80,20 +80,20 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path, title
 
 
 def _shares(matrix: np.ndarray) -> np.ndarray:
-    """Return counts [C, C] as shares float64 [C, C] of their row; NaN in the row of a class without images."""
+    """Return counts [C, C] as shares of their row, float64 [C, C]; NaN in the row of a class without images."""
     totals = matrix.sum(1, keepdims=True)  # [C, 1]
     return np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
 
 
 def _colors(shares: np.ndarray) -> np.ndarray:
-    """Return colors uint8 [..., 4] of shares [...], gray for NaN. Their square root decides: one mistake of 100 is visible."""
+    """Return colors uint8 [..., 4] for the square roots of shares [...], so that 1 % is visible; NaN is gray."""
     import matplotlib
 
     return matplotlib.colormaps["Blues"].with_extremes(bad=EMPTY)(np.ma.masked_invalid(np.sqrt(shares)), bytes=True)
 
 
 def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
-    """Draw a colored cell of `cell` points for each count, with the count in it while there are few."""
+    """Draw a colored cell of `cell` points for each count, with the count in it for at most `WRITTEN` classes."""
     count = len(matrix)
     colors = _colors(_shares(matrix))  # [C, C, 4]
     axes.imshow(colors, aspect="auto", interpolation="nearest", extent=(-0.5, count - 0.5, count - 0.5, -0.5))
@@ -113,13 +113,13 @@ def _cells(axes: Axes, matrix: np.ndarray, cell: float) -> None:
 
 
 def _contrast(color: np.ndarray) -> str:
-    """Return white or black, whichever is read better on a color uint8 [4] (WCAG's relative luminance)."""
+    """Return white or black, whichever is more legible on a color uint8 [4], by WCAG's relative luminance."""
     linear = ((color[:3] / 255 + 0.055) / 1.055) ** 2.4  # [3]
     return "#ffffff" if linear @ (0.2126, 0.7152, 0.0722) < DARK else "#000000"
 
 
 def _recall(axes: Axes, matrix: np.ndarray, cell: float) -> None:
-    """Draw a bar for the recall of each class, level with its row; its value stands beside it while the rows are high enough."""
+    """Draw a bar for the recall of each class beside its row, with the value for at most `LABELLED` classes."""
     count = len(matrix)
     recalls = np.diagonal(_shares(matrix))  # [C]
     edges = np.arange(count + 1) - 0.5
@@ -155,7 +155,7 @@ def _summary(matrix: np.ndarray) -> str:
 
 
 def _angle(widest: float, room: float) -> int:
-    """Return the angle in degrees at which labels `widest` points wide, `room` points apart, do not touch."""
+    """Return the angle in degrees at which labels at most `widest` points wide and `room` points apart do not overlap."""
     if widest + 6 <= room:
         return 0
     return 45 if room * math.sin(math.radians(45)) >= LINE else 90

@@ -1,6 +1,6 @@
 """Draw the learning curves of a run as SVG.
 
-matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
+matplotlib is imported only where it is used, and torch is not, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Color, dashes and marker of a split: apart for color-blind readers too, and dark enough for text on white.
+# Color, dashes and marker of each split, distinct for color-blind readers too, and dark enough for text on white.
 LOOKS = {"train": ("#6b6b6b", "-", "o"), "val": ("#0072b2", "-", "s"), "test": ("#b85000", "--", "D")}
-# The split whose value is written at the selected epoch: the first that has one there.
+# Splits whose value is written at the selected epoch; the first one with a value is used.
 JUDGES = ("val", "test", "train")
-# Points of a line up to which each has a marker; a longer line has one at its end only.
+# Maximum number of points of a line for which each has a marker; a longer line has only one, at its end.
 MARKED = 12
-# Inches from the figure's left edge, or its middle, to the axes: the labels of the y axis.
+# Inches from the figure's left edge, or its middle, to the axes, for the labels of the y axis.
 LEFT = 0.5
-# Inches at the right of the axes, for the last values of the lines.
+# Inches to the right of the axes, for the last values of the lines.
 RIGHT = 1.15
-# Ticks on the axis of the epochs, at most.
+# Maximum number of ticks on the axis of epochs.
 TICKS = 10
 
 
@@ -37,13 +37,13 @@ def draw_curves(
     """Draw loss, accuracy and learning rate over the epochs.
 
     Args:
-        history: the rows of `metrics.jsonl`, one for each epoch.
-        path: the SVG.
-        title: its title.
-        selected_epoch: the epoch whose weights were kept; it is marked.
+        history: rows of `metrics.jsonl`, one for each epoch.
+        path: path of the SVG.
+        title: title of the picture.
+        selected_epoch: the epoch whose weights were kept, which is marked; None for no mark.
 
     Raises:
-        StorageError: if the file cannot be written.
+        StorageError: the file cannot be written.
     """
     with canvas.style():
         figure = canvas.figure(title, 4.75)
@@ -61,7 +61,7 @@ def draw_curves(
 
 
 def _series(axes: Axes, history: Sequence[Mapping[str, float | None]], metric: str, form: str, selected: int | None) -> None:
-    """Draw a metric's lines, one for each split with its last value at the end, and mark the selected epoch."""
+    """Draw a metric's line for each split, with its last value at the end, and mark the selected epoch."""
     scale = 100 if metric == "accuracy" else 1
     series = {split: [(epoch, scale * value) for epoch, value in _points(history, f"{split}.{metric}")] for split in LOOKS}
     series = {split: points for split, points in series.items() if points}
@@ -97,14 +97,14 @@ def _top(values: Sequence[float]) -> float:
 
 
 def _percent_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Return limits within 0 and 100 that show the values large, but do not magnify noise of less than a point."""
+    """Return limits within 0 and 100 that fit the values, with margins that keep noise of less than a point small."""
     low, high = min(values, default=0.0), max(values, default=100.0)
     margin = max(0.07 * (high - low), 2.0)
     return max(0.0, low - margin), min(100.0, high + margin)
 
 
 def _ends(axes: Axes, last: Mapping[str, float], form: str) -> None:
-    """Write each line's name and last value at its end, moved apart where they would cover each other."""
+    """Write each line's name and last value at its end, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height
     ranked = sorted(last, key=lambda split: last[split])
@@ -122,11 +122,11 @@ def _ends(axes: Axes, last: Mapping[str, float], form: str) -> None:
 
 
 def _apart(wanted: Sequence[float], gap: float, top: float) -> list[float]:
-    """Return ascending places at least `gap` apart, between 0 and `top`, near the wanted ones (all in points)."""
+    """Return places near the wanted ascending ones, at least `gap` apart and at most `top` (all in points)."""
     places: list[float] = []
     for at in wanted:
         places.append(max(at, places[-1] + gap) if places else at)
-    # Places that were pushed past the top come down again, and push those below them.
+    # Places that were pushed past the top come down again, and push the places below them.
     ceiling = top
     for index in reversed(range(len(places))):
         places[index] = min(places[index], ceiling)
@@ -135,7 +135,7 @@ def _apart(wanted: Sequence[float], gap: float, top: float) -> list[float]:
 
 
 def _selected(axes: Axes, epoch: int, text: str = "") -> None:
-    """Draw a thin line at the selected epoch, and above it a text that stays within the panel's sides."""
+    """Draw a thin line at the selected epoch, and a text above it that stays within the panel's width."""
     axes.axvline(epoch, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     low, high = axes.get_xlim()
     wanted, last = (epoch - low) / (high - low), 1 - canvas.width(text) / axes.get_window_extent().width
@@ -157,7 +157,7 @@ def _rate(axes: Axes, history: Sequence[Mapping[str, float | None]], selected: i
 
 
 def _epochs(axes: Axes, epochs: Sequence[int]) -> None:
-    """Set ticks at whole epochs along the x axis, at most `TICKS` and the first one always."""
+    """Set ticks at whole epochs along the x axis: about `TICKS` at most, always including the first epoch."""
     first, last = min(epochs, default=1), max(epochs, default=1)
     span = last - first
     steps = (base * 10**power for power in range(9) for base in (1, 2, 5))

@@ -1,4 +1,4 @@
-"""The rows of the epochs: they read the same in a terminal and in a log."""
+"""The table of epochs on the console, identical in a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from zoo.system import table
 from zoo.system.table import Column, percent
 
-# Each column shows a key of metrics.jsonl, and has room for the longest value that a run may have there.
+# Each column shows a key of metrics.jsonl, and is wide enough for its longest value.
 PROGRESS = (
     Column("epoch", lambda row: f"{row['epoch']:d}", 5),
     Column("step", lambda row: f"{row['step']:d}", 7),
@@ -19,17 +19,17 @@ SPEED = (
     Column("data", lambda row: percent(row["data_share"], 1), 6),
     Column("time", lambda row: f"{row['seconds']:.0f} s", 8),
 )
-# The splits in the order of their columns; a run has those for which it has images.
+# The splits in the order of their columns; a run has columns only for its own splits.
 SPLITS = ("train", "val", "test")
 
 
 def heading(splits: Sequence[str]) -> str:
-    """Return the line of headings; `splits` are those evaluated, besides train."""
+    """Return the line of headings; `splits` are the evaluated splits besides train."""
     return table.heading(_columns(splits))
 
 
 def row(values: Mapping[str, Any], splits: Sequence[str]) -> str:
-    """Return the line of one epoch, a dash where it has no value; `values` is a row of metrics.jsonl."""
+    """Return the line of one epoch, with a dash for a missing value; `values` is a row of metrics.jsonl."""
     return table.line(values, _columns(splits))
 
 

@@ -1,4 +1,4 @@
-"""The run folder: made, written, read and found. No torch in here: reports and leaderboards read run folders without it."""
+"""Create, write, read and find run folders. Nothing here imports torch, so reports and leaderboards work without it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from zoo.errors import ZooError
 from zoo.system.files import existing, storing, write_file
 from zoo.system.locks import held
 
-# Folders of one name in a root, at most.
+# Upper bound for the number that is appended to a folder's name.
 MOST_RUNS = 10_000
 
 
-# The file that a finished run has.
+# The file with the result; a run that has it is finished.
 RESULT = "result.json"
 
 
@@ -34,10 +34,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, root: Path, name: str) -> RunFolder:
-        """Make a folder of that name, or `NAME-2`, `NAME-3`, … where it is taken.
+        """Create a folder of that name, or `NAME-2`, `NAME-3`, … if it is taken.
 
         Raises:
-            ZooError: if the root cannot be written.
+            ZooError: the root cannot be written, or has too many folders of that name.
         """
         root = root.expanduser()
         for number in range(1, MOST_RUNS):
@@ -55,35 +55,35 @@ class RunFolder:
 
     @staticmethod
     def check(root: Path, where: str = "output.root") -> None:
-        """Check that a run folder can be made, without making one; `where` is the key or flag that an error names.
+        """Check that a run folder could be created; `where` is the key or flag that the error names.
 
         Raises:
-            ZooError: if the root cannot be written.
+            ZooError: the root cannot be written.
         """
         there = existing(root)
         if not there.is_dir():
             raise ZooError(where, f"not a directory: {there}", "choose another")
         try:
-            # The permission bits are not enough: those of /proc allow writing, and no file can be made there.
+            # Permission bits are not enough: /proc allows writing by its bits, but no file can be created there.
             tempfile.TemporaryFile(dir=there).close()
         except OSError as error:
             raise ZooError(where, f"not writable: {there}: {error.strerror}", "choose another") from None
 
     @contextlib.contextmanager
     def held(self, where: str = "--resume") -> Iterator[None]:
-        """Keep other processes from working in this folder; `where` is the flag that an error names.
+        """Lock the folder against other processes; `where` is the flag that the error names.
 
         Raises:
-            ZooError: if another process works in it, or the folder cannot be written.
+            ZooError: another process is using the folder, or it cannot be written.
         """
         with held(self.path / ".lock", where):
             yield
 
     def write(self, name: str, text: str) -> None:
-        """Write a file whole: at any moment it has the old content or the new one.
+        """Write a file atomically: at any moment it has the old content or the new content.
 
         Raises:
-            StorageError: if it cannot be written.
+            StorageError: the file cannot be written.
         """
         path = self.path / name
         with storing(path, len(text)):
@@ -97,7 +97,7 @@ class RunFolder:
         """Read a JSON file of the run.
 
         Raises:
-            ZooError: if it is missing or damaged.
+            ZooError: the file is missing or damaged.
         """
         path = self.path / name
         try:
@@ -108,30 +108,30 @@ class RunFolder:
             raise ZooError(str(path), f"cannot be read: {error}", "the run is damaged") from None
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
-        """Write `metrics.jsonl`, a line for each epoch. The whole file is written each time: no line can be half or doubled."""
+        """Write `metrics.jsonl`, a line for each epoch; all of it each time, so that no line is partial or repeated."""
         self.write("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
 
 
 def newest_unfinished(root: Path, name: str) -> Path | None:
-    """Return the newest run folder of a name that has a checkpoint and no result; None where there is none."""
+    """Return the newest folder of a run of this name with a checkpoint and no result, or None."""
     pattern = re.compile(re.escape(name) + r"(-\d+)?")
     runs = [path for path in root.expanduser().glob(f"{glob.escape(name)}*") if pattern.fullmatch(path.name)]
     open_runs = [
         path
         for path in runs
-        # `net-50` may be a run of that name, or the fiftieth of `net`. A damaged run counts: resuming it says what is wrong.
+        # `net-50` may be a run named so, or the fiftieth run of `net`. A damaged run counts: resuming it reports the damage.
         if checkpoint_steps(path) and not (path / RESULT).exists() and recipe_name(path) in (name, None)
     ]
     return max(open_runs, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def checkpoint_steps(run: Path) -> list[int]:
-    """Return the steps of which a run has a checkpoint, ascending."""
+    """Return the steps for which a run has a checkpoint, ascending."""
     return sorted(int(path.name[5:]) for path in run.glob("checkpoints/step-*") if path.name[5:].isdigit())
 
 
 def threads_of_run(run: Path) -> int | str:
-    """Return the number of threads that a run computed on; `auto` where it does not say."""
+    """Return the number of threads that a run used, or `auto` if it is unknown."""
     try:
         threads = json.loads((run / "environment.json").read_text(encoding="utf-8")).get("threads")
     except (OSError, ValueError, AttributeError):
@@ -140,9 +140,9 @@ def threads_of_run(run: Path) -> int | str:
 
 
 def recipe_name(run: Path) -> str | None:
-    """Return the name in a run's recipe; None where the recipe is missing, damaged or has no name."""
+    """Return the name in a run's recipe, or None if the recipe is missing, is damaged or has no name."""
     try:
-        # Every scalar is a text to this loader; others read a name such as 2026-01-02 as a date.
+        # This loader reads every scalar as text; other loaders read a name such as 2026-01-02 as a date.
         recipe = yaml.load((run / "recipe.yaml").read_text(encoding="utf-8"), yaml.BaseLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None

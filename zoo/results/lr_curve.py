@@ -1,6 +1,6 @@
-"""Draw the loss over the learning rate, as a range test finds it, as SVG.
+"""Draw the loss over the learning rate, the result of a range test, as SVG.
 
-matplotlib is imported where it is used, and torch not at all: importing this module is cheap.
+matplotlib is imported only where it is used, and torch is not, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 # Color of the suggested rate: dark enough for text on white.
 SUGGESTED = "#b85000"
-# Color behind the floor of the valley.
+# Background color of the valley floor.
 FLOOR = "#fdf1e3"
-# A loss of so many times the first one is beyond the picture: diverging, it would press the rest flat.
+# Upper limit of the loss axis, as a multiple of the first loss: a diverging loss would flatten the rest.
 SHOWN = 1.5
 
 
@@ -33,15 +33,15 @@ def draw_range(
     path: Path,
     title: str,
 ) -> None:
-    """Draw the losses of all steps, the smoothed ones, and the rates that were read off.
+    """Draw the losses of all steps, the smoothed losses, and the suggested rates.
 
     Args:
-        rates: of the steps, ascending.
-        losses: of the steps.
-        smooth: the smoothed losses.
-        read: the rate at which the floor of the valley begins, the suggested one in its middle, and the one at which it ends.
-        path: the SVG.
-        title: its title.
+        rates: learning rates of the steps, ascending.
+        losses: losses of the steps.
+        smooth: smoothed losses.
+        read: the rates at the begin, in the middle (the suggested one) and at the end of the valley floor.
+        path: path of the SVG.
+        title: title of the picture.
 
     Raises:
         ZooError: the file cannot be written.
@@ -73,7 +73,7 @@ def draw_range(
 
 
 def _mark(axes: Axes, rate: float, text: str) -> None:
-    """Draw a line at the suggested rate, and a text above the panel."""
+    """Draw a line at the suggested rate, with a text above the panel."""
     low, high = axes.get_xlim()
     place = math.log(rate / low) / math.log(high / low)
     axes.axvline(rate, color=SUGGESTED, linewidth=1.0, linestyle="--")

@@ -1,7 +1,7 @@
-"""The folder of measurements that are made row by row: its settings, its rows as CSV and JSON, and which one to resume.
+"""The folder of row-by-row measurements: its settings, its rows as CSV and JSON, and the choice of a folder to resume.
 
 `zoo bench` and `zoo scout` measure one model after the other, `zoo sweep` trains them. Every row is written as soon as it is
-known, and the same command continues where it was interrupted.
+known, and repeating an interrupted command continues it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from zoo.results.folder import RunFolder
 from zoo.system.table import csv_writer
 
 Row = dict[str, Any]
-# Where folders are made if `--out` names none.
+# Where folders are created without `--out`.
 ROOT = Path("runs")
-# The parts of a state that rows depend on: rows of others are never mixed with them.
+# The parts of a state that rows depend on; rows with different values are never mixed.
 COMPARED = ("hardware", "settings")
 
 
@@ -28,10 +28,10 @@ COMPARED = ("hardware", "settings")
 
 
 def check_writable(out: Path) -> None:
-    """Check that a folder could be written, without making it.
+    """Check that a folder could be written, without creating it.
 
     Raises:
-        ZooError: it cannot.
+        ZooError: the folder cannot be written.
     """
     try:
         RunFolder.check(out)
@@ -40,16 +40,16 @@ def check_writable(out: Path) -> None:
 
 
 def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str, Any]) -> Path:
-    """Return the folder to write to; it exists.
+    """Return the folder to write to, and create it if needed.
 
     Args:
-        out: the folder; None resumes an unfinished one of the same state, or makes a new one below `ROOT`.
-        name: of a new folder.
-        state_file: the file in it that holds its state.
-        state: `hardware` and `settings`, which rows depend on, and `asked`, the rows that are wanted.
+        out: the folder; None resumes an unfinished folder with the same state, or creates a new one in `ROOT`.
+        name: name of a new folder.
+        state_file: the file in the folder that holds its state.
+        state: `hardware` and `settings`, which rows depend on, and `asked`, the requested rows.
 
     Raises:
-        ZooError: it cannot be written, or holds rows of other settings or hardware.
+        ZooError: the folder cannot be written, or holds rows of other settings or hardware.
     """
     if out is None:
         return _unfinished(name, state_file, state) or RunFolder.create(ROOT, name).path
@@ -58,7 +58,7 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
-    # The folder may have been there, and not be writable.
+    # The folder may have existed before without being writable.
     check_writable(folder)
     different = _differences(_state(folder, state_file), state)
     if different:
@@ -67,25 +67,25 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
 
 
 def _unfinished(name: str, state_file: str, state: Mapping[str, Any]) -> Path | None:
-    """Return the folder of unfinished measurements of the same rows, settings and hardware; None where there is none."""
+    """Return a folder of unfinished measurements with the same rows, settings and hardware, or None."""
     for path in sorted(ROOT.glob(f"{name}*")):
         try:
             known = _state(path, state_file)
         except ZooError:
-            # A damaged one is of measurements that cannot continue.
+            # Measurements with a damaged state file cannot continue.
             continue
         if not known.get("finished", True) and known.get("asked") == state["asked"] and not _differences(known, state):
-            # One that is running at this moment holds its folder: it is not resumed.
+            # Measurements that are still running hold their folder, and are skipped.
             with contextlib.suppress(ZooError), RunFolder(path).held():
                 return path
     return None
 
 
 def _state(folder: Path, state_file: str) -> dict[str, Any]:
-    """Return the state of a folder, empty where there is none.
+    """Return the state of a folder; empty if it has none.
 
     Raises:
-        ZooError: it is damaged.
+        ZooError: the state file is damaged.
     """
     if not (folder / state_file).is_file():
         return {}
@@ -96,7 +96,7 @@ def _state(folder: Path, state_file: str) -> dict[str, Any]:
 
 
 def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the settings and hardware in which a folder's rows are not comparable to new ones."""
+    """Return the differences in settings and hardware that make a folder's rows incomparable to new rows."""
     return [
         f"{name} {value} -> {now[part].get(name)}"
         for part in COMPARED
@@ -109,16 +109,16 @@ def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def write_rows(folder: Path, rows: Sequence[Row], columns: Sequence[str], lists: Sequence[str] = ()) -> None:
-    """Write `results.csv` and `results.json` whole: each holds the old rows or the new ones, at any moment.
+    """Write `results.csv` and `results.json`, each atomically.
 
     Args:
-        folder: where.
-        rows: in their order.
-        columns: to write; a row may lack some.
-        lists: those of them that hold lists, and are left out of the CSV file.
+        folder: the folder.
+        rows: rows in the order to write.
+        columns: columns to write; a row may lack some.
+        lists: columns that hold lists, which are left out of the CSV file.
 
     Raises:
-        StorageError: they cannot be written.
+        StorageError: a file cannot be written.
     """
     ordered = [{name: row.get(name) for name in columns} for row in rows]
     run = RunFolder(folder)
@@ -131,7 +131,7 @@ def write_rows(folder: Path, rows: Sequence[Row], columns: Sequence[str], lists:
 
 
 def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Return rows as CSV with a header; a missing value is empty."""
+    """Return rows as CSV with a header; missing values are empty."""
     text = io.StringIO()
     write = csv_writer(text)
     write(columns)
@@ -141,16 +141,16 @@ def csv_text(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a cell: JSON for what has parts."""
+    """Return a value for a CSV cell; mappings and lists become JSON."""
     return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def read_rows(folder: Path, kind: str, key: str = "model") -> list[Row]:
-    """Read the rows of a folder; none where there are none yet.
+    """Read the rows of a folder; empty if there are none yet.
 
     Args:
         folder: the folder.
-        kind: what the rows are of, for errors.
+        kind: kind of measurement, such as `a sweep`, for errors.
         key: a column that every row has.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Measurements of many models, each in worker processes of its own: what `zoo bench` and `zoo scout` have in common."""
+"""Measure many models, each in its own worker processes: shared by `zoo bench` and `zoo scout`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from zoo.system.hardware import cores, cpu_name, versions
 
 # Packages whose versions are recorded with each row.
 PACKAGES = ("torch", "timm", "zoo", "python")
-# Seconds for the first worker to import torch and report the device: minutes on a cold disk.
+# Maximum seconds for the first worker to import torch and report the device; a cold disk can take minutes.
 STAMP_TIMEOUT = 300.0
-# The status of a row that was measured.
+# The status of a measured row.
 OK = "ok"
-# What tells rows apart: the model, and a number (or yes and no) where a model has several rows.
+# Identifies a row: the model, and a number or bool that distinguishes several rows of one model.
 Key = tuple[str, int]
 
 
@@ -33,12 +33,12 @@ class Kind:
     """A kind of measurement.
 
     Attributes:
-        name: of the command, and of the folder that is made if `--out` names none.
-        title: the same in a sentence.
+        name: name of the command, and of the folder that is created without `--out`.
+        title: name in a sentence, such as `a scouting`.
         state_file: the file in a folder that holds its settings, its hardware and whether it is finished.
-        columns: of a row.
-        lists: those of them that hold lists, and are left out of the CSV file.
-        key: returns what tells rows apart.
+        columns: columns of a row.
+        lists: columns that hold lists, which are left out of the CSV file.
+        key: function that returns the key of a row.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Kind:
 
 
 def hardware(kind: Kind, target: str) -> dict[str, Any]:
-    """Return what rows depend on besides the settings: device, processor, cores and versions.
+    """Return the hardware and versions that rows depend on: device, processor, cores and packages.
 
     Args:
-        kind: what is measured.
-        target: the module that measures; its function `stamp` reports the device, and whatever else it says is kept.
+        kind: kind of measurement.
+        target: the module that measures; its function `stamp` reports the device, and any other values it sends are kept.
 
     Raises:
         ZooError: no worker process can be started.
@@ -70,15 +70,15 @@ def hardware(kind: Kind, target: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def opened(kind: Kind, out: Path | None, state: dict[str, Any]) -> Iterator[Path]:
-    """Hold the folder of a measurement, and note in it when the block is left without an error that it is finished.
+    """Open and lock the folder of a measurement; mark it as finished if the block ends without an error.
 
     Args:
-        kind: what is measured.
-        out: the folder; None resumes an unfinished measurement of the same state, or makes a new folder.
-        state: `hardware` and `settings`, which rows depend on, and `asked`, the rows that are wanted.
+        kind: kind of measurement.
+        out: the folder; None resumes an unfinished measurement with the same state, or creates a new folder.
+        state: `hardware` and `settings`, which rows depend on, and `asked`, the requested rows.
 
     Raises:
-        ZooError: it cannot be written, holds rows of other settings or hardware, or another process holds it.
+        ZooError: the folder cannot be written, holds rows of other settings or hardware, or is in use by another process.
     """
     path = measured.open_folder(out, kind.name, kind.state_file, state)
     folder = RunFolder(path)
@@ -89,10 +89,10 @@ def opened(kind: Kind, out: Path | None, state: dict[str, Any]) -> Iterator[Path
 
 
 class Measurements:
-    """The rows of a folder, which grow by one measurement after the other.
+    """The rows of a folder, to which measurements are added one by one.
 
     Attributes:
-        rows: by their keys.
+        rows: rows by their keys.
     """
 
     def __init__(self, kind: Kind, folder: Path, hardware: Mapping[str, Any], target: str, timeout: float) -> None:
@@ -100,27 +100,27 @@ class Measurements:
         self.rows = {kind.key(row): row for row in measured.read_rows(folder, kind.title)}
 
     def measured_before(self, keys: Sequence[Key]) -> list[Key]:
-        """Return the keys whose rows need not be measured again."""
+        """Return the keys of rows that were measured successfully before."""
         return [key for key in keys if self.rows.get(key, {}).get("status") == OK]
 
     def describe_machine(self, console: Console) -> None:
-        """Print what the rows are measured on."""
+        """Print the device, its cores and the versions of torch and timm."""
         known = self.hardware
         machine = f"{known['device']}, {known['cores']} cores"
         console.fact("device", f"{machine}, torch {known['torch']}, timm {known['timm']}")
 
     def new_row(self, model: str) -> Row:
-        """Return the row of a model that is not measured yet."""
+        """Return a new row for a model that is not measured yet."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return {"model": model, "status": "unknown", "error": "", **self.hardware, "date": now}
 
     def measure(self, row: Row, request: object, processes: int = 1) -> Row:
-        """Measure a model in worker processes; whatever happens to them, the result is a row.
+        """Measure a model in worker processes; if they fail, the row has the error.
 
         Args:
-            row: what is known of it; the target's function `measure` adds to it.
-            request: what it is sent.
-            processes: that measure together.
+            row: the columns known so far; the target's function `measure` adds to it.
+            request: the request that is sent to the workers.
+            processes: number of processes that measure together.
         """
         started = time.perf_counter()
         call = workers.WorkerCall(f"{self.target}:measure", {"request": request}, f"zoo {row['model']}")
@@ -128,10 +128,10 @@ class Measurements:
         return row | {"status": outcome.status, "error": outcome.error, "seconds": round(time.perf_counter() - started, 2)}
 
     def write(self, keys: Sequence[Key]) -> None:
-        """Write the rows of some keys in their order, and after them those that were in the folder before.
+        """Write the rows of the given keys in order, followed by the other rows of the folder.
 
         Raises:
-            StorageError: they cannot be written.
+            StorageError: a file cannot be written.
         """
         found = [self.rows[key] for key in dict.fromkeys([*keys, *self.rows]) if key in self.rows]
         measured.write_rows(self.folder, found, self.kind.columns, self.kind.lists)

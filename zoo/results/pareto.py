@@ -1,8 +1,8 @@
-"""The Pareto front, and a picture of backbones' cost and score with the front named.
+"""The Pareto front, and a picture of the cost and score of backbones with names on the front.
 
-A name stands above and to the left of its point, where no other point can be: a cheaper point is a lower one, or the named
-point were not on the front. Each name is also moved above the one before it, so that names overlap neither each other nor
-a point.
+A name is placed above and to the left of its point. No other point can be there: it would be cheaper and better, and the
+named point would not be on the front. Each name is also moved above the previous one, so that names overlap neither each
+other nor a point.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-# Picture formats by the ending of the file's name.
+# Picture formats by file extension.
 KINDS = {".svg": "svg", ".png": "png"}
-# Color of a point: pale, since there are a thousand of them.
+# Color of a point: pale, because there can be a thousand of them.
 POINT = "#9ecae1"
-# Color of the front and its points: apart from the other also for color-blind readers.
+# Color of the front and its points, distinct from POINT for color-blind readers too.
 FRONT = "#b85000"
 # Font size of a name, in points.
 SIZE = 8.0
-# Least height of a panel, in inches.
+# Minimum height of a panel, in inches.
 HEIGHT = 3.6
-# Room between a point and its name, in points.
+# Space between a point and its name, in points.
 GAP = 3.0
-# Room at the edges of a panel, in points.
+# Space at the edges of a panel, in points.
 EDGE = 8.0
-# Room above each panel for its title and below it for its labels, in inches.
+# Space above each panel for its title and below it for its labels, in inches.
 AROUND = 0.75
 
 
 class Dot(NamedTuple):
-    """A backbone: its name, its cost (in the axis' unit) and its score (higher is better)."""
+    """A backbone: its name, its cost (in the unit of the axis) and its score (higher is better)."""
 
     name: str
     cost: float
@@ -47,16 +47,16 @@ class Dot(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """A panel: the label of its horizontal axis, and its dots, placed by cost."""
+    """A panel: the label of its horizontal axis, and its dots."""
 
     label: str
     dots: Sequence[Dot]
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Return the positions of the (cost, value) pairs that no other pair beats, from the cheapest up.
+    """Return the positions of the (cost, value) pairs on the Pareto front, the cheapest first.
 
-    A pair is beaten by one that costs no more and has at least the same value. Of equal pairs the first is kept.
+    A pair is not on the front if another pair costs no more and has at least the same value. Of equal pairs, the first is kept.
     """
     best: list[int] = []
     for position in sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1])):
@@ -66,16 +66,16 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def front_of(dots: Sequence[Dot]) -> list[Dot]:
-    """Return the dots that no other one beats in both cost and score, from the cheapest up; of equal ones the first name."""
+    """Return the dots on the Pareto front, the cheapest first; of equal dots, the first by name."""
     ordered = sorted(dots, key=lambda dot: dot.name)
     return [ordered[position] for position in pareto_front([(dot.cost, dot.score) for dot in ordered])]
 
 
 def check(path: Path) -> str:
-    """Return the format of a picture by the ending of its path.
+    """Return the format of a picture from its file extension.
 
     Raises:
-        ZooError: another ending, the path is a folder, or its own folder is missing.
+        ZooError: the extension is unknown, the path is a folder, or its parent folder is missing.
     """
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
@@ -93,11 +93,11 @@ def draw_pareto(axes: Sequence[Axis], score: str, path: Path, title: str) -> Non
     Args:
         axes: the panels.
         score: label of the vertical axes.
-        path: of the picture; its ending says the format.
-        title: of the picture.
+        path: path of the picture; its extension sets the format.
+        title: title of the picture.
 
     Raises:
-        ZooError: the file cannot be written.
+        ZooError: the path is invalid, or the file cannot be written.
     """
     kind = check(path)
     with canvas.style():
@@ -117,7 +117,7 @@ def draw_pareto(axes: Sequence[Axis], score: str, path: Path, title: str) -> Non
 
 
 def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
-    """Draw all dots, and over them the front as steps, its dots named."""
+    """Draw all dots, and on top of them the front as steps, with its names."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xscale("log")
@@ -135,7 +135,7 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
     above = _room(
         [1 - share for share in up], [LINE * (len(best) - index) + GAP for index in range(len(best))], box.height - EDGE
     )
-    # Move the limits of the axes out by the room for names.
+    # Extend the limits of the axes to make room for names.
     axes.set_xlim(
         low * (low / high) ** (left / (box.width - left - EDGE)), high * (high / low) ** (EDGE / (box.width - left - EDGE))
     )
@@ -144,7 +144,7 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
     ticks = _ticks(low, high)
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     axes.set_xticks([], minor=True)
-    # Above the best there are names only.
+    # Above the best dot there are only names, so no ticks.
     axes.set_yticks(
         [
             tick
@@ -159,7 +159,7 @@ def _scatter(axes: Axes, axis: Axis, best: Sequence[Dot], score: str) -> None:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return powers of ten from low to high, with 3 or 2 and 5 times them, or all multiples, if there are fewer than four."""
+    """Return ticks from low to high: powers of ten, or also 3, or 2 and 5, or all multiples, until there are at least four."""
     for steps in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [step * 10.0**power for power in powers for step in steps]
@@ -170,7 +170,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _limits(values: Sequence[float], *, log: bool = False) -> tuple[float, float]:
-    """Return the least and the largest value; if they are equal, limits below and above them."""
+    """Return the smallest and the largest value; if they are equal, limits below and above."""
     low, high = min(values), max(values)
     if low < high:
         return low, high
@@ -178,17 +178,17 @@ def _limits(values: Sequence[float], *, log: bool = False) -> tuple[float, float
 
 
 def _place(value: float, low: float, high: float, *, log: bool = False) -> float:
-    """Return a value's share of the way from low to high."""
+    """Return the relative position of a value between low (0) and high (1)."""
     return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
 
 
 def _room(shares: Sequence[float], wanted: Sequence[float], length: float) -> float:
-    """Return the part of a length to keep free at its start, so that each place along the rest has the room it wants before it.
+    """Return the points to keep free at the start of a length, so that each place in the rest has enough room before it.
 
     Args:
         shares: places, as shares of the rest.
-        wanted: room in points before each place.
-        length: in points.
+        wanted: points of room needed before each place.
+        length: the length in points.
     """
     # Each place needs room + share * (length - room) >= wanted.
     needed = [(want - share * length) / (1 - share) for share, want in zip(shares, wanted, strict=True) if share < 1]
@@ -196,7 +196,7 @@ def _room(shares: Sequence[float], wanted: Sequence[float], length: float) -> fl
 
 
 def _name(axes: Axes, best: Sequence[Dot], names: Sequence[str], unit: float) -> None:
-    """Write the front's names, each above the one before; a thin line leads down to a dot that is further away."""
+    """Write the names of the front, each above the previous one; a thin line leads down to a dot that is further away."""
     floor = float("-inf")
     style: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": SIZE, "color": INK}
     for dot, name in zip(best, names, strict=True):

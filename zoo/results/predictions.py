@@ -1,4 +1,4 @@
-"""`predictions.csv`: what a model said of each image, by name. Only methods of tensors are used: importing it is cheap."""
+"""`predictions.csv`: the prediction for each image, by file name. Only tensor methods are used, so torch is not imported."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from zoo.system.table import csv_writer
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The file in a run folder.
+# Name of the file in a run folder.
 PREDICTIONS = "predictions.csv"
-# The logits and targets beside it, as tensors.
+# The file beside it with logits and targets as tensors.
 TENSORS = "predictions.safetensors"
-# Longest cell that is read: file names have 4,096 bytes at most.
+# Maximum length of a cell that is read; file paths have at most 4,096 bytes.
 LONGEST_CELL = 1 << 20
 HEADER = ("split", "file", "label", "predicted", "prob", "correct", "label_prob")
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A split as a model sees it.
+    """A model's predictions for a split.
 
     Attributes:
-        split: its name.
-        files: the name of each of the N images.
+        split: name of the split.
+        files: names of the N images.
         logits: float32 [N, C].
         targets: int64 [N].
     """
@@ -40,10 +40,10 @@ class Predicted:
     targets: Tensor
 
     def rows(self, classes: Sequence[str]) -> Iterator[tuple[str | int, ...]]:
-        """Yield a row of `HEADER` for each image, in the order of the split.
+        """Yield a row with the columns of `HEADER` for each image, in the order of the split.
 
         Args:
-            classes: the names of the C classes.
+            classes: names of the C classes.
         """
         shares = self.logits.softmax(1)  # [N, C]
         best = shares.max(1)
@@ -56,7 +56,7 @@ class Predicted:
 
 
 def read_rows(path: Path) -> Iterator[list[str]]:
-    """Yield the cells of each row of a `predictions.csv`, in the order of `HEADER`; columns after those are left out.
+    """Yield the cells of each row of a `predictions.csv`, in the order of `HEADER`; additional columns are left out.
 
     Raises:
         OSError, ValueError, csv.Error: the file cannot be read, or has another header.
@@ -71,17 +71,17 @@ def read_rows(path: Path) -> Iterator[list[str]]:
 
 
 def number(share: float) -> str:
-    """Return a probability with the digits that a float32 has."""
+    """Return a probability as text with the seven digits of a float32."""
     return f"{share:.7g}"
 
 
 def csv_text(parts: Sequence[Predicted], classes: Sequence[str]) -> str:
-    """Return the whole file: the header, and the rows of each split. Names with commas, quotes and line ends are quoted."""
+    """Return the content of the file: the header, and the rows of each split; special characters in names are quoted."""
     return table_text(HEADER, (row for part in parts for row in part.rows(classes)))
 
 
 def table_text(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """Return a table as CSV with lines that end in a line feed."""
+    """Return a table as CSV."""
     text = io.StringIO()
     write = csv_writer(text)
     write(header)

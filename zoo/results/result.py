@@ -1,4 +1,4 @@
-"""`result.json`: what a finished run reports, as a typed value. Whatever reads runs reads them through `read_result`.
+"""`result.json`: the result of a finished run, as a typed value. All readers of runs use `read_result`.
 
 Numbers are fractions (0.8283), seconds, and megabytes of 10**6 bytes. A metric of `zoo.metrics.METRICS` that has no field
 here is kept under its own name.
@@ -14,18 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zoo.errors import ZooError
 from zoo.results.folder import RESULT, RunFolder
 
-# 1: without `version` and `device_type`; `device` was "cpu" for every processor.
+# Version of the format. Version 1 had no `version` and `device_type`, and `device` was "cpu" for every processor.
 VERSION = 2
 
 
 class _Values(BaseModel):
-    """Values of a file: a newer zoo's additional ones are kept."""
+    """Values of a file; additional values written by a newer version of zoo are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
 class ClassScores(_Values):
-    """Scores of one class; None where there is nothing to divide by."""
+    """Scores of one class; None if the denominator is zero."""
 
     precision: float | None
     recall: float | None
@@ -34,7 +34,7 @@ class ClassScores(_Values):
 
 
 class TestScores(_Values):
-    """Scores on the test set, and the 95 % interval of the accuracy (Wilson 1927)."""
+    """Scores on the test set; `ci95` is the 95 % interval of the accuracy (Wilson 1927)."""
 
     accuracy: float
     loss: float
@@ -47,13 +47,13 @@ class TestScores(_Values):
 
 
 class Temperature(_Values):
-    """The temperature that the logits were divided by (Guo et al. 2017), and what it did to val.
+    """The temperature by which the logits were divided (Guo et al. 2017), and its effect on val.
 
     Attributes:
-        value: part of the last layer of the saved model.
-        images: of val, on which it was fitted.
-        loss: of val, in nats, before and after.
-        ece: expected calibration error of val, before and after.
+        value: the temperature; it is part of the last layer of the saved model.
+        images: number of validation images on which it was fitted.
+        loss: loss on val in nats, before and after.
+        ece: expected calibration error on val, before and after.
     """
 
     value: float
@@ -66,8 +66,8 @@ class TrainingFigures(_Values):
     """Training: loss and accuracy of the selected epoch, speed and memory of all epochs.
 
     Attributes:
-        eval_images_per_second: speed of the last pass over the test images (over val where there is no test set), batches
-            included; None in files of earlier versions.
+        eval_images_per_second: speed of the last pass over the test images (val if there is no test set), including the making
+            of batches; None in files of earlier versions.
     """
 
     loss: float
@@ -80,7 +80,7 @@ class TrainingFigures(_Values):
 
 
 class SoupEpoch(_Values):
-    """An epoch that an average of weights could have taken: its value on val, and whether it did."""
+    """A candidate epoch of a weight average: its value on val, and whether it was averaged."""
 
     epoch: int
     value: float
@@ -92,8 +92,8 @@ class SoupScores(_Values):
 
     Attributes:
         kind: uniform or greedy.
-        value: what `selected_by` is for the average.
-        epochs: those that might belong to it, best first.
+        value: value of the metric `selected_by` for the average.
+        epochs: candidate epochs, the best first.
     """
 
     kind: str
@@ -106,21 +106,20 @@ class Result(_Values):
 
     Attributes:
         weights: kind of the source of pretrained weights, as in the recipe.
-        weights_source: where they were found.
-        classes: names in label order.
+        weights_source: where the weights were found.
+        classes: class names in label order.
         params: number of parameters.
         image_size: side in pixels at evaluation.
-        epochs: passes over the training images that were made.
-        selected_by: the value that selected the epoch.
-        selected_epoch: the best epoch; the weights are its own, or an average with others.
-        soup: the average; None where there is none.
-        val: metrics of the selected weights on the validation images, after `temperature`; empty where there are none.
-        test: scores on the test set; None where there is none.
-        tta: the views of each image that all evaluations averaged, as the recipe's `eval.tta`.
-        temperature: what the logits were divided by; None where the recipe fits none.
-        test_scored: when test was looked at.
-        predictions: the file in the run folder that names every image of val and test with what was predicted; empty where
-            there is none.
+        epochs: completed passes over the training images.
+        selected_by: the metric that selected the epoch, or `last`.
+        selected_epoch: the selected epoch; the weights are those of this epoch, or an average with others.
+        soup: the average of weights; None if there is none.
+        val: metrics of the selected weights on the validation images, after `temperature`; empty if there are no such images.
+        test: scores on the test set; None if there is none.
+        tta: views of each image that all evaluations averaged, as in the recipe's `eval.tta`.
+        temperature: the temperature by which the logits were divided; None if the recipe fits none.
+        test_scored: when the test set was evaluated.
+        predictions: name of the file in the run folder with the prediction for each image of val and test; empty if none.
         device: name of the processor or GPU.
         device_type: cpu, cuda, …; empty in files of version 1.
         folder: the run folder that the result was read from; not in the file.
@@ -170,7 +169,7 @@ class Result(_Values):
 
 
 def read_result(run: RunFolder) -> Result | None:
-    """Read a run's result, of this version or an earlier one; None where the run is not finished.
+    """Read a run's result, written by this version or an earlier one; return None if the run is not finished.
 
     Raises:
         ZooError: the file is damaged.
@@ -187,12 +186,12 @@ def read_result(run: RunFolder) -> Result | None:
 
 
 def write_result(run: RunFolder, result: Result) -> None:
-    """Write a run's result: a run that has it is finished.
+    """Write a run's result, which marks the run as finished.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the file cannot be written.
     """
-    # What only some runs have is not in the files of the others.
+    # Optional features are left out of the file at their defaults.
     values = result.model_dump()
     usual = {name: Result.model_fields[name].default for name in ("soup", "tta", "temperature")}
     run.write_json(RESULT, {name: value for name, value in values.items() if name not in usual or value != usual[name]})

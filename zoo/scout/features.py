@@ -1,4 +1,4 @@
-"""A backbone without its head run on the images of a pixel store, as evaluation prepares them."""
+"""Run a backbone without its head on the images of a pixel store, preprocessed as in evaluation."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from zoo.models.features import FeatureExtractor, backbone_digest
 from zoo.models.fuse_batchnorm import fused_copy
 from zoo.models.sizes import example_images
 
-# Changes when the same pixels and weights would give other features.
+# Version of the features; increase it when the same pixels and weights would give different features.
 FORMAT = 1
-# Chunks of each lane that the speed is measured on, where features are in the cache, after one that warms up.
+# Chunks per lane on which the speed is measured if features are cached, after one warm-up chunk.
 TIMED_CHUNKS = 4
-# Single images that are timed, and those before them that warm up.
+# Number of single images that are timed, and number of warm-up images before them.
 SINGLES = (9, 3)
 
 
@@ -36,9 +36,9 @@ class Backbone:
     BatchNorm is fused into convolutions, and each thread computes its own chunk, as in `zoo predict`.
 
     Args:
-        model: timm's model with weights, on the CPU.
+        model: timm model with weights, on the CPU.
         batches: the images.
-        size: their side in pixels for the model.
+        size: side in pixels of the model's images.
 
     Raises:
         ZooError: the model has no features before a last layer.
@@ -58,13 +58,13 @@ class Backbone:
 
     @torch.inference_mode()
     def features(self, positions: Sequence[int]) -> Tensor:
-        """Return the features float32 [B, D] of some images, on the CPU."""
+        """Return the features of the images at some positions, float32 [B, D], on the CPU."""
         images, _ = self.batches.evaluation(np.asarray(positions, np.int64), self.size)
         return self.network(images).flatten(1).float().cpu()
 
     def extract(self, count: int) -> tuple[Tensor, float]:
-        """Return the features float32 [N, D] of the first images, and images/s, which making their batches is part of."""
-        # Kernels are chosen and memory is allocated at the first batch.
+        """Return the features of the first `count` images, float32 [N, D], and the images/s, including the making of batches."""
+        # Warm-up: the first batch chooses kernels and allocates memory.
         self.features(range(min(count, self.chunk)))
         before = time.perf_counter()
         rows = list(in_lanes(range(count), lambda chunk: list(self.features(chunk)), self.chunk, self.lanes))
@@ -75,7 +75,7 @@ class Backbone:
         return self.extract(min(len(self.batches), TIMED_CHUNKS * self.lanes * self.chunk))[1]
 
     def single_ms(self) -> float:
-        """Return the milliseconds that one image takes alone: the median of a few."""
+        """Return the median milliseconds of a single image."""
         timed, warm_up = SINGLES
         seconds = []
         for number in range(warm_up + timed):
@@ -86,17 +86,17 @@ class Backbone:
 
 
 def feature_key(built: BuiltModel, name: str, size: int, preprocessing: dict[str, Any], pixels: str, device: str) -> str:
-    """Return the key of features in the cache: it changes with weights, images, size, preprocessing, device and timm.
+    """Return the cache key of features; it depends on the weights, images, size, preprocessing, device and timm version.
 
     Args:
-        built: the backbone; its head does not matter.
-        name: its timm name.
+        built: the backbone; its head does not affect the key.
+        name: timm name of the backbone.
         size: side of the images in pixels.
         preprocessing: `mean, std, interpolation, crop_pct, crop_mode`.
         pixels: digest of the images.
-        device: the type of device that computes them: `cpu` or `cuda`, whose arithmetic differs.
+        device: type of the device, `cpu` or `cuda`; their arithmetic differs.
     """
-    # Another version of timm may give a name another architecture.
+    # The timm version is included because a name may get another architecture in another version.
     prepared = [f"{key}={preprocessing[key]}" for key in sorted(preprocessing)]
     facts = [FORMAT, timm.__version__, device, name, size, pixels, *prepared]
     digest = hashlib.sha256("\0".join(map(str, facts)).encode())

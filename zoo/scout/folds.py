@@ -1,4 +1,4 @@
-"""Divide images into folds of equal classes, with copies of one image in the same fold."""
+"""Divide images into stratified folds, with exact copies of an image in the same fold."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zoo.data import rng
 from zoo.data.rng import generator_of
 from zoo.data.splits import Split, Splits, stratified_subset
 
-# Images that are read of a store at a time.
+# Number of images read from a store at a time.
 CHUNK = 256
 
 
 def scouted(data: Splits) -> Split:
-    """Return the images that a scouting may look at: train, and val after it. The test images stay unseen."""
+    """Return the images that a scouting may use: train, followed by val. Test images stay unseen."""
     if data.val is None:
         return data.train
     assert data.val.pixels is data.train.pixels, "one store holds all splits"
@@ -28,7 +28,7 @@ def scouted(data: Splits) -> Split:
 
 
 def subset(targets: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
-    """Return the positions of a random choice of images, int64, ascending, `limit` at most, in proportion to the classes."""
+    """Return the positions of a random stratified subset of at most `limit` images, int64, ascending."""
     if limit is None or limit >= len(targets):
         return np.arange(len(targets))
     shuffled = generator_of(seed, rng.FOLDS, 0).permutation(len(targets))
@@ -36,7 +36,7 @@ def subset(targets: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
 
 
 def digests(split: Split) -> list[bytes]:
-    """Return a digest of the pixels and the shape of each image, equal for exact copies."""
+    """Return a digest of the pixels and the aspect ratio of each image, equal for exact copies."""
     pixels, found = split.pixels, []
     for start in range(0, len(split), CHUNK):
         index = split.index[start : start + CHUNK]
@@ -46,17 +46,17 @@ def digests(split: Split) -> list[bytes]:
 
 
 def groups(found: list[bytes]) -> np.ndarray:
-    """Number images int64 [N] so that those of one digest have the same number."""
+    """Return a group number for each image, int64 [N], equal for images with the same digest."""
     return np.unique(np.array([digest.hex() for digest in found]), return_inverse=True)[1].astype(np.int64)
 
 
 def few(targets: np.ndarray, group: np.ndarray, folds: int) -> int:
-    """Return the number of classes that have fewer different images than there are folds, so that some lack them.
+    """Return the number of classes with fewer different images than folds, which are missing in some folds.
 
     Args:
         targets: int64 [N].
-        group: int64 [N], equal for copies of one image.
-        folds: their number.
+        group: int64 [N], equal for copies of an image.
+        folds: number of folds.
     """
     different = np.unique(np.stack([targets, group]), axis=1)[0]  # the class of each
     return int((np.unique(different, return_counts=True)[1] < folds).sum())
@@ -68,8 +68,8 @@ def divide(targets: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.
     Args:
         targets: int64 [N], the classes. A group counts for the class of its first image.
         group: int64 [N].
-        folds: their number, at most that of the groups.
-        seed: the groups are shuffled by it.
+        folds: number of folds, at most the number of groups.
+        seed: seed for shuffling the groups.
     """
     _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
     sizes = np.bincount(inverse)
@@ -77,11 +77,11 @@ def divide(targets: np.ndarray, group: np.ndarray, folds: int, seed: int) -> np.
     counts = np.zeros((folds, int(targets.max()) + 1), np.int64)
     fold = np.zeros(len(first), np.int64)
     order = generator_of(seed, rng.FOLDS, 1).permutation(len(first))
-    # The largest first, which are the hardest to place; of equal ones by class, in their random order.
+    # Place the largest groups first, as they are the hardest to place; groups of equal size by class, in random order.
     order = order[np.lexsort((labels[order], -sizes[order]))]
     for number in order:
         label = labels[number]
-        # The fold with the fewest of the class, of several the smallest.
+        # The fold with the fewest images of the class; among several, the smallest fold.
         best = min(range(folds), key=lambda place: (counts[place, label], counts[place].sum()))
         fold[number] = best
         counts[best, label] += sizes[number]

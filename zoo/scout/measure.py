@@ -1,4 +1,4 @@
-"""Measure one backbone inside its worker process: features, what they are worth, speed, and the minutes of a fine-tune."""
+"""Measure one backbone inside its worker process: features and their scores, speed, and the minutes of a fine-tune."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def measure(arguments: Mapping[str, Any], say: Say) -> None:
 
     Args:
         arguments: `request`, a `Request`.
-        say: called with columns of the row as they become known, and with a `WARNING`.
+        say: called with columns of the row as they become known, and with a `WARNING` if there is one.
 
     Raises:
-        ZooError: the weights cannot be had, or the backbone does not take the image size.
+        ZooError: the weights or the images are not available, or the backbone does not support the image size.
     """
     request: Request = arguments["request"]
     recipe = read_recipe(request.recipe)
@@ -73,7 +73,7 @@ def measure(arguments: Mapping[str, Any], say: Say) -> None:
 
 
 def _score(request: Request, recipe: Recipe, inputs: Inputs, say: Say) -> None:
-    """Compute the features or find them in the cache, and say what they are worth and how fast they come."""
+    """Compute the features or load them from the cache, and report their scores and the speed."""
     size, data = request.image_size, inputs.data
     torch.manual_seed(recipe.train.seed)
     built = build_model(recipe.backbone, inputs.found, len(data.classes), size)
@@ -111,7 +111,7 @@ def _score(request: Request, recipe: Recipe, inputs: Inputs, say: Say) -> None:
 
 
 def _features(backbone: Backbone, key: str, request: Request, say: Say) -> tuple[Tensor, float]:
-    """Return features float32 [N, D] and images/s. The cache saves time the next time; without it, nothing fails."""
+    """Return features float32 [N, D] and images/s. If the cache cannot be written, only warn."""
     count = len(backbone.batches)
     known = feature_cache.load(key)
     if known is not None and len(known) == count:
@@ -126,7 +126,7 @@ def _features(backbone: Backbone, key: str, request: Request, say: Say) -> tuple
 
 
 def _predict(recipe: Recipe, began: float, data: Splits | None, say: Say) -> None:
-    """Say what the recipe's fine-tune would take here."""
+    """Report the predicted time, speed and memory of the recipe's fine-tune on this machine."""
     setup, seconds = prepare(recipe, launch.read(), Console(quiet=True), began, data=data, quick=True)
     found = forecast_of(setup, seconds)
     say(
@@ -141,7 +141,7 @@ def _predict(recipe: Recipe, began: float, data: Splits | None, say: Say) -> Non
 
 
 def _device() -> torch.device:
-    """Return the device that a run would take."""
+    """Return the device that a run would use."""
     device = indexed(PartialState(cpu=launch.on_cpu()).device)
     set_kernels(device)
     return device

@@ -10,12 +10,12 @@ from zoo.results.pareto import Axis, Dot, draw_pareto
 
 
 def draw_scout(rows: Sequence[Row], path: Path, data: str) -> bool:
-    """Draw the rows that could be measured; return whether there were any, else nothing is written.
+    """Draw the rows that were measured successfully; return False, and write nothing, if there are none.
 
     Args:
-        rows: of the scouting.
-        path: of the picture; its ending says the format.
-        data: the name of the images.
+        rows: rows of the scouting.
+        path: path of the picture; its extension sets the format.
+        data: name of the images.
 
     Raises:
         ZooError: the file cannot be written.
@@ -23,7 +23,7 @@ def draw_scout(rows: Sequence[Row], path: Path, data: str) -> bool:
     fine = [row for row in rows if row["status"] == "ok" and not row.get("control")]
     if not fine:
         return False
-    # Both are costs, so that the best is at the upper left of each panel.
+    # Both axes are costs, so that the best is at the upper left of each panel.
     axes = [
         Axis("ms an image, in a stream", [Dot(row["model"], 1e3 / row["images_per_second"], 100 * row["probe"]) for row in fine]),
         Axis("predicted minutes of the fine-tune", [Dot(row["model"], row["minutes"], 100 * row["probe"]) for row in fine]),

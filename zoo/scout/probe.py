@@ -1,7 +1,7 @@
-"""Score features by what simple classifiers make of them: logistic regression, and the nearest neighbors.
+"""Score features by the accuracy of simple classifiers: logistic regression and nearest neighbors.
 
-Both are scored on folds that they did not see. The penalty of the regression is chosen inside each training part, by nested
-cross-validation (Varma and Simon 2006): a fit without two neighboring folds serves to choose for each by the other.
+Both are scored on held-out folds. The penalty of the regression is chosen by nested cross-validation (Varma and Simon 2006):
+each fit leaves out two neighboring folds, and its accuracy on either fold helps to choose the penalty for the other.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# Weights of half the squared norm, beside the mean cross-entropy, on standardized features; strongest first.
+# Candidate penalties, strongest first: the loss is the mean cross-entropy plus the penalty times half the squared norm of the
+# weights, on standardized features.
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-# Iterations of L-BFGS from one penalty to the next; each starts where the one before ended.
+# L-BFGS iterations per penalty; each fit starts from the solution of the previous penalty.
 ITERATIONS = 8
-# Iterations for the penalty that was chosen.
+# L-BFGS iterations for the chosen penalty.
 LAST_ITERATIONS = 25
-# Directions of the features with less than this share of the largest variance are left out: they are rounding.
+# Principal directions with less than this share of the largest variance are dropped as rounding errors.
 SMALLEST_VARIANCE = 1e-7
-# A feature that is the same for all images is divided by this.
+# Minimum divisor in standardization, for features that are the same for all images.
 SMALLEST_STD = 1e-6
-# Neighbors that vote.
+# Number of neighbors that vote.
 NEIGHBORS = 10
-# Images whose neighbors are looked up at a time.
+# Number of images whose neighbors are searched at a time.
 CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The worth of features.
+    """The scores of features.
 
     Attributes:
         folds: accuracy of the logistic regression on each fold.
-        penalties: those chosen for the folds.
+        penalties: the penalty chosen for each fold.
         knn: accuracy of the nearest neighbors on all images.
     """
 
@@ -50,7 +51,7 @@ def probe(features: Tensor, targets: Tensor, fold: np.ndarray) -> Scores:
     Args:
         features: float32 [N, D].
         targets: int64 [N].
-        fold: int64 [N], from 0 to at least 2, without gaps.
+        fold: int64 [N], numbered from 0 without gaps, at least three folds.
     """
     where, folds = torch.from_numpy(fold), int(fold.max()) + 1
     pairs = [(left, (left + 1) % folds) for left in range(folds)]
@@ -60,10 +61,10 @@ def probe(features: Tensor, targets: Tensor, fold: np.ndarray) -> Scores:
     for place, penalty in enumerate(PENALTIES):
         right = fits.fit([penalty] * len(pairs), ITERATIONS)  # [N, pairs]
         for number, (one, other) in enumerate(pairs):
-            # Neither fold was seen: each serves to choose for the other.
+            # Neither fold was trained on: the accuracy on one chooses the penalty for the other.
             hits[one, place] += int(right[where == other, number].sum())
             hits[other, place] += int(right[where == one, number].sum())
-    # Of equal ones the strongest.
+    # On a tie, argmax takes the strongest penalty.
     chosen = [PENALTIES[place] for place in hits.argmax(1)]
     last = Fits(basis, targets, [where != left for left in range(folds)]).fit(chosen, LAST_ITERATIONS)
     accuracies = [float(last[where == left, left].double().mean()) for left in range(folds)]
@@ -75,11 +76,11 @@ def probe(features: Tensor, targets: Tensor, fold: np.ndarray) -> Scores:
 
 @dataclass(frozen=True)
 class Basis:
-    """Standardized features in the basis of their principal directions, which changes no penalized fit.
+    """Standardized features in the basis of their principal directions. Penalized fits are the same in this basis.
 
     Attributes:
-        rotated: float32 [N, R].
-        variances: float32 [R], of the directions.
+        rotated: rotated features, float32 [N, R].
+        variances: variances of the directions, float32 [R].
     """
 
     rotated: Tensor
@@ -87,9 +88,9 @@ class Basis:
 
 
 def principal(features: Tensor) -> Basis:
-    """Standardize features float32 [N, D] and turn them into their principal directions.
+    """Standardize features float32 [N, D] and rotate them to their principal directions.
 
-    Labels are not looked at, so that all folds may share it.
+    Labels are not used, so all folds can share the result.
     """
     standardized = (features - features.mean(0)) / features.std(0).clamp(min=SMALLEST_STD)  # [N, D]
     count, width = standardized.shape
@@ -97,23 +98,23 @@ def principal(features: Tensor) -> Basis:
         variances, directions = torch.linalg.eigh((standardized.T @ standardized) / count)  # [D], [D, D]
         kept = variances > SMALLEST_VARIANCE * variances[-1]
         return Basis(standardized @ directions[:, kept], variances[kept])
-    # Fewer images than features: the same from the products of images, [N, N].
+    # Fewer images than features: compute the same from the Gram matrix of the images, [N, N].
     variances, directions = torch.linalg.eigh((standardized @ standardized.T) / count)
     kept = variances > SMALLEST_VARIANCE * variances[-1]
     return Basis(directions[:, kept] * (count * variances[kept]).sqrt(), variances[kept])
 
 
 class Fits:
-    """Several fits on parts of the same images at once, penalty after penalty, each from the last solution.
+    """Several simultaneous fits on parts of the same images. Each call of `fit` starts from the previous solution.
 
-    One product for all fits is several times as fast as one for each. The loss curves along a direction by about its
-    variance over the classes, plus the penalty: in steps of that size all directions look alike, and L-BFGS needs a tenth of
-    the iterations.
+    One matrix product for all fits is several times as fast as one per fit. The curvature of the loss along a direction is
+    about its variance divided by the number of classes, plus the penalty. With weights scaled accordingly, all directions
+    have a similar curvature, and L-BFGS needs a tenth of the iterations.
 
     Args:
-        basis: the images N.
+        basis: features of the N images.
         targets: int64 [N].
-        trained: for each of the M fits its images, bool [N].
+        trained: for each of the M fits, which images it trains on, bool [N].
     """
 
     def __init__(self, basis: Basis, targets: Tensor, trained: Sequence[Tensor]) -> None:
@@ -125,7 +126,7 @@ class Fits:
         self.bias = torch.zeros(len(trained), classes)
 
     def fit(self, penalties: Sequence[float], iterations: int) -> Tensor:
-        """Fit with a penalty for each; return which images each fit gets right, bool [N, M]."""
+        """Run the fits with one penalty each; return whether each fit classifies each image correctly, bool [N, M]."""
         penalty = torch.tensor(penalties).view(-1, 1, 1)
         scale = (self.curvature + penalty).rsqrt()  # [M, 1, R]
         weight = (self.weight / scale).requires_grad_(True)
@@ -134,7 +135,7 @@ class Fits:
         own = self.targets.view(-1, 1, 1).expand(-1, len(penalties), 1)
 
         def closure() -> Tensor:
-            """Return the sum of the fits' losses with its gradients, as the solver asks for them."""
+            """Return the sum of the fits' losses and compute its gradients, as L-BFGS requires."""
             solver.zero_grad()
             plain = weight * scale
             logits = self._logits(plain, bias)
@@ -157,13 +158,13 @@ class Fits:
 
 @torch.no_grad()
 def nearest(features: Tensor, targets: Tensor, fold: Tensor, count: int = NEIGHBORS) -> float:
-    """Return the accuracy of the nearest neighbors in other folds, which vote by their cosine similarity.
+    """Return the accuracy of a vote of the nearest neighbors in other folds, weighted by their cosine similarity.
 
     Args:
         features: float32 [N, D].
         targets: int64 [N].
         fold: int64 [N].
-        count: neighbors that vote.
+        count: number of neighbors that vote.
     """
     unit = nn.functional.normalize(features - features.mean(0))  # [N, D]
     classes, hits = int(targets.max()) + 1, 0
@@ -172,7 +173,7 @@ def nearest(features: Tensor, targets: Tensor, fold: Tensor, count: int = NEIGHB
         similar = unit[rows] @ unit.T  # [M, N]
         similar.masked_fill_(fold[rows].unsqueeze(1) == fold, -torch.inf)
         weight, place = similar.topk(min(count, len(unit)), dim=1)  # [M, K]
-        # Similarities from -1 to 1 become weights from 0 to 1; an image of the same fold has none.
+        # Similarities from -1 to 1 become weights from 0 to 1; images of the same fold get weight 0.
         votes = torch.zeros(len(weight), classes).scatter_add_(1, targets[place], ((1 + weight) / 2).clamp(min=0))
         hits += int((votes.argmax(1) == targets[rows]).sum())
     return hits / len(unit)

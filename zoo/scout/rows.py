@@ -1,4 +1,4 @@
-"""The rows of a scouting: their columns, their order, the printed table, the best and the line to copy."""
+"""The rows of a scouting: their columns, their order, the printed table, the best backbones and the sweep command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zoo.results.measured import Row
 from zoo.system import table
 from zoo.system.table import Column
 
-# Accuracies are shares. Speeds in images/s, times as they say, parameters in millions, memory in MB of 10**6 bytes.
+# Accuracies are from 0 to 1, speeds in images/s, parameters in millions, memory in MB of 10**6 bytes; times name their unit.
 COLUMNS = [
     *("model", "control", "status", "error", "probe", "probe_sd", "knn", "images_per_second", "single_ms", "minutes"),
     *("param_count", "gmacs", "features", "license", "image_size", "images", "folds", "weights"),
@@ -22,15 +22,15 @@ COLUMNS = [
     *("probe_folds", "penalties", "probe_seconds", "seconds"),
     *("device", "cpu", "cores", "torch", "timm", "zoo", "python", "date"),
 ]
-# Those that hold a list, and are left out of CSV files.
+# Columns that hold a list, which are left out of CSV files.
 LISTS = ("probe_folds", "penalties")
-# The column of each `--sort`, and whether more is better.
+# The column of each value of `--sort`, and whether it is sorted in descending order.
 SORTS = {"probe": ("probe", True), "knn": ("knn", True), "speed": ("images_per_second", True), "name": ("model", False)}
-# Kinds of `backbone.weights` that any backbone can have; a file, a package or a run holds the weights of one.
+# Kinds of `backbone.weights` that work for any backbone; a file, a package or a run holds the weights of a single one.
 FOR_ALL = ("auto", "pretrained", "random")
-# The option that finds the weights of each backbone.
+# The option that finds weights for every backbone.
 AUTO = "backbone.weights=auto"
-# Backbones that the last line proposes, at most.
+# Maximum number of backbones in the proposed sweep.
 PROPOSED = 3
 # A backbone is clearly worse if its mean difference over the folds is more than this many standard errors ...
 CLEARLY = 2.0
@@ -39,10 +39,10 @@ DIFFERENCE = 0.005
 
 
 def check_sort(by: str) -> str:
-    """Return the key of an order.
+    """Check a value of `--sort`, and return it.
 
     Raises:
-        ZooError: it is unknown.
+        ZooError: the value is unknown.
     """
     if by not in SORTS:
         close = nearest(by, SORTS, 1)
@@ -52,17 +52,17 @@ def check_sort(by: str) -> str:
 
 
 def key(row: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return what tells rows apart: the backbone, and whether it is the control."""
+    """Return the key of a row: the backbone, and whether it is the control."""
     return str(row["model"]), bool(row.get("control"))
 
 
 def title(row: Mapping[str, Any]) -> str:
-    """Return the name of a row for people."""
+    """Return the displayed name of a row."""
     return f"random weights ({row['model']})" if row.get("control") else str(row["model"])
 
 
 def ordered(rows: Sequence[Row], by: str) -> list[Row]:
-    """Return rows in an order; those without a value come after the others, and the control last."""
+    """Return rows sorted by a key of `SORTS`; rows without a value come after the others, and the control last."""
     column, descending = SORTS[by]
 
     def rank(row: Row) -> tuple[bool, bool, Any]:
@@ -76,13 +76,13 @@ def ordered(rows: Sequence[Row], by: str) -> list[Row]:
 
 
 def best(rows: Sequence[Row]) -> list[Row]:
-    """Return the best backbones that the probe cannot tell apart from the very best, in order, at most `PROPOSED`."""
+    """Return the best backbone and those that are not clearly worse, in order, at most `PROPOSED`."""
     known = [row for row in ordered(rows, "probe") if row["status"] == "ok" and not row.get("control")]
     return [row for row in known if not clearly_worse(row, known[0])][:PROPOSED]
 
 
 def clearly_worse(row: Mapping[str, Any], leader: Mapping[str, Any]) -> bool:
-    """Return whether the probe of a backbone is worse than another's, by the differences on the same folds."""
+    """Return whether the probe accuracy of a backbone is clearly below the leader's, by the differences on the same folds."""
     differences = [one - other for one, other in zip(leader["probe_folds"], row["probe_folds"], strict=True)]
     mean = statistics.fmean(differences)
     error = statistics.stdev(differences) / math.sqrt(len(differences))
@@ -90,7 +90,7 @@ def clearly_worse(row: Mapping[str, Any], leader: Mapping[str, Any]) -> bool:
 
 
 def not_above_control(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each backbone that the probe does not place clearly above the control; none without a control."""
+    """Return a line for each backbone that is not clearly better than the control; empty without a control."""
     fine = [row for row in rows if row["status"] == "ok"]
     control = next((row for row in fine if row.get("control")), None)
     if control is None:
@@ -100,22 +100,22 @@ def not_above_control(rows: Sequence[Row]) -> list[str]:
 
 
 def weights_of_another(backbone: Mapping[str, Any], name: str) -> bool:
-    """Return whether the weights of a recipe are of one backbone, its own, and a name is of another.
+    """Return whether a recipe's weights fit only its own backbone, and `name` is another backbone.
 
     Args:
-        backbone: the section of the recipe, as plain values.
-        name: timm's name of a backbone.
+        backbone: the `backbone` section of the recipe, as plain values.
+        name: timm name of a backbone.
     """
     return backbone["weights"]["kind"] not in FOR_ALL and catalog.named(backbone["name"]) != catalog.named(name)
 
 
 def sweep_line(rows: Sequence[Row], words: Sequence[str], backbone: Mapping[str, Any]) -> str:
-    """Return the command that fine-tunes the best; '' where there is none.
+    """Return the command that fine-tunes the best backbones, or '' if there are none.
 
     Args:
         rows: all rows.
-        words: the recipe, and the options that are changed.
-        backbone: the section of that recipe, as plain values.
+        words: the recipe, followed by the options that are changed.
+        backbone: the `backbone` section of that recipe, as plain values.
     """
     names = [str(row["model"]) for row in best(rows)]
     if not names:
@@ -123,7 +123,7 @@ def sweep_line(rows: Sequence[Row], words: Sequence[str], backbone: Mapping[str,
     recipe, *overrides = words
     kept = [word for word in overrides if not word.startswith("backbone.name=")]
     if any(weights_of_another(backbone, name) for name in names):
-        # As they were measured: the recipe's weights do not fit them.
+        # Use the weights that were measured, as the recipe's own weights do not fit.
         kept = [*(word for word in kept if not word.startswith(("backbone.weights=", "backbone.weights."))), AUTO]
     return shlex.join(["zoo", "sweep", recipe, *names, "--seeds", "0,1,2", *kept])
 
@@ -156,7 +156,7 @@ COLUMNS_SHOWN = [
 
 
 def as_table(rows: Sequence[Row]) -> list[str]:
-    """Return the lines of the table, and after it a line for each backbone that could not be measured."""
+    """Return the lines of the table, followed by a line for each backbone that could not be measured."""
     fine = [row for row in rows if row["status"] == "ok"]
     failed = [f"{title(row)}: {row['status']}: {row['error']}" for row in rows if row["status"] != "ok"]
     return [*(table.align(fine, COLUMNS_SHOWN, gap="  ") if fine else []), *failed]

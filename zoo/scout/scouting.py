@@ -1,4 +1,4 @@
-"""Scout backbones: measure each in a worker process of its own, and write each row as soon as it is known."""
+"""Scout backbones: measure each in its own worker process, and write each row as soon as it is known."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 KIND = Kind("scout", "a scouting", "scout.json", rows.COLUMNS, rows.LISTS, rows.key)
-# Pixels for backbones whose own size is unknown.
+# Image side in pixels for backbones whose own size is unknown.
 USUAL_SIZE = 224
 
 
 @dataclass(frozen=True)
 class Images:
-    """The images that are looked at.
+    """The images that are used.
 
     Attributes:
-        positions: int64 [N], within train and val, one after the other.
-        fold: int64 [N].
-        digest: of their pixels.
+        positions: int64 [N], positions in train followed by val.
+        fold: int64 [N], fold of each image.
+        digest: digest of their pixels.
         notes: lines for the console.
     """
 
@@ -63,12 +63,12 @@ def run_scout(
 
     Args:
         subject: the images and the recipe.
-        models: names that timm has.
-        unknown: names that it has not; each becomes a row that names the nearest.
-        chosen: how they are compared.
-        out: the folder; None resumes an unfinished scouting of the same settings, or makes a new folder.
-        timeout: seconds that a backbone may take.
-        console: where to report.
+        models: names of backbones that timm has.
+        unknown: names that timm does not have; each becomes a row with similar names.
+        chosen: settings of the comparison.
+        out: the folder; None resumes an unfinished scouting with the same settings, or creates a new folder.
+        timeout: maximum seconds for a backbone.
+        console: console for the report.
         target: the module that measures.
 
     Returns:
@@ -94,10 +94,10 @@ def run_scout(
 
 
 def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
-    """Load the images, decoding them where that was not done before, choose some, and divide them into folds.
+    """Load the images (decoding them if needed), choose a subset, and divide it into folds.
 
     Raises:
-        ZooError: the images cannot be had, or there are too few for the classes or the folds.
+        ZooError: the images are not available, or too few for the classes or the folds.
     """
     from zoo.scout import folds
 
@@ -129,13 +129,13 @@ def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
 
 
 def native_size(name: str) -> int:
-    """Return the side in pixels that a backbone was made for."""
+    """Return the image side in pixels that a backbone was made for."""
     entry = catalog.named(name)
     return (entry.image_size if entry else None) or USUAL_SIZE
 
 
 def _store_size(models: Sequence[str], chosen: Settings) -> int:
-    """Return the side that the stored images must be good for: one store serves all backbones."""
+    """Return the largest image side in pixels that a backbone needs, as one pixel store serves all backbones."""
     if chosen.image_size == NATIVE:
         return max([native_size(name) for name in models], default=USUAL_SIZE)
     return int(chosen.image_size)
@@ -143,7 +143,7 @@ def _store_size(models: Sequence[str], chosen: Settings) -> int:
 
 @dataclass
 class Scouting:
-    """A scouting that is running."""
+    """A scouting in progress."""
 
     measurements: Measurements
     subject: Subject
@@ -174,13 +174,13 @@ class Scouting:
             self.measurements.write(keys)
 
     def _warn(self, text: str) -> None:
-        """Print the first warning of a worker process: the others would say the same of other backbones."""
+        """Print only the first warning of a worker process, as further ones would repeat it for other backbones."""
         if text and not self.warned:
             note(f"warning: {text}")
             self.warned = True
 
     def _describe(self, candidates: int, known: int) -> None:
-        """Print the machine, the data, the folder and how many rows are there already."""
+        """Print the machine, the data, the folder and the number of rows that were measured before."""
         self.measurements.describe_machine(self.console)
         self.console.fact("data", f"{self.subject.data}: {self.images.notes[0]}")
         for text in self.images.notes[1:]:
@@ -196,7 +196,7 @@ class Scouting:
             self.console.fact("resumed", f"{known} of {candidates} rows were measured before")
 
     def _measured(self, candidate: Candidate) -> Row:
-        """Measure a backbone in a worker process; whatever happens to it, the result is a row."""
+        """Measure a backbone in a worker process; if it fails, the row has the error."""
         size = native_size(candidate.name) if self.chosen.image_size == NATIVE else int(self.chosen.image_size)
         recipe = self._recipe(candidate)
         row = self.measurements.new_row(candidate.name) | {"control": candidate.control, "image_size": size}

@@ -1,4 +1,4 @@
-"""The settings of a scouting, and the request that a worker process gets."""
+"""The settings of a scouting, and the request that is sent to a worker process."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-# Stands for each backbone's own image size.
+# The value that means each backbone's own image size.
 NATIVE = "native"
-# What a worker process sends besides the columns of its row: a line for the user.
+# The key under which a worker process sends a line for the user, besides the columns of its row.
 WARNING = "warning"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The way backbones are compared. Rows of other settings are never mixed.
+    """The settings of a comparison. Rows with different settings are never mixed.
 
     Attributes:
-        recipe: the fine-tune whose minutes are predicted, as `Recipe.model_dump(mode="json")` gives it; its backbone's name
-            is replaced by each candidate's.
-        image_size: side in pixels of the images that features are computed of, or `native`.
-        max_images: images that are looked at, at most; None for all.
-        folds: parts that the images are divided into, 3 or more.
+        recipe: recipe of the fine-tune whose minutes are predicted, as `Recipe.model_dump(mode="json")` returns it; its
+            backbone is replaced by each candidate.
+        image_size: side in pixels of the images for the features, or `native`.
+        max_images: maximum number of images; None for all.
+        folds: number of folds, 3 or more.
     """
 
     recipe: Mapping[str, Any]
@@ -38,8 +38,8 @@ class Candidate:
     """A backbone to measure.
 
     Attributes:
-        name: timm's name, with its tag.
-        control: whether it is the control: its weights are random, and its fine-tune is not predicted.
+        name: timm name with its tag.
+        control: whether it is the control, which has random weights and no prediction of the fine-tune.
     """
 
     name: str
@@ -47,23 +47,23 @@ class Candidate:
 
     @property
     def key(self) -> tuple[str, bool]:
-        """Return what tells rows apart."""
+        """The key of the candidate's row."""
         return self.name, self.control
 
 
 @dataclass(frozen=True)
 class Request:
-    """One backbone to measure, as it is sent to a worker process.
+    """A request to a worker process to measure one backbone.
 
     Attributes:
         candidate: the backbone.
-        recipe: that of the settings with this backbone.
-        image_size: side in pixels of the images that features are computed of.
-        store_size: the side that the stored images must be good for.
-        positions: int64 [N], the images within train and val, one after the other.
-        fold: int64 [N].
-        digest: of the pixels of these images.
-        data: the name of the data, for `zoo cache`.
+        recipe: recipe of the settings, with this backbone.
+        image_size: side in pixels of the images for the features.
+        store_size: largest side in pixels for which the stored images are made.
+        positions: int64 [N], positions of the images in train followed by val.
+        fold: int64 [N], fold of each image.
+        digest: digest of the pixels of these images.
+        data: name of the data, for `zoo cache`.
     """
 
     candidate: Candidate

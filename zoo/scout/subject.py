@@ -1,4 +1,4 @@
-"""Find out what the words of `zoo scout` mean: the recipe, the images, the backbones."""
+"""Find the recipe, the images and the backbones that the command line of `zoo scout` names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zoo.recipe.load import find_recipe, load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.training.auto import decide
 
-# The shipped recipe whose fine-tune is predicted, and which the sweep starts from, where only images are given.
+# The shipped recipe for a folder of images, used for the predicted fine-tune and for the proposed sweep.
 DEFAULT_RECIPE = "folder/example"
-# That of data sets which have a name, by `data.kind`.
+# The shipped recipe for each named data set, by `data.kind`.
 RECIPES = {
     "cifar10": "cifar10/efficientnet_lite0",
     "cifar100": "cifar10/efficientnet_lite0",
@@ -23,18 +23,18 @@ RECIPES = {
     "digits": "quickstart",
     "synthetic": "quickstart",
 }
-# Those that their recipe names itself.
+# Named data sets that their recipe in RECIPES already uses, so that `data` need not be set.
 OWN_RECIPE = ("cifar10", "digits")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The ground on which backbones are compared.
+    """The recipe and the images with which backbones are compared.
 
     Attributes:
-        recipe: of the fine-tune; its backbone is replaced.
-        data: a name of the images, for people.
-        words: what stands after `zoo sweep` to fine-tune the same: the recipe, then the options that are changed.
+        recipe: recipe of the fine-tune; its backbone is replaced.
+        data: displayed name of the images.
+        words: arguments of `zoo sweep` for the same fine-tune: the recipe, followed by the options that are changed.
     """
 
     recipe: Recipe
@@ -43,15 +43,15 @@ class Subject:
 
 
 def find_subject(word: str, overrides: Sequence[str]) -> Subject:
-    """Return what a folder of images, a data set's name or a recipe stands for.
+    """Return the subject for a folder of images, a run folder, the name of a data set, or a recipe.
 
     Args:
-        word: DATA or RECIPE.
+        word: the argument DATA or RECIPE.
         overrides: options of the recipe to change.
 
     Raises:
-        ZooError: there is no such thing.
-        Mistakes: with a line for every mistake in the recipe.
+        ZooError: the word names none of these, or the images cannot be where the options say.
+        Mistakes: one line for every mistake in the recipe.
     """
     path = Path(word).expanduser()
     if path.is_dir() and (path / "recipe.yaml").is_file():  # a run
@@ -71,12 +71,12 @@ def _subject(recipe: str, overrides: Sequence[str], data: str | None) -> Subject
     found = load_recipe(Path(recipe), overrides)
     found.data.check()
     name = data or str(getattr(found.data, "root", found.data.kind) if found.data.kind == "folder" else found.data.kind)
-    # One size for all backbones, so that they are compared on the same images.
+    # Decide `auto` options now, so that all backbones are compared with the same image size.
     return Subject(decide(found).recipe, name, (recipe, *overrides))
 
 
 def _yaml(text: str) -> str:
-    """Return a path as a YAML value: one that could mean something else is quoted."""
+    """Return a path as a YAML value, quoted if YAML could read it as something else."""
     plain = (all(letter.isalnum() or letter in "/._-" for letter in text) and text[0] in "/._") or text.isalpha()
     return text if plain else "'" + text.replace("'", "''") + "'"
 
@@ -85,12 +85,12 @@ def find_backbones(words: Sequence[str], query: Query) -> tuple[list[str], list[
     """Return the backbones to measure, and the names that timm does not have.
 
     Args:
-        words: names and patterns, in which * and ? are wildcards. A bare architecture stands for its default tag.
+        words: names and patterns, in which * and ? are wildcards. A bare architecture means its default tag.
         query: filters that known backbones must pass; its patterns are replaced.
 
     Raises:
-        ZooError: a filter has a wrong value, or nothing is left.
-        Mistakes: a pattern fits nothing, or no name is known.
+        ZooError: there are neither words nor filters, a filter has a wrong value, or no backbone passes.
+        Mistakes: a pattern matches nothing, or no name is known.
     """
     if not words and not (query.cached or query.pretrained or query.max_params or query.max_gmacs or query.license):
         raise ZooError("MODEL", "which backbones?", "give names, a pattern such as 'resnet*', or a filter such as --cached")
@@ -114,6 +114,6 @@ def find_backbones(words: Sequence[str], query: Query) -> tuple[list[str], list[
 
 
 def smallest(names: Sequence[str]) -> str:
-    """Return the backbone with the fewest parameters, of those whose number is known the first."""
+    """Return the first backbone with the fewest parameters; if no number is known, the first name."""
     costs = {name: entry.params for name in names if (entry := catalog.named(name)) is not None and entry.params}
     return min(costs, key=lambda name: costs[name]) if costs else names[0]

@@ -1,12 +1,13 @@
-"""Statistics of finished runs: intervals, paired tests and the correction for many of them. numpy and nothing else.
+"""Statistics of finished runs: intervals, paired tests and the correction for many of them. They need only numpy.
 
-In: plain numbers, counts, and arrays bool [S, N] that say which of N images each of S runs has right. Out: intervals,
-p-values and adjusted p-values as plain floats. Nothing here knows of runs, files or torch; scipy is the tests' referee.
+In: plain numbers, counts, and arrays bool [S, N] that say which of N images each of S runs classifies correctly. Out:
+intervals, p-values and adjusted p-values as plain floats. Nothing here knows of runs, files or torch. The tests compare the
+results with scipy.
 
 Read the files in this order:
 
 1. intervals.py: mean, deviation, and the interval of a mean by Student's t.
 2. paired.py: two models on the same images: the table of both answers, McNemar's exact test, the interval of the difference.
-3. bootstrap.py: the same for several runs of each model, over runs and images.
-4. holm.py: p-values of many comparisons.
+3. bootstrap.py: the difference of two models with several runs each, by resampling runs and images.
+4. holm.py: p-values adjusted for many comparisons.
 """

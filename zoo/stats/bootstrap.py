@@ -1,4 +1,4 @@
-"""The difference of two models of which there are several runs each, all scored on the same images."""
+"""The difference of two models with several runs each, all evaluated on the same images."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from zoo.stats.intervals import LEVEL
 
-# Resamples, and those of one batch of more. The smallest p-value that they can show is 2 / (DRAWS + 1).
+# Number of resamples, and of those in one batch if there are more. The smallest possible p-value is 2 / (DRAWS + 1).
 DRAWS = 5000
-# Resamples for each of several comparisons: Holm's correction multiplies the smallest p-value by their number, and the product
-# is still half of 0.05.
+# Resamples per comparison if there are several: Holm's correction multiplies the smallest p-value by the number of comparisons,
+# and the product can still be half of 0.05.
 DRAWS_EACH = 80
-# A p-value above this after a batch tells nothing apart, whatever is drawn further (Besag and Clifford, Biometrika 78, 1991).
+# A p-value above this after a batch will not become small with more resamples (Besag and Clifford, Biometrika 78, 1991).
 DECIDED = 0.2
-# Codes of patterns are numbered anew from here on, long before they leave 63 bits.
+# Codes of patterns are renumbered when one reaches this value, long before they exceed 63 bits.
 LARGEST_CODE = 2**60
 
 
@@ -24,7 +24,7 @@ class Difference:
     """A difference of mean accuracies.
 
     Attributes:
-        value: the second model's mean accuracy minus the first one's.
+        value: the second model's mean accuracy minus the first model's.
         interval: its 95 % percentile interval.
         p: two-sided p-value of no difference.
     """
@@ -37,20 +37,19 @@ class Difference:
 def paired_difference(first: np.ndarray, second: np.ndarray, draws: int = DRAWS, seed: int = 0) -> Difference:
     """Compare the mean accuracy of two models by a bootstrap over runs and images.
 
-    Each resample takes N of the N images, the same for all runs, and runs of each model: S - 1 of S, so that the variance
-    that comes of few runs is right (Rao and Wu, J. of the American Statistical Association 83, 1988, 231 to 241). The
-    variance of resampling both ways is on average no smaller than the true one (Owen, Annals of Applied Statistics 1, 2007,
-    386 to 411). A single run tells
-    nothing of how runs spread, so then images alone are resampled for that model.
+    Each resample draws N of the N images, the same for all runs, and S - 1 of the S runs of each model, so that the variance
+    is right for few runs (Rao and Wu, J. of the American Statistical Association 83, 1988, 231 to 241). The variance of
+    resampling both runs and images is on average no smaller than the true one (Owen, Annals of Applied Statistics 1, 2007,
+    386 to 411). A single run says nothing about the spread of runs, so that only images are resampled for that model.
 
-    Images on which all runs give the same pattern of right and wrong answers stand for each other. Their counts are drawn
-    at once, which is as good as drawing each image: patterns are few, images are many.
+    Images with the same pattern of right and wrong answers over all runs are interchangeable. The counts of the patterns are
+    drawn, which is equivalent to drawing each image and faster: there are few patterns and many images.
 
     Args:
-        first: bool [S, N], whether each run of the first model has each image right.
-        second: bool [R, N], the same of the second.
-        draws: resamples at most; of more than `DRAWS` no further ones are taken where the p-value is far from small.
-        seed: of the draws; equal ones give equal results.
+        first: bool [S, N], whether each run of the first model classifies each image correctly.
+        second: bool [R, N], the same for the second model.
+        draws: most resamples. If there are more than `DRAWS`, drawing stops after a batch when the p-value exceeds `DECIDED`.
+        seed: the seed of the resamples; the same seed gives the same result.
     """
     assert first.shape[1] == second.shape[1] > 0
     generator = np.random.default_rng(seed)
@@ -72,22 +71,22 @@ def paired_difference(first: np.ndarray, second: np.ndarray, draws: int = DRAWS,
 
 
 def draws_for(comparisons: int) -> int:
-    """Return the resamples with which one of so many comparisons can be told apart after Holm's correction."""
+    """Return the number of resamples with which one of several comparisons can be significant after Holm's correction."""
     return max(DRAWS, DRAWS_EACH * comparisons)
 
 
 def _p_value(found: np.ndarray) -> float:
-    """Return the two-sided p-value of no difference, of resampled differences float64 [D]."""
-    # Sums of another order differ in their last digit: what is as good as 0 counts on both sides.
+    """Return the two-sided p-value of no difference, from resampled differences float64 [D]."""
+    # Sums in another order differ in their last digits, so that values this close to 0 count on both sides.
     rounding = 1e-12
     fewer = min(np.count_nonzero(found <= rounding), np.count_nonzero(found >= -rounding))
     return float(min(1.0, 2 * (fewer + 1) / (len(found) + 1)))
 
 
 def _patterns(answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the different columns of a table bool [S, N] as rows, bool [P, S], and how often each occurs, int64 [P].
+    """Return the distinct columns of a table bool [S, N] as rows, bool [P, S], and how often each occurs, int64 [P].
 
-    Each column is read as a number in base 2: numbers are sorted many times faster than columns.
+    Each column is read as a binary number, because numbers are sorted many times faster than columns.
     """
     codes = np.zeros(answers.shape[1], dtype=np.int64)
     for row in answers:

@@ -1,4 +1,4 @@
-"""P-values of many comparisons at once."""
+"""P-values adjusted for many comparisons."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 def holm(values: Sequence[float]) -> list[float]:
     """Return the adjusted p-values of Holm's step-down method (Scandinavian Journal of Statistics 6, 1979, 65 to 70).
 
-    Comparisons whose adjusted value is below 0.05 are wrong with a probability of at most 5 % all together, whatever the
-    values depend on. The smallest is multiplied by their number, the next by one less, and so on; none is below the one
-    before it.
+    Among all comparisons, the probability that an adjusted value is below 0.05 without a true difference is at most 5 %,
+    however the p-values depend on each other. The smallest p-value is multiplied by the number of comparisons, the next by
+    one less, and so on; no adjusted value is below the one before it, or above 1.
     """
     adjusted, least = [0.0] * len(values), 0.0
     for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):

@@ -1,6 +1,6 @@
 """Mean, deviation and t interval of a few numbers, such as the scores of a recipe with several seeds.
 
-Distributions come from the regularized incomplete beta function, computed by its continued fraction.
+Student's t distribution is computed from the regularized incomplete beta function, by its continued fraction.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-# Share of intervals that hold the true value.
+# Share of intervals that contain the true value.
 LEVEL = 0.95
-# Smallest argument of the series of `_stirling_error`: its first left-out term is below 1e-15 from here on.
+# Smallest argument of the series of `_stirling_error`: from here on, its first omitted term is below 1e-15.
 LARGE = 10.0
-# Terms of a continued fraction, at most: it needs about the square root of its larger parameter, for 10**8 these.
+# Most terms of a continued fraction. It needs about the square root of its larger parameter, or fewer: 2,300 for 10**8.
 MOST_TERMS = 100_000
 # Relative change of a term at which a continued fraction has converged.
 CONVERGED = 1e-16
-# Stands for 0 where a continued fraction would divide by it.
+# Replaces 0 where a continued fraction would divide by it.
 TINY = 1e-300
-# Newton's steps for a quantile, at most: each doubles a start that is far too small.
+# Most steps of Newton's method for a quantile: each step about doubles a value that is far too small.
 MOST_STEPS = 2000
 
 
@@ -28,7 +28,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def deviation(values: Sequence[float]) -> float | None:
-    """Return the sample standard deviation (divided by one less than their number); None for a single number."""
+    """Return the sample standard deviation (with the divisor n - 1); None for a single number."""
     if len(values) < 2:
         return None
     middle = mean(values)
@@ -45,9 +45,9 @@ def t_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, fl
 
 
 def t_quantile(share: float, freedom: float) -> float:
-    """Return the value below which a share of Student's t distribution lies.
+    """Return a quantile of Student's t distribution: the value below which `share` of it lies.
 
-    The upper tail is a convex, decreasing function of t > 0: Newton's steps from 0 approach the root from one side.
+    The upper tail is a convex, decreasing function of t > 0, so that Newton's method from 0 approaches the root from one side.
 
     Args:
         share: between 0 and 1, both excluded.
@@ -57,7 +57,7 @@ def t_quantile(share: float, freedom: float) -> float:
     if share < 0.5:
         return -t_quantile(1 - share, freedom)
     wanted, found = 1 - share, 0.0
-    # The density at t, without its factor that depends on t.
+    # The constant factor of the density.
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
     for _ in range(MOST_STEPS):
         step = (_t_tail(found, freedom) - wanted) / (scale * (1 + found * found / freedom) ** (-(freedom + 1) / 2))
@@ -68,7 +68,7 @@ def t_quantile(share: float, freedom: float) -> float:
 
 
 def _t_tail(t: float, freedom: float) -> float:
-    """Return the share above t >= 0 (DLMF 8.17 with x = freedom / (freedom + t²)), from the smaller of x and 1 - x."""
+    """Return the share above t >= 0 (DLMF 8.17 with x = freedom / (freedom + t²)), by the smaller of x and 1 - x."""
     square = t * t
     if square < 1:
         return 0.5 * (1 - incomplete_beta(0.5, freedom / 2, square / (freedom + square)))
@@ -96,7 +96,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
 def _power(a: float, b: float, x: float) -> float:
     """Return x**a * (1 - x)**b / B(a, b).
 
-    Stirling's formula is taken out of the three gamma functions of B, so that no large logarithms are subtracted.
+    Stirling's formula is factored out of the three gamma functions of B, so that no large logarithms are subtracted.
     """
     total = a + b
     exponent = a * math.log(x * total / a) + b * math.log((1 - x) * total / b)

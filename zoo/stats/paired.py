@@ -1,4 +1,4 @@
-"""Two models on the same images: the table of both answers, McNemar's exact test, the interval of the difference."""
+"""Two models on the same images: the table of their answers, McNemar's exact test, the interval of the difference."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from zoo.metrics import Z_95
 from zoo.stats.intervals import incomplete_beta
 
-# Images on which two models disagree, up to which their number of coin tosses is counted in whole numbers.
+# Most images on which two models disagree for which the p-value is counted exactly, in whole numbers.
 COUNTED = 1000
 
 
 @dataclass(frozen=True)
 class PairedTable:
-    """Counts of the images that two models have right.
+    """Numbers of images by which of two models classify them correctly.
 
     Attributes:
-        both: right by both models.
-        first: by the first only.
-        second: by the second only.
-        neither: by none.
+        both: images that both models classify correctly.
+        first: images that only the first model classifies correctly.
+        second: images that only the second model classifies correctly.
+        neither: images that neither model classifies correctly.
     """
 
     both: int
@@ -32,7 +32,7 @@ class PairedTable:
 
     @classmethod
     def of(cls, first: np.ndarray, second: np.ndarray) -> PairedTable:
-        """Count two arrays bool [N]: whether each model has each image right."""
+        """Count two arrays bool [N], which say whether each model classifies each image correctly."""
         assert first.shape == second.shape
         both, lost, won = (int(np.count_nonzero(part)) for part in (first & second, first & ~second, ~first & second))
         return cls(both, lost, won, len(first) - both - lost - won)
@@ -44,7 +44,7 @@ class PairedTable:
 
     @property
     def difference(self) -> float:
-        """Return the second model's share of right answers minus the first one's."""
+        """Return the second model's accuracy minus the first model's."""
         return (self.second - self.first) / self.images
 
     @property
@@ -59,13 +59,13 @@ class PairedTable:
 
 
 def mcnemar(lost: int, won: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test (McNemar 1947): equally good models share their wins as coins do.
+    """Return the two-sided p-value of McNemar's exact test of whether two models are equally good (McNemar 1947).
 
-    It is that of a binomial test of `won` among `lost + won` with a probability of a half.
+    This is a binomial test of `won` successes in `lost + won` trials with a probability of a half.
 
     Args:
-        lost: images that only the first model is right on.
-        won: images that only the second is right on.
+        lost: number of images that only the first model classifies correctly.
+        won: number of images that only the second model classifies correctly.
     """
     few, total = min(lost, won), lost + won
     if 2 * few == total:
@@ -75,22 +75,22 @@ def mcnemar(lost: int, won: int) -> float:
         for place in range(few):
             term = term * (total - place) // (place + 1)
             outcomes += term
-        # Whole numbers of any size, divided to the last bit.
+        # Python divides integers of any size with correct rounding.
         return 2 * outcomes / 2**total
     # The probability of at most `few` (DLMF 8.17.5).
     return 2 * incomplete_beta(total - few, few + 1, 0.5)
 
 
 def paired_interval(lost: int, won: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a difference of two shares of the same `count` images.
+    """Return the 95 % interval of the difference between the accuracies of two models on the same `count` images.
 
     The adjusted Wald interval of Agresti and Min (Statistics in Medicine 24, 2005, 729 to 740): a half is added to each cell
-    of the table of both answers. McNemar's test looks at the same two cells, those in which the two models disagree.
+    of the table of answers. Like McNemar's test, it uses the two cells in which the models disagree.
 
     Args:
-        lost: images that only the first is right on.
-        won: images that only the second is right on.
-        count: all images.
+        lost: number of images that only the first model classifies correctly.
+        won: number of images that only the second model classifies correctly.
+        count: number of all images.
     """
     size, lower, upper = count + 2, lost + 0.5, won + 0.5
     middle = (upper - lower) / size

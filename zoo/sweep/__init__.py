@@ -1,19 +1,20 @@
-"""`zoo sweep`: many runs from one command, each in a process of its own, restartable.
+"""`zoo sweep`: many runs from one command, each in its own process, restartable.
 
 In: a recipe, backbones, seeds and values of options. Out: a folder with an ordinary run folder for each combination, and a
-row for each as CSV and JSON. A run that fails is a row that says so. The same command continues where it was, to the bit.
+CSV and a JSON table with a row for each. The row of a failed run gives the error. Repeating the command continues the sweep,
+with bit-identical results.
 
 Read the files in this order:
 
-1. grid.py: what is asked for becomes a list of runs, each with its own recipe.
-2. folder.py: the folder of a sweep, and whether it is of the same settings.
-3. rows.py: the row of a run, from its folder; the printed table.
-4. one_run.py: one run inside its process, from its newest checkpoint if it has one.
-5. pool.py: runs side by side on this machine. on_ray.py: the same on a Ray cluster.
-6. sweep.py: a sweep that is running: its runs, rows and time.
-7. halving.py: how many runs continue, so that a time is kept. budget.py: a sweep within a time.
+1. grid.py: turns the arguments into a list of runs, each with its own recipe.
+2. folder.py: finds the folder of a sweep, and compares its settings.
+3. rows.py: the row of a run, read from its folder; the printed table.
+4. one_run.py: trains one run inside its process, from its newest checkpoint if it has one.
+5. pool.py: runs side by side on this machine. on_ray.py: runs on a Ray cluster.
+6. sweep.py: a sweep in progress: its runs, rows and time.
+7. halving.py: how many runs continue, so that the budget is kept. budget.py: a sweep within a time budget.
 8. start.py: the whole command: checks, the folder, the machines.
-9. plan.py: what a sweep would do, and its predicted hours.
-10. folds.py, out_of_fold.py: a cross-validation is a sweep whose runs differ in their fold, and what all of them say together.
-11. page.py: the page that shows what came of it.
+9. plan.py: a dry run of a sweep, with its predicted hours.
+10. folds.py: cross-validation, a sweep whose runs differ in their fold. out_of_fold.py: the combined results of all folds.
+11. page.py: the report page of a sweep.
 """

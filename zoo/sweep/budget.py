@@ -1,4 +1,4 @@
-"""Run a sweep within a time: all runs a little, the best for longer, the best of those to the end."""
+"""Run a sweep within a time budget: train all runs a little, the best for longer, and the best of those to the end."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from zoo.system.console import plural
 from zoo.system.progress import time_left
 from zoo.system.table import percent
 
-# Seconds of a start where none was measured.
+# Seconds that a run takes to start, if not measured.
 UNKNOWN_START = 10.0
-# Seconds of an epoch with its evaluation, as a share of those of its steps, where only these are known.
+# Ratio of the seconds of an epoch with its evaluation to the seconds of its steps, used if only the latter are known.
 WITH_EVALUATION = 1.3
 
 
 def in_time(sweep: Sweep) -> None:
-    """Train as many runs to their end as the budget allows, those that are best after one and three ninths of the epochs."""
+    """Train as many runs to their end as the budget allows: those that are best after one ninth and one third of the epochs."""
     if sweep.seconds_left > 0:
         _Race(sweep).run()
 
 
 class _Race:
-    """The runs of a sweep against each other and the clock."""
+    """A race between the runs of a sweep, against the clock."""
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
 
     def run(self) -> None:
-        """Look at all runs, take the best further look by look, and use what time is left."""
+        """Train all runs to the first look, the best of them to each next look, and then use the time that is left."""
         sweep = self.sweep
         # The first seed of every backbone comes before the second of any.
         going = sorted(sweep.unfinished, key=lambda run: sweep.state["settings"]["seeds"].index(run.seed))
@@ -43,14 +43,14 @@ class _Race:
                 return
             if look + 1 < len(halving.LOOKS):
                 going = self.choose(going, look)
-                # Each pause costs a start: where all reach their end in any case, none is needed.
+                # Each pause costs a start, so skip the pauses if all remaining runs reach their end in time anyway.
                 if len(going) == 1 or self.fit(going):
                     sweep.train([(run, None) for run in going])
                     break
         self.use_what_is_left()
 
     def may_look(self, run: Run) -> bool:
-        """Return whether there is time for a first look at a run, and then to take one of those that were seen to its end."""
+        """Return whether there is time to train a run to its first look, and then one of the runs seen so far to its end."""
         seen = [each for each in self.sweep.unfinished if each.name in self.sweep.paces]
         if not seen:
             return True
@@ -59,7 +59,7 @@ class _Race:
         return first + sum(costs) / len(costs) <= halving.usable(self.sweep.seconds_left)
 
     def choose(self, going: Sequence[Run], look: int) -> list[Run]:
-        """Return the runs that continue after a look, the best first; say how many."""
+        """Return the runs that continue after a look, the best first, and print how many."""
         fine = [run for run in going if run in self.sweep.unfinished and not self.failed(run)]
         scored = [(accuracy, run) for run in fine if (accuracy := self.accuracy_at(run, look)) is not None]
         ranked = sorted(scored, key=lambda each: each[0], reverse=True)
@@ -75,7 +75,7 @@ class _Race:
         return [run for _, run in chosen]
 
     def use_what_is_left(self) -> None:
-        """Take further runs to their end while the time is enough for them, the best first."""
+        """Train further runs to their end while there is time for them, the best first."""
         sweep = self.sweep
         while not sweep.out_of_time:
             begun = [(rows.best_accuracy(self.history_of(run)), run) for run in sweep.unfinished]
@@ -91,28 +91,28 @@ class _Race:
         return self.sweep.rows.get(run.name, {}).get("status") not in (None, rows.PAUSED, rows.STOPPED)
 
     def fit(self, going: Sequence[Run]) -> bool:
-        """Return whether all of these runs reach their end in time."""
+        """Return whether all these runs reach their end in time."""
         seconds = halving.makespan([self.to_the_end(run) for run in going], self.sweep.pool.jobs)
         return seconds <= halving.usable(self.sweep.seconds_left)
 
     def to_the_end(self, run: Run) -> float:
-        """Return the seconds that a run needs from where it is to its end."""
+        """Return the seconds that a run still needs to reach its end."""
         return sum(halving.stages(self.pace_of(run), self.epochs_of(run), pauses(run)[-1:]))
 
     def history_of(self, run: Run) -> list[rows.Row]:
-        """Return the rows of the epochs that a run has done."""
+        """Return the rows of a run's completed epochs."""
         return rows.history_of(self.sweep.folder / run.name)
 
     def epochs_of(self, run: Run) -> int:
-        """Return the epochs that a run has done."""
+        """Return the number of a run's completed epochs."""
         return len(self.history_of(run))
 
     def accuracy_at(self, run: Run, look: int) -> float | None:
-        """Return the best accuracy on val up to a look, however far the run is; None where it was not evaluated yet."""
+        """Return the best val accuracy up to a look, even if the run is further; None if it was not evaluated yet."""
         return rows.best_accuracy(self.history_of(run)[: pauses(run)[look]])
 
     def pace_of(self, run: Run) -> Pace:
-        """Return the pace of a run: as measured, or by the seconds of its epochs."""
+        """Return the pace of a run, as measured or else estimated from the seconds of its epochs."""
         if run.name in self.sweep.paces:
             return self.sweep.paces[run.name]
         history = self.history_of(run)

@@ -1,9 +1,9 @@
-"""The folder of a sweep: chosen, compared with what is asked for now, and what it keeps besides the runs.
+"""The folder of a sweep: find it, and compare its settings with those of the current command.
 
 DIR/sweep.json      the settings, the runs, the time used
-DIR/results.csv     a row for each run that has ended; results.json holds the same
-DIR/logs/RUN.log    the console of each run
-DIR/RUN/            its run folder
+DIR/results.csv     a row for each run that has ended; results.json has the same content
+DIR/logs/RUN.log    the console output of each run
+DIR/RUN/            the run folder of each run
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from zoo.results.folder import RunFolder
 from zoo.results.measured import ROOT, check_writable
 from zoo.sweep.grid import Grid, Run
 
-# The file in a sweep's folder that says what it is.
+# The file in a sweep's folder with its settings and state.
 STATE = "sweep.json"
-# The folder in it for the consoles of the runs.
+# The subfolder for the console output of the runs.
 LOGS = "logs"
-# The name of a folder that is made if `--out` names none.
+# Name of the folder that is made without `--out`.
 NAME = "sweep"
-# What a folder may hold that was made and then left by a process which was killed.
+# Files that a killed process may leave in a new folder; a folder with nothing else in it counts as empty.
 LEFT = {".lock"}
 
 
 def settings_of(grid: Grid, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return what two sweeps of the same runs have in common, as plain values.
+    """Return the settings that identify a sweep, as plain values; sweeps of the same runs have equal settings.
 
-    The recipe is that of the first run, without what differs between runs and what has no effect on them.
+    The recipe is the first run's, without the options that differ between runs or have no effect on them.
     """
     recipe = next((run.recipe.model_dump(mode="json") for run in runs if run.recipe is not None), {})
     flat = flatten(recipe)
@@ -49,15 +49,15 @@ def settings_of(grid: Grid, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> Path:
-    """Return the folder to write to; it exists.
+    """Return the folder to write to, and create it if needed.
 
     Args:
-        out: the folder that was asked for; None takes one of the same settings in `runs`, or makes a new one.
-        settings: of this sweep.
-        runs: of this sweep.
+        out: the requested folder; None reuses a folder in `runs` with the same settings, or makes a new one.
+        settings: settings of this sweep.
+        runs: runs of this sweep.
 
     Raises:
-        ZooError: it cannot be written, or holds something else.
+        ZooError: the folder cannot be written, or holds another sweep or other files named like a run.
     """
     check_writable(out or ROOT)
     if out is None:
@@ -74,24 +74,24 @@ def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> 
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
-    # The folder may have been there, and not be writable.
+    # The folder may have existed before without being writable.
     check_writable(folder)
     return folder
 
 
 def same(settings: Mapping[str, Any], root: Path, name: str) -> Path | None:
-    """Return the folder of a sweep of the same settings, else one that nothing was written to; None where there is none.
+    """Return the folder of a sweep with the same settings, else an empty sweep folder, else None.
 
     Args:
-        settings: of this sweep.
-        root: where to look.
-        name: of the folder, or with a number after it; others are the user's own.
+        settings: settings of this sweep.
+        root: the folder to search in.
+        name: name of the folder, possibly followed by a number; folders with other names are the user's own.
     """
     made_so = re.compile(rf"{re.escape(name)}(?:-(\d+))?")
     own = [(int(match[1] or 1), path) for path in root.glob(f"{glob.escape(name)}*") if (match := made_so.fullmatch(path.name))]
     made = [path for _, path in sorted(own) if path.is_dir()]
     for path in made:
-        # A damaged file is of a sweep that cannot continue.
+        # A sweep whose file is damaged cannot continue.
         with contextlib.suppress(ZooError):
             known = read_state(path)
             if known and not differences(known["settings"], settings):
@@ -100,10 +100,10 @@ def same(settings: Mapping[str, Any], root: Path, name: str) -> Path | None:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return what a sweep's folder says of itself; empty where there is no sweep in it.
+    """Return the state stored in a sweep's folder; empty if there is no sweep in it.
 
     Raises:
-        ZooError: the file is damaged.
+        ZooError: the state file is damaged.
     """
     if not (folder / STATE).is_file():
         return {}
@@ -114,9 +114,9 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs between the settings of a folder and those of now, as `seeds 0, 1 -> 0, 1, 2`.
+    """Return the differences between a folder's settings and the current ones, as `seeds 0, 1 -> 0, 1, 2`.
 
-    Options that the folder does not know are those of a later version, at their defaults.
+    Options that are missing in the folder's recipe were added by a later version and are ignored.
     """
     found = [
         f"{part} {_text(known.get(part))} -> {_text(now[part])}"

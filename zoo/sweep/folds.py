@@ -1,4 +1,4 @@
-"""Cross-validation: a run for each fold of the training images, each in a process of its own, restartable."""
+"""Cross-validation: one run for each fold of the training images, each in its own process, restartable."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from zoo.system.hardware import environment
 from zoo.system.table import percent
 from zoo.training.auto import decide
 
-# What the name of the folder ends with, after that of the recipe.
+# Suffix of the folder's name, after the name of the recipe.
 ENDING = "folds"
-# The part of the state file that holds the recipe of the first fold.
+# The key of the state file that holds the recipe of the first fold.
 RECIPE = "recipe"
-# Columns of a sweep's table that have nothing here: the test images are left alone.
+# Columns of a sweep's table that would be empty, because cross-validation does not evaluate the test images.
 EMPTY = ("test acc", "95 % interval")
 
 
@@ -35,15 +35,15 @@ def train_folds(recipe: Recipe, folder: Path | None = None) -> int:
     """Train a run for each fold; call `zoo.system.signals.install` before.
 
     Args:
-        recipe: of the first fold.
-        folder: the one to continue in; None continues where the settings are the same, else makes a new one.
+        recipe: recipe of the first fold.
+        folder: the folder to continue in; None continues in a folder with the same settings, or makes a new one.
 
     Returns:
         The exit code: 0, or 1 if a run failed.
 
     Raises:
         ZooError: bad input, before anything is written.
-        Stopped: a signal asked for it.
+        Stopped: a signal stopped the command.
         StorageError: the results can no longer be written.
     """
     began, console = time.monotonic(), Console()
@@ -69,7 +69,7 @@ def runs_of(recipe: Recipe) -> list[Run]:
     """Return a run for each fold.
 
     Args:
-        recipe: of any of them.
+        recipe: recipe of any of the folds.
     """
     seed, backbone = recipe.train.seed, recipe.backbone.name
     return [Run(f"fold-{number}", backbone, seed, {}, of_fold(recipe, number)) for number in range(recipe.data.folds or 0)]
@@ -81,31 +81,31 @@ def of_fold(recipe: Recipe, number: int) -> Recipe:
 
 
 def begun_recipe(folder: Path) -> Recipe:
-    """Return the recipe that a cross-validation was begun with.
+    """Return the recipe with which a cross-validation was begun.
 
     Raises:
-        ZooError: the folder holds none, or its file is damaged.
+        ZooError: the folder holds no cross-validation, or its file is damaged.
     """
     values = folders.read_state(folder).get(RECIPE)
     if values is None:
         raise ZooError("--resume", f"{folder} is no cross-validation", "give a run folder, auto, or the folder of --folds")
     try:
-        # Strict in Python, where a path must be one; JSON knows none.
+        # As JSON: strict validation of Python values would refuse a string for a path.
         return Recipe.model_validate_json(json.dumps(values))
     except ValueError:
         raise ZooError("--resume", f"{folder / folders.STATE} is damaged", "start anew") from None
 
 
 class CrossValidation(Sweep):
-    """The runs of all folds: a sweep whose runs differ in the images that they validate on."""
+    """The runs of all folds, as a sweep whose runs differ in their validation images."""
 
     def headline(self) -> None:
-        """Print what the runs are."""
+        """Print a summary of the runs."""
         self.columns = [column for column in self.columns if column.title not in EMPTY]
         self.console.fact("folds", f"{plural(len(self.runs), 'run')}, each validates on another part of the training images")
 
     def conclude(self) -> None:
-        """Write and print what all folds say together, if all of them are finished.
+        """Write and print the combined results, if all folds are finished.
 
         Raises:
             ZooError: a run is damaged, or the folds are of different images.
@@ -120,7 +120,7 @@ class CrossValidation(Sweep):
 
 
 def summary(found: OutOfFold) -> str:
-    """Return the line that ends a cross-validation."""
+    """Return the line that is printed at the end of a cross-validation."""
     folds = f"{percent(found.mean, 1)} +- {100 * found.std:.1f} ({len(found.folds)} folds)"
     low, high = interval(found.accuracy, found.images)
     pooled = f"out of fold {percent(found.accuracy, 1)} of {plural(found.images, 'image')}"

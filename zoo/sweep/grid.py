@@ -1,4 +1,4 @@
-"""The grid of a sweep: backbones x values of options x seeds, each combination a run with a recipe of its own."""
+"""The grid of a sweep: backbones x values of options x seeds. Each combination is a run with its own recipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.models import catalog, names
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 
-# Options that the sweep sets itself, and how it is told.
+# Options that the sweep sets itself, each with a hint for the user.
 OWN = {
     "name": "runs are named by what differs between them",
     "output.root": "--out says where",
@@ -24,23 +24,23 @@ OWN = {
 }
 # The seed of a run.
 SEED = "train.seed"
-# What a folder's name keeps of a value; anything else becomes an underscore.
+# Characters that a folder's name does not keep; they become an underscore.
 NOT_PLAIN = re.compile(r"[^A-Za-z0-9._+-]+")
-# Letters of a folder's name: file systems take 255, and files beside it have longer ones.
+# Maximum number of characters in a folder's name. File systems allow 255, and files beside it have longer names.
 NAME_LETTERS = 180
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A sweep as it was asked for.
+    """The arguments of a sweep.
 
     Attributes:
-        recipe: the recipe file, or the name of a shipped one.
-        backbones: names; an unknown one becomes a row.
-        values: the values of each option that is varied, by its dotted name.
-        seeds: seeds; empty for the recipe's own.
-        overrides: options of all runs, as `optim.lr=1e-3`.
-        threads: CPU threads of each run where the recipe leaves them open; None leaves them open too.
+        recipe: recipe file, or the name of a shipped recipe.
+        backbones: names of backbones; an unknown name becomes a row with an error.
+        values: values of each varied option, by its dotted name.
+        seeds: seeds; empty for the recipe's own seed.
+        overrides: options for all runs, as `optim.lr=1e-3`.
+        threads: CPU threads of each run whose recipe says `auto`; None keeps `auto`.
     """
 
     recipe: Path
@@ -53,16 +53,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Run:
-    """One combination.
+    """One combination of backbone, values and seed.
 
     Attributes:
-        name: the name of its folder.
-        backbone: the name of the backbone.
-        seed: its seed.
-        values: the value of each option that is varied.
-        recipe: what to do; None where it cannot be trained.
-        status: `unknown` (no such backbone) or `failed` (the recipe does not fit it) where it cannot be trained.
-        error: why it cannot be.
+        name: name of the run's folder.
+        backbone: name of the backbone.
+        seed: seed of the run.
+        values: value of each varied option.
+        recipe: recipe of the run; None if it cannot be trained.
+        status: if it cannot be trained: `unknown` (no such backbone) or `failed` (the recipe does not fit it); else ''.
+        error: why it cannot be trained, or ''.
     """
 
     name: str
@@ -84,6 +84,7 @@ def runs_of(grid: Grid) -> list[Run]:
     """Return a run for each combination, in the order backbones, values, seeds.
 
     Raises:
+        ZooError: the recipe cannot be read, a backbone is listed twice, or an option is set twice or by the sweep itself.
         Mistakes: the recipe, an option or a value is wrong for every backbone.
     """
     _check_options(grid)
@@ -115,14 +116,14 @@ def runs_of(grid: Grid) -> list[Run]:
 
 
 def _check_options(grid: Grid) -> None:
-    """Check that options are not set twice.
+    """Check that no option is set twice or is one that the sweep sets itself.
 
     Raises:
-        ZooError: one is, or is the sweep's own.
+        ZooError: an option is.
     """
     given = [override.partition("=")[0] for override in grid.overrides]
     for key in (*given, *grid.values):
-        # A section that is varied holds the option too; one that is set for all runs is read before the sweep's own.
+        # Varying a whole section would vary the option too. A section set for all runs is fine: the sweep's options override it.
         own = next((name for name in OWN if _holds(name, key) or (key in grid.values and _holds(key, name))), None)
         if own is not None:
             raise ZooError(key, "a sweep sets it itself" if key == own else f"a sweep sets {own} itself", OWN[own])
@@ -134,27 +135,27 @@ def _check_options(grid: Grid) -> None:
 
 
 def _holds(section: str, key: str) -> bool:
-    """Return whether a key is that of a section, or below it."""
+    """Return whether a key is a section's own key or below it."""
     return key == section or key.startswith(f"{section}.")
 
 
 def _check_backbones(backbones: Sequence[str]) -> None:
-    """Check that no backbone is there twice: without a tag, a name stands for timm's default one.
+    """Check that no backbone is listed twice; a name without a tag means timm's default tag.
 
     Raises:
-        ZooError: one is.
+        ZooError: a backbone is listed twice.
     """
     architectures = [name.partition(".")[0] for name in backbones]
     seen: dict[str, str] = {}
     for name, architecture in zip(backbones, architectures, strict=True):
-        # The whole table is read only where it is needed.
+        # Read the catalog only if two names share an architecture.
         entry = catalog.named(name) if architectures.count(architecture) > 1 else None
         if entry is not None and (other := seen.setdefault(entry.name, name)) != name:
             raise ZooError("MODEL", f"{other} and {name} are the same backbone, {entry.name}", "give it once")
 
 
 def _unknown(name: str) -> str:
-    """Return why a name is not that of a backbone; '' where it is."""
+    """Return why a name is not the name of a backbone, or '' if it is."""
     try:
         names.check_backbone(name)
     except ValueError as error:
@@ -163,12 +164,12 @@ def _unknown(name: str) -> str:
 
 
 def _read(grid: Grid, backbone: str, values: Mapping[str, Any]) -> Recipe | ZooError:
-    """Return the recipe of a combination, or what is wrong with it.
+    """Return the recipe of a combination, or its mistakes.
 
     Raises:
-        ZooError: the file cannot be read, whatever the combination.
+        ZooError: the recipe file cannot be read.
     """
-    # JSON is YAML: a value reads back to itself.
+    # JSON is valid YAML, so a value reads back unchanged.
     chosen = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     try:
         return load_recipe(grid.recipe, [*grid.overrides, f"backbone.name={backbone}", *chosen])
@@ -177,7 +178,7 @@ def _read(grid: Grid, backbone: str, values: Mapping[str, Any]) -> Recipe | ZooE
 
 
 def _of_run(recipe: Recipe, run: Run, threads: int | None) -> Recipe:
-    """Return the recipe of one run: with its name, its seed and its threads."""
+    """Return the recipe of one run, with its name, seed and threads set."""
     train = {"seed": run.seed}
     if threads is not None and recipe.train.threads == "auto":
         train["threads"] = threads
@@ -185,7 +186,7 @@ def _of_run(recipe: Recipe, run: Run, threads: int | None) -> Recipe:
 
 
 def at(run: Run, root: Path) -> Run:
-    """Return a run whose recipe writes into a folder of this root."""
+    """Return a copy of a run whose recipe writes into a folder under `root`."""
     if run.recipe is None:
         return run
     output = run.recipe.output.model_copy(update={"root": root})
@@ -196,9 +197,9 @@ def at(run: Run, root: Path) -> Run:
 
 
 def _name(backbone: str, values: Mapping[str, Any], seed: int) -> str:
-    """Return a plain folder name that says what a run differs by, such as `resnet18-lr0.001-seed0`."""
+    """Return a plain folder name that shows what a run varies, such as `resnet18-lr0.001-seed0`."""
     last = [key.rpartition(".")[2] for key in values]
-    # Two options of the same last name, such as those of two sections, keep their whole names.
+    # Options of different sections with the same last name keep their full dotted names.
     short = [name if last.count(name) == 1 else key for name, key in zip(last, values, strict=True)]
     parts = [f"{name}{value_text(value)}" for name, value in zip(short, values.values(), strict=True)]
     name = NOT_PLAIN.sub("_", "-".join([backbone.lstrip("."), *parts, f"seed{seed}"]))
@@ -209,7 +210,7 @@ def _name(backbone: str, values: Mapping[str, Any], seed: int) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return a value of an option as one word, more or less: numbers as short as they are exact."""
+    """Return an option's value as short text for a name; numbers are as short as possible without losing precision."""
     if isinstance(value, dict):
         return "-".join(f"{key}-{value_text(part)}" if key != "kind" else value_text(part) for key, part in value.items())
     if isinstance(value, list):
@@ -220,10 +221,10 @@ def value_text(value: Any) -> str:
 
 
 def _named_apart(runs: Sequence[Run]) -> Iterator[Run]:
-    """Give runs whose names are the same a number each: values may differ by what a folder's name cannot hold."""
+    """Append a number to repeated names: values may differ only in characters that a folder's name does not keep."""
     seen: dict[str, int] = {}
     for run in runs:
-        # Some file systems take capital and small letters for the same.
+        # Some file systems do not distinguish upper and lower case.
         count = seen[run.name.lower()] = seen.get(run.name.lower(), 0) + 1
         name = run.name if count == 1 else f"{run.name}-{count}"
         recipe = run.recipe and run.recipe.model_copy(update={"name": name})

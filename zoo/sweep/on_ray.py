@@ -1,6 +1,6 @@
-"""Runs in progress on a Ray cluster that the user has, in the same folder: all machines see one file system.
+"""Train the runs of a sweep on an existing Ray cluster, whose machines must share one file system.
 
-A task of the cluster starts its run in a process of its own, as on this machine, and ends it when the task ends.
+Each Ray task starts its run in a separate process, as on this machine, and ends the process when the task ends.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from zoo.sweep.pool import Ended, LocalPool
 from zoo.system import signals
 from zoo.system.workers import Outcome
 
-# Seconds between two looks of a task at its run.
+# Seconds between two checks of a task on its run.
 POLL_SECONDS = 0.5
-# How a user gets a cluster.
+# Instructions for starting a cluster.
 START = "on one machine: ray start --head; on each other one: ray start --address=HOST:6379; or set RAY_ADDRESS"
 
 
@@ -32,8 +32,8 @@ class RayPool:
 
     Args:
         jobs: runs at a time; None for as many as the cluster has room for.
-        timeout: seconds that a run may take in one go; None for any.
-        threads: the smallest `train.threads` of the runs; None where a run leaves it open.
+        timeout: maximum seconds per process of a run; None for no limit.
+        threads: smallest `train.threads` of the runs; None if a run says `auto`.
 
     Raises:
         ZooError: ray is not installed, or there is no cluster.
@@ -42,7 +42,7 @@ class RayPool:
     def __init__(self, jobs: int | None, timeout: float | None, threads: int | None = None) -> None:
         if importlib.util.find_spec("ray") is None:
             raise ZooError("--on", "ray is not installed", "pip install 'zoo-trainer[ray]'")
-        # Any: the package is not there where types are checked.
+        # Any: ray is not installed where types are checked.
         self._ray: Any = importlib.import_module("ray")
         with _own_signals():
             try:
@@ -51,7 +51,7 @@ class RayPool:
                 raise ZooError("--on", "no Ray cluster is running", START) from None
         self.timeout = timeout
         resources = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        # A head may be there to manage only, with no core for tasks.
+        # A head node may only manage the cluster, with no cores for tasks.
         nodes = [(int(each["CPU"]), int(each.get("GPU", 0))) for each in resources if each.get("CPU", 0) >= 1]
         self._smallest = min((cores for cores, _ in nodes), default=1)
         self._gpus = any(gpus for _, gpus in nodes)
@@ -61,13 +61,13 @@ class RayPool:
 
     @property
     def running(self) -> list[Run]:
-        """The runs that were handed to the cluster, in the order in which they were."""
+        """The runs that were submitted to the cluster, in order of submission."""
         return list(self._begun.values())
 
     def start(self, run: Run, until_epoch: int | None) -> None:
-        """Hand a run to the cluster, which pauses after an epoch if one is given.
+        """Submit a run to the cluster; it pauses after `until_epoch` if given.
 
-        It asks for the threads of its recipe, else for all cores of the smallest machine.
+        The task requests the threads of its recipe, or all cores of the smallest machine.
         """
         threads = run.trainable.train.threads
         cores = threads if isinstance(threads, int) else self._smallest
@@ -76,7 +76,7 @@ class RayPool:
         self._begun[reference] = run
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Wait until runs end, at most so long, and return them."""
+        """Wait until a run ends, for at most `seconds`, and return the runs that ended."""
         ready, _ = self._ray.wait(list(self._begun), num_returns=1, timeout=seconds)
         ended = []
         for reference in ready:
@@ -91,12 +91,12 @@ class RayPool:
         return ended
 
     def ask_to_stop(self) -> None:
-        """Ask all runs to stop after their step, with a checkpoint; `wait` returns them then."""
+        """Ask all runs to write a checkpoint and stop after the current step; `wait` then returns them."""
         for reference in self._begun:
             self._ray.cancel(reference)
 
     def close(self) -> None:
-        """End the runs that are left at once, and leave the cluster."""
+        """End the remaining runs at once, and disconnect from the cluster."""
         for reference in self._begun:
             with contextlib.suppress(Exception):
                 self._ray.cancel(reference, force=True)
@@ -105,9 +105,9 @@ class RayPool:
 
 
 def room(nodes: Sequence[tuple[int, int]], asked: int) -> int:
-    """Return how many runs of so many cores, and of a GPU each where there are any, fit on nodes of (cores, GPUs); at least one.
+    """Return how many runs fit on nodes of (cores, GPUs), at least one.
 
-    Ray itself lets those wait for which there is no room yet.
+    Each run takes `asked` cores, and one GPU if any node has one. Ray queues the runs for which there is no room yet.
     """
     with_gpus = any(gpus for _, gpus in nodes)
     return max(1, sum(min(cores // asked, gpus) if with_gpus else cores // asked for cores, gpus in nodes))
@@ -115,7 +115,7 @@ def room(nodes: Sequence[tuple[int, int]], asked: int) -> int:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's handlers of signals: ray sets its own, which end the process."""
+    """Restore this process's signal handlers on exit, because ray installs its own, which end the process."""
     before = {number: signal.getsignal(number) for number in signals.SIGNALS}
     try:
         yield
@@ -125,13 +125,13 @@ def _own_signals() -> Iterator[None]:
 
 
 def train_in_task(run: Run, until_epoch: int | None, timeout: float | None, place: str) -> Ended:
-    """Train a run in a process of its own, from within a task of the cluster; a task that is cancelled stops in order.
+    """Train a run in a separate process from within a Ray task; a cancelled task stops its run with a checkpoint.
 
     Args:
         run: the run.
-        until_epoch: the epoch after which it pauses, None for its end.
-        timeout: seconds that it may take; None for any.
-        place: the current folder of the sweep, from which relative paths are taken.
+        until_epoch: the epoch after which it pauses; None to train to the end.
+        timeout: maximum seconds; None for no limit.
+        place: working directory of the sweep, to which paths are relative.
     """
     os.chdir(place)
     pool = LocalPool(timeout=timeout)
@@ -142,7 +142,7 @@ def train_in_task(run: Run, until_epoch: int | None, timeout: float | None, plac
                 for ended in pool.wait(POLL_SECONDS):
                     return ended
             except KeyboardInterrupt:
-                # What `ray.cancel` raises in a task.
+                # `ray.cancel` raises this in the task.
                 pool.ask_to_stop()
     finally:
         pool.close()

@@ -1,6 +1,6 @@
-"""Train one run inside a worker process: from its newest checkpoint where it has one, else from the start in the same folder.
+"""Train one run inside a worker process, from its newest checkpoint if it has one, else from the start in the same folder.
 
-Importing this module imports all that training needs, so that workers which are forked find it there.
+Importing this module imports everything that training needs, so that forked workers have it loaded already.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from zoo.training.run import train
 
 
 def train_run(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
-    """Train, and say so if a signal stopped it.
+    """Train a run, and report if a signal stopped it.
 
     Args:
-        arguments: `recipe`, a Recipe whose name and root make the run folder; `until_epoch`, the epoch after which to pause,
-            None for the last one; `lock`, a lock file of this run.
-        send: gets `stopped`, the line of a run that a signal stopped.
+        arguments: `recipe`, a Recipe whose name and root give the run folder; `until_epoch`, the epoch after which to pause,
+            or None to train to the end; `lock`, a lock file for this run.
+        send: called with `{"stopped": line}` if a signal stopped the run.
 
     Raises:
-        ZooError: bad input, or what stopped the run.
+        ZooError: bad input, or an error that ended the run.
     """
     print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')}", flush=True)  # noqa: T201
     signals.install()
     recipe: Recipe = arguments["recipe"]
     try:
-        # The worker of a sweep that was killed may be running for a moment longer.
+        # If an earlier sweep was killed, its worker may still be running for a moment.
         with exclusive(Path(arguments["lock"])):
             folder = recipe.output.root / str(recipe.name)
             resume = _resumable(folder)
@@ -67,7 +67,7 @@ def train_run(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], Non
 
 
 def _resumable(folder: Path) -> Path | None:
-    """Return the folder where it has a checkpoint to continue from; else clear it away, so that the run gets its name."""
+    """Return the folder if its run has a checkpoint or a result; else remove it, so that a new run can take its name."""
     remove(hidden(folder, STAGING))
     if checkpoint_steps(folder) or (folder / RESULT).exists():
         return folder
@@ -77,10 +77,10 @@ def _resumable(folder: Path) -> Path | None:
 
 
 def _all_damaged(folder: Path) -> bool:
-    """Return whether a run that is not finished has checkpoints, and none of them is whole.
+    """Return whether an unfinished run has checkpoints, all of them damaged.
 
     Raises:
-        ZooError: another process works in the folder.
+        ZooError: another process is using the folder.
     """
     if (folder / RESULT).exists() or not checkpoint_steps(folder):
         return False
@@ -93,7 +93,7 @@ def _all_damaged(folder: Path) -> bool:
 
 
 def _as_begun(recipe: Recipe, run: Path | None) -> Recipe:
-    """Return the recipe with the root that the run was begun with: the sweep's folder may have been moved since."""
+    """Return the recipe with the output root of the begun run, because the sweep's folder may have been moved since."""
     if run is None:
         return recipe
     root = load_recipe(run / "recipe.yaml").output.root

@@ -1,7 +1,7 @@
-"""Put together what the runs of a cross-validation say of the images that they were not trained on.
+"""Combine the out-of-fold predictions of a cross-validation: each image is predicted by the run that did not train on it.
 
-DIR/predictions.csv  a row for each training image, of the run that validated on it: the columns of a run's file, and `fold`
-DIR/folds.json       the accuracy of each fold, of all together, and what of them
+DIR/predictions.csv  a row for each training image, from the run that validated on it; columns as in a run's file, and `fold`
+DIR/folds.json       the accuracy of each fold, their mean and standard deviation, and the accuracy over all images
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from zoo.results.folder import RunFolder
 from zoo.results.predictions import HEADER, PREDICTIONS, read_rows, table_text
 from zoo.results.result import Result, read_result
 
-# The file with the figures, and the version of what is in it.
+# The file with the scores, and the version of its format.
 FOLDS = "folds.json"
 VERSION = 1
-# Columns that are read here.
+# Indices of the columns that are read here.
 FILE, CORRECT = HEADER.index("file"), HEADER.index("correct")
 
 
 @dataclass(frozen=True)
 class FoldScore:
-    """A fold.
+    """The score of one fold.
 
     Attributes:
-        fold: its number, from 0.
-        folder: the name of its run's folder.
+        fold: number of the fold, from 0.
+        folder: name of its run's folder.
         epoch: the epoch whose weights were kept.
-        images: those that validate.
-        correct: how many of them the run has right.
-        accuracy: as a share of them.
+        images: number of validation images.
+        correct: number of them that were classified correctly.
+        accuracy: `correct / images`.
     """
 
     fold: int
@@ -49,12 +49,12 @@ class FoldScore:
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """All folds.
+    """The combined results of all folds.
 
     Attributes:
-        folds: a score for each.
-        classes: their names, in the order of the labels.
-        rows: the cells of `predictions.csv`.
+        folds: the score of each fold.
+        classes: class names, in the order of the labels.
+        rows: cells of `predictions.csv`.
     """
 
     folds: tuple[FoldScore, ...]
@@ -68,7 +68,7 @@ class OutOfFold:
 
     @property
     def accuracy(self) -> float:
-        """The share of all images that is right, each as the run says that was not trained on it."""
+        """The out-of-fold accuracy: the share of all images classified correctly by the run that did not train on them."""
         return sum(fold.correct for fold in self.folds) / self.images
 
     @property
@@ -82,7 +82,7 @@ class OutOfFold:
         return statistics.stdev(fold.accuracy for fold in self.folds)
 
     def record(self) -> dict[str, Any]:
-        """Return the content of `folds.json`; all figures are shares from 0 to 1."""
+        """Return the content of `folds.json`; accuracies are from 0 to 1."""
         return {
             "version": VERSION,
             "folds": [asdict(fold) for fold in self.folds],
@@ -100,11 +100,11 @@ def gather(folder: Path, names: Sequence[str]) -> OutOfFold:
     """Read the finished runs of all folds.
 
     Args:
-        folder: of the cross-validation.
-        names: of its runs' folders, in the order of the folds.
+        folder: folder of the cross-validation.
+        names: names of its run folders, in the order of the folds.
 
     Raises:
-        ZooError: a run is damaged, or the folds are not of the same images.
+        ZooError: a run is damaged or not finished, or the folds are not of the same images.
     """
     folds, rows, classes = [], [], ()
     for number, name in enumerate(names):
@@ -130,7 +130,7 @@ def write(folder: Path, found: OutOfFold) -> None:
 
 
 def _read(run: Path) -> tuple[Result, list[list[str]]]:
-    """Return the result of a finished run, and its rows of the validation images."""
+    """Return the result of a finished run, and its prediction rows for the validation images."""
     result = read_result(RunFolder(run))
     if result is None:
         raise ZooError(str(run), "the run is not finished", "give the same command again")
@@ -144,7 +144,7 @@ def _read(run: Path) -> tuple[Result, list[list[str]]]:
 
 
 def _check(folder: Path, rows: Sequence[Sequence[Any]], sizes: Sequence[int]) -> None:
-    """Check that each image is in one fold and that folds are equal: of runs of the same images they are."""
+    """Check that each image is in one fold and that fold sizes differ by at most one, as for folds of the same images."""
     todo = "remove the folder and start again"
     names = [str(row[FILE]) for row in rows]
     if len(set(names)) < len(names) or max(sizes) - min(sizes) > 1:

@@ -1,4 +1,4 @@
-"""The page of a sweep: its leaderboard, with what became of the runs that are not on it, and links to the pages of the others."""
+"""The page of a sweep: its leaderboard with links to the runs' own pages, and the status of the runs that are not on it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from zoo.system.files import storing, write_file
 
 
 def write_page(folder: Path, out: Path | None = None) -> tuple[Leaderboard, Path]:
-    """Write the page; return the leaderboard on it, and where it is.
+    """Write the page, and return its leaderboard and its path.
 
     Args:
-        folder: of the sweep, finished or not.
-        out: the page; None for `report.html` in the folder.
+        folder: folder of the sweep, which may be unfinished.
+        out: path of the page; None for `report.html` in the folder.
 
     Raises:
         ZooError: no run is finished yet, or a file of the sweep is damaged.
         StorageError: the page cannot be written.
     """
     varied, names = _plan(folder)
-    # Rows first: an unreadable file is said before the leaderboard is computed.
+    # Read the rows first, so that an unreadable file is reported before the leaderboard is computed.
     left_out = list(_left_out(folder, names))
     board = build([folder], group=(BACKBONE, *varied))
     path = out or folder / REPORT
@@ -47,7 +47,7 @@ def _plan(folder: Path) -> tuple[list[str], list[str]]:
     """Return the options that a sweep varied, and the names of its runs.
 
     Raises:
-        ZooError: its file is damaged.
+        ZooError: the sweep's state file is damaged.
     """
     state = RunFolder(folder).read_json(STATE)
     try:
@@ -57,10 +57,10 @@ def _plan(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _left_out(folder: Path, names: list[str]) -> Iterator[str]:
-    """Yield what became of each run that is not finished, as `resnet18-seed0: oom: out of memory`.
+    """Yield the status of each unfinished run, as `resnet18-seed0: oom: out of memory`.
 
     Raises:
-        ZooError: the rows are damaged.
+        ZooError: the file with the rows is damaged.
     """
     rows = {str(row["name"]): row for row in read_rows(folder, "a sweep", "name")}
     for name in [*names, *(name for name in rows if name not in names)]:

@@ -1,4 +1,4 @@
-"""Print the runs of a sweep and the hours that they would take here, and train nothing."""
+"""Print the runs of a sweep and the time that they would take on this machine, without training them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoo.system.console import Console, plural
 from zoo.system.progress import show_current, time_left
 from zoo.system.table import Column
 
-# The function that forecasts a recipe in a process of its own.
+# The function that forecasts a recipe in a separate process.
 TARGET = "zoo.training.forecast:in_worker"
-# Seconds that it may take: it decodes the images if nobody did before.
+# Maximum seconds of a forecast; it decodes the images if they have not been decoded before.
 TIMEOUT = 3600.0
-# Options that leave the time of a run as it is.
+# Options that do not change the time of a run.
 NO_COST = (
     "optim.lr",
     "optim.weight_decay",
@@ -30,10 +30,10 @@ NO_COST = (
 
 
 def print_plan(grid: Grid, jobs: int) -> int:
-    """Forecast each kind of run once, and print all.
+    """Forecast each kind of run once, and print all runs.
 
     Args:
-        grid: what is asked for.
+        grid: arguments of the sweep.
         jobs: runs at a time.
 
     Returns:
@@ -67,7 +67,7 @@ def print_plan(grid: Grid, jobs: int) -> int:
 
 
 def _print_sum(console: Console, rows: Sequence[dict[str, Any]], jobs: int) -> None:
-    """Print the time and the room that all runs take."""
+    """Print the total time and disk space of all runs."""
     seconds = makespan([row["seconds"] for row in rows], jobs)
     disk = sum(row["disk_bytes"] for row in rows)
     pace = "one at a time" if jobs == 1 else f"{jobs} at a time"
@@ -75,7 +75,7 @@ def _print_sum(console: Console, rows: Sequence[dict[str, Any]], jobs: int) -> N
 
 
 def _forecast(run: Run, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the row of a run; of runs that differ only in what costs nothing, one is measured."""
+    """Return the row of a run. Of runs that differ only in options without a cost, only one is measured."""
     if run.recipe is None:
         return {"name": run.name, "error": f"{run.status}: {run.error}"}
     kind = json.dumps([run.backbone, {key: value for key, value in run.values.items() if not key.startswith(NO_COST)}])

@@ -1,4 +1,4 @@
-"""Runs side by side, each in a process of its own on this machine."""
+"""Train runs side by side, each in its own process on this machine."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Ended:
 
     Attributes:
         run: the run.
-        outcome: the end of its process.
-        stopped: the line of a run that a signal stopped, '' for another.
-        seconds: from the start of its process to its end.
+        outcome: outcome of its process.
+        stopped: the message of a run that was stopped by a signal, else ''.
+        seconds: seconds from the start of its process to its end.
     """
 
     run: Run
@@ -33,29 +33,29 @@ class Ended:
 
 
 class Pool(Protocol):
-    """Runs in progress; `LocalPool` here, `RayPool` on a cluster."""
+    """Runs in progress: `LocalPool` on this machine, `RayPool` on a cluster."""
 
     jobs: int
 
     @property
     def running(self) -> list[Run]:
-        """The runs that are running, in the order in which they were started."""
+        """The runs in progress, in the order in which they were started."""
         ...
 
     def start(self, run: Run, until_epoch: int | None) -> None:
-        """Start a run, which pauses after an epoch if one is given."""
+        """Start a run; it pauses after `until_epoch` if given."""
         ...
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Wait until runs end, at most so long, and return them."""
+        """Wait until a run ends, for at most `seconds`, and return the runs that ended."""
         ...
 
     def ask_to_stop(self) -> None:
-        """Ask all runs to stop after their step, with a checkpoint; `wait` returns them then."""
+        """Ask all runs to write a checkpoint and stop after the current step; `wait` then returns them."""
         ...
 
     def close(self) -> None:
-        """End the runs that are left at once."""
+        """End the remaining runs at once."""
         ...
 
 
@@ -74,7 +74,7 @@ class LocalPool:
 
     Args:
         jobs: runs at a time.
-        timeout: seconds that a run may take in one go; None for any.
+        timeout: maximum seconds per process of a run; None for no limit.
     """
 
     def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
@@ -83,11 +83,11 @@ class LocalPool:
 
     @property
     def running(self) -> list[Run]:
-        """The runs that are running, in the order in which they were started."""
+        """The runs in progress, in the order in which they were started."""
         return [begun.run for begun in self._begun.values()]
 
     def start(self, run: Run, until_epoch: int | None) -> None:
-        """Start a run, which pauses after an epoch if one is given."""
+        """Start a run; it pauses after `until_epoch` if given."""
         logs = run.trainable.output.root / LOGS
         logs.mkdir(exist_ok=True)
         arguments = {"recipe": run.trainable, "until_epoch": until_epoch, "lock": str(logs / f".{run.name}.lock")}
@@ -96,7 +96,7 @@ class LocalPool:
         self._begun[run.name] = _Begun(run, Workers(call, facts.update), facts)
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Wait until runs end, at most so long, and return them."""
+        """Wait until a run ends, for at most `seconds`, and return the runs that ended."""
         links = [link for begun in self._begun.values() for link in begun.workers.links]
         ready = wait(links, timeout=seconds)
         ended = []
@@ -111,12 +111,12 @@ class LocalPool:
         return ended
 
     def ask_to_stop(self) -> None:
-        """Ask all runs to stop after their step, with a checkpoint; `wait` returns them then."""
+        """Ask all runs to write a checkpoint and stop after the current step; `wait` then returns them."""
         for begun in self._begun.values():
             begun.workers.ask_to_stop()
 
     def close(self) -> None:
-        """End the runs that are left at once."""
+        """End the remaining runs at once."""
         for begun in self._begun.values():
             begun.workers.close()
         self._begun.clear()

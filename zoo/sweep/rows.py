@@ -16,9 +16,9 @@ from zoo.system import table
 from zoo.system.progress import time_left
 from zoo.system.table import Column, percent
 
-# The status of a run that is finished, of one that waits for what becomes of others, and of one stopped for lack of time.
+# The status of a finished run, of a run that is paused while others catch up, and of a run stopped for lack of time.
 OK, PAUSED, STOPPED = "ok", "paused", "stopped"
-# Columns before and after those of the options that are varied. Shares from 0 to 1, minutes of training, MB of 10**6 bytes.
+# Columns before and after the varied options. Accuracies are from 0 to 1, minutes are of training, a MB is 10**6 bytes.
 FIRST = ("name", "backbone", "seed")
 LAST = (
     *("status", "error", "epochs", "val.accuracy", "test.accuracy", "test.low", "test.high"),
@@ -27,17 +27,17 @@ LAST = (
 
 
 def columns_of(keys: Sequence[str]) -> list[str]:
-    """Return the columns of the files; `keys` are the options that are varied."""
+    """Return the columns of the result files; `keys` are the varied options."""
     return [*FIRST, *keys, *LAST]
 
 
 def row_of(run: Run, folder: Path, status: str = "", error: str = "") -> Row:
-    """Return the row of a run, as its folder has it.
+    """Return the row of a run, read from its folder.
 
     Args:
         run: the run.
-        folder: its folder, which may not be there.
-        status: what became of it; a finished one is `ok` in any case.
+        folder: its folder, which may not exist.
+        status: status of the run; a finished run is `ok` in any case.
         error: why it is not finished.
     """
     row: Row = {"name": run.name, "backbone": run.backbone, "seed": run.seed, **run.values, "status": status, "error": error}
@@ -73,7 +73,7 @@ def _speed(seconds: float, images_per_second: float) -> Row:
 
 
 def history_of(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of a run's epochs; none where it has none."""
+    """Return the rows of a run's epochs; empty if it has none or the file cannot be read."""
     try:
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
@@ -82,7 +82,7 @@ def history_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def best_accuracy(history: Sequence[Mapping[str, Any]]) -> float | None:
-    """Return the best accuracy on val so far; None where none was measured."""
+    """Return the best val accuracy so far; None if none was measured."""
     return max((row["val.accuracy"] for row in history if row.get("val.accuracy") is not None), default=None)
 
 
@@ -90,7 +90,7 @@ def best_accuracy(history: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def table_columns(runs: Sequence[Run]) -> list[Column]:
-    """Return the columns of the printed table, which is printed while its rows become known."""
+    """Return the columns of the printed table; widths are fixed, because rows are printed as runs end."""
     width = max(len(run.name) for run in runs)
     return [
         Column("run", lambda row: row["name"], width, left=True),
@@ -110,7 +110,7 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 
 def line(row: Mapping[str, Any], columns: Sequence[Column]) -> str:
-    """Return one row's line; for a run that failed, its status and why."""
+    """Return the line of a row; for a failed run, its status and error."""
     if row["status"] in (OK, PAUSED, STOPPED):
         return table.line(row, columns)
     return f"{columns[0].pad(columns[0].cell(row))} {row['status']}: {row['error']}"

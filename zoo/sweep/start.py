@@ -1,4 +1,4 @@
-"""Start a sweep: check what it needs, find its folder and the machines, and choose the order of its runs."""
+"""Start a sweep: check its inputs, find its folder and machines, and choose the order of its runs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from zoo.training.auto import decide
 
 @dataclass(frozen=True)
 class How:
-    """The way in which a sweep is run; its results do not depend on it.
+    """The way a sweep is executed, which does not change the result of a run.
 
     Attributes:
         jobs: runs at a time; None for one, or as many as a cluster has room for.
-        timeout: seconds that a run may take in one go; None for any.
-        budget: seconds that all may take; None for any.
+        timeout: maximum seconds per process of a run; None for no limit.
+        budget: maximum seconds for the whole sweep; None for no limit.
         on: `local` or `ray`.
     """
 
@@ -43,19 +43,19 @@ class How:
 
 
 def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
-    """Train every combination, each in a process of its own; call `zoo.system.signals.install` before.
+    """Train every combination, each in its own process; call `zoo.system.signals.install` before.
 
     Args:
-        grid: what is asked for.
-        out: the folder; None resumes a sweep of the same settings in `runs`, or makes a new folder.
-        how: the way to do it.
+        grid: arguments of the sweep.
+        out: the folder; None resumes a sweep with the same settings in `runs`, or makes a new folder.
+        how: the way to execute it.
 
     Returns:
         The exit code: 0, or 1 if a run failed.
 
     Raises:
         ZooError: bad input, before anything is trained.
-        Stopped: a signal asked for it.
+        Stopped: a signal stopped the sweep.
         StorageError: the results can no longer be written.
     """
     began = time.monotonic()
@@ -76,12 +76,12 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
 
 
 def one_after_the_other(sweep: Sweep) -> None:
-    """Train all runs that are left to their end."""
+    """Train all unfinished runs to their end, in order."""
     sweep.train([(run, None) for run in sweep.unfinished])
 
 
 def make_pool(how: How, runs: Sequence[Run]) -> Pool:
-    """Return where these runs are trained.
+    """Return the pool in which these runs are trained.
 
     Raises:
         ZooError: ray is not installed, or there is no cluster.
@@ -96,10 +96,10 @@ def make_pool(how: How, runs: Sequence[Run]) -> Pool:
 
 
 def check_data(runs: Sequence[Run]) -> None:
-    """Check the images of all runs, each place once.
+    """Check the data options of all runs, each data set once.
 
     Raises:
-        ZooError: they cannot be where the options say.
+        ZooError: the images cannot be where the options say.
     """
     # Not a set: the sections are not hashable.
     seen: list[Any] = []
@@ -110,10 +110,10 @@ def check_data(runs: Sequence[Run]) -> None:
 
 
 def decided(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs with what their recipes leave to the images chosen; the images of a place are listed once.
+    """Return the runs with the recipes' `auto` options decided from the images; each data set is listed once.
 
     Raises:
-        ZooError: the images cannot be had, or are not as they should be.
+        ZooError: the images are not available, or are not as expected.
     """
     known: list[tuple[Data, Outline]] = []
 
@@ -133,10 +133,10 @@ def decided(runs: Sequence[Run]) -> list[Run]:
 
 
 def check_validation(runs: Sequence[Run]) -> None:
-    """Check that every run has validation images, by which the best continue; folders are listed, each place once.
+    """Check that every run has validation images, which decide the runs that continue; each data set is checked once.
 
     Raises:
-        ZooError: one has none, or its folder is not as it should be.
+        ZooError: a run has no validation images or sets `train.max_minutes`, or its folder is not as expected.
     """
     seen: list[Any] = []
     for run in runs:
@@ -146,6 +146,6 @@ def check_validation(runs: Sequence[Run]) -> None:
             continue
         data = run.recipe.data
         seen.append(data)
-        # A folder may have images of its own for it.
+        # An image folder may have its own validation images.
         if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
             raise ZooError("--budget", "val.accuracy says which runs continue, and data.val_fraction is 0", "set it, e.g. to 0.1")

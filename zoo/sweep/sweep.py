@@ -1,4 +1,4 @@
-"""A sweep that is running: it starts the runs, writes a row the moment one ends, and stops them in order."""
+"""A sweep in progress: start the runs, write a row as soon as one ends, and stop them cleanly."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from zoo.system import signals, table
 from zoo.system.console import Console, plural
 from zoo.system.progress import note, show_current, time_left
 
-# Seconds between two looks at signals and the clock.
+# Seconds between two checks of signals and the clock.
 POLL_SECONDS = 0.2
-# Seconds after which a run that was asked to stop is ended: a step and a checkpoint take less.
+# Seconds after which a run that was asked to stop is killed; a step and a checkpoint take less.
 STOP_SECONDS = 120.0
 
 
 class Sweep:
-    """A sweep that is running.
+    """A sweep in progress.
 
     Args:
-        folder: where the runs and their rows go.
-        runs: all of them.
-        pool: where they are trained.
-        state: what is kept in the folder's state file; it is updated.
-        budget: seconds that all may take; None for any.
-        began: when the command began, on the monotonic clock.
+        folder: folder for the runs and their rows.
+        runs: all runs.
+        pool: the pool that trains them.
+        state: content of the folder's state file, updated in place.
+        budget: maximum seconds for the whole sweep; None for no limit.
+        began: start of the command, on the monotonic clock.
 
     Attributes:
-        rows: by the names of the runs: those that ended, or were there before.
-        deadline: when the time is up, on the monotonic clock; infinite without a budget.
+        rows: rows by run name, of runs that ended now or before.
+        deadline: end of the budget, on the monotonic clock; infinite without a budget.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Sweep:
         self.rows = self._rows_before()
 
     def _rows_before(self) -> dict[str, Row]:
-        """Return the rows of runs that are finished, that failed before, or that cannot be trained."""
+        """Return the rows of runs that are finished, failed or were stopped before, or cannot be trained."""
         before = {str(row["name"]): row for row in read_rows(self.folder, "a sweep", "name")}
         found = {}
         for run in self.runs:
@@ -81,11 +81,11 @@ class Sweep:
 
     @property
     def seconds_left(self) -> float:
-        """The seconds until the time is up; infinite without a budget."""
+        """The seconds left in the budget; infinite without one."""
         return self.deadline - time.monotonic()
 
     def run(self, schedule: Callable[[Sweep], None]) -> int:
-        """Train what is left, in the order of a schedule, and return the exit code."""
+        """Train the unfinished runs as `schedule` orders them, and return the exit code."""
         self._keep()
         self._describe()
         self.console.line()
@@ -99,7 +99,7 @@ class Sweep:
         return self._finish()
 
     def _describe(self) -> None:
-        """Print what is done where, and how much of it is done already."""
+        """Print the runs, the folder and the budget, and how many runs have ended already."""
         self.headline()
         self.console.fact("results", str(self.folder))
         if self.budget is not None:
@@ -112,7 +112,7 @@ class Sweep:
             self.console.fact("resumed", f"{len(self.runs) - len(left)} of {plural(len(self.runs), 'run')} ended before{going}")
 
     def headline(self) -> None:
-        """Print what the runs are."""
+        """Print a summary of the runs."""
         asked = self.state["settings"]
         parts = [plural(len(asked["backbones"]), "backbone"), *(plural(len(v), k, k) for k, v in asked["set"].items())]
         many = " x ".join([*parts, plural(len(asked["seeds"]), "seed")])
@@ -122,14 +122,14 @@ class Sweep:
     # ------------------------------------------------------------------------------ training
 
     def train(self, tasks: Sequence[tuple[Run, int | None]], may_begin: Callable[[Run], bool] = lambda _: True) -> None:
-        """Train runs to their end, or to an epoch; returns early when the time is up.
+        """Train runs to their end or to an epoch; return early when the time is up.
 
         Args:
-            tasks: runs, each with the epoch after which it pauses, None for its end.
-            may_begin: whether there is time to start a run; where there is none, it and those after it are left out.
+            tasks: runs, each with the epoch after which it pauses, or None to train to the end.
+            may_begin: returns whether there is time to start a run; if not, this run and all after it are skipped.
 
         Raises:
-            Stopped: a signal asked for it; all runs have stopped.
+            Stopped: a signal asked to stop; all runs have stopped.
         """
         waiting = deque(tasks)
         while (waiting or self.pool.running) and not self.out_of_time:
@@ -153,7 +153,7 @@ class Sweep:
                 self.out_of_time = True
 
     def _start(self, run: Run, until_epoch: int | None) -> None:
-        """Start a run; a log gets a line."""
+        """Start a run; if stderr is not a terminal, log a line."""
         if not sys.stderr.isatty():
             how = "continues" if checkpoint_steps(self.folder / run.name) else "starts"
             note(f"{run.name} {how}, {self.runs.index(run) + 1} of {len(self.runs)}")
@@ -162,12 +162,12 @@ class Sweep:
         self.pool.start(run, until_epoch)
 
     def _ended(self, ended: Ended) -> None:
-        """Keep and print the row of a run whose process has ended; one that stopped because it was asked to has none yet."""
+        """Store and print the row of a run whose process has ended, unless it stopped because it was asked to."""
         run, outcome = ended.run, ended.outcome
         self._note_pace(ended)
         self.started_at.pop(run.name, None)
         asked = bool(signals.requested()) or self.seconds_left <= 0
-        # One that was just being started knows no other way to stop.
+        # A run that is still starting up has no handler yet and is ended by SIGTERM itself.
         stopped = bool(ended.stopped) or (asked and "SIGTERM" in outcome.error)
         status, error = (PAUSED, "") if outcome.status == OK else (outcome.status, outcome.error)
         if stopped:
@@ -193,13 +193,13 @@ class Sweep:
         self._keep()
 
     def _note_pace(self, ended: Ended) -> None:
-        """Note how long a run takes to start and for an epoch."""
+        """Record how long a run takes to start and for an epoch."""
         name, path = ended.run.name, self.folder / ended.run.name
         epochs, before = len(rows.history_of(path)), self.epochs_before.pop(name, 0)
         known = self.paces.get(name)
         start = known.start if known else 0.0
         if not before and (path / "environment.json").exists():
-            # It is written when all is set up.
+            # environment.json is written when the set-up is complete.
             start = max(0.0, (path / "environment.json").stat().st_mtime - (time.time() - ended.seconds))
         if epochs > before:
             starts = 2 if (path / RESULT).exists() else 1
@@ -217,7 +217,7 @@ class Sweep:
     # ------------------------------------------------------------------------------ progress
 
     def _show(self, waiting: Sequence[Run]) -> None:
-        """Show on a terminal how far the sweep has come."""
+        """Show the progress of the sweep, on a terminal only."""
         if sys.stderr.isatty():
             done = len(self.runs) - len(self.unfinished)
             left = self._forecast(waiting) if self.budget is None else max(0.0, self.seconds_left)
@@ -226,7 +226,7 @@ class Sweep:
             show_current(f"{done} of {len(self.runs)}{text}: {now}" if now else "")
 
     def _forecast(self, waiting: Sequence[Run]) -> float | None:
-        """Return the seconds that are left, by the pace of runs of the same backbone; None where no run has a pace yet."""
+        """Return the predicted seconds left, from the pace of runs with the same backbone; None if no run has a pace yet."""
         paces = {run.backbone: self.paces[run.name] for run in self.runs if run.name in self.paces}
         if not paces:
             return None
@@ -245,7 +245,7 @@ class Sweep:
     # ----------------------------------------------------------------------------------- end
 
     def _finish(self) -> int:
-        """Print what came of it, and return the exit code."""
+        """Print how many runs stopped early or failed, and return the exit code."""
         for run in self.unfinished:
             if self.rows.get(run.name, {}).get("status") in (None, PAUSED):
                 self.rows[run.name] = rows.row_of(run, self.folder / run.name, STOPPED)
@@ -265,11 +265,11 @@ class Sweep:
         return 1 if failed else 0
 
     def conclude(self) -> None:
-        """Print where the results are, and what to do with them."""
+        """Print the place of the results, and the command that compares the runs."""
         self.console.fact("results", f"{self.folder} (results.csv, results.json, a folder for each run)")
         self.console.fact("compare", self._leaderboard())
 
     def _leaderboard(self) -> str:
-        """Return the command that ranks the runs: those that differ in an option are not repetitions."""
+        """Return the command that ranks the runs, grouped by the varied options; runs in a group differ only in their seed."""
         keys = list(self.state["settings"]["set"])
         return f"zoo leaderboard {shlex.quote(str(self.folder))}" + (f" --group backbone,{','.join(keys)}" if keys else "")

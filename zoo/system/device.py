@@ -16,9 +16,9 @@ from zoo.system.hardware import cpu_flags, cpu_name
 # The precisions of a recipe, and the dtype that each one computes in.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Names of bfloat16 instructions: torch's for x86 (first two) and ARM, then Linux's for ARM.
-# /proc/cpuinfo names those of x86 as torch does.
+# For x86, /proc/cpuinfo has the same names as torch.
 BF16_INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16", "svebf16"})
-# Written to /proc/self/clear_refs, it sets the peak of resident memory back to what is used now (proc(5)).
+# Writing this to /proc/self/clear_refs resets the peak of resident memory to the current use (proc(5)).
 RESET_PEAK = "5"
 
 
@@ -28,7 +28,7 @@ def device_name(device: torch.device) -> str:
 
 
 def indexed(device: torch.device | str | None) -> torch.device:
-    """Return a device with its number where it is a GPU, as some of torch's functions want it; None is the CPU."""
+    """Return a device, with its index if it is a GPU, since some of torch's functions need it; None is the CPU."""
     found = torch.device(device or "cpu")
     return torch.device("cuda", torch.cuda.current_device()) if found.type == "cuda" and found.index is None else found
 
@@ -40,9 +40,9 @@ def apple_gpu() -> bool:
 
 
 def seed_device(device: torch.device, seed: int) -> None:
-    """Seed what dropout and its like draw from, on the CPU and on one device.
+    """Seed torch's default generators, which dropout uses, on the CPU and on one device.
 
-    `torch.manual_seed` does the same on all devices of all kinds, and takes ten times as long.
+    `torch.manual_seed` seeds all devices of all kinds, and takes ten times as long.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -50,48 +50,48 @@ def seed_device(device: torch.device, seed: int) -> None:
 
 
 def memory_format(channels_last: bool) -> torch.memory_format:
-    """Return torch's memory format of images [B, C, S, S]: the channels of a pixel side by side, or a plane per channel."""
+    """Return torch's memory format for images [B, C, S, S]: channels side by side per pixel, or a plane per channel."""
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def native_bf16(device: torch.device) -> bool:
     """Return whether a device has instructions for bfloat16; a CPU without them converts each value one by one.
 
-    Where nothing is known of a CPU, the answer is True: a caller that measures finds out.
+    Return True if nothing is known about a CPU: callers that measure will find out.
     """
     if device.type == "cuda":
-        # The default answers True for GPUs that emulate it too, V100 and T4 among them.
+        # By default, GPUs that emulate bfloat16 count too, such as V100 and T4.
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
         return False
-    # Older versions of torch have no public function for this; Linux has a list of its own.
+    # Older versions of torch have no public function for this; then use the list of Linux.
     ask = getattr(torch.cpu, "get_capabilities", None)
     names = {name for name, value in ask().items() if value} if ask is not None else cpu_flags()
     return not names or bool(BF16_INSTRUCTIONS & names)
 
 
 def set_kernels(device: torch.device, *, deterministic: bool = False) -> None:
-    """Choose how a GPU computes in this process from now on: as fast as it can, or the same bits each time.
+    """Choose how a GPU computes in this process from now on: as fast as possible, or with the same bits each time.
 
     Args:
-        device: the one that is used.
-        deterministic: take no kernel whose sums are in any order, and try none out: a second process may find another one
-            the fastest (PyTorch's notes on reproducibility). Call it before the first product of matrices.
+        device: the device of this process.
+        deterministic: use no kernel that adds up in varying order, and do not search for the fastest kernels, since another
+            process may find others (PyTorch's notes on reproducibility). Set it before the first matrix product.
     """
     torch.use_deterministic_algorithms(deterministic)
     if device.type == "cuda":
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # Its backward pass adds up in any order, and it has no other.
+        # The only backward pass of this attention adds up in varying order.
         torch.backends.cuda.enable_mem_efficient_sdp(not deterministic)
         torch.backends.cudnn.benchmark = not deterministic
-        # TF32 where a model multiplies float32; `exact_products` where pixels are resampled.
+        # Models multiply float32 in TF32; resampling of pixels uses `exact_products`.
         torch.set_float32_matmul_precision("high")
 
 
 @contextlib.contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Multiply float32 matrices in float32 within the block, whatever `set_kernels` allows a model."""
+    """Multiply float32 matrices in float32 within the block, even if `set_kernels` allows TF32."""
     if device.type != "cuda":
         yield
         return
@@ -104,13 +104,13 @@ def exact_products(device: torch.device) -> Iterator[None]:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done its queued work; return at once on a CPU."""
+    """Wait until a GPU has finished its queued work; return at once on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def gpu_facts(device: torch.device) -> dict[str, str]:
-    """Return what decides, besides torch, which bits a GPU computes, and how it was set; nothing for a CPU."""
+    """Return a GPU's properties and settings that, besides torch, decide the bits of its results; empty for a CPU."""
     if device.type != "cuda":
         return {}
     from torch.cuda import nccl
@@ -131,12 +131,12 @@ def gpu_facts(device: torch.device) -> dict[str, str]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes of a GPU that no process has taken."""
+    """Return the free bytes of a GPU's memory, or 0 for a CPU."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Count peak memory from now on, where the system can."""
+    """Reset the peak memory to the current use, if the system supports it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -145,9 +145,9 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the peak of memory in MB (10**6 bytes).
+    """Return the peak memory in MB (10**6 bytes).
 
-    On a GPU it is what torch's allocator held; on a CPU the resident memory of this process, libraries included.
+    On a GPU this is the memory allocated by torch, on a CPU the resident memory of this process including libraries.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6

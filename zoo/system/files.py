@@ -1,7 +1,7 @@
-"""Files and folders written whole: staged beside their place, synced, renamed. Also digests, free space and the cache.
+"""Write files and folders atomically: staged beside the target, synced, renamed. Also digests, free space and the cache.
 
-Whoever reads a file finds the old content or the new one, at any moment and after a power cut. A folder is replaced by two
-renames; `recover` puts the old one back if the process was killed between them. There is no other routine for it.
+Readers see the old content or the new one, at any moment and after a power cut. A folder is replaced by two renames; `recover`
+restores the old one if the process was killed between them. No other module implements this.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from zoo.errors import StorageError
 
-# Endings of the hidden names beside a file or folder: what is being written, and the folder that it replaces.
+# Endings of the hidden names beside a target: of the file or folder being written, and of the folder that it replaces.
 STAGING = ".tmp"
 PREVIOUS = ".previous"
 
@@ -26,24 +26,24 @@ def _read_umask() -> int:
     return umask
 
 
-# Permission bits that new files must not have. Read once, here: the system tells only by setting another one.
+# Permission bits that new files must not have. Read only once, since reading the umask requires setting another one.
 UMASK = _read_umask()
 
 
 def printable(name: str) -> str:
-    """Return a file's name or path as any program can print it: bytes that are no text become escapes."""
+    """Return a file's name or path in a form that any program can print: bytes that are not text become escapes."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 @contextlib.contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Give a place to write a file or folder to, then put it in the target's place, whole and synced.
+    """Yield a path to write a file or folder to, then sync it and move it into the target's place.
 
     Yields:
         A path beside the target where nothing exists yet. If the block raises, it is removed and the target stays.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the target cannot be written.
     """
     staging = hidden(target, STAGING)
     remove(staging)
@@ -59,10 +59,10 @@ def staged(target: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole; text as UTF-8.
+    """Write a file atomically; text is encoded as UTF-8.
 
     Raises:
-        OSError: it cannot be written; the old file is as it was.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     with staged(path) as staging:
         staging.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -70,10 +70,10 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def storing(path: Path, size: int, todo: str = "free some space, then --resume") -> Iterator[None]:
-    """Turn what goes wrong while about `size` bytes are written into one line, which ends in what to do about it.
+    """Turn an error while writing about `size` bytes into one line, which ends with what to do about it.
 
     Raises:
-        StorageError: with the path, the bytes needed and those that are free.
+        StorageError: writing failed; the error has the path, the bytes needed and the free bytes.
     """
     try:
         yield
@@ -94,7 +94,7 @@ def hidden(path: Path, ending: str) -> Path:
 
 
 def recover(target: Path) -> None:
-    """Put a folder back that was set aside by a process which was killed before it had replaced it."""
+    """Restore a folder that was set aside by a process that was killed before it had replaced the folder."""
     previous = hidden(target, PREVIOUS)
     if previous.exists():
         if target.exists():
@@ -104,7 +104,7 @@ def recover(target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder as far as possible; nothing happens where there is none."""
+    """Remove a file or folder as far as possible; do nothing if it does not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -113,10 +113,10 @@ def remove(path: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder under a hidden name: half removed, it must not pass for a whole one.
+    """Rename a folder to a hidden name and remove it, so that a half-removed folder never passes for a complete one.
 
     Raises:
-        OSError: it cannot be renamed, and is as it was.
+        OSError: the folder cannot be renamed, and is unchanged.
     """
     gone = hidden(folder, STAGING)
     os.replace(folder, gone)
@@ -124,7 +124,7 @@ def discard(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk, should the power fail."""
+    """Wait until a file or folder is on the disk, so that it survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -141,23 +141,23 @@ def digest(path: Path) -> str:
 def existing(path: Path) -> Path:
     """Return the path itself, or the nearest folder above it that exists."""
     there = path.expanduser().absolute()
-    while not os.path.exists(there):  # Path.exists raises where a folder above may not be looked into
+    while not os.path.exists(there):  # Path.exists raises if a folder above it may not be searched
         there = there.parent
     return there
 
 
 def free_bytes(path: Path) -> int:
-    """Return how many bytes can still be written where a path is, or would be."""
+    """Return the free bytes on the disk of a path, which need not exist."""
     return shutil.disk_usage(existing(path)).free
 
 
 def cache_root() -> Path:
-    """Return the folder for what can be made again: `ZOO_CACHE`, else `~/.cache/zoo`."""
+    """Return the cache folder: `ZOO_CACHE`, else `~/.cache/zoo`."""
     return Path(os.environ.get("ZOO_CACHE", "~/.cache/zoo")).expanduser()
 
 
 def _put_in_place(staging: Path, target: Path) -> None:
-    """Rename; a folder cannot replace another one, so the old one is set aside first."""
+    """Rename `staging` to `target`; a folder cannot replace another one, so the old one is set aside first."""
     if target.is_dir():
         os.replace(target, hidden(target, PREVIOUS))
     os.replace(staging, target)

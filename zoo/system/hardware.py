@@ -12,7 +12,7 @@ from typing import Any
 
 # The packages whose versions decide the outcome of a run.
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "safetensors")
-# What Linux says about the processor; missing on other systems.
+# Linux's file about the processor; missing on other systems.
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -23,7 +23,7 @@ def versions() -> dict[str, str]:
 
 
 def metadata_version(name: str) -> str:
-    """Return the version of an installed package, '' where it is not installed."""
+    """Return the version of a package, or '' if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -31,7 +31,7 @@ def metadata_version(name: str) -> str:
 
 
 def environment(**more: Any) -> dict[str, Any]:
-    """Return the content of a run's `environment.json`: when, by which command and on which machine it ran."""
+    """Return the content of a run's `environment.json`: the date, the command and the machine of the run."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
@@ -49,14 +49,14 @@ def cpu_name() -> str:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Return Linux's names of the processor's instruction sets; none where the system does not tell."""
+    """Return Linux's names of the processor's instruction sets, or an empty set if they are unknown."""
     # x86 calls them flags, ARM features.
     lines = [*_cpu_info("flags"), *_cpu_info("Features")]
     return frozenset(lines[0].split()) if lines else frozenset()
 
 
 def _cpu_info(field: str) -> list[str]:
-    """Return a field of each core that /proc/cpuinfo lists."""
+    """Return the values of a field of /proc/cpuinfo, one per core."""
     try:
         lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
     except OSError:

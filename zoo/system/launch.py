@@ -16,15 +16,18 @@ from typing import Any
 
 from zoo.errors import LostProcess, ZooError
 from zoo.system.files import cache_root
+from zoo.system.network import INTERFACE
 
 # Names of the programs and modules that start the processes of a run.
 LAUNCHERS = (
     *(b"accelerate", b"accelerate-launch", b"accelerate.commands.launch", b"accelerate.commands.accelerate_cli"),
     *(b"torchrun", b"torch.distributed.run", b"torch.distributed.launch"),
 )
-# What gloo says where another process of the run is gone, or silent for too long, and NCCL and torch's store in older versions
-# of torch: plain RuntimeErrors, known only by their text. tests/system/test_launch.py provokes the real texts.
+# Messages of gloo, and in older versions of torch also of NCCL and torch's store, if another process of the run is gone or
+# silent for too long: plain RuntimeErrors, known only by their text. tests/system/test_launch.py provokes the real texts.
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset|refused)|Timed? ?out|wait timeout|recvValue|Broken pipe", re.IGNORECASE)
+# Part of gloo's message if it cannot connect the processes in the first place.
+UNREACHABLE = "connectFullMesh"
 # prctl.h: the signal that this process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
 # Seconds after which the records of a launch are removed: a day, longer than a launch takes to set up or to fail.
@@ -33,7 +36,7 @@ RECORD_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class Launch:
-    """This process among those of a run, as the launcher's environment variables say.
+    """The place of this process among the processes of a run, from the launcher's environment variables.
 
     Attributes:
         rank: its number among all processes, from 0.
@@ -57,7 +60,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Launch:
     """Read the environment variables that torchrun or `accelerate launch` set.
 
     Raises:
-        ZooError: if several processes were asked for, but each would believe to be the only one.
+        ZooError: several processes were requested, but each would run as the only one.
     """
     processes = int(environment.get("WORLD_SIZE", 1))
     launch = Launch(
@@ -73,28 +76,27 @@ def read(environment: Mapping[str, str] = os.environ) -> Launch:
 
 
 def on_cpu() -> bool:
-    """Return whether to train on CPUs: there is nothing else, or `ACCELERATE_USE_CPU` asks for it.
+    """Return whether to train on CPUs: the recipe or `ACCELERATE_USE_CPU` asks for it, or there is no usable GPU.
 
-    Accelerate must be told. On a machine without a GPU it would otherwise let each of several processes believe to be the
-    only one.
+    Accelerate needs to know this. On a machine without a GPU, each of several processes would otherwise run as the only one.
     """
     import torch
 
     device = torch.accelerator.current_accelerator(check_available=True)
-    # Apple's GPUs have no float64, which the sums of a run are kept in.
+    # Apple's GPUs have no float64, the dtype of the sums of a run.
     return _wish.cpu or environment_asks_for_cpu() or device is None or device.type == "mps"
 
 
 def environment_asks_for_cpu() -> bool:
-    """Return whether `ACCELERATE_USE_CPU` asks for CPUs; `accelerate launch` sets it to False where nobody asked."""
+    """Return whether `ACCELERATE_USE_CPU` asks for CPUs; `accelerate launch` sets it to False by default."""
     return os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true", "yes")
 
 
 class _Wish:
-    """The wish of the recipe at hand: there is one device for all of a process.
+    """The device that the current recipe asks for: a process has a single one.
 
     Attributes:
-        cpu: it says `train.device: cpu`.
+        cpu: whether the recipe has `train.device: cpu`.
     """
 
     cpu = False
@@ -104,7 +106,7 @@ _wish = _Wish()
 
 
 def wish_for_cpu(cpu: bool) -> None:
-    """Let `on_cpu` know whether the recipe at hand wants the CPU, whatever an earlier one wanted."""
+    """Tell `on_cpu` whether the current recipe asks for the CPU; this replaces the wish of an earlier recipe."""
     _wish.cpu = cpu
 
 
@@ -118,30 +120,35 @@ def lost_processes(launch: Launch, seconds: int) -> Iterator[None]:
     """Turn the errors that torch raises when another process is gone into one line.
 
     Raises:
-        LostProcess: if another process ended, or did not answer within `seconds`.
+        LostProcess: another process ended, or did not answer within `seconds`.
     """
     try:
         yield
     except RuntimeError as error:
         if launch.processes == 1 or not means_lost_process(error):
             raise
+        where = f"process {launch.rank}"
+        if UNREACHABLE in str(error):
+            what = f"{where} cannot connect to the others over {os.environ.get(INTERFACE, 'the network')}"
+            todo = f"see their errors above; set {INTERFACE} to the network interface that all machines share, e.g. eth0"
+            raise LostProcess("launch", what, todo) from None
         what = f"another of the {launch.processes} processes ended, or did not answer for {seconds} s"
-        raise LostProcess("launch", f"process {launch.rank}: {what}", "see its error above, then --resume") from None
+        raise LostProcess("launch", f"{where}: {what}", "see its error above, then --resume") from None
 
 
 def means_lost_process(error: RuntimeError) -> bool:
     """Return whether an error says that another process of the run is gone, or does not answer."""
     from torch import distributed
 
-    # torch's store and NCCL have types of their own; a torch that was built without `distributed` has none of them.
+    # Errors of torch's store and NCCL have their own types; a torch built without `distributed` has none of them.
     known = getattr(distributed, "DistError", ())
     return isinstance(error, known) or LOST.search(str(error)) is not None
 
 
 def follow_launcher() -> None:
-    """Ask for SIGTERM when the launcher ends: `accelerate launch` does not pass signals on, and would leave us running.
+    """Request SIGTERM when the launcher ends: `accelerate launch` does not pass signals on, and would leave us running.
 
-    Only a launcher counts. A run continues when the shell that started it ends (`nohup zoo train ... &`).
+    Other parents do not matter: a run continues when the shell that started it ends (`nohup zoo train ... &`).
     """
     parent = os.getppid()
     if sys.platform != "linux" or not _is_launcher(parent):
@@ -170,8 +177,8 @@ def _is_launcher(pid: int) -> bool:
 def claims_error_output() -> bool:
     """Elect one process per launch and machine to print an error: the first to ask. Return whether it is this one.
 
-    Often all processes fail with the same error, and it should be printed once. But any of them may be the only one that
-    failed, so that rank 0 alone would not do.
+    Often all processes fail with the same error, which should be printed once. But it need not be rank 0 that prints it,
+    since any process may be the only one that failed.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return True
@@ -185,7 +192,7 @@ def claims_error_output() -> bool:
 
 
 def record(name: str) -> Path:
-    """Return the file of the cache in which the processes of one launch on one machine note something; old ones are removed.
+    """Return the path of a cache file that the processes of one launch on one machine share; remove old ones.
 
     Raises:
         OSError, IndexError: the cache cannot be written, or the system does not tell when the launcher started.

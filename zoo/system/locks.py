@@ -1,4 +1,4 @@
-"""Lock files: one process at a time. The system drops a lock when its process ends, however it ends."""
+"""Lock files: one process at a time. The system releases a lock when its process ends for any reason."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zoo.errors import ZooError
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Wait for a lock file of the cache, so that one process of several makes a thing and the others find it made.
+    """Wait for a lock file of the cache and hold it, so that one of several processes makes a file and the others find it.
 
     Raises:
-        ZooError: the folder cannot be written, or has no locks.
+        ZooError: the folder cannot be written, or does not support locks.
     """
     with _cache_lock(path, fcntl.LOCK_EX):
         yield
@@ -26,10 +26,10 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shared(path: Path) -> Iterator[None]:
-    """Wait until no process has a lock file of the cache for itself; several may share it.
+    """Wait until no process holds a lock file of the cache exclusively, then share it; several processes may share it.
 
     Raises:
-        ZooError: the folder cannot be written, or has no locks.
+        ZooError: the folder cannot be written, or does not support locks.
     """
     with _cache_lock(path, fcntl.LOCK_SH):
         yield
@@ -49,7 +49,7 @@ def held(path: Path, where: str) -> Iterator[None]:
     """Hold a lock file while this process works in its folder, or refuse at once if another one does.
 
     Args:
-        path: the lock file; it says who holds it, and is removed afterwards.
+        path: the lock file; it names its holder, and is removed afterwards.
         where: the flag that an error names.
 
     Raises:
@@ -72,9 +72,9 @@ def held(path: Path, where: str) -> Iterator[None]:
 
 
 class Share:
-    """Mark an existing file as in use until this object is gone; several processes may.
+    """A mark that an existing file is in use, until this object is deleted; several processes may have one.
 
-    Where the file cannot be opened or locked, nothing tells that it is in use.
+    A file that cannot be opened or locked is not marked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ class Share:
 
 @contextlib.contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Yield whether no other process holds or shares an existing file's lock, which is held meanwhile. Never waits."""
+    """Yield whether no other process holds or shares a file's lock; if so, hold it within the block. Do not wait."""
     with _open_existing(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,5 +120,5 @@ def _take(handle: IO[str], path: Path, kind: int, todo: str) -> None:
         fcntl.flock(handle, kind)
     except BlockingIOError:
         raise
-    except OSError as error:  # some network file systems
+    except OSError as error:  # some network file systems have no locks
         raise ZooError(str(path.parent), f"files cannot be locked: {error.strerror}", todo) from None

@@ -1,10 +1,10 @@
-"""Errors that say that memory is full."""
+"""Errors that report full memory."""
 
 from __future__ import annotations
 
-# Parts of the RuntimeErrors by which allocators report that there is no memory, in lower case: cuDNN's (two) and cuBLAS's,
-# which come just when a GPU is nearly full, then torch's for CPUs and GPUs, C++'s, oneDNN's.
-# tests/system/test_memory.py provokes the real text of torch's for CPUs.
+# Parts of the messages of RuntimeErrors that report a lack of memory, in lower case: of cuDNN (two) and cuBLAS, which occur
+# when a GPU is nearly full, then of torch for CPUs and GPUs, of C++ and of oneDNN.
+# tests/system/test_memory.py provokes torch's real message for CPUs.
 NO_MEMORY = (
     "unable to find an engine to execute this computation",
     "cudnn_status_not_supported",

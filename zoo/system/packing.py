@@ -1,4 +1,4 @@
-"""Lay tensors of several dtypes out in one buffer, so that they travel in one copy."""
+"""Pack tensors of several dtypes into one buffer, so that a single copy transfers all of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Bytes by which tensors are aligned in a buffer: as many as the largest dtype has.
+# Alignment of tensors in a buffer, in bytes: the size of the largest dtype.
 ALIGNMENT = 16
 
 
 def packed_bytes(tensors: Sequence[Tensor]) -> int:
-    """Return how many bytes a buffer for these tensors has."""
+    """Return the size in bytes of a buffer for these tensors."""
     return sum(_room(tensor) for tensor in tensors)
 
 
@@ -21,7 +21,7 @@ def slots(buffer: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
 
     Args:
         buffer: uint8 [`packed_bytes(tensors)`], on any device.
-        tensors: what is or will be in it; their values are not looked at.
+        tensors: the tensors that it contains or will contain; their values are not read.
     """
     found = buffer.split([_room(tensor) for tensor in tensors])
     return [slot[: tensor.nbytes].view(tensor.dtype).view(tensor.shape) for slot, tensor in zip(found, tensors, strict=True)]

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ LOG_SECONDS = 60.0
 
 @contextlib.contextmanager
 def show_progress(title: str, total: int, *, done: int = 0, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """Show on standard error how far some work on images has come, and the time left.
+    """Show the progress of work on images and the time left, on standard error.
 
     Args:
-        title: names the work.
-        total: images in all.
-        done: images that were done before.
-        shown: False shows nothing: other processes than the main one.
+        title: name of the work.
+        total: total number of images.
+        done: number of images that were done before.
+        shown: False to show nothing, as in all processes but the main one.
 
     Yields:
-        A function that takes the number of images that were done since it was called last.
+        A function that takes the number of images done since its last call.
     """
     if not shown:
         yield _ignore
@@ -40,22 +40,22 @@ def show_progress(title: str, total: int, *, done: int = 0, shown: bool = True) 
 
 
 def show_current(text: str) -> None:
-    """Show on a terminal what is being worked on, in place of what was shown before; '' shows nothing."""
+    """Show the current item of work on a terminal, in place of the previous text; '' clears it."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def note(text: str, end: str = "\n") -> None:
-    """Print on standard error what is being worked on, or what came of it."""
+    """Print the current item of work, or its result, on standard error."""
     print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _ignore(_images: int) -> None:
-    """Count nothing."""
+    """Ignore the number of images."""
 
 
 class _Log:
-    """Lines of progress where there is no terminal."""
+    """Lines of progress, for a standard error that is not a terminal."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
         self.title, self.total, self.done, self.first = title, total, done, done
@@ -75,7 +75,7 @@ class _Log:
 
 
 def time_left(seconds: float) -> str:
-    """Return a duration as a person says it: `40 s`, `3 min`, `2 h 5 min`."""
+    """Return a duration in readable form: `40 s`, `3 min`, `2 h 5 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

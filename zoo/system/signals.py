@@ -1,6 +1,6 @@
-"""SIGTERM and SIGINT: while a run trains it finishes its step and saves; before that there is nothing to save.
+"""Handle SIGTERM and SIGINT: a run that trains finishes its step and saves; before training there is nothing to save.
 
-Schedulers send SIGTERM before they take a machine away; a user presses Ctrl-C. A second SIGINT ends the process at once.
+Schedulers send SIGTERM before they take a machine away; Ctrl-C sends SIGINT. A second SIGINT ends the process at once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from zoo.errors import Stopped
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Seconds within which two SIGINTs count as one: a terminal sends it to all processes, and launchers pass it on once more.
 SAME_SECONDS = 1.0
-# Seconds after which a process that is still being set up ends; launchers kill what has not ended after 30.
+# Seconds after which a process that is still being set up is ended; launchers kill processes after 30.
 GRACE_SECONDS = 10.0
-# Exit code of a process that a second Ctrl-C ends: 128 plus the number of SIGINT, as shells have it.
+# Exit code of a process that a second Ctrl-C ends: 128 plus the number of SIGINT, as in shells.
 INTERRUPTED = 130
 
 
@@ -28,10 +28,10 @@ class _State:
     """The signals of this process. There is one state, as there is one set of signal handlers.
 
     Attributes:
-        name: the first signal received, '' before one is.
-        received_at: when, in seconds of the monotonic clock.
-        deferred: note signals only, raise nothing.
-        training: the first step is near or done; whoever trains asks `requested`.
+        name: name of the first signal received, or ''.
+        received_at: time of that signal, in seconds of the monotonic clock.
+        deferred: whether signals are only noted and raise nothing.
+        training: whether training has begun or is about to; the training loop checks `requested`.
     """
 
     name = ""
@@ -44,22 +44,22 @@ _state = _State()
 
 
 def install() -> None:
-    """Raise `Stopped` at a SIGTERM or SIGINT from now on, until `defer` is called. Call it in the main thread."""
+    """Raise `Stopped` at a SIGTERM or SIGINT from now on, until `defer` is called. Call this in the main thread."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     _state.name, _state.deferred, _state.training = "", False, False
     for number in SIGNALS:
         signal.signal(number, _handle)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    # While the main thread is inside C code (a long matrix product), Python runs no handler; a thread sees signals at once.
+    # Python runs no handler while the main thread is in C code (a long matrix product); a second thread sees signals at once.
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
 
 
 def defer() -> None:
-    """Only note signals from now on; whoever trains asks `requested` after each step.
+    """Only note signals from now on; the training loop checks `requested` after each step.
 
     Raises:
-        Stopped: if a signal came just before.
+        Stopped: a signal came before this call.
     """
     _state.deferred = _state.training = True
     if _state.name:
@@ -75,7 +75,7 @@ def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Handle a signal in the main thread."""
     _note(number)
     if not _state.deferred:
-        _state.deferred = True  # a second signal must not interrupt the cleaning up after this one
+        _state.deferred = True  # a second signal must not interrupt the cleanup after this one
         raise _early()
 
 
@@ -91,7 +91,7 @@ def _note(number: int) -> None:
 
 
 def _watch(reader: int) -> None:
-    """Read the numbers of signals from a pipe, in a thread: end the process at a second Ctrl-C, or after the grace."""
+    """Read signal numbers from a pipe, in a thread: end the process at a second Ctrl-C, or after the grace period."""
     first = True
     while received := os.read(reader, 1):
         number = received[0]
@@ -107,7 +107,7 @@ def _watch(reader: int) -> None:
 
 
 def _leave() -> None:
-    """End this process after the grace if it is still being set up: it waits in C code for others, which are gone already."""
+    """End this process after the grace period if it is still being set up: it waits in C code for processes that are gone."""
     time.sleep(GRACE_SECONDS)
     if not _state.training:
         if not _state.deferred and os.environ.get("RANK", "0") == "0":

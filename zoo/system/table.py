@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
-# Stands where a row has no value.
+# Shown if a row has no value.
 MISSING = "-"
 
 
@@ -17,9 +17,9 @@ class Column:
 
     Args:
         title: its heading.
-        show: returns the text of a row; where it raises KeyError or TypeError (no such value, or None), a dash is shown.
-        width: least width in letters; a table that is printed row by row needs it, `align` finds it from the rows.
-        left: align to the left, as texts are; numbers are aligned to the right.
+        show: returns the text of a row; if it raises KeyError or TypeError (no such value, or None), a dash is shown.
+        width: minimum width in letters; tables that are printed row by row need it, `align` computes it from the rows.
+        left: whether to align to the left, for texts; numbers are aligned to the right.
     """
 
     title: str
@@ -45,7 +45,7 @@ def heading(columns: Sequence[Column], gap: str = " ") -> str:
 
 
 def line(row: Any, columns: Sequence[Column], gap: str = " ") -> str:
-    """Return the line of one row, for tables that are printed while their rows become known."""
+    """Return the line of one row, for tables that are printed row by row."""
     return gap.join(column.pad(column.cell(row)) for column in columns).rstrip()
 
 
@@ -61,7 +61,7 @@ def align(rows: Sequence[Any], columns: Sequence[Column], gap: str = " ") -> lis
 def csv_writer(file: IO[str]) -> Callable[[Sequence[Any]], None]:
     """Return a function that writes a row of CSV, with a line feed at its end; None becomes an empty cell."""
     plain = csv.writer(file, lineterminator="\n")
-    # Before Python 3.13, csv quotes a carriage return only where lines end in one.
+    # Before Python 3.13, csv quotes a carriage return only if lines end in one.
     quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def write(row: Sequence[Any]) -> None:

@@ -1,9 +1,9 @@
 """Run a function in worker processes, so that a crash, an out-of-memory kill or a hang affects nothing else.
 
-`run` starts the processes and receives what the first of them sends; with `Workers` several calls continue side by side. The
+`run` starts the processes and receives what the first of them sends; with `Workers`, several calls run at the same time. The
 second half of the file runs inside a worker.
-Where it is safe, workers are forked from a server that has imported the libraries and started no thread, which saves each
-of them the seconds of importing. Nothing here imports torch.
+If it is safe, workers are forked from a server that has imported the libraries and started no thread, which saves each worker
+the seconds of importing. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from typing import Any, Self
 from zoo.errors import ZooError, first_line
 from zoo.system.memory import lacks_memory
 
-# Variables of a launcher, and of the user's shell, that must not reach a worker: it gets its own.
+# Environment variables of a launcher or the user's shell that must not reach a worker, which gets its own.
 LAUNCH_VARIABLES = (
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
     "ACCELERATE_MIXED_PRECISION",
 )
 # Paths that exist where a GPU has a driver: NVIDIA's, AMD's, Windows' own under WSL.
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-# Seconds that a worker which has reported success gets to leave by itself, before it is killed.
+# Seconds for a worker that has reported success to exit by itself, before it is killed.
 LEAVE_SECONDS = 2.0
 # Seconds to wait for the exit code of a worker whose link has closed.
 EXIT_SECONDS = 5.0
 # Seconds to wait for the exit code of a worker that may have been killed, while another one reports an error.
 PEEK_SECONDS = 0.2
-# The signals that ask a process to end; the server of the forks leaves them to its workers.
+# The signals that ask a process to end; the fork server blocks them, and its workers unblock them.
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
-# Letters of a process's name that Linux keeps (proc(5)).
+# Maximum length of a process's name on Linux, in letters (proc(5)).
 TITLE_LETTERS = 15
 
 
@@ -51,10 +51,10 @@ class WorkerCall:
 
     Attributes:
         target: `module:function`; the function is called as `function(arguments, send)`. `send` takes a dictionary of results
-            and hands it to the `receive` of `run` at once, so that it is kept even if the worker fails later.
+            and passes it to the `receive` of `run` at once, so that it is kept even if the worker fails later.
         arguments: its arguments, which must be picklable.
         title: the name of the process, as `top` shows it.
-        log: a file that what it prints is added to; '' for none.
+        log: a file to which the output of the process is appended; '' for none.
     """
 
     target: str
@@ -69,7 +69,7 @@ class Outcome:
 
     Attributes:
         status: ok, oom (no memory), failed (an exception or an exit code), killed (by a signal) or timeout.
-        error: the reason in one line, '' where it is ok.
+        error: the reason in one line, '' if the status is ok.
     """
 
     status: str
@@ -77,13 +77,13 @@ class Outcome:
 
 
 def run(work: WorkerCall, receive: Callable[[dict[str, Any]], None], *, processes: int = 1, timeout: float = 600.0) -> Outcome:
-    """Call a function in one process, or in several that know of each other as torch's launchers would have them.
+    """Call a function in one process, or in several with the environment variables that torch's launchers set.
 
     Args:
         work: the function and its arguments.
-        receive: is called with each dictionary that the first process sends.
+        receive: called with each dictionary that the first process sends.
         processes: the number of processes.
-        timeout: seconds until they are killed.
+        timeout: seconds until the processes are killed.
     """
     deadline = time.monotonic() + timeout
     with Workers(work, receive, processes) as started:
@@ -96,10 +96,10 @@ def run(work: WorkerCall, receive: Callable[[dict[str, Any]], None], *, processe
 
 
 class Workers:
-    """The processes of one call, started; as a context manager it kills those that are left.
+    """The started processes of one call; as a context manager, it kills the remaining ones on exit.
 
-    Several may run side by side: wait for the `links` of all of them (`multiprocessing.connection.wait`), and let each
-    `hear` what is ready.
+    Several calls may run at the same time: wait for the `links` of all of them (`multiprocessing.connection.wait`), and pass
+    the ready ones to the `hear` of each.
 
     Attributes:
         outcome: the end of the call; None until it is known.
@@ -135,17 +135,17 @@ class Workers:
 
     @property
     def links(self) -> list[Connection]:
-        """The links of the processes that are not done."""
+        """Return the links of the processes that are not done."""
         return [link for link in self._workers if link not in self._done]
 
     def hear(self, ready: Iterable[Any]) -> None:
-        """Receive what is ready on links, those of others left out; sets `outcome` when the first is done or any one fails."""
+        """Receive from ready links, except links of other calls; set `outcome` if the first process is done or any fails."""
         for link in ready:
             if link in self._workers and self.outcome is None:
                 self.outcome = self._heard(link)
 
     def _heard(self, link: Connection) -> Outcome | None:
-        """Receive a message; return the outcome of the call where it decides that."""
+        """Receive a message; return the outcome of the call if the message decides it, else None."""
         try:
             kind, value = link.recv()
         except (EOFError, OSError):
@@ -162,12 +162,12 @@ class Workers:
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the processes, which may still report."""
         for worker in self._workers.values():
-            # Not by `terminate`, which sends nothing once the server of the forks is gone.
+            # Not by `terminate`, which sends nothing once the fork server is gone.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGTERM)
 
     def close(self) -> None:
-        """Kill the processes and all that they have started."""
+        """Kill the processes and all processes that they have started."""
         for link, worker in self._workers.items():
             _end(worker)
             link.close()
@@ -175,9 +175,9 @@ class Workers:
 
 
 def _context(module: str) -> Any:
-    """Return the way in which processes are started: forked from a server where that is safe, else each from nothing.
+    """Return the multiprocessing context: processes are forked from a server if that is safe, else spawned.
 
-    A GPU's driver must not be forked once it was used, so there every process imports for itself.
+    A process that has used a GPU's driver must not be forked, so with a GPU every process is spawned and imports by itself.
     """
     import multiprocessing
     from multiprocessing import forkserver, resource_tracker
@@ -186,13 +186,13 @@ def _context(module: str) -> Any:
     if sys.platform != "linux" or gpu:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    # numpy's own BLAS would start threads as it is imported. Nothing that is measured uses it.
+    # numpy's own BLAS would start threads when it is imported. Nothing that is measured uses it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # A process that is killed leaves locks behind; Python's own tracker removes them, and would print a warning.
+    # A killed process leaves locks behind; Python's own tracker removes them, and would print a warning.
     os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     context.set_forkserver_preload([module])
-    # A terminal sends Ctrl-C to the server too, and a scheduler SIGTERM, by which it must not end while workers are needed: it
-    # ends with this process. The tracker, which the server needs, comes first: starting it lets signals through again.
+    # The server gets Ctrl-C from a terminal and SIGTERM from a scheduler too, but must not end while workers are needed: it
+    # ends with this process. Start the tracker, which the server needs, first: starting it unblocks signals again.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
@@ -203,7 +203,7 @@ def _context(module: str) -> Any:
 
 
 def _variables(rank: int, processes: int, port: int) -> dict[str, str]:
-    """Return the environment of one process of several; empty for one alone."""
+    """Return the environment variables of one of several processes; empty for a single process."""
     if processes == 1:
         return {}
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
@@ -218,7 +218,7 @@ def _free_port() -> int:
 
 
 def _root_cause(outcome: Outcome, links: Mapping[Connection, Any]) -> Outcome:
-    """Return the outcome behind a reported one: where a worker was killed, the others only report that it is gone."""
+    """Return the root cause of a reported outcome: if a worker was killed, the others only report that it is gone."""
     for worker in links.values() if len(links) > 1 else ():
         worker.join(PEEK_SECONDS)
         if (worker.exitcode or 0) < 0:
@@ -239,7 +239,7 @@ def _exit_outcome(worker: Any, log: Path | None) -> Outcome:
 
 
 def _end(worker: Any) -> None:
-    """Kill a process and all that it has started."""
+    """Kill a process and all processes that it has started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker.pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError, AttributeError):
@@ -255,7 +255,7 @@ def _enter(work: WorkerCall, variables: Mapping[str, str], link: Connection, log
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_with, args=(link,), daemon=True).start()
-    # Keep what libraries print, for the case that the process ends without reporting an outcome.
+    # Keep the output of libraries, in case the process ends without reporting an outcome.
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666 if work.log else 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -282,16 +282,16 @@ def _end_with(link: Connection) -> None:
 
 
 def _set_process_title(title: str) -> None:
-    """Name this process, as `top` shows it."""
+    """Set the name of this process that `top` shows."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(title[:TITLE_LETTERS], encoding="utf-8")
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """Return an exception as an outcome: oom if memory was missing, else failed, with one line of its text."""
+    """Return the outcome for an exception: oom if memory was full, else failed, with one line of its text."""
     cause: BaseException | None = error
     while cause is not None:
-        # Look at the causes too: the error of a model that could not be built does not say why.
+        # Check the causes too: the error of a model that could not be built does not give the reason.
         if lacks_memory(cause):
             return Outcome("oom", first_line(cause) if str(cause).strip() else "out of memory")
         cause = cause.__context__

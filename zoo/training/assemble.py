@@ -33,7 +33,7 @@ from zoo.training.watch import StepWatch
 if TYPE_CHECKING:
     from zoo.training.setup import Execution, TrainableModel
 
-# Steps that batches are gathered ahead where a GPU trains.
+# Steps that batches are gathered ahead when a GPU trains.
 AHEAD = 2
 
 
@@ -45,13 +45,13 @@ def assemble(
     began: float | None = None,
     teacher: Teacher | None = None,
 ) -> Training:
-    """Build the optimizer and the batches, prepare them, and turn the recipe into the loop's plain values."""
+    """Build the optimizer and the batches, prepare them, and turn the recipe into plain values for the loop."""
     settings, accelerator, bare, head = recipe.train, execution.accelerator, model.built.model, model.cached.head
     data, batch_size = inputs.data, decided(settings.batch_size)
-    # Before the accelerator prepares the model, which is copied.
+    # Copies the model, so this comes before the accelerator prepares it.
     averaged = WeightAverage(bare, settings.ema) if settings.ema is not None else None
     distillation = distillation_of(recipe, bare, teacher, memory_format(execution.choice.channels_last), accelerator.device)
-    # Where features are cached, `use_features` brings them: the model that is trained is the head.
+    # With cached features, which `use_features` adds later, only the head is trained.
     trained = head or (distillation and distillation.projected) or bare
     prepared, optimizer = _prepared(recipe, execution, trained, _optimizer(recipe, model, distillation))
     per_epoch = steps_of(len(data.train), batch_size)
@@ -85,7 +85,7 @@ def assemble(
 
 
 def _as_the_recipe_says(recipe: Recipe) -> dict[str, Any]:
-    """Return what the loop takes as it stands in the recipe, by the names of `Training`."""
+    """Return the recipe's options that the loop uses unchanged, under the field names of `Training`."""
     train, evaluation = recipe.train, recipe.eval
     return {
         "seed": train.seed,
@@ -103,7 +103,7 @@ def _as_the_recipe_says(recipe: Recipe) -> dict[str, Any]:
 
 
 def _optimizer(recipe: Recipe, model: TrainableModel, distillation: Distillation | None) -> Optimizer:
-    """Build the optimizer over the parameters that are trained, with those of a projection to the teacher's features."""
+    """Build the optimizer over all trained parameters, including a projection to the teacher's features if there is one."""
     finetune = recipe.finetune
     return build_optimizer(
         recipe.optim,
@@ -116,7 +116,7 @@ def _optimizer(recipe: Recipe, model: TrainableModel, distillation: Distillation
 
 
 def _prepared(recipe: Recipe, execution: Execution, model: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Any]:
-    """Prepare a model and its optimizer, and compile the model where the recipe says so."""
+    """Prepare a model and its optimizer with Accelerate, and compile the model if the recipe asks for it."""
     prepared, optimizer = execution.accelerator.prepare(model, optimizer)
     if recipe.train.compile:
         prepared = _compiled(prepared, recipe.train.compile, execution.choice.accumulate)
@@ -124,8 +124,8 @@ def _prepared(recipe: Recipe, execution: Execution, model: nn.Module, optimizer:
 
 
 def _prepared_again(recipe: Recipe, execution: Execution, model: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Any]:
-    """Prepare a model anew whose trained parameters are others now: DistributedDataParallel sends gradients of those alone."""
-    # The wrapper before it would be kept, with the memory of its gradients.
+    """Prepare a model again after its trained parameters changed, so that DistributedDataParallel sends only their gradients."""
+    # Otherwise the old wrapper would stay alive, with the memory of its gradients.
     execution.accelerator.free_memory()
     return _prepared(recipe, execution, model, optimizer)
 
@@ -133,7 +133,7 @@ def _prepared_again(recipe: Recipe, execution: Execution, model: nn.Module, opti
 def _stages(
     recipe: Recipe, model: TrainableModel, execution: Execution, trained: nn.Module, plan: StepPlan, per_epoch: int
 ) -> Stages | None:
-    """Return the stages of a run; several processes prepare what is trained anew in each."""
+    """Return the stages of a run, or None without any; several processes prepare the model again at the start of each."""
     stages = stages_of(recipe, model.built, plan, per_epoch)
     if stages is not None and execution.accelerator.num_processes > 1:
         stages.prepare = lambda optimizer: _prepared_again(recipe, execution, trained, optimizer)
@@ -141,15 +141,15 @@ def _stages(
 
 
 def _rates(recipe: Recipe, plan: StepPlan, per_epoch: int) -> Callable[[int], float]:
-    """Return the learning rate of each step of a run without stages."""
+    """Return the function from a step to its learning rate, for a run without stages."""
     return lambda step: recipe.optim.lr * recipe.schedule.lr_at(plan.place(step), plan.steps, per_epoch)
 
 
 def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Module:
-    """Return a model compiled in a mode of `torch.compile`; true stands for its default.
+    """Compile a model in a mode of `torch.compile`; true means the default mode.
 
     Raises:
-        ZooError: the mode records a step as one graph, and a step is of several micro-batches.
+        ZooError: the mode records a step as one graph, but a step has several micro-batches.
     """
     mode = asked if isinstance(asked, str) else None
     if mode not in (None, "default") and micro_batches > 1:
@@ -159,7 +159,7 @@ def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Mod
 
 
 def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began: float | None, *, features: bool) -> Budget:
-    """Return the time of a run; `began` is when it is counted from, None for now, `features` whether they are cached."""
+    """Return the time budget of a run, counted from `began` (None: now); `features` tells whether features are cached."""
     val, test = (len(split) if split is not None else 0 for split in (data.val, data.test))
     passes = final_passes(recipe, val * len(data.classes), features=features)
     return Budget(
@@ -176,7 +176,7 @@ def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began:
 
 
 def _batches(split: Split, inputs: Inputs, execution: Execution) -> Batches:
-    """Make the batches of a split on the device; a store that is there already is not copied again."""
+    """Make the batches of a split on the device; a pixel store that is already there is not copied again."""
     device = execution.accelerator.device
     same = split.pixels is inputs.data.train.pixels
     return Batches(

@@ -1,7 +1,7 @@
-"""Choose what a recipe leaves to the data and the backbone: image size, epochs, batch size, mirroring, BatchNorm.
+"""Choose the options that a recipe leaves open: image size, epochs, batch size, mirroring, BatchNorm.
 
-A choice depends on the recipe, the number and size of the images and the backbone's entry in the catalog: never on the
-machine, so that a recipe means the same everywhere. What is fastest on a machine is measured in `autotune.py`.
+A choice depends on the recipe, the number and size of the images and the backbone's entry in the catalog, never on the
+machine, so that a recipe means the same everywhere. `autotune.py` measures what is fastest on a machine.
 The numbers were found with `benchmarks/accuracy.py`; `benchmarks/accuracy.md` has the tables.
 """
 
@@ -23,37 +23,37 @@ from zoo.system.console import plural
 if TYPE_CHECKING:
     from zoo.data.data_set import Outline
 
-# Side in pixels of backbones that the catalog does not know the size of.
+# Side in pixels for backbones whose size is not in the catalog.
 USUAL_SIZE = 224
-# Times that an image is enlarged at most: further, a larger one costs time and shows nothing new.
+# Largest factor by which images are enlarged: beyond it, a larger image costs time and shows nothing new.
 ENLARGED = 4
-# Side in pixels below which pretrained networks see little, however small the images are.
+# Smallest side in pixels, however small the images are: below it, pretrained networks see little.
 SMALLEST_SIZE = 64
-# Chosen sides are multiples of this, in pixels: of the stride of almost every backbone.
+# Chosen sides are multiples of this, in pixels: the stride of almost every backbone.
 STRIDE = 32
-# Side of the first images as a share of the last ones.
+# Image side at the start of training as a share of the side at the end.
 FIRST_SIZE = 3 / 4
-# Images up to which a batch has 32, and 64; beyond that it has 128.
+# Most training images for a batch size, and that batch size; with more images, the batch size is `LARGEST_BATCH`.
 BATCHES = ((4_000, 32), (64_000, 64))
 LARGEST_BATCH = 128
-# Steps of an epoch, at least, and images of a batch, for very few images.
+# For very few images: the fewest steps of an epoch, and the smallest batch size.
 FEWEST_STEPS = 4
 SMALLEST_BATCH = 2
-# Images that are seen in training, all epochs together, and the fewest and most epochs.
+# Images seen in training over all epochs, and the fewest and most epochs.
 IMAGES_SEEN = 10_000
 FEWEST_EPOCHS = 3
 MOST_EPOCHS = 10
-# Epochs that are averaged: of a run of 3 to 10 epochs, those whose learning rate is low.
+# Epochs whose weights are averaged: in a run of 3 to 10 epochs, the ones with a low learning rate.
 SOUP_EPOCHS = 5
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A recipe without `auto` in what is chosen here.
+    """A recipe in which no option that this module chooses is `auto` any more.
 
     Attributes:
         recipe: the recipe.
-        reasons: what was chosen and why, a line each; empty where nothing was left open.
+        reasons: what was chosen and why, one line each; empty if nothing was left open.
     """
 
     recipe: Recipe
@@ -61,14 +61,14 @@ class Decided:
 
 
 def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Decided:
-    """Choose what a recipe leaves open; lists the images where that needs them.
+    """Choose the options that a recipe leaves open; list the images only if a choice depends on them.
 
     Args:
         recipe: what to do.
-        outline: returns the number and the size of the images; None lists them.
+        outline: returns the number and the size of the images; None: list the images.
 
     Raises:
-        ZooError: the images cannot be had, or are not as they should be.
+        ZooError: the images cannot be loaded, or are invalid.
     """
     reasons: list[str] = []
     outline = functools.cache(outline or (lambda: recipe.data.outline(recipe.train.seed)))
@@ -97,7 +97,7 @@ def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Deci
 
 
 def _image_size(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[ImageSize, list[str]]:
-    """Return the sides of images, and why."""
+    """Return the image sizes and the reasons."""
     size = recipe.image_size
     if AUTO not in (size.start, size.end):
         return size, []
@@ -113,7 +113,7 @@ def _image_size(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[ImageSi
         if end != own:
             why = f"the images have {outline().side} px"
     start = size.start
-    # Cached features are those of one size.
+    # Cached features are computed at one image size.
     fixed = fixed or recipe.finetune.cache_features is True
     if start == AUTO:
         start = end if fixed else max(STRIDE, round(FIRST_SIZE * end / STRIDE) * STRIDE) if end % STRIDE == 0 else end
@@ -128,14 +128,14 @@ def chosen_size(own: int, side: int) -> int:
 
     Args:
         own: the side that the backbone was made for.
-        side: that of the stored images.
+        side: the side of the stored images.
     """
     useful = max(SMALLEST_SIZE, math.ceil(ENLARGED * side / STRIDE) * STRIDE)
     return min(own, useful)
 
 
 def _length(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[Train, list[str]]:
-    """Return the training section with its batch size and epochs, and why."""
+    """Return the training section with batch size and epochs chosen, and the reasons."""
     train, reasons = recipe.train, list[str]()
     if train.batch_size == AUTO:
         least = train.accumulate if train.accumulate != AUTO else 1
@@ -149,18 +149,18 @@ def _length(recipe: Recipe, outline: Callable[[], Outline]) -> tuple[Train, list
 
 
 def chosen_batch_size(images: int) -> int:
-    """Return the images of a step for a number of training images."""
+    """Return the batch size for a number of training images."""
     size = next((size for most, size in BATCHES if images <= most), LARGEST_BATCH)
     return min(size, max(SMALLEST_BATCH, images // FEWEST_STEPS))
 
 
 def chosen_epochs(images: int) -> int:
-    """Return the epochs for a number of training images."""
+    """Return the number of epochs for a number of training images."""
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(IMAGES_SEEN / max(1, images))))
 
 
 def chosen_best(soup: str) -> int:
-    """Return the number of best checkpoints to keep, for what `train.soup` says."""
+    """Return the number of best checkpoints to keep, for a value of `train.soup`."""
     return 1 if soup == "none" else SOUP_EPOCHS
 
 

@@ -1,6 +1,6 @@
 """Choose precision, memory layout and micro-batches by measuring the real model.
 
-What is fastest differs between machines and models: on one CPU bf16 doubled ResNet-18's speed, on another it
+The fastest choice differs between machines and models: on one CPU bf16 doubled ResNet-18's speed, on another it
 was slower than fp32, on a third without native bf16 it was sixteen times slower. So a few steps are timed.
 """
 
@@ -23,35 +23,35 @@ from zoo.training.trial import Candidate, fewest_micro_batches, guarded, preserv
 T = TypeVar("T")
 Precision = Literal["fp32", "bf16", "fp16"]
 
-# A candidate must be this much faster than one before it, or noise would decide.
+# Factor by which a candidate must be faster than an earlier one, so that noise does not decide.
 CLEARLY = 1.01
-# Candidates that are nearer to the fastest than this are timed for more rounds: which of them is first is not yet sure.
+# Candidates within this factor of the fastest one are timed for more rounds, because their order is not yet certain.
 CLOSE = 1.1
-# One that is this much slower on a few images is not tried on more.
+# Candidates that are slower than the fastest one by this factor on a few images are not tried on more.
 HOPELESS = 1.5
-# Images of the first look at a candidate.
+# Images in the first, quick timing of a candidate.
 FEW_IMAGES = 8
-# Images that are enough to compare candidates where a whole batch takes too long.
+# Images that are enough to compare candidates if a whole batch takes too long.
 ENOUGH_IMAGES = 16
-# Rounds that each candidate is timed in.
+# Rounds in which each candidate is timed.
 ROUNDS = 3
-# Rounds of micro-batches in a quick look: the first one of a size pays for its memory.
+# Rounds for micro-batches if `quick`: the first round of a size also allocates its memory.
 QUICK_ROUNDS = 2
-# Rounds at most where candidates are close.
+# Most rounds, for candidates that are close.
 MOST_ROUNDS = 8
-# Seconds a whole batch may take to be timed as such.
+# Most seconds of a whole batch; if it takes longer, candidates are compared on fewer images.
 WHOLE_SECONDS = 0.5
-# Seconds up to which a step is timed twice: the first one in another layout pays for what the next ones do not.
+# Steps of at most this many seconds are timed twice: the first one in a new layout has one-time costs.
 SHORT_SECONDS = 0.5
 # Seconds after which close candidates are no longer timed.
 PATIENCE_SECONDS = 4.0
-# Steps of a candidate on a GPU before one is timed: kernels are chosen and memory is allocated.
+# Warm-up steps of a candidate on a GPU, in which kernels are chosen and memory is allocated.
 WARM_UPS = 3
-# Images of a micro-batch on a CPU that are tried.
+# Micro-batch sizes, in images, that are tried on a CPU.
 MICRO_BATCHES = (8, 16, 32)
-# A larger micro-batch must be this much faster: the smaller takes less memory.
+# Factor by which a larger micro-batch must be faster, because a smaller one takes less memory.
 WORTH_MEMORY = 1.05
-# Bytes that a micro-batch may keep for the backward pass.
+# Most bytes that a micro-batch may keep for the backward pass.
 MOST_KEPT_BYTES = 400e6
 
 
@@ -85,14 +85,14 @@ def choose(
     """Time a few steps of every allowed combination and take the fastest.
 
     Args:
-        model: on its device; its parameters and buffers are left as they are, its memory format is not.
+        model: on its device; its parameters and buffers stay the same, its memory format may change.
         size: side of the images in pixels.
         batch: images in a step of this process.
         device: where the model is.
         asked: the recipe's `precision`, `channels_last` and `accumulate`; `auto` leaves it open.
-        divisible: whether micro-batches give the same gradient as the whole batch, which BatchNorm's statistics forbid.
-        processes: that train together.
-        quick: time each only briefly, where a wrong choice costs little.
+        divisible: whether micro-batches give the same gradient as the whole batch, which they do not if BatchNorm trains.
+        processes: number of processes that train together.
+        quick: time each candidate only briefly, for when a wrong choice costs little.
         announce: called before something is timed, which may take a while.
 
     Raises:
@@ -117,7 +117,7 @@ def choose(
 
 
 def candidates(device: torch.device, precision: str, channels_last: bool | str) -> list[Candidate]:
-    """Return what may be chosen from, as (precision, whether channels_last); `auto` leaves it open."""
+    """Return the combinations to choose from, as (precision, whether channels_last); `auto` leaves one of them open."""
     precisions = _precisions(device) if precision == "auto" else [precision]
     layouts = [True, False] if channels_last == "auto" else [bool(channels_last)]
     return list(itertools.product(precisions, layouts))
@@ -141,7 +141,7 @@ def listed(speeds: dict[Candidate, float]) -> str:
 def _race_parts(
     model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate, *, rounds: int = ROUNDS
 ) -> dict[int, float]:
-    """Measure images per second by the number of micro-batches that a step is divided into, most first."""
+    """Measure images per second for each number of micro-batches in a step, the largest number first."""
     most = MOST_KEPT_BYTES / _kept_bytes(model, size, device, candidate[0])
     numbers = sorted(
         {-(-batch // part) for part in MICRO_BATCHES if min(part, batch) <= max(most, MICRO_BATCHES[0])}, reverse=True
@@ -154,11 +154,11 @@ def _race_parts(
 
 
 def _kept_bytes(model: nn.Module, size: int, device: torch.device, precision: str) -> float:
-    """Measure the bytes that a forward pass keeps for the backward one, for each additional image."""
+    """Measure the bytes that a forward pass keeps for the backward pass, per additional image."""
 
     def kept(images: int) -> int:
         found: dict[int, int] = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
-        # Kept alive, or the memory of one would be another's.
+        # Keeps the tensors alive, so that no later one reuses the memory of an earlier one.
         tensors: list[Tensor] = []
 
         def keep(tensor: Tensor) -> Tensor:
@@ -172,15 +172,15 @@ def _kept_bytes(model: nn.Module, size: int, device: torch.device, precision: st
             model(torch.zeros(images, 3, size, size, device=device))
         return sum(found.values())
 
-    # What does not grow with the images, such as weights that are computed, cancels out.
+    # Tensors that do not grow with the number of images, such as computed weights, cancel out.
     return max(1, kept(4) - kept(2)) / 2
 
 
 def _precisions(device: torch.device) -> list[str]:
     """Return the precisions worth timing.
 
-    A CPU without native bf16 converts each value one by one. A GPU with native bf16 computes fp16 as fast, and noise would
-    decide between two numeric regimes; one without it emulates bf16.
+    A CPU without native bf16 converts each value one by one. On a GPU with native bf16, fp16 is as fast, and noise would
+    decide between two numeric regimes; a GPU without native bf16 emulates it.
     """
     if native_bf16(device):
         return ["fp32", "bf16"] if device.type == "cpu" else ["bf16", "fp32"]
@@ -197,18 +197,18 @@ def time_candidates(
     backward: bool = True,
     quick: bool = False,
 ) -> dict[Candidate, float]:
-    """Measure images per second of each candidate; a hopeless one keeps the figure of its first few images.
+    """Measure images per second of each candidate; a hopeless one keeps the speed measured on its first few images.
 
     Args:
-        model, size, batch, device: what is timed.
+        model, size, batch, device: of the steps to time, as for `stepper`.
         candidates: precision and whether channels_last.
-        backward: time the backward pass with the forward one.
-        quick: leave it at the first few images.
+        backward: time the backward pass too.
+        quick: time the first few images only.
 
-    One whose loss is not finite, or that does not fit into memory, has a speed of 0.
+    A candidate whose loss is not finite, or that does not fit into memory, has a speed of 0.
 
-    A CPU looks at a few images first. On a GPU these would say nothing: starting the kernels would take longer than running
-    them, and candidates differ in the number of kernels.
+    On a CPU, a few images are timed first. On a GPU they would tell nothing: launching the kernels would take longer than
+    running them, and candidates differ in their number of kernels.
     """
     if device.type != "cpu":
         return _race(model, size, batch, device, candidates, backward=backward)
@@ -229,7 +229,7 @@ def time_candidates(
 def _race(
     model: nn.Module, size: int, batch: int, device: torch.device, candidates: list[Candidate], *, backward: bool
 ) -> dict[Candidate, float]:
-    """Measure images per second of candidates in turns; one alone is not timed, unless it is all there is."""
+    """Measure images per second of candidates in turns; a single candidate is not timed and has no entry."""
 
     def timed(candidate: Candidate) -> float:
         step = guarded(model, size, batch, device, candidate, backward=backward)
@@ -242,13 +242,13 @@ def _race(
 
 
 def _seconds_of(step: Callable[[], float]) -> float:
-    """Return the seconds of a step; of a short one the better of two."""
+    """Return the seconds of a step; a short step is timed twice, and the faster time counts."""
     seconds = step()
     return seconds if seconds > SHORT_SECONDS else min(seconds, step())
 
 
 def _rounds(timed: Callable[[Candidate], float], alive: list[Candidate]) -> dict[Candidate, list[float]]:
-    """Time candidates in turn, so that a machine that slows down does so for all; more rounds for those that are close."""
+    """Time candidates in turn, so that a slowdown of the machine affects all of them; close ones get more rounds."""
     times: dict[Candidate, list[float]] = {candidate: [] for candidate in alive}
     started = time.perf_counter()
     for number in range(MOST_ROUNDS):

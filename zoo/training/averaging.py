@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class WeightAverage(ModelEmaV3):
-    """timm's average with its warm-up, updated without listing the weights anew, and shut where an update of them is.
+    """timm's moving average with its warm-up. It lists the tensors once, and can skip a step whose weight update was skipped.
 
     Args:
         model: the bare model, on its device and in its memory format.
-        decay: per step.
+        decay: of the average, per step.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -28,21 +28,21 @@ class WeightAverage(ModelEmaV3):
         Args:
             model: the bare model, the same each time.
             step: the step's number, from 0.
-            open_: 0.0 where the step has changed nothing and this must not either, else 1.0, float32 []; None for 1.0.
+            open_: float32 [], 0.0 to leave the average unchanged, as the weights of a skipped step are; else 1.0. None: 1.0.
         """
         if not self._weights:
             self._list(model)
         share = 1.0 - self.get_decay(step)
         difference = torch._foreach_sub(self._weights, self._averaged)
         if open_ is not None:
-            # 1.0 changes no bit of it, and 0.0 leaves nothing to add.
+            # A factor of 1.0 changes no bit, and with 0.0 nothing is added.
             torch._foreach_mul_(difference, open_)
         torch._foreach_add_(self._averaged, difference, alpha=share)
         for averaged, count in self._counts:
             averaged.copy_(count)
 
     def _list(self, model: nn.Module) -> None:
-        """Note which tensors are averaged, and which are counts that are copied; all are changed in place from now on."""
+        """List the tensors that are averaged, and the integer counts that are copied; both are changed in place from now on."""
         for averaged, value in zip(self.module.state_dict().values(), model.state_dict().values(), strict=True):
             if averaged.is_floating_point():
                 self._averaged.append(averaged)

@@ -1,7 +1,7 @@
-"""Plan how many steps fit into a time (`train.max_minutes`), and plan again as the speed changes.
+"""Plan how many steps fit into a given time (`train.max_minutes`), and plan again as the speed changes.
 
-The learning rate and the image size follow the plan, so that a run comes to the end of its schedule when its time is up.
-A plan is a few numbers that a checkpoint keeps: what is done stays a function of the step.
+The learning rate and the image size follow the plan, so that a run reaches the end of its schedule when its time is up.
+A plan is a few numbers that a checkpoint keeps, so that everything in a step is still a function of its number.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from accelerate.utils import broadcast_object_list
 
 from zoo.errors import ZooError
 
-# Steps of a plan before any was timed: so many that the first ones are at the start of the schedule.
+# Planned steps before any step was timed: large enough that the first steps count as the start of the schedule.
 UNKNOWN_STEPS = 10**6
-# The first steps after which a plan is made; then it is made again so many times in a run.
+# Within an epoch, plans are made after these first steps; later, the plan changes at most once every 1 / `PLANS` of the run.
 FIRST_PLANS = (2, 4, 8, 16, 32)
 PLANS = 100
-# Steps whose median is the speed.
+# Recent steps whose median pace is the speed.
 RECENT = 16
-# A plan stays as it is where a new one would end less than this share of the whole time earlier or later.
+# A plan is kept if a new one would end earlier or later by less than this share of the run's time.
 TOLERANCE = 0.01
-# Seconds of evaluation as a share of those of training, for the same images, until one was timed.
+# Time to evaluate an image as a share of the time to train on it, until an evaluation was timed.
 EVALUATION = 0.4
-# Seconds that the end of a run takes besides evaluation: pictures, tables, the model's folder. Measured: 2 to 4 on 2 cores.
+# Seconds at the end of a run besides evaluation: pictures, tables, the model's folder. Measured: 2 to 4 on 2 cores.
 FINISH_SECONDS = 3.0
-# Points of the rest of a run at which the image size is looked up.
+# Points in the rest of a run at which the image size is looked up.
 SAMPLES = 64
 
 
 @dataclass(frozen=True)
 class Leg:
-    """A part of a plan: from a step on, the run has so many steps.
+    """A part of a plan: the number of steps of the run, as planned from a certain step on.
 
     Attributes:
         step: the first step of the part.
-        place: where in a run of `steps` steps it stands.
+        place: place of this step in a run of `steps` steps.
         steps: steps of the whole run.
     """
 
@@ -52,16 +52,16 @@ class Leg:
 
 @dataclass
 class StepPlan:
-    """The steps of a run, and where in its schedule each of them stands.
+    """The steps of a run, and the place of each in its schedule.
 
-    A run of a given number of epochs has one leg; one of a given time a leg for each plan that was made.
+    A run with a given number of epochs has one leg; a run with a given time has a leg for each plan that was made.
     """
 
     legs: list[Leg]
 
     @classmethod
     def of(cls, steps: int) -> StepPlan:
-        """Return the plan of a run of so many steps."""
+        """Return the plan of a run with a fixed number of steps."""
         return cls([Leg(0, 0, steps)])
 
     @property
@@ -70,13 +70,13 @@ class StepPlan:
         return self.legs[-1].steps
 
     def place(self, step: int) -> float:
-        """Return where a step stands in a run of `self.steps` steps; in a run of one leg, the step itself."""
+        """Return the place of a step in a run of `self.steps` steps; with a single leg, the step itself."""
         leg = next((leg for leg in reversed(self.legs) if leg.step <= step), self.legs[0])
         place = leg.place + (leg.steps - leg.place) * (step - leg.step) / max(1, leg.steps - leg.step)
         return place * (self.steps / leg.steps) if leg is not self.legs[-1] else place
 
     def change(self, step: int, steps: int) -> None:
-        """Let the run have another number of steps from a step on; it stands at the same share of the schedule."""
+        """Change the run's number of steps from a step on; this step stays at the same share of the schedule."""
         place = self.place(step) / self.steps * steps
         self.legs = [*(leg for leg in self.legs if leg.step < step), Leg(step, place, steps)]
 
@@ -85,7 +85,7 @@ class StepPlan:
         return [asdict(leg) for leg in self.legs]
 
     def restore(self, legs: list[dict[str, Any]]) -> None:
-        """Take over the legs that `record` returned."""
+        """Restore the legs that `record` returned."""
         self.legs = [Leg(**leg) for leg in legs]
 
 
@@ -94,18 +94,18 @@ class Budget:
     """The time of a run, and its speed so far.
 
     Attributes:
-        seconds: of the whole run: set-up, training, evaluation, files.
-        began: when it began, by `clock`; for a resumed run, as if it had not been interrupted.
-        plan: its steps; changed here.
+        seconds: time of the whole run: set-up, training, evaluation, files.
+        began: start of the run by `clock`; for a resumed run, as if it had not been interrupted.
+        plan: the steps of the run; this class changes them.
         steps_per_epoch: steps of an epoch.
-        evaluates_every: steps between two evaluations, a multiple of those.
+        evaluates_every: steps between two evaluations, a multiple of `steps_per_epoch`.
         batch_size: images of a step.
-        evaluated: images of val, and those that are evaluated at the end.
-        sides: image size in pixels at a share of the schedule, from 0 to 1.
-        clock: seconds since some moment.
-        closed: the last step was taken: the plan does not change any more.
-        views: forward passes of an image that is evaluated.
-        per_image_at_end: seconds of scoring an image at the end, None where it takes as long as in an epoch.
+        evaluated: number of images of val, and number of images scored at the end of the run.
+        sides: returns the image size in pixels at a share of the schedule, from 0 to 1.
+        clock: returns the seconds since a fixed moment.
+        closed: whether the last step was taken, after which the plan does not change.
+        views: forward passes per evaluated image.
+        per_image_at_end: seconds to score an image at the end, None if it takes as long as during training.
     """
 
     seconds: float
@@ -131,7 +131,7 @@ class Budget:
         return self.clock() - self.began
 
     def record(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of the time, as plain values."""
+        """Return the times that a checkpoint keeps, as plain values."""
         pace = statistics.median(self._paces) if self._paces else None
         times = {"seconds": self.seconds, "spent": self.spent, "pace": pace}
         return {**times, "per_image": self._per_image, "between": self._between}
@@ -150,7 +150,7 @@ class Budget:
         if known["seconds"] == self.seconds:
             self.closed = self.plan.steps <= step
         elif step:
-            # Given another time, the run stands where it would stand had it been given that from the start.
+            # With another time, the run is at the place in the schedule where it would be with this time from the start.
             self.plan.restore([asdict(Leg(0, 0, max(step + 1, int(step * self.seconds / known["spent"]))))])
         if known["pace"] is not None:
             self._paces.append(known["pace"])
@@ -160,19 +160,19 @@ class Budget:
         """Check that there is time left to train.
 
         Raises:
-            ZooError: the start alone took all of it.
+            ZooError: the set-up alone took all of the time.
         """
         if self.spent >= self.seconds:
             what = f"{self.seconds / 60:g} minutes are over, and the first step was not taken: the start took {self.spent:.0f} s"
             raise ZooError("train.max_minutes", what, "raise it; images are decoded only once")
 
     def after_step(self, step: int, seconds: float, side: int) -> None:
-        """Note what a step took, and plan again where that is due.
+        """Record the time of a step, and plan again if that is due.
 
         Args:
-            step: steps taken, with those before an interruption.
-            seconds: of the last one.
-            side: of its images in pixels.
+            step: steps taken, including those before an interruption.
+            seconds: time of the last step.
+            side: side of its images in pixels.
         """
         self._taken += 1
         if self._taken == 2:
@@ -184,53 +184,53 @@ class Budget:
             self.plan_again(step, evaluated=False)
 
     def after_evaluation(self, images: int, seconds: float) -> None:
-        """Note how long it took to evaluate some images."""
+        """Record the time of evaluating some images."""
         if images:
             self._per_image = seconds / images
 
     def before_training(self, time_evaluation: Callable[[Callable[[], float]], float]) -> None:
-        """Learn how long evaluation takes, which a run of one epoch would otherwise learn when it is too late to plan.
+        """Time an evaluation, because a run of one epoch would otherwise know its time too late to plan for it.
 
         Args:
-            time_evaluation: returns the seconds for an image, by the clock that it is given.
+            time_evaluation: returns the seconds per image, measured with the clock that it is given.
         """
         if self._per_image is None:
             self._per_image = time_evaluation(self.clock) or None
 
     def after_epoch(self, step: int, seconds: float) -> None:
-        """Note how long an epoch took besides its steps and its evaluation, and plan again.
+        """Record the time of an epoch besides its steps and its evaluation, and plan again.
 
         Args:
             step: steps taken.
-            seconds: of all that came after the evaluation.
+            seconds: time of everything after the evaluation, such as a checkpoint.
         """
         self._between = seconds
         self.plan_again(step, evaluated=True, least=1)
 
     def assume(self, pace: float, per_image: float, between: float) -> None:
-        """Take over what was timed elsewhere, and plan.
+        """Use timings measured elsewhere, and plan with them.
 
         Args:
-            pace: seconds of a step for a pixel of its images' area.
-            per_image: seconds of evaluating an image.
-            between: seconds of an epoch besides its steps and its evaluation, such as those of its checkpoint.
+            pace: seconds of a step per pixel of an image's area.
+            per_image: seconds to evaluate an image.
+            between: seconds of an epoch besides its steps and its evaluation, such as for its checkpoint.
         """
         self._paces.extend([pace] * RECENT)
         self._per_image, self._between = per_image, between
         self.plan_again(0, evaluated=True)
 
     def plan_again(self, step: int, *, evaluated: bool, least: int = 0) -> None:
-        """Choose the steps of the whole run by the time that is left; all processes do what the first one finds.
+        """Choose the number of steps of the whole run from the time left; all processes use the result of the first one.
 
         Args:
             step: steps taken.
-            evaluated: the epoch that the last of them ended, if it did, has been evaluated.
-            least: steps that follow in any case; a run ends with an evaluation, and that was none of its last one.
+            evaluated: whether the epoch that ended with the last step, if one did, has been evaluated.
+            least: fewest steps that must follow: 1 if the run cannot end here, because its last epoch must be evaluated.
         """
         if self.closed:
             return
         steps, per_step = self._fitting(step, evaluated=evaluated)
-        # The first step of all takes longer, and says little.
+        # The very first step takes longer, and tells little about the speed.
         steps = max(steps, FIRST_PLANS[0], step + least)
         if step > FIRST_PLANS[0] and abs(steps - self.plan.steps) * per_step < TOLERANCE * self.seconds:
             steps = self.plan.steps
@@ -239,8 +239,8 @@ class Budget:
             self.plan.change(step, steps)
 
     def _fitting(self, step: int, *, evaluated: bool) -> tuple[int, float]:
-        """Return the steps of the whole run that fit, at least those taken, and the seconds of each that is left."""
-        # In seconds for a pixel of the images' area.
+        """Return the steps of the whole run that fit into its time, at least `step`, and the seconds of each remaining step."""
+        # In seconds per pixel of an image's area.
         pace = statistics.median(self._paces)
         share = self.plan.place(step) / self.plan.steps
         places = [share + (1 - share) * (sample + 0.5) / SAMPLES for sample in range(SAMPLES)]
@@ -253,15 +253,15 @@ class Budget:
         left = self.seconds - self.spent - per_image * val - finish
 
         def ends(more: int, every: int) -> int:
-            """Return how often so many steps end in the rest of the run, but at its end, which is counted above."""
+            """Count multiples of `every` in the next `more` steps but the last, counted above; also `step` if not evaluated."""
             return max(0, (step + more - 1) // every - (step - (not evaluated)) // every)
 
         def takes(more: int) -> float:
-            """Return the seconds of so many steps, and of what comes between them."""
+            """Return the seconds of `more` steps, with the evaluations and pauses between them."""
             pauses = ends(more, self.evaluates_every) * per_image * val + ends(more, self.steps_per_epoch) * self._between
             return more * per_step + pauses
 
-        # A little more than is left: sums of times are rounded.
+        # Slightly more than the time left, because sums of times are rounded.
         within = left + 1e-6 * per_step
         more = bisect.bisect_right(range(max(0, int(within / per_step)) + 1), within, key=takes) - 1
         return step + max(0, more), per_step

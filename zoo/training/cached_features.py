@@ -1,8 +1,8 @@
-"""Train the head alone on features of a frozen backbone that are computed once, and kept in the cache for the next run.
+"""Train only the head, on features of a frozen backbone that are computed once and kept in the cache for the next run.
 
-What a step learns from is what it would have learned from images, but for rounding: images are prepared as training prepares
-them, in the precision and layout of the run. They are computed in batches of a fixed size, so that the bits do not depend on
-the number of processes, and a resumed run gets the same ones whether or not the cache still has them.
+Except for rounding, a step gets the features that it would compute from its images: they are prepared as in training, in the
+precision and layout of the run. Features are computed in batches of a fixed size, so that their bits do not depend on the
+number of processes, and a resumed run gets the same ones whether or not they are still in the cache.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from zoo.training.setup import Setup, TrainableModel
     from zoo.training.state import Training
 
-# Changes when the same images and weights would give other features.
+# Version of the features: it changes when the same images and weights would give other ones.
 FORMAT = 1
-# Images at a time on a CPU, where more are no faster and take more memory, and on a GPU.
+# Images at a time, by device. On a CPU, more are no faster and take more memory.
 CHUNKS = {"cpu": 32, "cuda": 256}
 
 
@@ -54,8 +54,8 @@ class Caching:
     """The decision whether a run computes features once.
 
     Attributes:
-        head: the last layer, which is trained on them; None where images are run through the whole model in each epoch.
-        why_not: a line for the user who trains a head on images; empty where there is nothing to say.
+        head: the last layer, which is trained on the features; None if each epoch runs the images through the whole model.
+        why_not: a line that tells the user why a head is trained on images; empty if there is nothing to tell.
     """
 
     head: nn.Module | None
@@ -63,7 +63,7 @@ class Caching:
 
 
 def caching(recipe: Recipe, model: nn.Module, frozen: Sequence[nn.Module]) -> Caching:
-    """Decide whether features are computed once: where that changes nothing, or where the recipe asks for it.
+    """Decide whether features are computed once: they must be the same in each epoch, and the recipe must not forbid it.
 
     Args:
         recipe: with its open options chosen.
@@ -71,7 +71,7 @@ def caching(recipe: Recipe, model: nn.Module, frozen: Sequence[nn.Module]) -> Ca
         frozen: modules that stay in evaluation mode.
 
     Raises:
-        ZooError: the recipe asks for it, and the model does not allow it.
+        ZooError: the recipe asks for it, but the model does not allow it.
     """
     asked = recipe.finetune.cache_features
     if asked is False or recipe.finetune.freeze != "backbone":
@@ -79,7 +79,7 @@ def caching(recipe: Recipe, model: nn.Module, frozen: Sequence[nn.Module]) -> Ca
     if needs_images(recipe.eval, recipe.distill):
         return Caching(None)
     if found := varied(recipe.augment, recipe.image_size, recipe.backbone):
-        # A recipe that asks for it was refused when it was read.
+        # A recipe that asks for cached features was rejected when it was read.
         return Caching(None, f"of varied images, computed in each epoch ({' '.join(found)} computes them once)")
     device = next(model.parameters()).device
     head = separable_head(model, frozen, example_images(decided(recipe.image_size.end)).to(device))
@@ -90,16 +90,16 @@ def caching(recipe: Recipe, model: nn.Module, frozen: Sequence[nn.Module]) -> Ca
 
 
 def micro_batches(asked: Train, batch: int, device: torch.device) -> int:
-    """Return the parts of a step, which are of features; evaluations of the whole model take batches of that size too."""
+    """Return the micro-batches of a step on features; batches of the same size evaluate the whole model."""
     return -(-batch // CHUNKS.get(device.type, 256)) if asked.accumulate == AUTO else asked.accumulate
 
 
 def known_choice(
     recipe: Recipe, inputs: Inputs, model: TrainableModel, start: Launch, device: torch.device
 ) -> autotune.Choice | None:
-    """Return the way to run a model in which its features are known already; None where nothing is known of it.
+    """Return the precision and layout in which the training features are already cached, or None if they are not.
 
-    All processes do what the first one finds.
+    All processes use the result of the first one.
     """
 
     def find() -> autotune.Choice | None:
@@ -117,11 +117,11 @@ def known_choice(
 
 @dataclass(frozen=True)
 class Facts:
-    """All that features depend on, but for the images and the precision.
+    """Everything that features depend on, except for the images, the precision and the memory layout.
 
     Attributes:
-        text: a line for each.
-        weights: digest of the backbone's.
+        text: the facts, one item each.
+        weights: digest of the backbone's weights.
     """
 
     text: tuple[str, ...]
@@ -129,9 +129,9 @@ class Facts:
 
     @classmethod
     def of(cls, recipe: Recipe, inputs: Inputs, model: TrainableModel, device: torch.device) -> Facts:
-        """Return those of a run; the weights are those that the model has now."""
+        """Return the facts of a run, with the weights that the model has now."""
         prepared = [f"{key}={inputs.preprocessing[key]}" for key in sorted(inputs.preprocessing)]
-        # Another number of threads or another processor adds in another order.
+        # Sums are added in another order with another number of threads or on another processor.
         machine = [device_name(device), torch.get_num_threads(), CHUNKS.get(device.type), recipe.train.deterministic]
         versions = [FORMAT, timm.__version__, torch.__version__]
         about = [recipe.backbone.name, decided(recipe.image_size.end), model.folded, *prepared]
@@ -139,7 +139,7 @@ class Facts:
         return cls(tuple(map(str, ["train", *versions, *machine, *about])), weights)
 
     def key(self, choice: autotune.Choice, split: Split, prepared_for: str) -> str:
-        """Return the key in the cache of a split's features, prepared for `train` or for `evaluation`."""
+        """Return the cache key of a split's features; `prepared_for` is `train` or `evaluation`."""
         facts = [*self.text, choice.precision, choice.channels_last, prepared_for]
         digest = hashlib.sha256("\0".join(map(str, facts)).encode() + self.weights)
         digest.update(_pixels(split) + np.ascontiguousarray(split.index).tobytes())
@@ -147,7 +147,7 @@ class Facts:
 
 
 def _pixels(split: Split) -> bytes:
-    """Return what identifies the pixels of a split: its store's fingerprint, or a digest of pixels that no file holds."""
+    """Return an identifier of a split's pixels: the fingerprint of their store, or a digest if they are not in a file."""
     pixels = split.pixels
     if pixels.folder is not None:
         return pixels.folder.name.encode()
@@ -157,10 +157,10 @@ def _pixels(split: Split) -> bytes:
 
 
 def use_features(setup: Setup) -> None:
-    """Compute features or find them in the cache, and let the head train on them, where the run does so.
+    """Load features from the cache or compute them, and let the head train on them, if the run caches features.
 
     Args:
-        setup: ready to train, its weights in place; `setup.training` is replaced, and `setup.whole` keeps the whole model.
+        setup: ready to train, with its weights; `setup.training` is replaced, and `setup.whole` keeps the whole model.
 
     Raises:
         Interrupted: a signal asks the run to stop.
@@ -218,7 +218,7 @@ def _features(setup: Setup, facts: Facts, name: str, batches: Batches) -> tuple[
 
 @torch.no_grad()
 def _compute(training: Training, model: nn.Module, batches: Batches, name: str) -> Tensor:
-    """Compute the features float32 [N, D] of a split: its chunks are shared by the processes, and all get all of them.
+    """Compute the features float32 [N, D] of a split: each process computes some of the chunks, and all get the whole.
 
     Raises:
         Interrupted: a signal asks the run to stop.
@@ -232,7 +232,7 @@ def _compute(training: Training, model: nn.Module, batches: Batches, name: str) 
     model.eval()
     title = f"features of {name}"
     with show_progress(title, len(batches), shown=accelerator.is_main_process) as update, watched_inputs(head) as seen:
-        # As many rounds on each process: they ask each other whether to stop.
+        # Every process takes the same number of rounds, because they ask each other whether to stop.
         for number in range(-(-len(chunks) // together)):
             if (number % ASK_EVERY == 0 or together == 1) and stopping(accelerator):
                 raise Interrupted
@@ -247,13 +247,13 @@ def _compute(training: Training, model: nn.Module, batches: Batches, name: str) 
                 features[positions[0] : positions[-1] + 1] = rows
             update(min(together * size, len(batches) - number * together * size))
     assert features is not None
-    # Each row is of one process, and zero on the others.
+    # Each row was computed by one process and is zero on the others.
     return features if together == 1 else cast("Tensor", accelerator.reduce(features, "sum"))
 
 
 def _images(training: Training, batches: Batches, positions: np.ndarray, name: str) -> Tensor:
-    """Return images float32 [B, 3, H, W] as a step or an evaluation would show them."""
+    """Return images float32 [B, 3, H, W] as a training step or an evaluation would see them."""
     if name != "train":
         return batches.evaluation(positions, training.eval_size)[0]
-    # Nothing about them is random: any step shows the same.
+    # Nothing about them is random: they are the same in any step.
     return batches.training(positions, slice(None), training.eval_size, training.augment, training.seed, 0)[0]

@@ -43,10 +43,10 @@ def steps(root: Path) -> list[int]:
 
 
 def save(root: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint; it is there whole, or not at all.
+    """Write a checkpoint whole, or not at all.
 
     Raises:
-        StorageError: it cannot be written; the earlier ones are as they were.
+        StorageError: it cannot be written; earlier checkpoints are unchanged.
     """
     target = folder_of(root, step)
     with storing(target, size_of(checkpoint.tensors)):
@@ -67,7 +67,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def sweep(root: Path) -> None:
-    """Clear away what a killed process left: half written checkpoints, half deleted ones, those it was replacing."""
+    """Clean up after a killed process: remove half-written and half-deleted checkpoints, put back those it was replacing."""
     for path in root.glob(".step-*"):
         if path.name.endswith(PREVIOUS):
             recover(root / path.name[1:].removesuffix(PREVIOUS))
@@ -104,7 +104,7 @@ def load(folder: Path) -> Checkpoint:
 
 
 def newest(root: Path) -> tuple[Path, Checkpoint, list[str]]:
-    """Return the newest whole checkpoint with its folder, and a text for each damaged one that was passed over.
+    """Return the folder of the newest whole checkpoint, its content, and a message for each damaged one that was skipped.
 
     Raises:
         ZooError: there is none.
@@ -121,7 +121,7 @@ def newest(root: Path) -> tuple[Path, Checkpoint, list[str]]:
 
 
 def prune(root: Path, keep: set[int]) -> None:
-    """Delete the checkpoints of other steps; one that cannot be deleted is left."""
+    """Delete the checkpoints of all steps that are not in `keep`; one that cannot be deleted stays."""
     for step in steps(root):
         if step not in keep:
             with contextlib.suppress(OSError):

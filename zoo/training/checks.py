@@ -35,10 +35,10 @@ def check_data(recipe: Recipe, data: Splits, processes: int) -> None:
 
 
 def check_norms(recipe: Recipe, data: Splits, processes: int, model: nn.Module, frozen: Sequence[nn.Module]) -> None:
-    """Check that no part of a step has a single image where BatchNorm trains: one image has no statistics.
+    """Check that no micro-batch has a single image if BatchNorm trains: one image has no statistics.
 
     Raises:
-        ZooError: one would.
+        ZooError: a micro-batch could have a single image.
     """
     fixed = {id(module) for module in frozen}
     if all(id(norm) in fixed for _, norm in batch_norms(model)):
@@ -49,11 +49,11 @@ def check_norms(recipe: Recipe, data: Splits, processes: int, model: nn.Module, 
 
 
 def _micro_batches(recipe: Recipe) -> int:
-    """Return the parts of a step on each process that the recipe asks for; what `auto` chooses leaves no part empty."""
+    """Return the micro-batches per process that the recipe asks for; 1 for `auto`, whose choice leaves none of them empty."""
     return recipe.train.accumulate if isinstance(recipe.train.accumulate, int) else 1
 
 
 def _smallest_step(recipe: Recipe, data: Splits) -> int:
-    """Return the images of the smallest step: those of an epoch differ by one."""
+    """Return the number of images in the smallest step; the steps of an epoch differ by at most one image."""
     count = len(data.train)
     return count // steps_of(count, decided(recipe.train.batch_size))

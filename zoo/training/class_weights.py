@@ -1,4 +1,4 @@
-"""Weigh the images of a class in the loss, against classes that are rare."""
+"""Weight the classes in the loss, for data in which some classes are rare."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def class_weights(asked: str | Sequence[float], data: Splits, device: torch.devi
     """Return the weight of an image of each class, with a mean of 1 over the training images.
 
     Args:
-        asked: what `train.class_weights` says.
+        asked: the value of `train.class_weights`.
         data: the splits.
         device: where the weights are needed.
 
     Returns:
-        float32 [C]; None for equal ones.
+        float32 [C]; None for equal weights.
 
     Raises:
         ZooError: there are not as many weights as classes.
@@ -33,7 +33,7 @@ def class_weights(asked: str | Sequence[float], data: Splits, device: torch.devi
     if asked == "balanced":
         weights = 1 / np.maximum(counts, 1)
     elif asked == "effective":
-        # timm's, by the effective number of images (Cui et al. 2019).
+        # timm's weights, by the effective number of images (Cui et al. 2019).
         weights = compute_class_weights(counts.tolist(), len(data.train), "effective_num")[1].numpy()
     else:
         weights = np.array(asked, np.float64)

@@ -1,4 +1,4 @@
-"""Report what a run is made of, in the lines before its first epoch."""
+"""Print the facts of a run, in the lines before its first epoch."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
 
     Args:
         recipe: what to do.
-        inputs: the first stage.
+        inputs: the first stage of the set-up.
         model: the second stage.
         console: where to print.
-        reasons: what the recipe left open and why it was chosen so, a line each.
+        reasons: what was chosen where the recipe left it open, and why, one line each.
     """
     data, built = inputs.data, model.built
     console.fact("backbone", _backbone(recipe.backbone.name, model))
@@ -47,7 +47,7 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
 
 
 def describe_teacher(teacher: Teacher, console: Console) -> None:
-    """Print what the student learns from."""
+    """Print the facts of the teacher."""
     scored = "" if teacher.accuracy is None else f", {percent(teacher.accuracy, 1)} on val"
     console.fact("teacher", f"{teacher.path}: {teacher.name}, {teacher.parameters / 1e6:.1f} M parameters{scored}")
     for note in teacher.notes:

@@ -1,4 +1,4 @@
-"""Distillation: the losses of a step get a part that compares the student with its teacher."""
+"""Distillation: a part of each step's loss compares the student with its teacher."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from zoo.recipe.distill import FeatureDistill, LogitDistill
 from zoo.recipe.recipe import Recipe
 from zoo.training.teacher import Teacher
 
-# Logits [B, C] and targets to the losses [B] of the labels.
+# Maps logits [B, C] and targets to the losses [B] of the labels.
 LabelLosses = Callable[[Tensor, Tensor], Tensor]
-# The same with what the teacher says, float32 [B, C] or [B, D].
+# Maps outputs, targets and the teacher's output, float32 [B, C] or [B, D], to losses [B].
 TaughtLosses = Callable[[Any, Tensor, Tensor], Tensor]
 
 
 class Projecting(nn.Module):
-    """A student, and the layer that turns its features into the teacher's: both are trained, and the student alone is kept.
+    """A student, and the layer that projects its features to the teacher's: both are trained, but only the student is kept.
 
     They are one module, so that distributed training adds up the gradients of both.
     """
@@ -31,7 +31,7 @@ class Projecting(nn.Module):
         self.student, self.projection = student, projection
 
     def forward(self, images: Tensor) -> Any:
-        """Return logits [B, C] and, in training, projected features [B, D] beside them, of images [B, 3, H, W]."""
+        """Return logits [B, C] of images [B, 3, H, W]; in training mode, a tuple of logits and projected features [B, D]."""
         if not self.training:
             return self.student(images)
         student: Any = self.student
@@ -45,8 +45,8 @@ class Distillation:
 
     Attributes:
         teacher: on the device.
-        options: what is compared, and how much it counts.
-        projected: the student with its projection; None where logits are compared.
+        options: what is compared, and the weight of this part of the loss.
+        projected: the student with its projection; None if logits are compared.
     """
 
     teacher: Teacher
@@ -54,10 +54,10 @@ class Distillation:
     projected: Projecting | None = None
 
     def taught(self, accelerator: Accelerator, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, ...]]:
-        """Yield each batch with what the teacher says of its images, asked in the precision of the student.
+        """Yield each batch with the teacher's output for its images, computed in the student's precision.
 
         Args:
-            accelerator: has the precision.
+            accelerator: sets the precision.
             batches: images float32 [B, 3, T, T] and targets.
         """
         for images, targets in batches:
@@ -66,10 +66,10 @@ class Distillation:
             yield images, targets, said
 
     def losses(self, of_labels: LabelLosses) -> TaughtLosses:
-        """Return a function that adds up both parts of the loss of each image: outputs, targets, and what the teacher says.
+        """Return the loss function of outputs, targets and the teacher's output, which combines both parts of the loss.
 
         Args:
-            of_labels: the other part, which label smoothing and class weights belong to.
+            of_labels: the part of the labels, with label smoothing and class weights.
         """
 
         def both(outputs: Any, targets: Tensor, said: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Distillation:
         return both
 
     def groups(self, weight_decay: float, lr_scale: float) -> list[dict[str, Any]]:
-        """Return what the optimizer trains besides the student: the projection, which is as new as a head."""
+        """Return the parameter groups besides the student's: the projection, which is as new as a head."""
         if self.projected is None:
             return []
         layer = self.projected.projection
@@ -94,7 +94,7 @@ class Distillation:
 def distillation_of(
     recipe: Recipe, student: nn.Module, teacher: Teacher | None, layout: torch.memory_format, device: torch.device
 ) -> Distillation | None:
-    """Put a teacher and its student together; None without a teacher.
+    """Combine a teacher and its student; return None without a teacher.
 
     Args:
         recipe: what to do.
@@ -110,6 +110,6 @@ def distillation_of(
         return Distillation(teacher, recipe.distill)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
-        # Also where both are as wide: the features of two networks are in no common order.
+        # Needed even if both have the same width: the features of two networks are in no common order.
         layer = nn.Linear(*teacher.widths)
     return Distillation(teacher, recipe.distill, Projecting(student, layer.to(device)))

@@ -19,9 +19,9 @@ from zoo.metrics import METRICS
 from zoo.system import signals
 from zoo.training.state import Training
 
-# Makes the views of images: positions int64 [B] and a side in pixels to images float32 [B, 3, size, size], one after the other.
+# Maps positions int64 [B] and a side in pixels to the views of these images, each float32 [B, 3, size, size].
 MakeViews = Callable[[np.ndarray, int], Iterable[Tensor]]
-# Batches after which several processes ask each other whether to stop.
+# Several processes ask each other whether to stop once in this many batches.
 ASK_EVERY = 16
 
 
@@ -48,7 +48,7 @@ class Interrupted(Exception):
 
 
 def stopping(accelerator: Accelerator) -> bool:
-    """Return whether a signal asked any of the processes to stop: all of them do so after the same step."""
+    """Return whether a signal asked any of the processes to stop, so that all stop after the same step."""
     asked = bool(signals.requested())
     if accelerator.num_processes == 1:
         return asked
@@ -64,7 +64,7 @@ def shares_of(count: int, processes: int, batch_size: int) -> list[list[np.ndarr
         batch_size: images at a time, on each process.
 
     Returns:
-        For each process its batches, positions int64 [B]. All shares are equal: the last one's end is padding.
+        For each process its batches, as positions int64 [B]. All shares have the same size; the end of the last one is padding.
     """
     share = -(-count // processes)
     return [
@@ -89,7 +89,7 @@ def evaluate(
         batches: the images.
         size: side in pixels.
         batch_size: images at a time, on each process.
-        views: makes V views of each image; None for the one of `batches`.
+        views: makes V views of each image; None for the single view of `batches`.
 
     Returns:
         Outputs float32 [N, C] (with `views` [N, V, C]) and targets int64 [N] of the whole split in its own order, on the CPU,
@@ -100,7 +100,7 @@ def evaluate(
     """
     count = len(batches)
     mine = shares_of(count, accelerator.num_processes, batch_size)[accelerator.process_index]
-    # Equal shares on every process: the last one's end is padding, and cut off.
+    # All shares have the same size: the padding at the end of the last one is cut off.
     whole = accelerator.gather(_outputs(accelerator, model, _images(batches, size, views), mine))[:count].cpu()
     if len(whole) != count:
         raise ZooError("evaluation", f"{len(whole)} images of {count} were scored", "report this")
@@ -117,16 +117,16 @@ def evaluate_alone(
     views: MakeViews | None = None,
     on_batch: Callable[[int], None] = lambda _images: None,
 ) -> tuple[Tensor, Tensor]:
-    """Do alone what `evaluate` does on several processes: the same batches give the same bits.
+    """Score on one process as `evaluate` does on several: the same batches give the same bits.
 
     Args:
         accelerator: of this process, the only one.
         model, batches, size, batch_size, views: as for `evaluate`.
-        processes: those whose shares are scored one after the other.
+        processes: number of processes whose shares are scored, one after the other.
         on_batch: called after each batch with its number of images.
 
     Returns:
-        Outputs and targets of the whole split, as those of `evaluate`.
+        Outputs and targets of the whole split, as from `evaluate`.
     """
     every = [batch for share in shares_of(len(batches), processes, batch_size) for batch in share]
     outputs = _outputs(accelerator, model, _images(batches, size, views), every, on_batch)[: len(batches)].cpu()
@@ -134,7 +134,7 @@ def evaluate_alone(
 
 
 def _images(batches: EvalBatches, size: int, views: MakeViews | None) -> Callable[[np.ndarray], Iterable[Tensor]]:
-    """Return a function of positions that makes the views of images."""
+    """Return a function that makes the views of the images at some positions."""
     if views is None:
         return lambda positions: batches.evaluation(positions, size)[:1]
     return lambda positions: views(positions, size)
@@ -148,7 +148,7 @@ def _outputs(
     parts: list[np.ndarray],
     on_batch: Callable[[int], None] = lambda _images: None,
 ) -> Tensor:
-    """Return the outputs of batches of positions, one after the other: float32 [M, C], of several views [M, V, C].
+    """Return the outputs of all batches of positions, concatenated: float32 [M, C], or [M, V, C] with several views.
 
     Raises:
         Interrupted: a signal asks the run to stop.
@@ -156,13 +156,13 @@ def _outputs(
     model.eval()
     outputs = []
     for number, positions in enumerate(parts):
-        # Several processes ask each other, and a GPU waits for the answer.
+        # Several processes ask only now and then, because a GPU waits for the answer.
         if (number % ASK_EVERY == 0 or accelerator.num_processes == 1) and stopping(accelerator):
             raise Interrupted
         views = []
         for images in make(positions):
             with accelerator.autocast():
-                # A copy in any case: a model that was recorded as a graph writes its next outputs over these.
+                # Always a copy: a model that was recorded as a graph overwrites these outputs with its next ones.
                 views.append(model(images).to(torch.float32, copy=True))
         outputs.append(views[0] if len(views) == 1 else torch.stack(views, 1))
         on_batch(len(positions))
@@ -170,7 +170,7 @@ def _outputs(
 
 
 def score(training: Training, batches: Batches | FeatureBatches) -> dict[str, float]:
-    """Return every metric of a split, with the averaged weights where there are some."""
+    """Return every metric of a split, with the averaged weights if there are any."""
     logits, targets = predict_split(training, batches)
     return {name: metric(logits, targets) for name, metric in METRICS.items()}
 
@@ -182,22 +182,22 @@ def predict_split(training: Training, batches: Batches | FeatureBatches) -> tupl
 
 
 def predict_views(training: Training, batches: Batches | FeatureBatches) -> tuple[Tensor, Tensor]:
-    """Return logits float32 [N, C] (of several views [N, V, C]) and targets int64 [N] of a split, as `evaluate` does."""
+    """Return logits float32 [N, C] (with several views [N, V, C]) and targets int64 [N] of a split, as `evaluate` does."""
     views, model = views_of(training, batches), training.eval_model
     return evaluate(training.accelerator, model, batches, training.eval_size, training.eval_batch_size, views)
 
 
 def views_of(training: Training, batches: Batches | FeatureBatches) -> MakeViews | None:
-    """Return what makes the views of a run's evaluation; None for one view."""
+    """Return the function that makes the views for evaluation, or None if the run evaluates a single view."""
     if training.tta == "none":
         return None
-    # Features are cached where a run needs no views of images.
+    # A run with several views caches no features.
     assert isinstance(batches, Batches)
     return partial(batches.views, kind=training.tta)
 
 
 def averaged(outputs: Tensor) -> Tensor:
-    """Return what `evaluate` found as logits float32 [N, C]: those of several views are averaged."""
+    """Return the outputs of `evaluate` as logits float32 [N, C], averaged over several views."""
     return outputs if outputs.ndim == 2 else mean_of_views(outputs)
 
 
@@ -209,13 +209,13 @@ def sum_over_processes(accelerator: Accelerator, values: list[float]) -> list[fl
 
 @torch.no_grad()
 def average_statistics(training: Training) -> None:
-    """Make BatchNorm's running statistics the same on all processes: each has seen its own images only."""
+    """Average BatchNorm's running statistics over all processes, each of which has seen its own images only."""
     if training.accelerator.num_processes > 1:
         for buffer in running_statistics(training):
             buffer.copy_(cast("Tensor", training.accelerator.reduce(buffer, "mean")))
 
 
 def running_statistics(training: Training) -> list[Tensor]:
-    """Return the float buffers, which may differ between processes: BatchNorm's, of the model and of its average."""
+    """Return the float buffers of the model and of its average: BatchNorm statistics, which may differ between processes."""
     models = [training.model, *([training.averaged.module] if training.averaged is not None else [])]
     return [buffer for model in models for buffer in model.buffers() if buffer.is_floating_point()]

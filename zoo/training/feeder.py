@@ -1,4 +1,4 @@
-"""Feed the loop: what a CPU does for a batch is done in a thread, some steps ahead, while a GPU works."""
+"""Feed the loop: a thread does the CPU's work for a batch some steps ahead, while a GPU computes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Fed = TypeVar("Fed")
 
 
 def feed(gather: Callable[[Item], Fed], items: Iterable[Item], ahead: int) -> Iterator[Fed]:
-    """Yield what a function makes of items, in their order.
+    """Yield the result of a function for each item, in order.
 
     Args:
-        gather: the function; its result depends on its item alone, so that nothing needs to be kept of what was made ahead
-            when a run stops.
+        gather: the function; its result depends on its item alone, so that results made ahead can be dropped when a run
+            stops.
         items: such as the positions of the batches of an epoch.
-        ahead: items that a thread works ahead; 0 to make each when it is asked for, without a thread.
+        ahead: items that a thread works ahead; 0: compute each result when it is asked for, without a thread.
 
     Raises:
-        Exception: what the function raises, where its item would have been yielded.
+        Exception: any error of the function, when its result would have been yielded.
     """
     if ahead == 0:
         yield from map(gather, items)

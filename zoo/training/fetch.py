@@ -1,4 +1,4 @@
-"""Bring weights and images into the caches, where a run finds them without any network."""
+"""Fetch weights and images into the caches, so that a run needs no network."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zoo.training.auto import decide
 
 @dataclass(frozen=True)
 class Fetched:
-    """Something that was brought.
+    """The result of a fetch.
 
     Attributes:
-        size: bytes; 0 where there is nothing to bring.
+        size: bytes; 0 if there is nothing to fetch.
         text: what came from where, for the console.
     """
 
@@ -28,10 +28,10 @@ class Fetched:
 
 
 def fetch_weights(backbone: Backbone) -> Fetched:
-    """Bring a backbone's weights to this machine, and read them once.
+    """Fetch a backbone's weights to this machine, and read them once.
 
     Raises:
-        ZooError: they cannot be had, or the file is damaged.
+        ZooError: the weights cannot be found or downloaded, or the file is damaged.
         StorageError: the cache has no room for them.
     """
     found = backbone.weights.find(backbone.name)
@@ -41,10 +41,10 @@ def fetch_weights(backbone: Backbone) -> Fetched:
 
 
 def fetch_data(recipe: Recipe) -> Fetched:
-    """Bring a recipe's images to this machine, and decode them into a pixel store of the size that training needs.
+    """Fetch a recipe's images to this machine, and decode them into a pixel store of the size that training needs.
 
     Raises:
-        ZooError: they cannot be had, or are not as they should be.
+        ZooError: the images cannot be found or downloaded, or are invalid.
         StorageError: the cache has no room for them.
     """
     stores = {store.folder for store in store_cache.stores()}
@@ -62,7 +62,7 @@ def fetch_data(recipe: Recipe) -> Fetched:
 
 
 def _watch(folder: Path) -> Callable[[], bool]:
-    """Return a function that tells whether a folder has more in it than it has now."""
+    """Return a function that tells whether a folder has gained entries since this call."""
 
     def names() -> set[str]:
         return set(os.listdir(folder)) if folder.is_dir() else set()

@@ -1,4 +1,4 @@
-"""Count and save passes over val at the end of a run: where its last weights were scored before, that is not done again."""
+"""Count the passes over val at the end of a run, and save one if the final weights were scored before."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from zoo.training.state import ValPredictions
 if TYPE_CHECKING:
     from zoo.training.state import Training
 
-# Bytes of logits that are kept until the run ends: 50,000 images of 1,000 classes are 200 MB.
+# Most bytes of logits that are kept until the run ends: 50,000 images of 1,000 classes would take 200 MB.
 MOST_BYTES = 64_000_000
 # Bytes of a float32.
 BYTES_OF_OUTPUT = 4
 
 
 def final_passes(recipe: Recipe, outputs: int, *, features: bool) -> int:
-    """Return how often val is scored at the end of a run: to make a soup, to fit a temperature, and for its last score.
+    """Return how often val is scored at the end of a run: to make a soup, to fit a temperature, and for the final score.
 
     Args:
         recipe: with its open options chosen.
-        outputs: numbers that the model says of val: its images times the classes.
-        features: its head trains on features that are computed once; the whole model is scored at the end.
+        outputs: number of logits of val: images times classes.
+        features: whether the head trains on cached features, so that the whole model must be scored at the end.
     """
     soup = int(recipe.train.soup == "uniform")
     if recipe.train.soup == "greedy":
@@ -37,7 +37,7 @@ def final_passes(recipe: Recipe, outputs: int, *, features: bool) -> int:
 
 
 def score_val(training: Training, step: int) -> ValPredictions:
-    """Score val after a number of steps, and keep what the model said of it, unless that is large.
+    """Score val after `step` steps, and keep the predictions unless they are large.
 
     Args:
         training: the run; it has validation images.
@@ -55,5 +55,5 @@ def score_val(training: Training, step: int) -> ValPredictions:
 
 
 def known_predictions(training: Training, step: int) -> ValPredictions | None:
-    """Return what the model said of val after a number of steps; None where that was not kept, as before a resume."""
+    """Return the predictions of val after `step` steps, or None if they were not kept, for example before a resume."""
     return next((found for found in (training.best, training.latest) if found is not None and found.step == step), None)

@@ -1,7 +1,7 @@
-"""Forecast how long a recipe trains here, and what memory and disk it needs, from a few steps of the real thing.
+"""Forecast how long a recipe trains on this machine, and what memory and disk it needs, from a few real steps.
 
-The set-up is that of a run. The steps are those of a run too, with a learning rate of 0, and what they were timed on is
-thrown away. Nothing is written but caches.
+The set-up is the same as for a run. The steps are too, except for a learning rate of 0, and the model is discarded
+afterwards. Only caches are written.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from zoo.training.setup import Setup, set_up
 from zoo.training.state import Training
 from zoo.training.timing import mean_over_run, sampled, time_evaluation, time_stages, time_steps
 
-# Iterations of the linear probe that are timed, and those that it takes.
+# Iterations of the linear probe: how many are timed, and how many it takes.
 PROBE_ITERATIONS = (5, 60)
-# Images that they are timed on.
+# Images on which the linear probe is timed.
 PROBE_IMAGES = 2_000
-# Bytes of a checkpoint above which it is not written to learn how long that takes: its time is reckoned from its size.
+# Most bytes of a checkpoint that is written to time it; the time of a larger one is estimated from its size.
 MOST_BYTES_WRITTEN = 500_000_000
-# Bytes/s at which a larger checkpoint is hashed and written: a slow SSD.
+# Bytes/s at which a larger checkpoint is assumed to be hashed and written: a slow SSD.
 DISK_SPEED = 200e6
-# Seconds that loading the data may take before it is done again: the first time decodes images, and a run finds them decoded.
+# If loading takes at least this many seconds, it is timed again: the first time decodes images, which a run finds decoded.
 WORTH_REPEATING = 1.0
-# Seconds that a run measures for longer than a quick set-up does. Measured: 3 to 7 on 2 cores.
+# Extra seconds that a full set-up spends on measuring, compared with a quick one. Measured: 3 to 7 on 2 cores.
 MEASURING_SECONDS = 4.0
 
 
@@ -60,22 +60,22 @@ class Forecast:
     """The predicted cost of a run on this machine.
 
     Attributes:
-        set_up_seconds: until the first step: libraries, data that was decoded before, model, measuring what is fastest.
-        probe_seconds: fitting the head first, where the recipe says so.
+        set_up_seconds: until the first step: libraries, data that is already decoded, model, measuring what is fastest.
+        probe_seconds: fitting the head first, if the recipe asks for it.
         train_seconds: all training steps.
-        evaluation_seconds: val at each evaluation, and val and test at the end.
+        evaluation_seconds: all evaluations during the run, and the scores of val and test at the end.
         saving_seconds: checkpoints, and the files at the end.
         epochs, steps_per_epoch, steps: of the whole run; `train.patience` may end it earlier.
         step_seconds: a training step, averaged over the run's image sizes.
-        step_seconds_by_size: those that were timed, by the side of their images in pixels.
+        step_seconds_by_size: seconds of the timed steps, by the side of their images in pixels.
         images_per_second: of training.
         evaluation_images_per_second: of evaluation; 0 where there is nothing to evaluate.
-        peak_memory_mb: of one process, in MB of 10**6 bytes; on a GPU what torch allocates.
-        checkpoint_bytes: a checkpoint.
-        disk_bytes: all that is kept, with the checkpoint that is being written.
-        precision, channels_last, accumulate: as chosen here.
-        device: its name.
-        processes: that train together.
+        peak_memory_mb: of one process, in MB of 10**6 bytes; on a GPU, the memory that torch allocates.
+        checkpoint_bytes: size of a checkpoint.
+        disk_bytes: all files that are kept, and the checkpoint that is being written.
+        precision, channels_last, accumulate: as chosen on this machine.
+        device: name of the device.
+        processes: number of processes that train together.
     """
 
     set_up_seconds: float
@@ -111,7 +111,7 @@ class Forecast:
         return self.seconds / 60
 
     def record(self) -> dict[str, Any]:
-        """Return all values as plain ones, the sums too."""
+        """Return all fields as plain values, with the total seconds and minutes."""
         return {"seconds": self.seconds, "minutes": self.minutes, **asdict(self)}
 
 
@@ -119,11 +119,11 @@ class Forecast:
 
 
 def forecast(recipe: Recipe, console: Console | None = None, *, began: float | None = None) -> Forecast:
-    """Set a recipe up as a run does, time a few steps, and predict the whole run.
+    """Set up a recipe as a run does, time a few steps, and predict the whole run.
 
     Args:
-        recipe: what would be done.
-        console: where to report what a start reports; None: nowhere.
+        recipe: the recipe of the run.
+        console: where to print what the start of a run prints; None: nowhere.
         began: `time.perf_counter()` at the start of the program, so that the import of libraries counts; None: now.
 
     Raises:
@@ -136,15 +136,15 @@ def forecast(recipe: Recipe, console: Console | None = None, *, began: float | N
 def prepare(
     recipe: Recipe, start: Launch, console: Console, began: float, *, data: Splits | None = None, quick: bool = False
 ) -> tuple[Setup, float]:
-    """Set a recipe up as a run does; return what came of it, and the seconds that a run will take for the same.
+    """Set up a recipe as a run does; return the set-up and the seconds that a run will take for it.
 
     Args:
-        recipe: what would be done.
-        start: this process among its siblings.
-        console: where to report what a start reports.
-        began: `time.perf_counter()` when it began.
-        data: the splits, where they were loaded before.
-        quick: measure what is fastest only briefly, where many backbones are compared.
+        recipe: the recipe of the run.
+        start: the rank of this process and the number of processes.
+        console: where to print what the start of a run prints.
+        began: `time.perf_counter()` at the beginning of the set-up.
+        data: the splits, if they are loaded already.
+        quick: measure what is fastest only briefly, to compare many backbones.
 
     Raises:
         ZooError: bad input, as for a run.
@@ -161,7 +161,7 @@ def prepare(
 
 
 def _inputs(recipe: Recipe, start: Launch, data: Splits | None) -> tuple[Inputs, float]:
-    """Load the data; return it, and the seconds of it that a run will not spend, as it finds images decoded."""
+    """Load the inputs; return them, and the seconds spent here that a run will not spend, as it finds images decoded."""
     before = time.perf_counter()
     inputs = processes.in_turns(start, lambda: load_inputs(recipe, start.processes, data=data))
     first = time.perf_counter() - before
@@ -174,13 +174,13 @@ def _inputs(recipe: Recipe, start: Launch, data: Splits | None) -> tuple[Inputs,
 
 
 def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
-    """Time steps of a run that is set up, and predict the whole; what was set up has served its purpose afterwards.
+    """Time steps of a run that is set up, and predict the whole run. The set-up must not be trained afterwards.
 
     Args:
-        setup: as a run begins; its optimizer and BatchNorm statistics change.
-        set_up_seconds: what it took.
+        setup: a run before its first step; its optimizer and BatchNorm statistics change.
+        set_up_seconds: time that the set-up took.
     """
-    # In the cache from then on: the run itself finds them there.
+    # Features are in the cache afterwards, where the run itself finds them.
     use_features(setup)
     training, recipe = setup.training, setup.recipe
     device = training.accelerator.device
@@ -195,7 +195,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
         training.budget.began = training.budget.clock() - set_up_seconds
         training.budget.assume(times.usual[largest] / largest**2, per_image, saving * _checkpoints(setup) / training.epochs)
     usual = mean_over_run(times.usual, training)
-    # What a run meets anew at each size: kernels are chosen and memory is allocated.
+    # Each new image size has a warm-up: kernels are chosen and memory is allocated.
     warm_up = sum(max(0.0, times.first[size] - times.usual[size]) for size in times.usual) / len(times.usual)
     sizes = len({training.size_at(step) for step in sampled(training.steps)})
     output = recipe.output
@@ -224,7 +224,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
 
 
 def _evaluated_images(training: Training) -> int:
-    """Count the images that a run evaluates at its evaluations."""
+    """Count the images scored in the evaluations during a run, without those at its end."""
     evaluations = -(-training.epochs // training.eval_every)
     val, test = (len(batches) if batches is not None else 0 for batches in (training.val, training.test))
     return evaluations * (val + test * training.test_every_epoch)
@@ -242,7 +242,7 @@ def _images_at_end(setup: Setup) -> int:
 
 
 def _probe_seconds(setup: Setup, per_image: float) -> float:
-    """Return the seconds of fitting the head first: features of all training images, then the iterations of a solver."""
+    """Estimate the seconds of fitting the head first: features of all training images, then the iterations of a solver."""
     training = setup.training
     head = last_layer(setup.bare_model, "finetune.probe_first")
     count = min(PROBE_IMAGES, len(training.train))
@@ -253,13 +253,13 @@ def _probe_seconds(setup: Setup, per_image: float) -> float:
     before = time.perf_counter()
     logistic_regression(features, targets, head.out_features, steps=timed)
     solver = (time.perf_counter() - before) * (taken / timed) * (len(training.train) / count)
-    # A pass over the training images costs what one over val does; without val, half a training step.
+    # Per image, a pass over the training images costs as much as one over val; without val, half as much as a training step.
     passes = per_image or 0.5 * time_steps(training, [training.eval_size]).usual[training.eval_size] / training.batch_size
     return passes * len(training.train) + solver
 
 
 def _checkpoint_cost(setup: Setup) -> tuple[float, int]:
-    """Return the seconds and bytes of a checkpoint: it is written into the cache's folder once, and removed."""
+    """Measure the seconds and bytes of a checkpoint by writing one into the cache folder and removing it."""
     packed = pack(setup, {})
     size = checkpoint.size_of(packed.tensors)
     if not setup.training.accelerator.is_main_process or size > MOST_BYTES_WRITTEN:
@@ -294,11 +294,11 @@ def _model_bytes(setup: Setup) -> int:
 
 
 def in_worker(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], None]) -> None:
-    """Forecast a recipe in a process of its own, as `zoo.system.workers.run` calls it.
+    """Forecast a recipe in a separate process; called by `zoo.system.workers.run`.
 
     Args:
-        arguments: `recipe`, what `Recipe.model_dump(mode="json")` returns.
-        send: gets `Forecast.record()`, once.
+        arguments: `recipe`, the result of `Recipe.model_dump(mode="json")`.
+        send: called once, with `Forecast.record()`.
 
     Raises:
         ZooError: bad input, as for a run.
@@ -309,6 +309,6 @@ def in_worker(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], Non
 
 
 def read_recipe(values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe that `model_dump(mode="json")` gave the values of."""
-    # Strict in Python, where a path must be one; JSON knows none.
+    """Return the recipe from the values of its `model_dump(mode="json")`."""
+    # By way of JSON: Python values are validated strictly, and text is not accepted as a path there.
     return Recipe.model_validate_json(json.dumps(values))

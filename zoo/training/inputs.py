@@ -1,4 +1,4 @@
-"""Load what a run reads, the first stage of its set-up: weights and images, and the way from pixels to the backbone's input."""
+"""Load the inputs of a run, the first stage of its set-up: weights, images, and the preprocessing of the images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from zoo.training.checks import check_data
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a run reads.
+    """Everything that a run reads.
 
     Attributes:
-        found: the weights to start from, None for random ones and where none were asked for.
+        found: the weights to start from; None for random weights, and if none were asked for.
         data: the splits.
-        preprocessing: `mean, std, interpolation, crop_pct, crop_mode` that images get, as timm's configuration names them.
+        preprocessing: `mean, std, interpolation, crop_pct, crop_mode` of the images, named as in timm's configuration.
     """
 
     found: Found | None
@@ -33,10 +33,10 @@ class Inputs:
 def load_inputs(
     recipe: Recipe, processes: int = 1, resumed: dict[str, Any] | None = None, *, data: Splits | None = None
 ) -> Inputs:
-    """Find the weights and load the data; `data` is what was loaded before.
+    """Find the weights and load the data; `data` is used if it is loaded already.
 
     Raises:
-        ZooError: either cannot be had, the data does not fit the recipe, or it is not that of the run that is resumed.
+        ZooError: weights or data cannot be loaded, or the data does not fit the recipe or is not that of the resumed run.
     """
     found = recipe.backbone.weights.find(recipe.backbone.name)
     inputs = load_images(recipe, resumed, data=data)
@@ -45,15 +45,15 @@ def load_inputs(
 
 
 def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: Splits | None = None) -> Inputs:
-    """Load the data alone, for whoever needs no weights.
+    """Load the data without the weights.
 
     Args:
         recipe: what to do.
         resumed: the plain values of the checkpoint that the run resumes from.
-        data: what was loaded before.
+        data: the splits, if they are loaded already.
 
     Raises:
-        ZooError: the data cannot be had, or is not that of the run that is resumed.
+        ZooError: the data cannot be loaded, or is not that of the resumed run.
     """
     facts = data_config(recipe.backbone.name)
     data = data or recipe.data.load(recipe.train.seed, decided(recipe.image_size.end), expected=resumed)
@@ -61,7 +61,7 @@ def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: 
 
 
 def evaluated_as(recipe: Recipe, native: dict[str, Any]) -> dict[str, Any]:
-    """Return the preprocessing of a recipe's images, where `native` is its backbone's own: timm's keys and `crop_mode`."""
+    """Return the preprocessing of a recipe's images, with timm's keys and `crop_mode`; `native` is the backbone's own."""
     crop = evaluation_crop(recipe, native["crop_pct"])
     return native | {"crop_pct": crop, "crop_mode": getattr(recipe.data, "crop_mode", "center")}
 
@@ -70,12 +70,12 @@ def evaluation_crop(recipe: Recipe, native: float) -> float:
     """Return the share of an image's side that evaluation shows."""
     if not isinstance(recipe.eval.crop, str):
         return recipe.eval.crop
-    # Above 1 timm shows a black border, and here there is nothing beyond the edge.
+    # Above 1, timm shows a black border; here, nothing beyond the edge is shown.
     return min(1.0, native) if recipe.augment.crop.kind == "random_resized" else 1.0
 
 
 def preprocessing_of(inputs: Inputs) -> Preprocessing:
-    """Return the way from pixels to the backbone's input."""
+    """Return the preprocessing from pixels to the backbone's input."""
     facts = inputs.preprocessing
     normalize = Normalize(facts["mean"], facts["std"])
     return Preprocessing(normalize, facts["interpolation"], facts["crop_pct"], facts["crop_mode"])

@@ -1,4 +1,4 @@
-"""Start the head from a fit on the frozen backbone's features of the training images."""
+"""Initialize the head with a fit on the frozen backbone's features of the training images."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def start_head(setup: Setup) -> float:
     """Fit the head of a run on frozen features, the same on all processes; return the accuracy on the training images."""
     training = setup.training
     reached = fit_head(training.accelerator, setup.bare_model, training.train, training.eval_size, training.eval_batch_size)
-    # The fit is of a softmax, where only differences of logits count: where most are 0, this makes sigmoids of the same.
+    # The fit is for a softmax, which depends only on differences of logits. With this offset, sigmoids match it where most
+    # logits are 0.
     raise_logits(setup.bare_model, setup.recipe.train.loss.start(len(setup.inputs.data.classes)))
-    # Each process has fitted a head of its own, and other processors round otherwise.
+    # Each process has fitted its own head, and different processors round differently.
     processes.share_weights(launch.read(), setup.bare_model, training.accelerator.device)
     if training.averaged is not None:
         training.averaged.set(setup.bare_model)

@@ -1,7 +1,7 @@
-"""The one loop: `fit` trains, `step.train_step` takes a step, `evaluate` scores. Nothing else here or elsewhere trains.
+"""The only training loop: `fit` trains, `step.train_step` takes a step, `evaluate` scores. No other code trains.
 
-What happens in a step is a function of the seed and the step's number: its images, their augmentation, its
-learning rate, its dropout. So a run can stop after any step and resume from there.
+Everything in a step is a function of the seed and the step's number: its images, their augmentation, its learning rate, its
+dropout. So a run can stop after any step and resume from there.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ def fit(
     on_step: Callable[[Progress, Callable[[], dict[str, float]]], None],
     until_epoch: int | None = None,
 ) -> None:
-    """Train from where `progress` is to the end, or until patience ends, or to the end of an epoch.
+    """Train from `progress` to the end of the run, until patience ends, or to the end of an epoch.
 
     Args:
         training: what to train.
         progress: changed in place.
         on_epoch: called after each epoch, with whether it is the best so far.
-        on_step: called after each step, and where an evaluation was interrupted, with a function that returns the sums
+        on_step: called after each step, and when an evaluation is interrupted, with a function that returns the sums
             over the epoch's steps.
         until_epoch: the epoch after which to return, None for the last one.
 
     Raises:
-        NonFiniteLoss: before the update that would have spoiled the weights.
+        NonFiniteLoss: the loss or gradient is not finite; the update that would have spoiled the weights is not made.
         Interrupted: an evaluation was interrupted, and `on_step` returned.
     """
-    # An epoch is over when it has its row: one that was stopped in its evaluation has taken all of its steps.
-    # The epochs of a run whose time is given change as it goes.
+    # An epoch is complete when it has its row: one interrupted in its evaluation has taken all of its steps.
+    # With a given time, the number of epochs changes during the run.
     while len(progress.history) < min(training.epochs, until_epoch or training.epochs):
         if out_of_patience(training, progress):
             break
@@ -70,7 +70,7 @@ def fit(
         try:
             row = epoch_row(training, epoch, progress.step, sums())
         except Interrupted:
-            # All processes were interrupted, whichever of them got the signal.
+            # All processes are interrupted, whichever of them got the signal.
             training.watch.stopping = True
             on_step(progress, sums)
             raise
@@ -91,7 +91,7 @@ def train_epoch(
     epoch: int,
     on_step: Callable[[Progress, Callable[[], dict[str, float]]], None],
 ) -> Callable[[], dict[str, float]]:
-    """Take the steps of an epoch that are left; return a function that returns the sums over all of them.
+    """Take the remaining steps of an epoch; return a function that returns the sums over all steps of the epoch.
 
     Raises:
         NonFiniteLoss: as `fit` does.
@@ -126,16 +126,16 @@ def train_epoch(
 def epoch_progress(
     training: Training, step: int, epoch: int, remaining: list[np.ndarray]
 ) -> AbstractContextManager[Callable[[int], None]]:
-    """Show how far an epoch has come after `step` steps; `remaining` are the positions of the batches that are left."""
+    """Show the progress of an epoch after `step` steps; `remaining` has the positions of the batches that are left."""
     done = len(training.train) - sum(len(positions) for positions in remaining)
-    # The last epoch of a run whose time is given may be cut short.
+    # With a given time, the last epoch may be cut short.
     total = done + sum(len(positions) for positions in remaining[: training.steps - step])
     title = f"epoch {epoch + 1}" if training.budget is not None else f"epoch {epoch + 1}/{training.epochs}"
     return show_progress(title, total, done=done, shown=training.accelerator.is_main_process)
 
 
 def out_of_patience(training: Training, progress: Progress) -> bool:
-    """Check whether too many evaluations were no better than an earlier one."""
+    """Check whether too many evaluations in a row were no better than the best one."""
     return training.patience is not None and progress.waited >= training.patience
 
 
@@ -145,7 +145,7 @@ def is_finished(training: Training, progress: Progress) -> bool:
 
 
 def gather(training: Training, positions: np.ndarray, step: int) -> list[Gathered]:
-    """Do what a CPU does for a step's batches, one for each of this process's micro-batches."""
+    """Do the CPU's part of making a step's batches; return one item for each micro-batch of this process."""
     accelerator = training.accelerator
     parts = micro_batch_slices(len(positions), accelerator.num_processes, accelerator.process_index, training.micro_batches)
     drawn = training.train.draw(positions, training.augment, training.seed, step)
@@ -161,8 +161,8 @@ def one_step(
         training: what to train.
         positions: int64 [G], the images of the global batch, as positions in the training split.
         step: its number, from 0.
-        totals: gets the time that batches take.
-        gathered: what `gather` returned for it, None where it was not called.
+        totals: the time of making batches is added to it.
+        gathered: the result of `gather` for this step; None: call it now.
 
     Returns:
         This process's sums of losses and hits, float64 [2], on the device.
@@ -172,14 +172,14 @@ def one_step(
     """
     accelerator, seed = training.accelerator, training.seed
     size = training.size_at(step)
-    # Asked now: batches are gathered ahead, and the plan of a given time may have changed since.
+    # Decided now: batches are gathered ahead, and the plan of a run with a given time may have changed since.
     mixes = training.augment.mixes(training.plan.place(step), training.steps)
 
     def micro_batches() -> Iterator[tuple[Tensor, Tensor]]:
         for part in gathered or gather(training, positions, step):
             yield training.train.finish(part, size, training.augment, mixes=mixes)
 
-    # Not numpy's or torch's global state as the last step left it: dropout is a function of the step as well.
+    # The last step's random state is not used: dropout is a function of the step as well.
     seed_device(accelerator.device, torch_seed(seed, step, accelerator.process_index))
     training.watch.step = step
     batches: Iterator[tuple[Tensor, ...]] = totals.timed(micro_batches())
@@ -205,7 +205,7 @@ def one_step(
 
 
 def loss_of(training: Training) -> Callable[..., Tensor]:
-    """Return the function from outputs, targets and, with a teacher, what it says, to the losses [B] of a step's images."""
+    """Return the loss function: it maps outputs, targets and, with a teacher, its output to the losses [B] of the images."""
 
     def of_labels(logits: Tensor, targets: Tensor) -> Tensor:
         return losses(logits, targets, training.label_smoothing, training.class_weights, training.loss)
@@ -216,26 +216,26 @@ def loss_of(training: Training) -> Callable[..., Tensor]:
 def one_step_that_fits(
     training: Training, positions: np.ndarray, step: int, totals: EpochTotals, gathered: list[Gathered]
 ) -> Tensor:
-    """Take a step; where a GPU has no room for it, in twice as many micro-batches from now on, with the same images.
+    """Take a step; if memory runs out, use twice as many micro-batches from then on, and repeat it with the same images.
 
     Raises:
         NonFiniteLoss: as `one_step` does.
-        ZooError: there is no room, and this process cannot divide it alone or any further.
+        ZooError: memory ran out, and the step cannot be divided further, or several processes train together.
     """
     while True:
-        # Gathered before memory ran out, a step is divided as it was then.
+        # A step that was gathered before memory ran out has the old number of micro-batches, and is gathered again.
         known = gathered if len(gathered) == training.micro_batches else None
         try:
             return one_step(training, positions, step, totals, known)
         except NoRoomForStep as error:
-            # BatchNorm that trains needs two images.
+            # BatchNorm needs two images while it trains.
             least = 2 if any(norm.training for _, norm in batch_norms(training.bare_model)) else 1
             more = min(2 * training.micro_batches, len(positions) // least)
             if training.accelerator.num_processes > 1 or more <= training.micro_batches:
-                # Alone, a process that tries again would meet the others in another part of their step.
+                # A process cannot repeat a step alone: the others would be in another part of theirs.
                 todo = f"zoo train --resume RUN --allow-change train.accumulate={2 * training.micro_batches}"
                 raise ZooError(f"step {step + 1}", f"out of memory: {error}", todo) from None
-        # Not within the handler: the frames of the error hold what there was no room beside.
+        # Not within the handler: the frames of the error keep the tensors of the failed step alive.
         training.micro_batches = more
         training.optimizer.zero_grad()
         free(training.bare_model)
@@ -243,7 +243,7 @@ def one_step_that_fits(
 
 
 def settle(training: Training) -> None:
-    """Wait for what is not known of the last step yet.
+    """Wait for the loss and gradient of the last step, which a GPU reports late.
 
     Raises:
         NonFiniteLoss: its loss or gradient was not finite.
@@ -255,21 +255,21 @@ def settle(training: Training) -> None:
 
 
 def not_finite(training: Training, error: NonFiniteStep) -> NonFiniteLoss:
-    """Return what to say of a step that was not finite."""
+    """Return the error to report for a step that was not finite."""
     epoch = error.step // training.steps_per_epoch + 1
     what = f"the loss or its gradient is not finite, in epoch {epoch}: {error.what}"
     return NonFiniteLoss(error.where, what, "lower optim.lr, warm up longer, or set train.clip_grad")
 
 
 def micro_batch_slices(total: int, processes: int, rank: int, micro_batches: int) -> list[slice]:
-    """Return the parts of a global batch that one process takes, in micro-batches that differ by one image at most."""
+    """Return the slices of a global batch for the micro-batches of one process; all slices differ by one image at most."""
     edges = [total * part // (processes * micro_batches) for part in range(processes * micro_batches + 1)]
     mine = range(rank * micro_batches, (rank + 1) * micro_batches)
     return [slice(edges[part], edges[part + 1]) for part in mine]
 
 
 def use_stage(training: Training, number: int) -> None:
-    """Train what a stage trains, counted from 0; says so where it is another one than before."""
+    """Switch to a stage, counted from 0, and print it, unless it is the current one."""
     stages = training.stages
     if stages is not None and number != stages.current:
         training.frozen = stages.enter(number)
@@ -279,14 +279,14 @@ def use_stage(training: Training, number: int) -> None:
 
 
 def set_train_mode(training: Training) -> None:
-    """Set training mode, but for frozen BatchNorm: its statistics stay as they are."""
+    """Set training mode, except for frozen BatchNorm, whose statistics stay as they are."""
     training.model.train()
     for module in training.frozen:
         module.eval()
 
 
 def epoch_row(training: Training, epoch: int, step: int, sums: Mapping[str, float]) -> dict[str, Any]:
-    """Return a line of `metrics.jsonl`; evaluates where it is due."""
+    """Return an epoch's row of `metrics.jsonl`; evaluate if it is due."""
     loss, hits = sum_over_processes(training.accelerator, [sums["loss"], sums["hits"]])
     images = sums["images"]
     row: dict[str, Any] = {
@@ -312,13 +312,13 @@ def epoch_row(training: Training, epoch: int, step: int, sums: Mapping[str, floa
 
 
 def images_of_row(training: Training, row: Mapping[str, Any]) -> int:
-    """Return the images that were evaluated for a line of `metrics.jsonl`."""
+    """Return the number of images that were evaluated for a row of `metrics.jsonl`."""
     splits = {"val": training.val, "test": training.test}
     return sum(len(batches) for name, batches in splits.items() if batches is not None and f"{name}.loss" in row)
 
 
 def update_best(training: Training, progress: Progress, row: Mapping[str, Any]) -> bool:
-    """Note an epoch that is the best so far, and return whether it is; a value that is not a number never is."""
+    """Record an epoch if it is the best so far, and return whether it is; NaN is never the best."""
     key = training.select_by
     value = row.get(key)
     if value is None:

@@ -1,7 +1,7 @@
-"""Take training steps with a rising learning rate, and note the loss of each: a range test (Smith 2015, arXiv:1506.01186).
+"""Take training steps with a rising learning rate, and record the loss of each: a range test (Smith 2015, arXiv:1506.01186).
 
-The set-up is that of a run, and what was trained is thrown away. Validation and test images are not looked at, and nothing is
-written but caches.
+The set-up is the same as for a run, and the trained weights are discarded. Validation and test images are not used, and only
+caches are written.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from zoo.training.lr_rule import Suggestion, has_diverged, rates_between, smooth
 from zoo.training.state import EpochTotals, Training, epoch_batches
 from zoo.training.timing import sampled
 
-# The first and the last rate as multiples of `optim.lr`: from far below to far above any that trains.
+# The first and the last rate as multiples of `optim.lr`: from far below to far above any rate that trains.
 BELOW, ABOVE = 1e-3, 1e3
-# What ended a test early.
+# Why a test ended early.
 DIVERGED = "the loss diverged"
 NOT_FINITE = "the loss was not finite"
 
@@ -44,11 +44,11 @@ class RangeTest:
     Attributes:
         rates: the learning rate of each step that was taken, ascending.
         losses: the mean loss of each step's images.
-        steps: that were to be taken.
-        ended: why it ended before; '' where it did not.
+        steps: the number of steps to take.
+        ended: why the test ended early; '' if it did not.
         batch_size: images of a step.
         image_size: their side in pixels.
-        suggestion: the rate that was read off; None where the loss never fell.
+        suggestion: the suggested rate; None if the loss never fell.
     """
 
     rates: tuple[float, ...]
@@ -70,7 +70,7 @@ class RangeTest:
         return self.smoothed[-1] == min(self.smoothed)
 
     def record(self) -> dict[str, Any]:
-        """Return all values as plain ones, with the smoothed losses."""
+        """Return all fields as plain values, with the smoothed losses."""
         assert self.suggestion is not None
         size = {"batch_size": self.batch_size, "image_size": self.image_size}
         curve = {"rates": self.rates, "losses": self.losses, "smoothed": self.smoothed}
@@ -78,12 +78,12 @@ class RangeTest:
 
 
 def range_test(recipe: Recipe, steps: int, console: Console, began: float | None = None) -> RangeTest:
-    """Set a recipe up as a run does and test learning rates around its `optim.lr`.
+    """Set up a recipe as a run does, and test learning rates around its `optim.lr`.
 
     Args:
-        recipe: what would be trained.
-        steps: to take at most.
-        console: where to report what a start reports.
+        recipe: the recipe of the run.
+        steps: most steps to take.
+        console: where to print what the start of a run prints.
         began: `time.perf_counter()` at the start of the program; None: now.
 
     Raises:
@@ -109,12 +109,12 @@ def rise(training: Training, lr: float, steps: int) -> RangeTest:
     """Take steps whose learning rate rises around `lr`, until the loss diverges.
 
     Args:
-        training: ready to train; its weights are spoiled afterwards.
+        training: ready to train; its weights are unusable afterwards.
         lr: the rate in the middle, on a logarithmic axis; each parameter group has its own multiple of it, as in a run.
-        steps: to take at most.
+        steps: most steps to take.
     """
     rates = rates_between(BELOW * lr, ABOVE * lr, steps)
-    # As large as images are where the rate is highest, in the run.
+    # The image size that the run has at its highest learning rate.
     size = training.size_at(max(sampled(training.steps), key=training.lr_at))
     plan = StepPlan.of(steps)
     tested = replace(training, plan=plan, lr_at=rates.__getitem__, size_at=lambda _step: size, averaged=None, budget=None)
@@ -144,10 +144,10 @@ def _batches(training: Training) -> Iterator[np.ndarray]:
 
 
 def _loss_of(training: Training, positions: np.ndarray, step: int) -> float | None:
-    """Take a step and return the mean loss of its images, over all processes; None where something is not finite."""
+    """Take a step and return the mean loss of its images, over all processes; None if the loss or gradient is not finite."""
     try:
         sums = one_step_that_fits(training, positions, step, EpochTotals(), gather(training, positions, step))
-        # A GPU knows of a gradient that is not finite a step later: it is waited for.
+        # A GPU reports a gradient that is not finite one step late: wait for it.
         settle(training)
     except NonFiniteLoss:
         return None
@@ -156,7 +156,7 @@ def _loss_of(training: Training, positions: np.ndarray, step: int) -> float | No
 
 
 def described(found: RangeTest) -> list[tuple[str, str]]:
-    """Return the lines of a test, each with the name that stands before it."""
+    """Return the lines to print for a test, each with its label."""
     read = found.suggestion
     assert read is not None
     ended = f", ended after {len(found.rates)}: {found.ended}" if found.ended else ""

@@ -6,27 +6,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Weight of the past in the smoothed loss. fastai's lr_find has 0.98: the longer the average, the further it lags behind the
+# Weight of the past in the smoothed loss. fastai's lr_find uses 0.98: the longer the average, the further it lags behind the
 # rate. Measured: with 0.9, suggestions for SGD came within a factor of two of rates that diverge.
 SMOOTHING = 0.8
-# A smoothed loss of so many times the lowest one has diverged: fastai's limit.
+# The loss has diverged when its smoothed value exceeds the lowest one by this factor: fastai's limit.
 DIVERGED = 4.0
-# The floor of the valley: where the smoothed loss is above its lowest by no more than this share of its whole fall.
+# In the floor of the valley, the smoothed loss is above its lowest value by at most this share of its whole fall.
 FLOOR = 0.2
-# Share by which the loss must fall, at least, to say that a network learned.
+# Smallest share by which the loss must fall to say that a network learned.
 LEAST_FALL = 0.02
-# Significant digits of a suggestion: the test tells no more.
+# Significant digits of a suggestion: the test is no more precise.
 DIGITS = 2
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A rate that was read off a range test, all in two digits.
+    """Learning rates read off a range test, with two significant digits.
 
     Attributes:
         lr: the suggested rate, the middle of the floor on a logarithmic axis.
         low: the rate at which the floor of the valley begins.
-        high: the one at which it ends: beyond, the loss rises.
+        high: the rate at which the floor ends: beyond it, the loss rises.
         steep: the rate at which the loss falls fastest over the logarithm of the rate.
     """
 
@@ -37,7 +37,7 @@ class Suggestion:
 
 
 def rates_between(low: float, high: float, steps: int) -> list[float]:
-    """Return rates from `low` to `high` of which each is the same multiple of the one before it."""
+    """Return `steps` rates from `low` to `high`, evenly spaced on a logarithmic axis."""
     return [low * (high / low) ** (step / max(1, steps - 1)) for step in range(steps)]
 
 
@@ -51,18 +51,18 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def has_diverged(losses: Sequence[float]) -> bool:
-    """Return whether the last smoothed loss is so much above the lowest that more steps tell nothing."""
+    """Return whether the last smoothed loss is so far above the lowest that more steps tell nothing."""
     found = smoothed(losses)
     return bool(found) and not found[-1] <= DIVERGED * min(found)
 
 
 def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion | None:
-    """Read a rate off a range test; None where the loss never fell.
+    """Suggest a rate from a range test; return None if the loss never fell.
 
-    Smith 2015 (arXiv:1506.01186) reads two rates off such a test: where training begins to gain, and where it stops to. The
-    suggestion is the middle of the floor between them, which moves less with the seed than the rate of the lowest loss alone.
-    fastai's lr_find suggests `valley` (two thirds into the longest fall) or `steep` (the fastest fall): for fine-tuning by one
-    cycle, whose peak is short, both were measured to be lower than what trains best (docs/strategies.md).
+    Smith 2015 (arXiv:1506.01186) reads two rates off a range test: where training begins to improve, and where it stops
+    improving. The suggestion is the middle of the floor between them, which depends less on the seed than the rate of the
+    lowest loss alone. fastai's lr_find suggests `valley` (two thirds into the longest fall) or `steep` (the fastest fall): for
+    fine-tuning with one cycle, whose peak is short, both were measured to be lower than the best rate (docs/strategies.md).
 
     Args:
         rates: ascending, one for each step.
@@ -82,5 +82,5 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> Suggestion | Non
 
 
 def rounded(rate: float) -> float:
-    """Return a rate in as many digits as a test tells."""
+    """Round a rate to `DIGITS` significant digits."""
     return float(f"{rate:.{DIGITS}g}")

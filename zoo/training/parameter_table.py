@@ -1,4 +1,4 @@
-"""Tell what learns and how fast: a line for each part of the model, before the first epoch."""
+"""Print which parameters learn and how fast: a line for each part of the model, before the first epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.models.layers import is_update
 from zoo.system.console import Console
 from zoo.system.table import Column, align
 
-# Parameters from which on they are counted in millions.
+# From this many parameters on, they are counted in millions.
 MANY = 100_000
 
 
@@ -23,7 +23,7 @@ class Part:
     Attributes:
         name: `backbone`, `lora` for low-rank updates of its layers, or `head`.
         learns: whether they are trained.
-        count: how many numbers they are.
+        count: number of parameters.
         scales: factors of the learning rate.
         decays: weight decays.
     """
@@ -41,10 +41,10 @@ def parts_of(model: nn.Module, head: Collection[str], groups: Iterable[Mapping[s
     Args:
         model: the bare model.
         head: names of the head's parameters.
-        groups: of the optimizer, with the keys `params`, `lr_scale` and `weight_decay`.
+        groups: parameter groups of the optimizer, with the keys `params`, `lr_scale` and `weight_decay`.
 
     Returns:
-        The parts that there are, in this order; what is frozen before what is trained.
+        The parts that have parameters, in this order; of each, the frozen part before the trained one.
     """
     facts = {id(parameter): group for group in groups for parameter in group["params"]}
     keys = [(name, learns) for name in ("backbone", "lora", "head") for learns in (False, True)]
@@ -73,12 +73,12 @@ def describe_parameters(parts: list[Part], lr: float, console: Console) -> None:
         Column("", lambda part: _rate(part, lr), left=True),
         Column("", _decay, left=True),
     ]
-    # The first line is that of the headings, which these words need none of.
+    # The first line has the headings, which this table does not need.
     console.facts("parameters", align(parts, columns, gap="   ")[1:])
 
 
 def shown_count(count: int) -> str:
-    """Return a number of parameters as people read it: `3.37 M`, or `12,810`."""
+    """Return a number of parameters as text: `3.37 M`, or `12,810`."""
     return f"{count / 1e6:.2f} M" if count >= MANY else f"{count:,}"
 
 

@@ -18,20 +18,20 @@ from zoo.training.setup import Setup
 from zoo.training.state import Training
 from zoo.training.timing import sampled
 
-# Letters of the curve of the learning rate, at most.
+# Most characters of the learning-rate curve.
 CURVE_WIDTH = 60
-# Its levels, from none to the peak.
+# Characters of the curve, from zero to the peak.
 LEVELS = "▁▂▃▄▅▆▇█"
-# Epochs whose last learning rate is printed, at most: of more, evenly chosen ones.
+# Most epochs whose last learning rate is printed: of a longer run, evenly spaced ones.
 MOST_EPOCHS = 10
 
 
 def plan(recipe: Recipe, *, as_json: bool = False, began: float | None = None) -> None:
-    """Print what a start prints, then the predicted minutes, memory, disk and learning rates. Nothing is written but caches.
+    """Print what the start of a run prints, then the predicted minutes, memory, disk and learning rates; write only caches.
 
     Args:
-        recipe: what would be done.
-        as_json: print one JSON object alone.
+        recipe: the recipe of the run.
+        as_json: print one JSON object and nothing else.
         began: `time.perf_counter()` at the start of the program; None: now.
 
     Raises:
@@ -43,7 +43,7 @@ def plan(recipe: Recipe, *, as_json: bool = False, began: float | None = None) -
     with launch.lost_processes(start, recipe.train.timeout):
         setup, seconds = prepare(recipe, start, console, time.perf_counter() if began is None else began)
         found = forecast_of(setup, seconds)
-        # The steps of a run whose time is given are known only now.
+        # The number of steps of a run with a given time is known only now.
         rates = learning_rates(setup.training)
     for name, text in described(setup, found, rates):
         console.fact(name, text)
@@ -55,9 +55,9 @@ def learning_rates(training: Training) -> dict[str, Any]:
     """Return the numbers of the learning-rate curve.
 
     Returns:
-        `curve`, the rates of at most `CURVE_WIDTH` evenly chosen steps; `first` and `final`, those of the first and the last
-        step; `peak` and `peak_epoch`, the highest and the epochs after which it is reached; `epochs`, the rate of each
-        epoch's last step, as in `metrics.jsonl`.
+        `curve`, the rates of at most `CURVE_WIDTH` evenly spaced steps; `first` and `final`, the rates of the first and the
+        last step; `peak` and `peak_epoch`, the highest rate and the number of epochs after which it is reached; `epochs`,
+        the rate of each epoch's last step, as in `metrics.jsonl`.
     """
     rate, per_epoch, steps = training.lr_at, training.steps_per_epoch, training.steps
     highest = max(sampled(steps), key=rate)
@@ -73,7 +73,7 @@ def learning_rates(training: Training) -> dict[str, Any]:
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Draw values that are at least 0 as letters of eight heights, the highest value as a whole block."""
+    """Draw non-negative values as characters of eight heights; the highest value is a full block."""
     most = max(values, default=0.0) or 1.0
     return "".join(LEVELS[min(len(LEVELS) - 1, int(value / most * len(LEVELS)))] for value in values)
 
@@ -86,7 +86,7 @@ def record(setup: Setup, found: Forecast, rates: dict[str, Any]) -> dict[str, An
 
 
 def described(setup: Setup, found: Forecast, rates: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the lines of a plan, each with the name that stands before it."""
+    """Return the lines to print for a plan, each with its label."""
     recipe, warmup = setup.recipe, setup.recipe.schedule.warmup_epochs
     epochs = rates["epochs"]
     chosen = sorted({round(place * (len(epochs) - 1) / (MOST_EPOCHS - 1)) for place in range(MOST_EPOCHS)})
@@ -113,7 +113,7 @@ def described(setup: Setup, found: Forecast, rates: dict[str, Any]) -> list[tupl
 
 
 def _parts(training: Training, found: Forecast) -> list[tuple[float, str]]:
-    """Return the seconds and the description of each part of a run that takes any."""
+    """Return the seconds and the description of each part of a run that takes time."""
     by_size = ", ".join(f"{size} px {seconds:.3g} s" for size, seconds in found.step_seconds_by_size.items())
     steps = f"{plural(found.steps, 'step')} of {found.step_seconds:.3g} s, {found.images_per_second:,.0f} images/s ({by_size})"
     often = -(-training.epochs // training.eval_every)
@@ -129,7 +129,7 @@ def _parts(training: Training, found: Forecast) -> list[tuple[float, str]]:
 
 
 def minutes(seconds: float) -> str:
-    """Return a duration in minutes; hours where it is long."""
+    """Return a duration as text, in minutes, or in hours if it is long."""
     if seconds < 60:
         return f"{seconds / 60:.2f} min"
     return f"{seconds / 60:.1f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

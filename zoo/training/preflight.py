@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 from zoo.system.launch import environment_asks_for_cpu, on_cpu, wish_for_cpu
 
-# What `accelerate config` may ask for and a run does not do: shards of weights, compiling behind the recipe's back.
+# Settings of `accelerate config` that a run does not support: sharded weights, and compiling unknown to the recipe.
 UNSUPPORTED = ("USE_FSDP", "USE_DEEPSPEED", "USE_MEGATRON_LM", "USE_PARALLELISM_CONFIG", "DYNAMO_BACKEND")
 # Accelerate's names of a recipe's precisions.
 MIXED_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-# The modules that Accelerate's trackers need, any of them.
+# Accelerate's trackers, and the modules of which each needs one.
 TRACKERS = {name: (name,) for name in ("aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "trackio", "wandb")} | {
     "tensorboard": ("tensorboard", "tensorboardX")
 }
 
 
 def check_environment(recipe: Recipe) -> None:
-    """Check that what the recipe asks for can be had here.
+    """Check that this machine and its launcher can do what the recipe asks for.
 
     Raises:
-        ZooError: a device or a package that there is not, fp16 without a GPU, another precision asked of the launcher, or a
-            teacher that there is not.
+        ZooError: a device, a package or the teacher is missing, fp16 has no GPU, or the launcher asks for another precision
+            or for something unsupported.
     """
     choose_device(recipe.train.device)
     if recipe.train.precision == "fp16" and on_cpu():
@@ -55,10 +55,10 @@ def check_environment(recipe: Recipe) -> None:
 
 
 def choose_device(device: str) -> None:
-    """Let `on_cpu` and Accelerate know where a recipe wants to train; `auto` leaves it to them.
+    """Tell `on_cpu` and Accelerate which device a recipe trains on; `auto` leaves the choice to them.
 
     Raises:
-        ZooError: it cannot be had.
+        ZooError: the device is not available.
     """
     if device == "mps":
         what = "a run keeps its sums in float64, which Apple's GPUs lack"

@@ -1,4 +1,4 @@
-"""The images of a training step, made as the step itself makes them, without a model."""
+"""Make the images of a training step as the step itself does, without a model."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def images_of_step(recipe: Recipe, train: Batches, step: int, count: int) -> Ste
         recipe: of the run.
         train: its training images.
         step: counted from 0.
-        count: images to make, at most.
+        count: most images to make.
 
     Raises:
         ZooError: the run has fewer steps.
     """
     batch_size = decided(recipe.train.batch_size)
     per_epoch = steps_of(len(train), batch_size)
-    # How many a run takes whose time is given is not known before.
+    # The number of steps of a run with a given time is not known in advance.
     steps = UNKNOWN_STEPS if recipe.train.max_minutes is not None else per_epoch * decided(recipe.train.epochs)
     if not 0 <= step < steps:
         raise ZooError("--step", f"{step}, but the run has steps 0 to {steps - 1}", "give one of them")
@@ -90,11 +90,11 @@ def draw_step(recipe: Recipe, step: int, count: int, path: Path) -> str:
     Args:
         recipe: of a run that need not have started.
         step: counted from 0.
-        count: images, at most.
+        count: most images to draw.
         path: the picture.
 
     Raises:
-        ZooError: the data cannot be had or does not fit the recipe, there is no such step, or the picture cannot be written.
+        ZooError: the data cannot be loaded or does not fit the recipe, there is no such step, or the picture cannot be written.
     """
     recipe = decide(recipe).recipe
     inputs = load_images(recipe)

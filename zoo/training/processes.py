@@ -1,4 +1,4 @@
-"""The processes of a run: they meet, hear what the first one read, take turns with the cache, and are compared.
+"""Communication between the processes of a run: connect, broadcast, take turns with the cache, and compare.
 
 Only the first process reads and writes the run folder, so that machines need not share one.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, distributed
 from zoo.data.changes import MOST_CHANGES, changes, summary
 from zoo.data.splits import Splits
 from zoo.errors import ZooError
-from zoo.system import launch
+from zoo.system import launch, network
 from zoo.system.device import indexed
 from zoo.system.launch import Launch
 from zoo.system.packing import fill, packed_bytes, slots
@@ -32,16 +32,18 @@ PIECE = 64 << 20
 
 
 def meet(start: Launch, seconds: int) -> torch.device:
-    """Meet the other processes, and return this one's device; once they have met, return it at once.
+    """Connect to the other processes, and return this one's device; if they are connected already, return it at once.
 
     Args:
-        start: this process among its siblings.
-        seconds: how long to wait for them.
+        start: the rank of this process and the number of processes.
+        seconds: how long to wait for the others.
 
     Raises:
-        ZooError: the processes do not find each other.
+        ZooError: the processes do not find each other, or were started for another device.
     """
     met = distributed.is_available() and distributed.is_initialized()
+    if start.processes > start.local_processes:
+        network.choose_interface()
     state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, seconds))
     if start.processes == 1 and state.device is not None and launch.on_cpu() != (state.device.type == "cpu"):
         # An earlier run in this Python was on another device.
@@ -58,26 +60,26 @@ def meet(start: Launch, seconds: int) -> torch.device:
 
 
 def wait_at_most(start: Launch, seconds: int) -> None:
-    """Set how long a process waits from now on for what another one has to say."""
+    """Set how many seconds this process waits for another one from now on."""
     if start.processes > 1:
-        # Older versions of torch have the function under its first name.
+        # Older versions of torch have the function under a private name.
         set_timeout = getattr(distributed, "set_timeout", None) or distributed.distributed_c10d._set_pg_timeout
         set_timeout(timedelta(seconds=seconds))
 
 
 def leave() -> None:
-    """Part from the other processes before this one ends: gloo's threads would otherwise abort it."""
+    """Disconnect from the other processes before this one ends: gloo's threads would otherwise abort it."""
     if distributed.is_available() and distributed.is_initialized() and distributed.get_backend() == "gloo":
-        # The others may be gone already, and what this process did is done.
+        # The others may have ended already, and the work of this process is done.
         with contextlib.suppress(RuntimeError):
             distributed.destroy_process_group()
 
 
 def from_first(start: Launch, function: Callable[[], T]) -> T:
-    """Call a function on the first process; return on all what it returned there.
+    """Call a function on the first process, and return its result on all.
 
     Raises:
-        ZooError: what it raised there, on all.
+        ZooError: the error that it raised there; raised on all.
     """
     if start.processes == 1:
         return function()
@@ -89,10 +91,10 @@ def from_first(start: Launch, function: Callable[[], T]) -> T:
 
 
 def in_turns(start: Launch, function: Callable[[], T]) -> T:
-    """Call a function on the first process of each machine, then on the others, which find in the cache what it left.
+    """Call a function on the first process of each machine, then on the others, which find its results in the cache.
 
     Raises:
-        ZooError: what it raised on one of them, on all.
+        ZooError: the error that it raised on one of them; raised on all.
     """
     if start.processes == 1:
         return function()
@@ -102,10 +104,10 @@ def in_turns(start: Launch, function: Callable[[], T]) -> T:
 
 
 def everywhere(start: Launch, function: Callable[[], T]) -> T:
-    """Call a function on each process; none waits in vain for one where it failed.
+    """Call a function on each process; if it fails on one, none of the others waits for that one in vain.
 
     Raises:
-        ZooError: what it raised on the first of them that it failed on, on all.
+        ZooError: the error of the first process on which it failed; raised on all.
     """
     if start.processes == 1:
         return function()
@@ -123,7 +125,7 @@ def _attempt(function: Callable[[], T]) -> tuple[T | None, ZooError | None]:
 
 
 def _raise_any(failed: ZooError | None) -> None:
-    """Raise the error of the first process that has one, on all."""
+    """Raise the error of the first process that has one; raised on all."""
     for error in gather_object([failed]):
         if error is not None:
             raise error
@@ -133,7 +135,7 @@ def check_same_data(start: Launch, data: Splits) -> None:
     """Check that all processes have the same classes, files and labels, whatever machines they run on.
 
     Raises:
-        ZooError: one has others than the first, on all; it says what differs.
+        ZooError: a process has other data than the first; raised on all, with what differs.
     """
     if start.processes == 1:
         return
@@ -148,15 +150,15 @@ def check_same_data(start: Launch, data: Splits) -> None:
 
 
 def check_alike(start: Launch, facts: Mapping[str, str], when: str) -> None:
-    """Check that what decides the result is the same on all processes.
+    """Check that facts which decide the result are the same on all processes.
 
     Args:
-        start: this process among its siblings.
-        facts: digests by what an error calls them.
-        when: it is compared, for the error.
+        start: the rank of this process and the number of processes.
+        facts: values to compare, such as digests, by the name that an error gives them.
+        when: time of the comparison, for the error, such as "at the start".
 
     Raises:
-        ZooError: one process has others than the first; on all.
+        ZooError: a process has another value than the first; raised on all.
     """
     if start.processes == 1:
         return
@@ -175,9 +177,9 @@ def share_checkpoint(start: Launch, checkpoint: Checkpoint | None, device: torch
     """Give all processes the checkpoint that the first one has; its tensors stay on the CPU.
 
     Args:
-        start: this process among its siblings.
-        checkpoint: what the first process has; of the others it is not looked at.
-        device: the one of this process, over which tensors are sent.
+        start: the rank of this process and the number of processes.
+        checkpoint: the checkpoint on the first process; ignored on the others.
+        device: the device of this process, over which tensors are sent.
     """
     if start.processes == 1:
         assert checkpoint is not None
@@ -201,14 +203,14 @@ def share_checkpoint(start: Launch, checkpoint: Checkpoint | None, device: torch
 
 
 def share_weights(start: Launch, model: torch.nn.Module, device: torch.device) -> None:
-    """Give a model on all processes the parameters and buffers that it has on the first one."""
+    """Copy the parameters and buffers of a model from the first process to all others."""
     if start.processes > 1:
         with torch.no_grad():
             _broadcast([*model.parameters(), *model.buffers()], device, sends=start.main)
 
 
 def _broadcast(tensors: list[Tensor], device: torch.device, *, sends: bool) -> None:
-    """Send tensors from the first process to the others, into the tensors that they have; in pieces, whatever the dtype."""
+    """Copy tensors of any dtype from the first process into the tensors of the others, in pieces."""
     for part in _pieces(tensors):
         buffer = torch.zeros(packed_bytes(part), dtype=torch.uint8, device=device)
         if sends:
@@ -225,7 +227,7 @@ def bytes_of(tensor: Tensor) -> Tensor:
 
 
 def _pieces(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Divide tensors into parts of about `PIECE` bytes; a larger one is a part of its own. Empty ones need not be sent."""
+    """Divide tensors into parts of at most `PIECE` bytes, with larger tensors alone in a part; leave out empty ones."""
     part: list[Tensor] = []
     size = 0
     for tensor in tensors:

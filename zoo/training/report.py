@@ -1,4 +1,4 @@
-"""Give `zoo.report` the images of a run: at its end those at hand, later the same ones, loaded again by its recipe."""
+"""Give `zoo.report` the images of a run: at its end those in memory, later the same ones, loaded again with its recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def report_finished(setup: Setup, run: RunFolder, progress: Progress) -> None:
-    """Write the page of a run that has just ended. The run is done without it: what goes wrong is one warning."""
+    """Write the report page of a run that has just ended. Any error is only a warning: the run is complete without the page."""
     try:
         train = setup.scored.train
         assert isinstance(train, Batches)
@@ -33,15 +33,15 @@ def report_finished(setup: Setup, run: RunFolder, progress: Progress) -> None:
 
 
 def report_run(run: Path, out: Path | None = None, worst: int = WORST) -> tuple[Facts, Path]:
-    """Write the page of a run, finished or not.
+    """Write the report page of a run, finished or not.
 
     Args:
-        run: its folder.
-        out: the page; None for the run's own.
-        worst: mistakes to show, at most.
+        run: the run folder.
+        out: path of the page; None: `REPORT` in the run folder.
+        worst: most mistakes to show.
 
     Returns:
-        What was read of the run, and where the page is.
+        The facts of the run, and the path of the page.
 
     Raises:
         ZooError: there is no run in the folder, or the page cannot be written.
@@ -53,7 +53,7 @@ def report_run(run: Path, out: Path | None = None, worst: int = WORST) -> tuple[
 
 
 def find_images(facts: Facts) -> Images:
-    """Load the images of a run again; where they cannot be had, a sentence says why."""
+    """Load the images of a run again; if that fails, the result has a sentence that says why."""
     recipe = facts.recipe
     if recipe is None:
         return Images(missing="Without its recipe, the images of the run are not found.")
@@ -66,15 +66,15 @@ def find_images(facts: Facts) -> Images:
     if facts.classes and inputs.data.classes != tuple(facts.classes):
         return Images(missing="The images are not shown: the data has other classes now.")
     taken = facts.history[-1].get("step") if facts.history else None
-    # Of a damaged line, the first step is shown, as of a run without an epoch.
+    # The first step is shown if the last row is damaged, or there is none.
     return images_of(recipe, inputs, batches_alone(inputs), taken if isinstance(taken, int) else 1)
 
 
 def images_of(recipe: Recipe, inputs: Inputs, train: Batches, taken: int) -> Images:
-    """Return the images of a run, and those that the model saw in the last of the steps that were taken."""
+    """Return the images of a run, and those that the model saw in its last step; `taken` is the number of steps taken."""
     try:
         found = images_of_step(recipe, train, taken - 1, Limits().seen)
     except ZooError:
-        # The data has become smaller, or the recipe shorter: there was no such step.
+        # The data has become smaller, or the recipe shorter: it has no such step.
         return Images(inputs.data)
     return Images(inputs.data, seen(found, train, preprocessing_of(inputs).normalize, inputs.data.classes))

@@ -1,4 +1,4 @@
-"""Finish a run: the selected weights, the one look at the test set, and the files that report of it."""
+"""Finish a run: load the selected weights, score the test set, and write the files that report the result."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ Predictions = tuple[Tensor, Tensor]
 
 
 def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
-    """Score the test set with the selected weights; write the model, the pictures, `result.json` and a page of them all."""
+    """Score the test set with the selected weights; write the model, the pictures, `result.json` and the report page."""
     training = setup.training
     memory = peak_memory_mb(training.accelerator.device)
-    # The whole model on images, also where its head alone was trained on features.
+    # The whole model on images, even if only its head was trained, on features.
     scored = setup.scored
     soup = _soup(setup, run, progress)
     epoch = soup.epochs[0] if soup is not None else _select(setup, run, progress)
@@ -62,7 +62,7 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     if soup is not None:
         result = result.model_copy(update={"soup": SoupScores.model_validate(soup.record())})
     if (soup is not None or merged) and val is not None:
-        # Other weights than those of an epoch, or other roundings.
+        # The weights are not those of an epoch, or are rounded differently.
         result = result.model_copy(update={"val": {name: metric(*val) for name, metric in METRICS.items()}})
     if fitted is not None and val is not None:
         result = calibrated(result, fitted, *val)
@@ -75,37 +75,37 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     if predictions is not None:
         matrix = confusion(*predictions).numpy()
         draw_confusion(matrix, setup.inputs.data.classes, run.path / "confusion.svg", f"{title}, test set")
-    # Last of what a run needs: one that has it is done.
+    # Last of the files that a run needs: a run that has it is done.
     write_result(run, result)
     report_finished(setup, run, progress)
     describe_result(setup.console, run, result)
 
 
 def _merge(setup: Setup) -> bool:
-    """Merge low-rank updates into the weights, where there are some: what is scored from now on is what is saved."""
+    """Merge low-rank updates into the weights, so that the scored model is the saved one; return whether there were any."""
     averaged = setup.training.averaged
     models = [setup.bare_model, *([averaged.module] if averaged is not None else [])]
     return setup.recipe.finetune.lora is not None and sum(map(merge_lora, models)) > 0
 
 
 def _predict(training: Training, batches: Batches | FeatureBatches | None) -> tuple[Predictions | None, float | None]:
-    """Score a split, where there is one; return what the model says of it, and images/s over all processes."""
+    """Predict a split, if there is one; return the predictions, and the images/s over all processes."""
     if batches is None:
         return None, None
     started = time.perf_counter()
-    # Outputs end on the CPU: a GPU has finished them.
+    # The outputs are on the CPU, so a GPU has finished them.
     found = predict_split(training, batches)
     return found, len(batches) / (time.perf_counter() - started)
 
 
 def _known(training: Training, progress: Progress, epoch: int) -> tuple[Predictions | None, float | None]:
-    """Return what `_predict` does of val, from the evaluation of the selected epoch; None where that was not kept."""
+    """Return the result of `_predict` for val from the evaluation of the selected epoch; None, None if it was not kept."""
     found = known_predictions(training, next(row["step"] for row in progress.history if row["epoch"] == epoch))
     return (None, None) if found is None else ((found.logits, found.targets), len(found.targets) / found.seconds)
 
 
 def _select(setup: Setup, run: RunFolder, progress: Progress) -> int:
-    """Load the best epoch's weights, where one was selected; returns the epoch, from 1."""
+    """Load the best epoch's weights, if the recipe selects it; return the number of the epoch in use, from 1."""
     if progress.best is None or setup.training.select_by == "last":
         return progress.history[-1]["epoch"]
     epoch, step, _ = progress.best
@@ -119,7 +119,7 @@ def _select(setup: Setup, run: RunFolder, progress: Progress) -> int:
 
 
 def _soup(setup: Setup, run: RunFolder, progress: Progress) -> Soup | None:
-    """Average the weights of the best epochs and say which, where the recipe wants that."""
+    """Average the weights of the best epochs and print which, if the recipe asks for it; return None if there is no average."""
     kind, key = setup.recipe.train.soup, setup.training.select_by
     if kind == "none":
         return None
@@ -155,7 +155,7 @@ def _save_model(setup: Setup, run: RunFolder) -> None:
 
 
 def _save_predictions(run: RunFolder, data: Splits, val: Predictions | None, test: Predictions | None) -> None:
-    """Write what the model says of the images of val and test: the logits as tensors, the rest by name."""
+    """Write the predictions for val and test: logits and targets as tensors, and a table by image name."""
     parts, kept = [], {}
     for prefix, split, images, found in (("val_", "val", data.val, val), ("", "test", data.test, test)):
         if images is not None and found is not None:
@@ -169,10 +169,10 @@ def _save_predictions(run: RunFolder, data: Splits, val: Predictions | None, tes
 
 @contextlib.contextmanager
 def _stored(target: Path, size: int) -> Iterator[Path]:
-    """Give a place to write about `size` bytes to, which are then put in the target's place.
+    """Yield a temporary path to write about `size` bytes to; it replaces the target afterwards.
 
     Raises:
-        StorageError: they cannot be written.
+        StorageError: the bytes cannot be written.
     """
     with storing(target, size), staged(target) as staging:
         yield staging
@@ -246,7 +246,7 @@ def test_scores(classes: tuple[str, ...], logits: Tensor, targets: Tensor) -> Te
 
 
 def temperature_line(found: Temperature) -> str:
-    """Return the line that says what a temperature did to val."""
+    """Return the line that shows the effect of a temperature on val."""
     before, after = (percent(share, 2) for share in found.ece)
     losses = " to ".join(f"{loss:.4f}" for loss in found.loss)
     images = plural(found.images, "image")

@@ -25,33 +25,33 @@ from zoo.training.saver import FORMAT, environment_facts
 from zoo.training.setup import Setup
 from zoo.training.state import Progress, Training, epoch_batches
 
-# Options that may not change: with another value, nothing of a checkpoint would mean the same.
+# Options that may not change: with another value, a checkpoint would no longer have the same meaning.
 FIXED = (
     *("backbone", "data", "image_size", "train.batch_size", "train.seed", "finetune.freeze", "finetune.stages"),
     *("finetune.lora", "train.ema", "eval.select_by", "eval.tta"),
-    # The teacher may be elsewhere now: it is known by its digest.
+    # The path of the teacher may change: its digest identifies it.
     "distill.kind",
 )
 
-# Options that are chosen at the start of a run, by section; those that are measured stay `auto` in its recipe.
+# Options that are chosen at the start of a run, by section. Options that are measured stay `auto` in its recipe.
 DECIDED = {"train": ("epochs", "batch_size"), "augment": ("hflip",), "finetune": ("batch_norm",), "output": ("keep_best",)}
 
 
 def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
-    """Return the options that differ from what a run was started with, as `optim.lr 0.1 -> 0.2`.
+    """Return the options that differ from those a run was started with, as `optim.lr 0.1 -> 0.2`.
 
     Args:
-        recipe: what is asked for now.
+        recipe: the recipe asked for now.
         run: the folder of the run.
-        allowed: whether options may differ; some may not in any case.
+        allowed: whether options may differ; those of `FIXED` never may.
 
     Raises:
-        ZooError: naming the options that must not differ.
+        ZooError: options differ that must not; the error names them.
     """
     differ = differences(run_recipe(run), recipe)
     texts = {difference.key: f"{difference.key} {' -> '.join(difference.texts)}" for difference in differ}
     fixed = [key for key in texts if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
-    # A time may become another one, and not take the place of epochs.
+    # A time may change, but it cannot replace a number of epochs, or be replaced by one.
     fixed += [found.key for found in differ if found.key == "train.max_minutes" and None in (found.a, found.b)]
     refused = fixed if allowed else list(texts)
     if refused:
@@ -64,10 +64,10 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
 
 
 def as_decided(recipe: Recipe, run: Path) -> Recipe:
-    """Return a recipe whose open options are as a run has decided them when it began.
+    """Return a recipe with its open options set to the values that a run chose when it began.
 
     Args:
-        recipe: what is asked for now.
+        recipe: the recipe asked for now.
         run: the folder of the run.
     """
     was = run_recipe(run)
@@ -77,7 +77,7 @@ def as_decided(recipe: Recipe, run: Path) -> Recipe:
         left_open = [option for option in options if getattr(asked, option) == AUTO]
         sections[section] = asked.model_copy(update={option: getattr(began, option) for option in left_open})
     if recipe.output.keep_best == AUTO and recipe.train.soup != was.train.soup:
-        # The run has kept as many as it needed so far.
+        # So far, the run kept as many checkpoints as its old `train.soup` needed.
         sections["output"] = recipe.output.model_copy(update={"keep_best": chosen_best(recipe.train.soup)})
     size = recipe.image_size
     if AUTO in (size.start, size.end):
@@ -93,12 +93,12 @@ class SavedRun:
     Attributes:
         run: its folder.
         place: the folder of its newest whole checkpoint.
-        checkpoint: what that holds.
-        damaged: a text for each newer checkpoint that was passed over.
+        checkpoint: the content of this checkpoint.
+        damaged: a message for each newer checkpoint that was skipped because it is damaged.
         changed: the options that differ from the run's, as `optim.lr 0.1 -> 0.2`.
         done: whether there is nothing left to do.
 
-    The first process has the tensors of the checkpoint; `resume_run` gives them to the others.
+    Only the first process has the tensors of the checkpoint; `resume_run` sends them to the others.
     """
 
     run: Path
@@ -110,19 +110,19 @@ class SavedRun:
 
 
 def check_format(state: dict[str, Any]) -> None:
-    """Check that a checkpoint's values have the names and meanings that this version reads.
+    """Check that a checkpoint has the format that this version reads.
 
     Raises:
-        ZooError: they have others.
+        ZooError: it has another format.
     """
     if state.get("format") != FORMAT:
         raise ZooError("--resume", "the run was begun with another version of zoo", "start a new run")
 
 
 def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
-    """Check whether a run has its result and no epoch left to train; a damaged result is written again."""
+    """Check whether a run has its result and no epoch left to train; a damaged result counts as missing."""
     patience = recipe.train.patience
-    # A run whose time is given has as many steps as its plan.
+    # A run with a given time has as many steps as its plan.
     if recipe.train.max_minutes is not None:
         same_time = state["budget"]["seconds"] == 60 * recipe.train.max_minutes
         over = same_time and bool(state["history"]) and state["history"][-1]["step"] >= state["plan"][-1]["steps"]
@@ -139,7 +139,7 @@ def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
 
 
 def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
-    """Restore a run from its checkpoint; report which one, and what differs from before.
+    """Restore a run from its checkpoint; print which one, and what differs from before.
 
     Raises:
         ZooError: the checkpoint does not fit.
@@ -159,7 +159,7 @@ def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
 
 
 def _warn_of_other_machine(setup: Setup, began: dict[str, Any]) -> None:
-    """Name what decides the last digits of results and is not as it was when the run began."""
+    """Warn of facts that have changed since the run began and that decide the last digits of results."""
     for key, now in environment_facts(setup).items():
         # Earlier versions wrote "cpu" for every processor.
         unnamed = key == "device" and began.get(key) == "cpu" and setup.training.accelerator.device.type == "cpu"
@@ -176,7 +176,7 @@ def _record_changes(setup: Setup, run: RunFolder, step: int, changed: list[str])
 
 
 def restore(setup: Setup, saved: Checkpoint) -> Progress:
-    """Bring the model, its average, the optimizer and the progress to where a checkpoint was.
+    """Restore the model, its average, the optimizer and the progress from a checkpoint.
 
     Raises:
         ZooError: the checkpoint is of another model or data.
@@ -191,7 +191,7 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
     if training.accelerator.scaler is not None and "scaler" in state:
         training.accelerator.scaler.load_state_dict(state["scaler"])
     setup.probe_seconds = state["probe_seconds"]
-    # Runs of earlier versions cached none.
+    # Runs of earlier versions cached no features.
     setup.feature_seconds = state.get("feature_seconds", 0.0)
     if training.budget is not None:
         training.budget.resume(state["step"], state["plan"], state["budget"])
@@ -205,11 +205,11 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
 
 
 def _reopen(training: Training, progress: Progress) -> None:
-    """Take back the row of an epoch that was cut short: the run was given more time, and the epoch goes on."""
+    """Remove the row of an epoch that was cut short: the run was given more time, and the epoch continues."""
     row = progress.history.pop()
     batches = epoch_batches(training.seed, row["epoch"] - 1, training.train, training.batch_size, training.sampler)
     images = sum(map(len, batches[: progress.step % training.steps_per_epoch]))
-    # Those of all processes: the first one has them.
+    # Sums over all processes, which the first one takes.
     mine = images * training.accelerator.is_main_process
     progress.partial = {
         "seconds": row["seconds"],
@@ -220,12 +220,12 @@ def _reopen(training: Training, progress: Progress) -> None:
         "skipped": row.get("skipped_steps", 0),
     }
     if progress.best is not None and progress.best[0] == row["epoch"]:
-        # The epoch will have another score; of the best one before it, no checkpoint may be left.
+        # The epoch will have another score, and the best one before it may have no checkpoint any more.
         progress.best, progress.waited = None, 0
 
 
 def _own_sums(training: Training, saved: dict[str, Any]) -> dict[str, float]:
-    """Return this process's share of an interrupted epoch's sums; with another number of processes rank 0 takes all."""
+    """Return this process's share of an interrupted epoch's sums; with another number of processes, rank 0 takes all."""
     rank, processes = training.accelerator.process_index, training.accelerator.num_processes
     partial = dict(saved)
     for key in ("loss", "hits"):
@@ -236,7 +236,7 @@ def _own_sums(training: Training, saved: dict[str, Any]) -> dict[str, float]:
 
 
 def _restore_statistics(training: Training, saved: Checkpoint) -> None:
-    """Give BatchNorm this process's own running statistics back, where the number of processes is the same."""
+    """Restore this process's own BatchNorm running statistics, if the number of processes is the same."""
     own = saved.tensors.get("statistics", {}).get("of_each_process")  # [processes, all statistics]
     if own is not None and len(own) == training.accelerator.num_processes:
         mine = running_statistics(training)
@@ -246,7 +246,7 @@ def _restore_statistics(training: Training, saved: Checkpoint) -> None:
 
 
 def load_model(setup: Setup, saved: Checkpoint) -> None:
-    """Give the model, its average and what a teacher added to it a checkpoint's tensors."""
+    """Load a checkpoint's tensors into the model, its average and its projection to the teacher's features."""
     setup.bare_model.load_state_dict(saved.tensors["model"])
     if setup.training.distillation is not None and setup.training.distillation.projected is not None:
         setup.training.distillation.projected.projection.load_state_dict(saved.tensors["projection"])

@@ -59,16 +59,16 @@ def train(
         recipe: what to do.
         resume: the run folder to resume, None for a new one.
         allow_change: resume with a recipe that differs from the run's.
-        until_epoch: the epoch after which to pause, with a checkpoint, from where a later call resumes to the same bits; None for
-            the last one.
+        until_epoch: the epoch after which to pause with a checkpoint; a later call that resumes it gives the same bits as a run
+            without a pause. None: no pause.
         began: `time.perf_counter()` when the program began, from which `train.max_minutes` counts; None: now.
 
     Returns:
         The run folder.
 
     Raises:
-        ZooError: bad input, before anything is written; or what stopped the run.
-        Stopped: a signal asked for it.
+        ZooError: bad input, before anything is written; or an error that stopped the run.
+        Stopped: a signal asked the run to stop.
     """
     began = time.perf_counter() if began is None else began
     start = launch.read()
@@ -99,10 +99,10 @@ def train(
 def _begin(
     recipe: Recipe, resume: Path | None, start: Launch, stack: contextlib.ExitStack, *, allow_change: bool
 ) -> tuple[Decided, SavedRun | None]:
-    """Return the recipe with what it leaves open chosen, and the run to resume, where there is one.
+    """Return the recipe with its open options chosen, and the run to resume, if there is one.
 
     Raises:
-        ZooError: no run can be written, or resumed, or its images are not as they should be; on all processes.
+        ZooError: the run cannot be written or resumed, or its images are invalid; raised on all processes.
     """
     if resume:
         meant, saved = _open_run_to_resume(recipe, resume, start, stack, allow_change=allow_change)
@@ -122,10 +122,10 @@ def _describe_done(saved: SavedRun, recipe: Recipe, console: Console) -> None:
 def _open_run_to_resume(
     recipe: Recipe, folder: Path, start: Launch, stack: contextlib.ExitStack, *, allow_change: bool
 ) -> tuple[Recipe, SavedRun]:
-    """Lock a run and read its newest whole checkpoint, on the first process; all get the recipe as the run means it, and that.
+    """Lock a run and read its newest whole checkpoint on the first process; return the recipe as the run means it, and the run.
 
     Raises:
-        ZooError: the recipe differs, another process works in the folder, or there is no checkpoint; on all.
+        ZooError: the recipe differs, another process works in the folder, or there is no checkpoint; raised on all.
     """
     found: list[checkpoint.Checkpoint] = []
 
@@ -138,7 +138,7 @@ def _open_run_to_resume(
         check_format(newest.state)
         found.append(newest)
         done = is_done(meant, RunFolder(folder), newest.state)
-        # The tensors follow when there is a device to send them over.
+        # The tensors are sent later, when there is a device to send them over.
         return meant, SavedRun(folder, place, replace(newest, tensors={}), damaged, changed, done)
 
     meant, saved = processes.from_first(start, read)
@@ -147,10 +147,10 @@ def _open_run_to_resume(
 
 def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: bool, until_epoch: int | None) -> None:
     """Run the loop to its end and finish the run, or pause it after the epoch `until_epoch`."""
-    # The peak is that of training, and not of choosing how.
+    # The peak memory of training is reported, without the measurements before it.
     reset_peak_memory(setup.training.accelerator.device)
     if launch.read().main:
-        # A run that was done and has more to do is not done.
+        # A run that was done and is resumed to train longer is not done.
         (run.path / RESULT).unlink(missing_ok=True)
     saver = Saver(setup, run, until_epoch)
     try:
@@ -175,7 +175,7 @@ def _train(setup: Setup, run: RunFolder, progress: Progress, *, probe_first: boo
 
 
 def _in_one_line(error: RuntimeError, progress: Progress) -> Exception:
-    """Return what to say of an error of torch that has a known way out; another one as it is."""
+    """Return a one-line error for an error of torch that has a known remedy; return any other as it is."""
     where = f"step {progress.step + 1}"
     if lacks_memory(error):
         return ZooError(
@@ -187,7 +187,7 @@ def _in_one_line(error: RuntimeError, progress: Progress) -> Exception:
 
 
 def _probe(setup: Setup) -> None:
-    """Start the head from a fit on frozen features; its time counts as training time."""
+    """Initialize the head with a fit on frozen features; its time counts as training time."""
     started = time.perf_counter()
     setup.console.fact("probe", f"fitting the head on frozen features of {plural(len(setup.training.train), 'image')}")
     reached = start_head(setup)
@@ -198,13 +198,13 @@ def _probe(setup: Setup) -> None:
 
 
 def _check_space(setup: Setup, place: Path) -> None:
-    """Check that the checkpoints of a run will find room.
+    """Check that there is enough disk space for the checkpoints of a run.
 
     Raises:
-        StorageError: they will not.
+        StorageError: there is not.
     """
     output = setup.recipe.output
-    # The weights, two moments of each, perhaps an average; one more checkpoint than is kept while it is written.
+    # The weights, two moments of each, perhaps an average. While a checkpoint is written, there is one more than is kept.
     copies = 3 + (setup.training.averaged is not None)
     size = checkpoint.size_of({"model": setup.bare_model.state_dict()})
     there = len(checkpoint.steps(place / "checkpoints"))
@@ -216,10 +216,10 @@ def _check_space(setup: Setup, place: Path) -> None:
 
 
 def _open_run(setup: Setup, resume: Path | None) -> RunFolder:
-    """Make the run folder, or open the one to resume; every process gets the same."""
+    """Create the run folder, or open the one to resume; it is the same on every process."""
     accelerator, recipe, budget = setup.training.accelerator, setup.recipe, setup.training.budget
     if resume is None and budget is not None:
-        # Each process has a clock of its own.
+        # The first process decides, because each has its own clock.
         processes.from_first(launch.read(), budget.check)
     path: list[Any] = [None]
     if accelerator.is_main_process:
@@ -247,7 +247,7 @@ def _open_run(setup: Setup, resume: Path | None) -> RunFolder:
 
 
 def _start_trackers(recipe: Recipe, accelerator: Accelerator, run: RunFolder) -> None:
-    """Start Accelerate's trackers: some need the run folder, which was not there when Accelerate was started.
+    """Start Accelerate's trackers: some need the run folder, which did not exist when Accelerate was started.
 
     Raises:
         ZooError: Accelerate cannot use one of them here.
@@ -256,6 +256,6 @@ def _start_trackers(recipe: Recipe, accelerator: Accelerator, run: RunFolder) ->
     if len(accelerator.log_with) < len(recipe.output.track):
         raise ZooError("output.track", "Accelerate cannot use all of them here", f"usable: {accelerator.log_with or 'none'}")
     accelerator.project_configuration.set_directories(str(run.path))
-    # One level of names and plain words: some trackers take nothing else.
+    # One level of names and text values: some trackers take nothing else.
     config = {key: str(value) for key, value in flatten(recipe.model_dump(mode="json")).items()}
     accelerator.init_trackers(str(recipe.name), config=config)

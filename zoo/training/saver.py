@@ -1,4 +1,4 @@
-"""Keep what a run can be resumed from: its rows, `metrics.jsonl`, and checkpoints."""
+"""Save what a run can be resumed from: the rows of `metrics.jsonl`, and checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zoo.training.loop import is_finished, settle
 from zoo.training.setup import Setup
 from zoo.training.state import Progress
 
-# Changes when what a checkpoint holds does.
+# Version of the content of a checkpoint.
 FORMAT = 2
 
 
@@ -46,13 +46,13 @@ class Saver:
         self.root = run.path / "checkpoints"
 
     def after_step(self, progress: Progress, sums: Callable[[], dict[str, float]]) -> None:
-        """Save in the middle of an epoch, where the recipe wants that or a signal asks the run to stop.
+        """Save in the middle of an epoch, if the recipe asks for it or a signal asks the run to stop.
 
         Raises:
-            Stopped: a signal did, on any of the processes.
+            Stopped: a signal asked any of the processes to stop.
         """
         training = self.setup.training
-        # Several processes must do so after the same step, and know of it from the step.
+        # Several processes must stop after the same step: the step itself tells them of a signal.
         asked = training.watch.stopping or (training.accelerator.num_processes == 1 and bool(signals.requested()))
         last = progress.step in ((len(progress.history) + 1) * training.steps_per_epoch, training.steps)
         # The last step of an epoch is saved after its evaluation.
@@ -63,7 +63,7 @@ class Saver:
             raise self.stopped(progress)
 
     def stopped(self, progress: Progress) -> Stopped:
-        """Return what to report when a run stops in order."""
+        """Return the error that reports an orderly stop of the run."""
         who, newest = signals.requested() or "another process", max(checkpoint.steps(self.root), default=None)
         if newest is None:
             return Stopped(who, f"after step {progress.step}, before a checkpoint", "nothing was saved: start it again")
@@ -71,7 +71,7 @@ class Saver:
         return Stopped(who, f"after step {progress.step}, {saved}", f"resume it with --resume {self.run.path}")
 
     def after_epoch(self, progress: Progress, best: bool) -> None:
-        """Print and keep the row; save where due."""
+        """Print and write the row of an epoch; save a checkpoint if one is due."""
         values = progress.history[-1]
         accelerator = self.setup.training.accelerator
         self.setup.console.line(row(values, splits_shown(self.setup)))
@@ -82,13 +82,13 @@ class Saver:
         if self.setup.recipe.output.track:
             accelerator.log({key: value for key, value in values.items() if value is not None}, step=progress.step)
         last = is_finished(self.setup.training, progress) or len(progress.history) == self.until_epoch
-        # An average takes the best epochs, and not only each that was the best so far.
+        # A soup averages all of the best epochs, not only those that were the best at their time.
         averaged = self.setup.recipe.train.soup != "none" and progress.step in self._best(progress)
         if best or last or averaged or progress.step % self.every == 0:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
-        """Write a checkpoint, then remove those that are not to be kept."""
+        """Write a checkpoint, then remove those that are no longer kept."""
         training = self.setup.training
         settle(training)
         check_replicas(self.setup, progress.step)
@@ -97,7 +97,7 @@ class Saver:
             check_finite(packed.tensors["model"], progress.step)
             checkpoint.save(self.root, progress.step, packed)
             best = self._best(progress)
-            # Later ones are damaged: the run was resumed from before them.
+            # Later checkpoints are damaged: the run was resumed from an earlier one.
             known = [step for step in checkpoint.steps(self.root) if step <= progress.step]
             keep = {*known[-self.setup.recipe.output.keep_last :], *best}
             self.run.write_json("checkpoints/best.json", {"steps": best, "by": self.setup.recipe.eval.select_by})
@@ -111,7 +111,7 @@ class Saver:
 
 
 def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
-    """Return the plain values of a checkpoint; of an interrupted epoch, the sums of loss and hits of each process."""
+    """Return the plain values of a checkpoint; in the middle of an epoch, they have the sums of loss and hits of each process."""
     accelerator = setup.training.accelerator
     partial: dict[str, Any] = dict(progress.partial)
     if partial:
@@ -128,7 +128,7 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
         "choice": {
             "precision": choice.precision,
             "channels_last": choice.channels_last,
-            # As many micro-batches as are taken now: where memory ran out, they are more than were chosen.
+            # The current number of micro-batches: if memory ran out, it is larger than the chosen one.
             "accumulate": setup.training.micro_batches,
         },
         "asked_accumulate": setup.recipe.train.accumulate,
@@ -144,13 +144,13 @@ def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:
 
 
 def teacher_facts(setup: Setup) -> dict[str, Any]:
-    """Return the teacher's path and digest as `teacher`; nothing where there is none."""
+    """Return the teacher's path and digest as `teacher`; an empty dict without a teacher."""
     distillation = setup.training.distillation
     return {} if distillation is None else {"teacher": distillation.teacher.record()}
 
 
 def environment_facts(setup: Setup) -> dict[str, Any]:
-    """Return what decides, besides the recipe, which bits a run computes."""
+    """Return the facts that decide, besides the recipe, which bits a run computes."""
     return {
         "processes": setup.training.accelerator.num_processes,
         "threads": setup.threads,
@@ -162,10 +162,10 @@ def environment_facts(setup: Setup) -> dict[str, Any]:
 def check_replicas(setup: Setup, step: int) -> None:
     """Check that all processes have the same weights, after the same step, trained in the same way.
 
-    Gradients are averaged and weights are not: once different, they would stay so without a word.
+    Gradients are averaged, but weights are not: once different, they would stay different without an error.
 
     Raises:
-        ZooError: they differ, on all.
+        ZooError: they differ; raised on all.
     """
     start = launch.read()
     if start.processes > 1:
@@ -189,7 +189,7 @@ def check_finite(tensors: Mapping[str, Tensor], step: int) -> None:
 
 
 def pack(setup: Setup, state: dict[str, Any]) -> Checkpoint:
-    """Return what a checkpoint holds: weights, optimizer, averages and statistics, beside the plain values."""
+    """Return a checkpoint: weights, optimizer, averages and statistics, and the plain values in `state`."""
     training = setup.training
     packed, plain = pack_state(training.plain_optimizer, training.learner)
     tensors = {"model": setup.bare_model.state_dict(), "optimizer": packed}

@@ -1,6 +1,6 @@
 """Set up a run in four stages, each a plain value: inputs, model, execution, and the `Training` that the loop takes.
 
-Whoever needs less, such as an evaluation or a comparison, takes the first stages alone. Nothing is written but caches.
+Code that needs less, such as an evaluation or a comparison, uses only the first stages. Only caches are written.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from zoo.training.teacher import Teacher, load_teacher
 
 @dataclass(frozen=True)
 class TrainableModel:
-    """A model with the recipe's part of it frozen.
+    """A model with the parts frozen that the recipe names.
 
     Attributes:
         built: the model, its head and where its weights came from.
         frozen: BatchNorm layers that stay in evaluation mode.
         folded: how many of them are folded into convolutions while training.
-        cached: whether the head alone trains, on features that are computed once.
+        cached: whether only the head trains, on features that are computed once.
     """
 
     built: BuiltModel
@@ -63,12 +63,12 @@ class TrainableModel:
 
 @dataclass(frozen=True)
 class Execution:
-    """The way in which the model runs here.
+    """The way in which the model runs on this machine.
 
     Attributes:
         accelerator: the processes and the precision.
         choice: precision, memory layout and micro-batches, and why.
-        resident: the training images on a GPU, uint8 [N, 3, S, S], None where they stay in the pixel store.
+        resident: the training images on a GPU, uint8 [N, 3, S, S], None if they stay in the pixel store.
     """
 
     accelerator: Accelerator
@@ -78,11 +78,11 @@ class Execution:
 
 @dataclass
 class Setup:
-    """A run that is ready to train: the values of all stages, and what is reported of them.
+    """A run that is ready to train: the values of all stages, and facts to report.
 
     Attributes:
-        probe_seconds, feature_seconds: what the probe and the features took, which is time of training too.
-        whole: the run with its whole model and its images, where `training` is of the head and features.
+        probe_seconds, feature_seconds: time of the probe and of computing features, which count as training time.
+        whole: the run with its whole model and its images, if `training` has only the head and features.
     """
 
     recipe: Recipe
@@ -99,12 +99,12 @@ class Setup:
 
     @property
     def scored(self) -> Training:
-        """The run with its whole model and its images, which is what is scored at the end."""
+        """The run with its whole model and its images, as it is scored at the end."""
         return self.whole or self.training
 
     @property
     def bare_model(self) -> nn.Module:
-        """The model that trains, without what the accelerator wraps around it."""
+        """The whole model, without the accelerator's wrappers."""
         return self.model.built.model
 
 
@@ -119,17 +119,17 @@ def set_up(
     began: float | None = None,
     reasons: Sequence[str] = (),
 ) -> Setup:
-    """Load the data, build and prepare the model, and report what came of it.
+    """Load the data, build and prepare the model, and print the facts of the run.
 
     Args:
         recipe: what to do.
-        start: this process among its siblings.
-        console: where to report.
+        start: the rank of this process and the number of processes.
+        console: where to print.
         resumed: the plain values of the checkpoint that the run resumes from.
-        inputs: the first stage, where it was done before.
+        inputs: the first stage, if it is done already.
         quick: measure what is fastest only briefly.
         began: `time.perf_counter()` from which the time of a run is counted; None: now.
-        reasons: what the recipe left open and why it was chosen so, to report.
+        reasons: what was chosen where the recipe left it open, and why, to print.
 
     Raises:
         ZooError: bad input. Nothing was written but caches.
@@ -155,12 +155,12 @@ def set_up(
 
 
 def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim: bool = False) -> TrainableModel:
-    """Build the model with its weights, freeze what the recipe says, and speed up what a CPU is slow at.
+    """Build the model with its weights, freeze the parts that the recipe names, and speed up layers that are slow on a CPU.
 
     Args:
         recipe: what to do.
         inputs: the first stage.
-        processes: how many train together.
+        processes: number of processes that train together.
         trim: allow image sizes that the backbone trims, as in runs that began before this was checked.
 
     Raises:
@@ -173,7 +173,7 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     start = recipe.train.loss.start(classes)
     built = build_model(recipe.backbone, inputs.found, classes, end, grows=size.start != end, start=start)
     if recipe.finetune.lora is not None:
-        # Before anything else changes the layers: an update takes part in what is folded.
+        # Before anything else changes the layers: folding takes the updates into account.
         add_lora(recipe.finetune.lora, built.model, example_images(end), recipe.train.seed)
     frozen = freeze(recipe.finetune, built.model, built.head)
     check_norms(recipe, inputs.data, processes, built.model, frozen)
@@ -182,7 +182,7 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
         check_division(name, built.model, end)
     if launch.on_cpu():
         use_fast_convs(built.model)
-    # On a GPU it does not pay: cuDNN adds the bias of a folded convolution in a kernel of its own.
+    # On a GPU, folding does not pay: cuDNN adds the bias of a folded convolution in a separate kernel.
     folded = fold_batchnorm(built.model, frozen, example_images(end)) if frozen and launch.on_cpu() else 0
     return TrainableModel(built, frozen, folded, caching(recipe, built.model, frozen))
 
@@ -190,10 +190,10 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
 def _teacher(
     recipe: Recipe, inputs: Inputs, model: TrainableModel, start: Launch, resumed: dict[str, Any] | None
 ) -> Teacher | None:
-    """Return the teacher, on the device before it is measured what else fits there; the same one on all processes.
+    """Load the teacher onto the device, before measuring what else fits there; check that all processes have the same one.
 
     Raises:
-        ZooError: it cannot be had or does not fit, on all.
+        ZooError: it cannot be loaded or does not fit the student; raised on all.
     """
     device = processes.meet(start, recipe.train.timeout)
     classes, facts = inputs.data.classes, inputs.preprocessing
@@ -219,7 +219,7 @@ def choose_execution(
         recipe: what to do.
         inputs: the first stage.
         model: the second stage; moved to the device.
-        start: this process among its siblings.
+        start: the rank of this process and the number of processes.
         resumed: the plain values of the checkpoint that the run resumes from.
         announce: called before candidates are timed.
         quick: time them only briefly.
@@ -230,7 +230,7 @@ def choose_execution(
     device = processes.meet(start, recipe.train.timeout)
     set_kernels(device, deterministic=recipe.train.deterministic)
     bare = model.built.model.to(device)
-    # Before micro-batches are chosen by what memory is left.
+    # Before micro-batches are chosen, which depends on the memory left.
     resident = batches.resident(inputs.data.train.pixels, device)
     # A resumed run keeps its first choice: measured anew, it could choose differently.
     if resumed:
@@ -245,7 +245,7 @@ def choose_execution(
 def _choose(
     recipe: Recipe, model: TrainableModel, start: Launch, device: torch.device, announce: Callable[[], None], quick: bool
 ) -> autotune.Choice:
-    """Return what `auto` chooses; all processes do what the first one measured."""
+    """Return the choice for options that are `auto`; all processes use what the first one measured."""
     settings, bare = recipe.train, model.built.model.train()
     batch = -(-decided(settings.batch_size) // start.processes)
     if model.cached.head is not None:
@@ -267,22 +267,22 @@ def _choose(
         ),
     )
     if device.type != "cpu":
-        # What fits into the fullest GPU.
+        # As many micro-batches as the fullest GPU needs.
         choice = replace(choice, accumulate=max(gather_object([choice.accumulate])))
     return broadcast_object_list([choice])[0]
 
 
 def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> autotune.Choice:
-    """Return a run's first choice, but for what the recipe says itself; fewer processes have more micro-batches each.
+    """Return the choice that a run began with, except for options that the recipe sets; fewer processes take more micro-batches.
 
     Raises:
-        ZooError: it began with fp16 on a GPU, and there is none.
+        ZooError: the run began with fp16 on a GPU, and there is no GPU.
     """
     train, began = recipe.train, dict(resumed["choice"])
     asked = {"precision": train.precision, "channels_last": train.channels_last, "accumulate": train.accumulate}
     named = {key: value for key, value in asked.items() if value != "auto"}
     if train.accumulate == resumed.get("asked_accumulate") and named.get("accumulate", math.inf) < began["accumulate"]:
-        # Memory ran out at as few as the recipe asks for, and would again.
+        # With as few micro-batches as the recipe asks for, memory ran out, and would run out again.
         del named["accumulate"]
     began["accumulate"] = -(-began["accumulate"] * resumed["began"]["processes"] // start.processes)
     choice = autotune.Choice(**{**began, **named}, why="as the run began")

@@ -1,7 +1,7 @@
 """Average the weights of a run's best epochs into one model: a soup (Wortsman et al. 2022, arXiv:2203.05482).
 
-The weights are those that were evaluated: the moving averages, where there are some. Which of them belong to the average is
-decided by the validation images alone.
+The weights are those that were evaluated: the moving averages, if there are any. The validation images alone decide which
+epochs belong to the average.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from zoo.training.checkpoint import Checkpoint, Tensors
 from zoo.training.evaluate import score
 from zoo.training.state import Training
 
-# Training images on which BatchNorm's statistics are computed anew; more change them little.
+# Training images on which BatchNorm's statistics are computed again; more images change them little.
 STATISTICS_IMAGES = 2_000
-# Images of a batch of these: the same for any number of processes.
+# Images in a batch of these: the same for any number of processes.
 STATISTICS_BATCH = 64
 
 
@@ -36,9 +36,9 @@ class Soup:
 
     Attributes:
         kind: uniform or greedy.
-        candidates: the epoch and the value on val of each that might belong to it, best first.
-        epochs: those that belong to it, best first.
-        value: that of the average on val.
+        candidates: (epoch, value on val) of each epoch that might belong to the average, best first.
+        epochs: the epochs that belong to it, best first.
+        value: the value of the average on val.
     """
 
     kind: str
@@ -47,21 +47,21 @@ class Soup:
     value: float
 
     def record(self) -> dict[str, Any]:
-        """Return what `result.json` says of it."""
+        """Return the values for `result.json`."""
         each = [{"epoch": epoch, "value": value, "averaged": epoch in self.epochs} for epoch, value in self.candidates]
         return {"kind": self.kind, "value": self.value, "epochs": each}
 
 
 def make_soup(training: Training, kind: str, rows: Sequence[Mapping[str, Any]], root: Path) -> Soup | None:
-    """Give the evaluated model the average of the best epochs' weights; None where no checkpoint of them is there.
+    """Load the average of the best epochs' weights into the evaluated model; return None if they have no checkpoints.
 
-    A greedy soup begins with the best epoch and tries the others, best first; one stays in it where val is no worse then
-    (Recipe 1 of the paper). It is therefore never worse than the best epoch on val; a uniform one may be.
+    A greedy soup begins with the best epoch and tries to add the others, best first; an epoch stays if val is no worse with it
+    (Recipe 1 of the paper). A greedy soup is therefore never worse than the best epoch on val; a uniform one may be.
 
     Args:
-        training: the run, which is over; its evaluated model is changed.
+        training: the run, after its last step; its evaluated model is changed.
         kind: uniform or greedy.
-        rows: of `metrics.jsonl`, best first.
+        rows: rows of `metrics.jsonl`, best first.
         root: the folder of the checkpoints, on the first process.
 
     Raises:
@@ -93,27 +93,27 @@ def make_soup(training: Training, kind: str, rows: Sequence[Mapping[str, Any]], 
 
 
 class _Average:
-    """The mean of several models' tensors; of whole numbers, those of the first."""
+    """The mean of several models' tensors; integer tensors are those of the first model."""
 
     def __init__(self, sums: Tensors | None = None, first: Tensors | None = None, count: int = 0) -> None:
         self.sums, self.first, self.count = sums or {}, first or {}, count
 
     def plus(self, tensors: Tensors) -> _Average:
-        """Return the average with another model in it."""
+        """Return the average with another model added."""
         first = self.first or tensors
-        # In float64, the mean of one is the one itself, to the bit.
+        # In float64, the mean of a single model is that model, to the bit.
         added = {name: tensor.double() for name, tensor in tensors.items() if tensor.is_floating_point()}
         sums = {name: self.sums[name] + tensor for name, tensor in added.items()} if self.count else added
         return _Average(sums, first, self.count + 1)
 
     def tensors(self) -> Tensors:
-        """Return the mean, in the types of the models."""
+        """Return the mean, in the dtypes of the first model."""
         means = {name: (total / self.count).to(self.first[name].dtype) for name, total in self.sums.items()}
         return {name: means.get(name, tensor) for name, tensor in self.first.items()}
 
 
 def _weights(training: Training, root: Path, step: int) -> Tensors:
-    """Return the evaluated tensors of a checkpoint, which the first process reads, on the CPU."""
+    """Return the evaluated tensors of a checkpoint, on the CPU; only the first process reads the file."""
     start, group, found = launch.read(), "model" if training.averaged is None else "averaged", list[Checkpoint]()
 
     def read() -> None:
@@ -125,14 +125,14 @@ def _weights(training: Training, root: Path, step: int) -> Tensors:
 
 
 def _value(training: Training, average: _Average) -> float:
-    """Give the evaluated model an average; return what `select_by` is on val."""
+    """Load an average into the evaluated model; return its value of `select_by` on val."""
     assert training.val is not None
     _give(training, average)
     return score(training, training.val)[training.select_by.removeprefix("val.")]
 
 
 def _give(training: Training, average: _Average) -> None:
-    """Give the evaluated model an average; of several, with statistics of its own where BatchNorm trained."""
+    """Load an average into the evaluated model; if it averages several models, recompute statistics of BatchNorm that trained."""
     model = training.bare_model if training.averaged is None else training.averaged.module
     model.load_state_dict(average.tensors())
     fixed = _always_fixed(training)
@@ -152,10 +152,10 @@ def _always_fixed(training: Training) -> list[nn.Module]:
 
 @torch.no_grad()
 def compute_statistics(training: Training, model: nn.Module, norms: Sequence[Any]) -> None:
-    """Compute BatchNorm's running statistics anew: those of averaged weights are not the average of the statistics.
+    """Recompute BatchNorm's running statistics: for averaged weights, they are not the average of the statistics.
 
-    Every process sees the same training images, without augmentation, so that all get the same (Izmailov et al. 2018,
-    arXiv:1803.05407, section 3.2).
+    See Izmailov et al. 2018, arXiv:1803.05407, section 3.2. Every process sees the same training images, without augmentation,
+    so that all get the same statistics.
 
     Args:
         training: the run.
@@ -180,6 +180,6 @@ def compute_statistics(training: Training, model: nn.Module, norms: Sequence[Any
 
 
 def _statistics_batches(training: Training) -> Iterator[np.ndarray]:
-    """Yield the positions of training images, int64 [B], evenly divided."""
+    """Yield the positions of training images in batches of about the same size, int64 [B]."""
     order = epoch_order(training.seed, 0, len(training.train))[:STATISTICS_IMAGES]
     yield from np.array_split(order, -(-len(order) // STATISTICS_BATCH))

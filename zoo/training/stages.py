@@ -1,7 +1,7 @@
-"""Train in stages: which parameters learn at a step, and how fast, is a function of where the step stands in the run.
+"""Train in stages: which parameters learn at a step, and how fast, is a function of the step's place in the run.
 
-A parameter that is frozen gets no gradient, so an optimizer leaves it and its moments as they are, without weight decay too.
-The optimizer knows all parameters that train in any of the stages: a checkpoint does not depend on the stage.
+A frozen parameter gets no gradient, so an optimizer leaves it and its moments as they are, without weight decay.
+The optimizer has all parameters that train in any of the stages, so the contents of a checkpoint do not depend on the stage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Part:
     """One stage of a run.
 
     Attributes:
-        freeze: what is frozen, as the recipe says it.
+        freeze: what is frozen, as in the recipe.
         begins: share of the run's steps after which it begins.
         lr: peak learning rate.
         trained: the parameters that learn.
@@ -55,10 +55,10 @@ class Stages:
         parts: one for each stage.
         plan: the steps of the run.
         per_epoch: steps of an epoch.
-        schedule: runs once in each stage: what has just begun to learn is warmed up, and what has learned comes to rest.
-        epochs: of the run, None where its time is given.
-        prepare: wraps the model anew around the parameters that learn now, given torch's own optimizer; None on one process.
-        say: gets a line when a stage begins.
+        schedule: runs once in each stage, so that each stage has a warm-up and ends with a low learning rate.
+        epochs: of the run, None if its time is given.
+        prepare: prepares the model again for the parameters that learn now, given torch's own optimizer; None on one process.
+        say: called with a line of text when a stage begins.
         current: the stage that the model is set up for, None before the first step.
     """
 
@@ -72,11 +72,11 @@ class Stages:
     current: int | None = None
 
     def first_step(self, number: int) -> int:
-        """Return the step at which a stage begins, as the plan is now; one beyond the last is the end of the run."""
+        """Return the step at which a stage begins in the current plan; one past the last stage gives the end of the run."""
         return self.plan.steps if number == len(self.parts) else round(self.parts[number].begins * self.plan.steps)
 
     def at(self, step: int) -> int:
-        """Return the number of the stage of a step, from 0."""
+        """Return the stage of a step, counted from 0."""
         place = self.plan.place(step)
         return max(number for number in range(len(self.parts)) if self.first_step(number) <= place or number == 0)
 
@@ -92,7 +92,7 @@ class Stages:
         learning = {id(parameter) for parameter in part.trained}
         for parameter in {id(each): each for other in self.parts for each in other.trained}.values():
             parameter.requires_grad_(id(parameter) in learning)
-            # One that is left there would be taken for that of the next step.
+            # A gradient that is left there would count in the next step.
             parameter.grad = None
         self.current = number
         self.say(f"stage {self.text(number)}")
@@ -116,13 +116,16 @@ class Stages:
 
 
 def stages_of(recipe: Recipe, built: BuiltModel, plan: StepPlan, per_epoch: int) -> Stages | None:
-    """Return the stages of a run; None where it has none.
+    """Return the stages of a run, or None if it has none.
 
     Args:
         recipe: with its open options chosen.
-        built: the model; what is frozen throughout is marked already.
+        built: the model; parameters that are frozen throughout are marked already.
         plan: the steps of the run.
         per_epoch: steps of an epoch.
+
+    Raises:
+        ZooError: the run has too few steps for its stages.
     """
     finetune, model = recipe.finetune, built.model
     if finetune.stages == "none":
