@@ -102,6 +102,12 @@ def test_features_are_timms(classifier: Classifier) -> None:
     assert classifier.embed([image, image]).shape == (2, *features.shape)
 
 
+def test_no_images_give_no_rows(classifier: Classifier) -> None:
+    assert classifier.logits([]).shape == (0, len(classifier.classes))
+    assert len(classifier.embed([])) == 0
+    assert classifier.predict([]) == []
+
+
 def test_views_are_averaged(classifier: Classifier) -> None:
     image = photographs.picture("left", 3)
     mirror = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

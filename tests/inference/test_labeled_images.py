@@ -53,6 +53,7 @@ def test_one_class_alone_and_classes_without_images_will_do(image_folder: Draw) 
     [
         ({"train/a": 1, "val/a": 1}, "test", "--data: no folder test in ROOT, but train, val (--split val)"),
         ({"": 2}, "test", "--data: no class folders in ROOT (expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE)"),
+        ({"val/a": 1, "valid/a": 1}, "val", "--data: ROOT/val and ROOT/valid are the same split (keep one)"),
     ],
 )
 def test_what_is_not_there_is_one_line(image_folder: Draw, layout: dict[str, int], split: str, line: str) -> None:

@@ -34,6 +34,14 @@ def test_a_log_gets_a_line_now_and_then_from_the_main_process_only(
     assert all("images/s, " in line and line.endswith(" left") for line in lines)
 
 
+def test_no_line_is_printed_before_the_first_image(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    with show_progress("epoch 1/2", 20, shown=True) as count_images:
+        for images in (0, 10, 0):
+            count_images(images)
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.4, "0 s"), (40, "40 s"), (99, "99 s"), (170, "3 min"), (5_900, "98 min"), (7_500, "2 h 5 min"), (86_400, "24 h 0 min")],

@@ -90,11 +90,11 @@ def split_folders(root: Path, where: str = "data.root") -> dict[str, Path]:
         where: the key or flag that an error names.
 
     Raises:
-        ZooError: the root cannot be read, or links lead out of it.
+        ZooError: the root cannot be read, links lead out of it, or two folders are the same split.
     """
     with _reading(root, where):
-        folders = {split_name(path.name): path for path in _folders(root, root)}
-        return {name: folders[name] for name in SPLITS if name in folders and not _is_class(folders[name], root)}
+        parts = [path for path in _folders(root, root) if split_name(path.name) in SPLITS and not _is_class(path, root)]
+        return _one_of_each(parts)
 
 
 @contextlib.contextmanager
@@ -147,21 +147,26 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
 
     The root itself is the only split, `all`, if it has no train folder or if `train` is a class (train, bus, car).
     """
-    top: dict[str, list[Path]] = {}
     folders = _folders(root, root)
-    for path in folders:
-        top.setdefault(split_name(path.name), []).append(path)
-    found = {name: top[name][0] for name in SPLITS if name in top}
-    unused = [path.name for name, paths in top.items() if name not in SPLITS for path in paths]
-    if "train" in found and not (unused and _is_class(found["train"], root)):
-        for first, *others in (top[name] for name in found):
-            if others:
-                raise _Flaw(f"{first} and {others[0]} are the same split", "keep one")
-        return found, unused
-    if "train" not in found and ({path.name for path in folders} & {*SPLITS} or (folders and not unused)):
+    parts = [path for path in folders if split_name(path.name) in SPLITS]
+    unused = [path.name for path in folders if path not in parts]
+    train = next((path for path in parts if split_name(path.name) == "train"), None)
+    if train is not None and not (unused and _is_class(train, root)):
+        return _one_of_each(parts), unused
+    if train is None and ({path.name for path in folders} & {*SPLITS} or (folders and not unused)):
         names = ", ".join(sorted(path.name for path in folders))
         raise _Flaw(f"no folder train in {root}, but {names}", "expected ROOT/train/CLASS/IMAGE")
     return {"all": root}, []
+
+
+def _one_of_each(parts: list[Path]) -> dict[str, Path]:
+    """Return the folder of each split, train first."""
+    found: dict[str, Path] = {}
+    for path in parts:
+        first = found.setdefault(split_name(path.name), path)
+        if first is not path:
+            raise _Flaw(f"{first} and {path} are the same split", "keep one")
+    return {name: found[name] for name in SPLITS if name in found}
 
 
 def _is_class(folder: Path, root: Path) -> bool:

@@ -136,7 +136,7 @@ class Classifier:
             if row is None:
                 raise DataError(filename or f"image {len(rows)}", error, "give another image")
             rows.append(row)
-        return torch.stack(rows)
+        return torch.stack(rows) if rows else torch.zeros(0, len(self.classes))
 
     def stream_logits(self, images: Iterable[AnyImage], views: str | None = None) -> Iterator[tuple[int, Tensor | None, str]]:
         """Yield (index, logits float32 [C], '') for each image, in order; (index, None, reason) if it cannot be read.

@@ -132,11 +132,6 @@ def _decoded(text: str | None) -> np.ndarray | None:
     return None if text is None else np.frombuffer(base64.b64decode(text), "<f4")
 
 
-def _json(row: dict[str, Any]) -> str:
-    cells = {name: _cell(name, value) for name, value in row.items()}
-    return json.dumps({name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in cells.items()})
-
-
 def _cell(column: str, value: Any) -> Any:
     """Return a value as it is written to a file: features as an array, text so that any program can print it."""
     if column == FEATURES:

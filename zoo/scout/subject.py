@@ -50,7 +50,7 @@ def find_subject(word: str, overrides: Sequence[str]) -> Subject:
         overrides: options of the recipe to change.
 
     Raises:
-        ZooError: the word names none of these, or the images cannot be where the options say.
+        ZooError: the word names none of these, or the images cannot be at the place that the options give.
         Mistakes: one line for every mistake in the recipe.
     """
     path = Path(word).expanduser()

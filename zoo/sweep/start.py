@@ -99,7 +99,7 @@ def check_data(runs: Sequence[Run]) -> None:
     """Check the data options of all runs, each data set once.
 
     Raises:
-        ZooError: the images cannot be where the options say.
+        ZooError: the images cannot be at the place that the options give.
     """
     # Not a set: the sections are not hashable.
     seen: list[Any] = []

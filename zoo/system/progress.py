@@ -65,7 +65,7 @@ class _Log:
         """Count images, and print a line if the last one is old enough."""
         self.done += images
         now = time.monotonic()
-        if now - self.printed < LOG_SECONDS or self.done == self.total:
+        if now - self.printed < LOG_SECONDS or self.done in (self.first, self.total):
             return
         self.printed = now
         speed = (self.done - self.first) / (now - self.started)

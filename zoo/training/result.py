@@ -105,7 +105,7 @@ def _known(training: Training, progress: Progress, epoch: int) -> tuple[Predicti
 
 
 def _select(setup: Setup, run: RunFolder, progress: Progress) -> int:
-    """Load the best epoch's weights, if the recipe selects it; return the number of the epoch in use, from 1."""
+    """Load the weights of the selected epoch, unless it is the last one; return the epoch, counted from 1."""
     if progress.best is None or setup.training.select_by == "last":
         return progress.history[-1]["epoch"]
     epoch, step, _ = progress.best

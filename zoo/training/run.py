@@ -122,7 +122,7 @@ def _describe_done(saved: SavedRun, recipe: Recipe, console: Console) -> None:
 def _open_run_to_resume(
     recipe: Recipe, folder: Path, start: Launch, stack: contextlib.ExitStack, *, allow_change: bool
 ) -> tuple[Recipe, SavedRun]:
-    """Lock a run and read its newest whole checkpoint on the first process; return the recipe as the run means it, and the run.
+    """Lock a run and read its newest whole checkpoint on the first process; return the recipe as decided by the run, and the run.
 
     Raises:
         ZooError: the recipe differs, another process works in the folder, or there is no checkpoint; raised on all.
@@ -201,7 +201,7 @@ def _check_space(setup: Setup, place: Path) -> None:
     """Check that there is enough disk space for the checkpoints of a run.
 
     Raises:
-        StorageError: there is not.
+        StorageError: there is too little.
     """
     output = setup.recipe.output
     # The weights, two moments of each, perhaps an average. While a checkpoint is written, there is one more than is kept.

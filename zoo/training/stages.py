@@ -55,7 +55,7 @@ class Stages:
         parts: one for each stage.
         plan: the steps of the run.
         per_epoch: steps of an epoch.
-        schedule: runs once in each stage, so that each stage has a warm-up and ends with a low learning rate.
+        schedule: of the learning rate; it runs once in each stage, with its own warm-up and decay.
         epochs: of the run, None if its time is given.
         prepare: prepares the model again for the parameters that learn now, given torch's own optimizer; None on one process.
         say: called with a line of text when a stage begins.

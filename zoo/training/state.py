@@ -27,7 +27,7 @@ from zoo.training.distillation import Distillation
 from zoo.training.stages import Stages
 from zoo.training.watch import StepWatch
 
-# The power of a class's count that is its share of an epoch, by what `data.sampler` says.
+# By the value of `data.sampler`: a class's share of an epoch is proportional to its number of images to this power.
 SAMPLERS = {"balanced": 0.0, "sqrt": 0.5}
 
 
@@ -39,7 +39,7 @@ class ValPredictions:
         step: steps taken by then.
         logits: float32 [N, C], on the CPU.
         targets: int64 [N].
-        seconds: of the evaluation.
+        seconds: time of the evaluation.
     """
 
     step: int
@@ -50,44 +50,44 @@ class ValPredictions:
 
 @dataclass
 class Training:
-    """All that the loop works with; set up once.
+    """Everything that the loop works with; set up once.
 
     Attributes:
         accelerator: the processes and the precision.
         model: prepared by the accelerator.
         bare_model: the same without what the accelerator wraps around it.
         optimizer: prepared by the accelerator.
-        watch: looks at each step's loss and gradient, and for signals.
+        watch: checks each step's loss and gradient, and looks for signals.
         train: the training images.
         val: the validation images, None where there are none.
         test: the test images, None where there are none.
         plan: the steps of the run.
         batch_size: images of a step, over all processes.
-        seed: of the order, the augmentation and dropout.
+        seed: of the order of the images, the augmentation and dropout.
         lr_at: the learning rate of a step, counted from 0.
         size_at: the side in pixels of a step's images.
         eval_size: the side in pixels at evaluation.
-        augment: what training images go through.
+        augment: augmentation of the training images.
         label_smoothing: share of the target spread over all classes.
-        class_weights: float32 [C], None for equal ones.
-        loss: of each training image; evaluation has a cross-entropy of its own.
-        clip_grad: largest norm of the gradient, None for any.
+        class_weights: float32 [C], None for equal weights.
+        loss: loss of the training images; evaluation always uses cross-entropy.
+        clip_grad: largest norm of the gradient, None for no limit.
         eval_every: epochs between two evaluations.
-        test_every_epoch: whether test is scored at each evaluation; it never selects.
+        test_every_epoch: whether test is scored at each evaluation; it never selects the epoch.
         tta: the views of an image that each evaluation averages, as `eval.tta`.
         select_by: the value that chooses the epoch, such as `val.accuracy`, or `last`.
-        patience: evaluations without a better one after which to stop, None for never.
+        patience: number of evaluations without improvement after which to stop, None for never.
         averaged: the moving average of the weights, not prepared, or None.
-        distillation: what is learned from a teacher, or None.
+        distillation: how the model learns from a teacher, or None.
         frozen: modules that stay in evaluation mode.
         sampler: which images an epoch shows, as `data.sampler`.
         micro_batches: parts of a step on each process.
-        budget: the time that the run may take, None for any.
-        ahead: steps that a thread gathers batches ahead; 0 on a CPU, whose cores train.
-        head: the last layer, where it alone trains, on features: `model` is that, prepared, and batches are of features. None
-            where the whole model runs.
-        stages: the stages of the run, None where the same parameters train throughout.
-        latest, best: what the model said of val at the newest and at the best evaluation; None where that is not kept.
+        budget: the time that the run may take, None for no limit.
+        ahead: steps that a thread gathers batches ahead; 0 on a CPU, whose cores are busy with training.
+        head: the last layer, if only it trains, on features; then `model` is this layer, prepared, and batches have features
+            instead of images. None if the whole model runs.
+        stages: the stages of the run, None if the same parameters train throughout.
+        latest, best: predictions of val at the latest and at the best evaluation; None if they are not kept.
     """
 
     accelerator: Accelerator
@@ -128,7 +128,7 @@ class Training:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of an epoch: as many as batches of at most `batch_size` images need."""
+        """Steps of an epoch, in batches of at most `batch_size` images."""
         return steps_of(len(self.train), self.batch_size)
 
     @property
@@ -138,17 +138,17 @@ class Training:
 
     @property
     def epochs(self) -> int:
-        """Passes over the training images; the last one may be cut short where the time is given."""
+        """Passes over the training images; in a run with a given time, the last one may be cut short."""
         return -(-self.steps // self.steps_per_epoch)
 
     @property
     def learner(self) -> nn.Module:
-        """All that is trained: the bare model, within what a teacher adds to it and a run throws away."""
+        """Everything that is trained: the bare model, together with its projection to a teacher's features if there is one."""
         return (self.distillation and self.distillation.projected) or self.bare_model
 
     @property
     def eval_model(self) -> nn.Module:
-        """The model that is evaluated and saved: the averaged weights where there are some."""
+        """The model that is evaluated: the averaged weights if there are any; with cached features, the head alone."""
         if self.averaged is None:
             return self.model
         return self.averaged.module if self.head is None else self.averaged.module.get_classifier()  # type: ignore[operator]
@@ -160,17 +160,17 @@ class Training:
 
     @property
     def plain_optimizer(self) -> Optimizer:
-        """torch's own optimizer, inside what the accelerator made of it."""
+        """torch's own optimizer, without the accelerator's wrapper."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
 
 
 def eval_batch_size(batch_size: int, processes: int, micro_batches: int) -> int:
-    """Return the images of an evaluation batch on one process, for a step of `batch_size` images over all of them."""
+    """Return the images of an evaluation batch on one process, for a step of `batch_size` images over all processes."""
     return max(1, batch_size // (processes * micro_batches))
 
 
 def steps_of(images: int, batch_size: int) -> int:
-    """Return the steps of an epoch: batches of at most `batch_size` images."""
+    """Return the number of steps of an epoch, in batches of at most `batch_size` images."""
     return -(-images // batch_size)
 
 
@@ -182,7 +182,7 @@ def epoch_batches(seed: int, epoch: int, train: Batches | FeatureBatches, batch_
         epoch: counted from 0.
         train: the training images.
         batch_size: images of a step.
-        sampler: what `data.sampler` says.
+        sampler: the value of `data.sampler`.
     """
     if sampler == "shuffled":
         order = epoch_order(seed, epoch, len(train))
@@ -199,8 +199,8 @@ class Progress:
         step: steps taken.
         history: a row for each epoch, as in `metrics.jsonl`.
         best: (epoch, step, value) of the best evaluation so far.
-        waited: evaluations since then.
-        partial: sums over the steps of the epoch at hand.
+        waited: evaluations since the best one.
+        partial: sums over the steps of the current epoch.
     """
 
     step: int = 0
@@ -210,7 +210,7 @@ class Progress:
     partial: dict[str, float] = field(default_factory=dict)
 
     def ranked(self, key: str) -> list[dict[str, Any]]:
-        """Return the rows that were evaluated, best first by a metric such as `val.accuracy`; of equal ones the earlier first."""
+        """Return the rows that were evaluated, best first by a metric such as `val.accuracy`; ties keep their order."""
         rows = [row for row in self.history if row.get(key) is not None and not math.isnan(row[key])]
         return sorted(rows, key=lambda row: merit(key, row[key]), reverse=True)
 
@@ -220,11 +220,11 @@ class EpochTotals:
     """Sums over an epoch's steps.
 
     Attributes:
-        seconds: in all.
-        data_seconds: of these, making batches.
+        seconds: total time.
+        data_seconds: the part of it that making batches took.
         images: images seen, over all processes.
-        loss: sum of this process's losses, up to the last resume.
-        hits: this process's right predictions, up to the last resume.
+        loss: sum of this process's losses, up to the last resume or `with_sums`.
+        hits: this process's right predictions, likewise.
         skipped: steps that fp16's scaler skipped.
     """
 
@@ -237,13 +237,13 @@ class EpochTotals:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Time a step."""
+        """Time the step in the block."""
         started = time.perf_counter()
         yield
         self.seconds += time.perf_counter() - started
 
     def timed(self, items: Iterable[Any]) -> Generator[Any]:
-        """Time how long each item takes to come."""
+        """Yield items, and time how long each takes to come."""
         iterator = iter(items)
         while True:
             started = time.perf_counter()
@@ -254,6 +254,6 @@ class EpochTotals:
             yield item
 
     def with_sums(self, sums: Tensor) -> dict[str, float]:
-        """Return all sums, with those of loss and hits from the device."""
+        """Return all sums, with loss and hits taken from `sums`, float64 [2], on the device."""
         self.loss, self.hits = sums.tolist()
         return asdict(self)

@@ -1,4 +1,4 @@
-"""One optimizer step, the only one there is: training and benchmarks take it."""
+"""The only optimizer step: training and benchmarks both use it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.optim.losses import CrossEntropy, Loss
 from zoo.system.memory import lacks_memory
 from zoo.training.watch import StepWatch
 
-# The loss where none is asked for.
+# The default loss.
 PLAIN = CrossEntropy()
 
 
@@ -40,22 +40,22 @@ def train_step(
 
     Args:
         model, optimizer: prepared by the accelerator of `watch`, which does backward, clipping and the sum over processes.
-        batches: this process's micro-batches: images [B, 3, H, W], targets int64 [B] or float [B, C], and what else `loss_fn`
-            takes.
-        parts: how many micro-batches there are.
+        batches: this process's micro-batches: images [B, 3, H, W], targets int64 [B] or float [B, C], and further arguments
+            of `loss_fn`.
+        parts: number of micro-batches.
         total: images of the step over all processes; each counts the same, however they are divided.
         lr: the learning rate.
-        loss_fn: what the model returns (logits [B, C], alone or first of several), targets, and what else a batch has, to
-            losses [B].
-        watch: looks at the loss and the gradient before the update.
+        loss_fn: maps the model's output (logits [B, C], or a tuple that begins with them), targets and the rest of the batch
+            to losses [B].
+        watch: checks the loss and the gradient before the update.
         clip: largest norm of the gradient.
 
     Returns:
         This process's sums of losses and of hits, float64 [2], still on the device.
 
     Raises:
-        NonFiniteLoss: a loss or gradient is not finite; the weights are as they were. With fp16's scaler only a loss, or
-            many gradients in a row: where scaled gradients overflow, the scaler skips the step and lowers its scale.
+        NonFiniteLoss: a loss or gradient is not finite; the weights are unchanged. With fp16's scaler, only for a loss, or for
+            many gradients in a row: if scaled gradients overflow, the scaler skips the step and lowers its scale.
     """
     accelerator = watch.accelerator
     set_lr(optimizer, lr)
@@ -92,7 +92,7 @@ def _accumulate(
             outputs = model(images)
             logits = outputs[0] if isinstance(outputs, tuple) else outputs
             loss = loss_fn(outputs, targets, *more).sum()
-            # Distributed training averages the gradients of the processes; they are to be added up.
+            # Distributed training averages the gradients of the processes, but they must be added up.
             accelerator.backward(loss * (accelerator.num_processes / total))
         labels = targets if targets.ndim == 1 else targets.argmax(1)
         sums += torch.stack([loss.detach(), (logits.detach().argmax(1) == labels).sum()])
@@ -100,7 +100,7 @@ def _accumulate(
 
 
 def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) -> Tensor:
-    """Return the norm of the whole gradient, the same on all processes, still on the device; clips it."""
+    """Clip the gradient if `clip` is given; return its norm before that, the same on all processes, on the device."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if clip is not None:
         return cast("Tensor", accelerator.clip_grad_norm_(parameters, clip))
@@ -108,9 +108,9 @@ def gradient_norm(accelerator: Accelerator, optimizer: Any, clip: float | None) 
 
 
 def losses(logits: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None, loss: Loss = PLAIN) -> Tensor:
-    """Return the loss of each image: logits [B, C]; targets int64 [B] or float [B, C]; weights [C]; returns float32 [B].
+    """Return the loss of each image, float32 [B], from logits [B, C], targets int64 [B] or float [B, C], and weights [C].
 
-    Images are weighed. torch would weigh each class's term: smoothing would then teach rare classes on every image.
+    Each image is weighted. torch would weight each class's term, and smoothing would then teach rare classes on every image.
     """
     found = loss.of_images(logits.float(), targets, smoothing)
     if weights is None:

@@ -1,7 +1,7 @@
-"""The teacher of a run: a trained model that is asked about the very images that the student learns from.
+"""The teacher of a run: a trained model that predicts the very images that the student learns from.
 
-It is in evaluation mode, without gradients, in the student's precision and memory layout. What its own training did otherwise
-is made up for on the device: another normalization, another image size, another order of the classes.
+It is in evaluation mode, without gradients, in the student's precision and memory layout. If it was trained with another
+normalization, image size or order of the classes, its inputs and outputs are converted on the device.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from zoo.section import decided
 from zoo.system.console import plural
 from zoo.system.files import digest
 
-# Class names that an error shows, at most.
+# Most class names that an error shows.
 SHOWN = 5
 
 
@@ -38,11 +38,11 @@ class View:
     """The teacher's view of the student's images.
 
     Attributes:
-        scale, shift: float32 [1, 3, 1, 1] from the student's normalization to the teacher's; None where it is the same.
+        scale, shift: float32 [1, 3, 1, 1] from the student's normalization to the teacher's; None if they are the same.
         own: side in pixels of the images that the teacher was evaluated on.
-        end: the same of the student.
-        fixed: whether the teacher takes its own side only.
-        step: its sides are multiples of this: the patches that it cuts images into.
+        end: side in pixels of the images that the student is evaluated on.
+        fixed: whether the teacher takes only images of its own side.
+        step: the teacher's sides are multiples of this: the side of its patches, or 1.
     """
 
     scale: Tensor | None
@@ -53,11 +53,11 @@ class View:
     step: int = 1
 
     def side(self, student: int) -> int:
-        """Return the side in pixels that the teacher is shown: its own at the student's last size, and less in proportion."""
+        """Return the side in pixels for the teacher: its own at the student's last size, in proportion at smaller ones."""
         return self.own if self.fixed else self.step * max(1, round(student * self.own / self.end / self.step))
 
     def of(self, images: Tensor) -> Tensor:
-        """Return the student's images float32 [B, 3, T, T] as the teacher takes them; the very tensor where nothing differs."""
+        """Return the student's images float32 [B, 3, T, T] as the teacher takes them; the same tensor if nothing differs."""
         side = self.side(images.shape[-1])
         if side != images.shape[-1]:
             images = nn.functional.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
@@ -69,16 +69,16 @@ class Teacher:
     """A trained model to learn from.
 
     Attributes:
-        path: as the recipe names it.
+        path: as in the recipe.
         name: its architecture.
-        parameters: how many it has.
+        parameters: number of parameters.
         digest: SHA-256 of its files.
-        accuracy: on its own validation images; None where its run is not known or had none.
-        answers: images to logits float [B, C'], or to features float [B, D]; in evaluation mode, on the device.
-        outputs: int64 [C], the place of each class of the student among the C' of the teacher; None for features.
-        widths: features of the student and of the teacher; None for logits.
-        view: what it is shown.
-        notes: what differs from the student, a line each.
+        accuracy: on its own validation images; None if its run is not known or had none.
+        answers: maps images to logits float [B, C'] or to features float [B, D]; in evaluation mode, on the device.
+        outputs: int64 [C], the index of each class of the student among the C' of the teacher; None for features.
+        widths: number of features of the student and of the teacher; None for logits.
+        view: its view of the student's images.
+        notes: what differs from the student, one line each.
     """
 
     path: Path
@@ -94,7 +94,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Return what the teacher says of the student's images.
+        """Return the teacher's output for the student's images.
 
         Args:
             images: float [B, 3, T, T], normalized for the student.
@@ -106,7 +106,7 @@ class Teacher:
         return found if self.outputs is None else found.index_select(1, self.outputs)
 
     def record(self) -> dict[str, str]:
-        """Return what a run keeps of its teacher, to find it again."""
+        """Return the facts by which a run recognizes its teacher."""
         return {"path": str(self.path.expanduser().absolute()), "digest": self.digest}
 
 
@@ -118,18 +118,18 @@ def load_teacher(
     device: torch.device,
     resumed: Mapping[str, Any] | None = None,
 ) -> Teacher | None:
-    """Load a recipe's teacher onto the device, with BatchNorm fused into its convolutions; None where the recipe has none.
+    """Load a recipe's teacher onto the device, with BatchNorm fused into its convolutions; return None without one.
 
     Args:
         recipe: what to do.
         student: on the CPU; it may be in evaluation mode afterwards.
         classes: the student's, in label order.
-        preprocessing: of the student's images, as timm's configuration names it.
+        preprocessing: of the student's images, named as in timm's configuration.
         device: where the student trains.
         resumed: the plain values of the checkpoint that the run resumes from.
 
     Raises:
-        ZooError: there is no such model, its classes are others, it does not take the images, or it is not the one that a
+        ZooError: there is no such model, it has other classes, it does not take the images, or it is not the one that a
             resumed run began with.
     """
     asked = recipe.distill
@@ -161,10 +161,10 @@ def load_teacher(
 
 
 def _known_digest(name: Path, folder: Path, began: Mapping[str, str] | None) -> str:
-    """Return the digest of a teacher; `began` is what a resumed run has kept of its own (`Teacher.record`).
+    """Return the digest of a teacher; `began` is the `Teacher.record` of a run that is resumed.
 
     Raises:
-        ZooError: it is another model now.
+        ZooError: the teacher is not the one in `began`.
     """
     found = digest_of(folder)
     if began is not None and began["digest"] != found:
@@ -174,12 +174,12 @@ def _known_digest(name: Path, folder: Path, began: Mapping[str, str] | None) -> 
 
 
 def digest_of(folder: Path) -> str:
-    """Return a digest of the files of a model folder that are read, as hexadecimal digits."""
+    """Return a digest of the files that are read from a model folder, as hexadecimal digits."""
     return hashlib.sha256("".join(digest(folder / name) for name in (CONFIG, WEIGHTS)).encode()).hexdigest()
 
 
 def outputs_of(config: Mapping[str, Any], classes: Sequence[str], name: str) -> list[int]:
-    """Return the teacher's output for each class of the student, found by its name.
+    """Return the index of the teacher's output for each class of the student, matched by name.
 
     Args:
         config: the teacher's `config.json`.
@@ -187,7 +187,7 @@ def outputs_of(config: Mapping[str, Any], classes: Sequence[str], name: str) -> 
         name: of the teacher, for errors.
 
     Raises:
-        ZooError: its classes are others, or not named.
+        ZooError: the teacher has other classes, or does not name them.
     """
     names = config.get("label_names")
     if not names:
@@ -205,7 +205,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _view(model: nn.Module, student: Mapping[str, Any], end: int, device: torch.device) -> View:
-    """Return how a teacher sees images of a student, whose preprocessing and last side in pixels are given."""
+    """Return a teacher's view of the images of a student, given the student's preprocessing and last side in pixels."""
     config: Any = model.pretrained_cfg
     theirs, ours = Normalize(config["mean"], config["std"]), Normalize(student["mean"], student["std"])
     scale = shift = None
@@ -226,7 +226,7 @@ def _conversion(ours: Normalize, theirs: Normalize) -> tuple[list[float], list[f
 
 @torch.no_grad()
 def feature_width(name: str, model: nn.Module, side: int) -> int:
-    """Return the number D of the features that a model gives to its last layer; it is in evaluation mode afterwards.
+    """Return the number D of features that a model's last layer gets; the model is in evaluation mode afterwards.
 
     Args:
         name: of the model, for errors.
@@ -234,7 +234,7 @@ def feature_width(name: str, model: nn.Module, side: int) -> int:
         side: of the images in pixels.
 
     Raises:
-        ZooError: it gives none of the form [B, D].
+        ZooError: the last layer gets no features of shape [B, D].
     """
     if hasattr(model, "forward_features") and hasattr(model, "forward_head"):
         found = FeatureExtractor(model.eval())(example_images(side))
@@ -244,13 +244,13 @@ def feature_width(name: str, model: nn.Module, side: int) -> int:
 
 
 def _accuracy(folder: Path) -> float | None:
-    """Return the accuracy on val of the run that a model folder belongs to; None where there is no such run."""
+    """Return the accuracy on val of the run that a model folder belongs to; None if there is no such run."""
     result = read_result(RunFolder(folder.absolute().parent))
     return result.val.get("accuracy") if result is not None else None
 
 
 def _notes(view: View, order: Sequence[int]) -> list[str]:
-    """Return what is made up for, a line each."""
+    """Return the differences that are converted, one line each."""
     notes = []
     if view.own != view.end:
         notes.append(f"its images are resized: it sees {plural(view.own, 'px', 'px')} where the student sees {view.end}")

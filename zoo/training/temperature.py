@@ -1,7 +1,7 @@
 """Fit one temperature on the validation images, by which all logits are divided (Guo et al. 2017).
 
-It becomes part of the last layer of the model: whatever uses the weights has the probabilities, and the order of classes
-stays as it was.
+It becomes part of the last layer of the model, so that all uses of the weights have the new probabilities. The order of the
+classes does not change.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from zoo.training import processes
 from zoo.training.evaluate import averaged, predict_views
 from zoo.training.state import Training
 
-# Temperatures that are looked at. The best one is beyond them where all images are right, or none.
+# Range of temperatures that is searched. The best one lies outside if all images are right, or none.
 LEAST, MOST = 0.05, 20.0
-# Points at which the loss is computed first, evenly on a logarithmic scale: its lowest place is between two of them.
+# Points of a first, coarse search, evenly spaced on a logarithmic scale; the minimum of the loss lies between two of them.
 COARSE = 25
-# Width on the logarithmic scale at which the search ends; the temperature is then rounded to so many digits.
+# Width on the logarithmic scale at which the search ends; the temperature is then rounded to `DIGITS` digits.
 WIDTH = 1e-5
 DIGITS = 4
 # The share of an interval that a step of the search keeps (Kiefer 1953).
@@ -37,10 +37,10 @@ CHUNK = 8192
 
 @dataclass(frozen=True)
 class Fitted:
-    """A temperature, and what val was without it.
+    """A temperature, and the scores of val without it.
 
     Attributes:
-        value: the temperature; 1 where none fits.
+        value: the temperature; 1 if none fits.
         loss: of val, in nats.
         ece: expected calibration error of val.
     """
@@ -73,14 +73,14 @@ def calibrate(training: Training, console: Console) -> Fitted:
 
 
 def fit_temperature(outputs: Tensor, targets: Tensor) -> float | None:
-    """Return the temperature with which targets are most likely, to `DIGITS` digits.
+    """Find the temperature at which the targets are most likely, to `DIGITS` digits.
 
     Args:
-        outputs: logits float32 [N, C], or of V views whose probabilities are averaged [N, V, C].
+        outputs: logits float32 [N, C], or [N, V, C] of V views whose probabilities are averaged.
         targets: int64 [N].
 
     Returns:
-        It, or None where it is not within `LEAST` and `MOST`, or a logit is not finite.
+        The temperature, or None if it is not between `LEAST` and `MOST`, or a logit is not finite.
     """
 
     def cost(place: float) -> float:
@@ -96,7 +96,7 @@ def fit_temperature(outputs: Tensor, targets: Tensor) -> float | None:
 
 
 def _lowest(cost: Callable[[float], float], low: float, high: float) -> float:
-    """Return where a function is lowest between two points, by a golden-section search (Kiefer 1953)."""
+    """Find the minimum of a function between two points by a golden-section search (Kiefer 1953)."""
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     at_left, at_right = cost(left), cost(right)
     while high - low > WIDTH:
@@ -122,12 +122,12 @@ def _loss_at(temperature: float, outputs: Tensor, targets: Tensor) -> float:
 
 
 def calibrated(result: Result, fitted: Fitted, logits: Tensor, targets: Tensor) -> Result:
-    """Return a result with its temperature, and with the metrics of val as they are with it.
+    """Return a result with its temperature, and with the metrics of val at this temperature.
 
     Args:
         result: of the run.
         fitted: the temperature.
-        logits: float32 [N, C] of val, with it.
+        logits: float32 [N, C] of val, at this temperature.
         targets: int64 [N].
     """
     val = {name: metric(logits, targets) for name, metric in METRICS.items()}

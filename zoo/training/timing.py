@@ -1,4 +1,4 @@
-"""Time training steps and evaluation on what a run has set up."""
+"""Time training steps and evaluation of a run that is set up."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from zoo.training.loop import one_step, set_train_mode, use_stage
 from zoo.training.state import EpochTotals, Training
 from zoo.training.step import NoRoomForStep
 
-# Steps that are timed at each image size, after one that warms up.
+# Steps that are timed at each image size, after a warm-up step.
 STEPS = 2
-# Steps at most; short ones are timed until they have taken `ENOUGH_SECONDS`.
+# Most steps that are timed: of short ones, as many as take about `ENOUGH_SECONDS`.
 MOST_STEPS = 12
-# Seconds of timed steps at a size that are enough: single short steps differ by a third on a machine with other work.
+# Seconds of timed steps that are enough for a size: single short steps differ by a third on a machine with other work.
 ENOUGH_SECONDS = 1.0
-# Evaluation batches that are timed, after one that warms up.
+# Evaluation batches that are timed, after a warm-up batch.
 EVALUATION_BATCHES = 2
-# Steps of a run whose image sizes are looked up: those of a longer run are sampled.
+# Most steps of a run whose image sizes are looked up: the steps of a longer run are sampled.
 SAMPLED_STEPS = 10_000
 
 
 @dataclass(frozen=True)
 class StepTimes:
-    """The seconds of training steps, by the side of their images in pixels: the usual step, and the first one of all."""
+    """The seconds of training steps, by the side of their images in pixels: of a usual step, and of the first one at a size."""
 
     usual: dict[int, float]
     first: dict[int, float]
@@ -43,7 +43,7 @@ def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
     """Time training steps at the first, the middle and the last of a run's image sizes.
 
     Args:
-        training: ready to train; the learning rate is 0, so that weights stay as they are, BatchNorm's statistics do not.
+        training: ready to train; the learning rate is 0, so that the weights do not change, but BatchNorm's statistics do.
         sizes: sides in pixels, ascending.
     """
     order = epoch_order(training.seed, 0, len(training.train))
@@ -66,20 +66,20 @@ def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
         first[size] = step(0)
         seconds = [step(number) for number in range(1, 1 + STEPS)]
         more = min(MOST_STEPS, int(ENOUGH_SECONDS / min(seconds))) - STEPS
-        # All processes take as many as the first one says.
+        # All processes take as many steps as the first one decides.
         seconds += [step(number) for number in range(1 + STEPS, 1 + STEPS + broadcast_object_list([more])[0])]
         usual[size] = float(np.mean(seconds))
     return StepTimes(usual, first)
 
 
 def time_stages(training: Training, sizes: Sequence[int]) -> StepTimes:
-    """Time training steps in each stage of a run, and return their means by the steps of each; one stage as `time_steps` does."""
+    """Time training steps as `time_steps` does in each stage of a run; return means weighted by the stages' shares of the run."""
     stages = training.stages
     if stages is None:
         return time_steps(training, sizes)
     usual: dict[int, float] = {}
     first: dict[int, float] = {}
-    # The last one trains most as a rule: its memory is the peak.
+    # As a rule, the last stage trains the most parameters: its memory is the peak.
     for number in range(len(stages.parts)):
         use_stage(training, number)
         times, share = time_steps(training, sizes), stages.share(number)
@@ -90,12 +90,12 @@ def time_stages(training: Training, sizes: Sequence[int]) -> StepTimes:
 
 
 def sampled(steps: int) -> list[int]:
-    """Return the steps of a run, evenly chosen ones of a long run."""
+    """Return the steps of a run; of a long run, evenly spaced ones."""
     return sorted({round(step) for step in np.linspace(0, steps - 1, min(steps, SAMPLED_STEPS))})
 
 
 def mean_over_run(times: Mapping[int, float], training: Training) -> float:
-    """Return the mean seconds of a step of a run whose image sizes lie between those timed: a step costs as its pixels do."""
+    """Return the mean seconds of a step over a run, interpolated between the timed image sizes by their number of pixels."""
     counts = Counter(training.size_at(step) for step in sampled(training.steps))
     pixels = [size**2 for size in times]
     each = np.interp([size**2 for size in counts], pixels, list(times.values()))
@@ -118,11 +118,11 @@ class _FirstOf:
 
 
 def time_evaluation(training: Training, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return the seconds that evaluation takes for an image, over all processes; 0 where there is nothing to evaluate.
+    """Return the seconds of evaluation per image, over all processes; 0 if there is nothing to evaluate.
 
     Args:
-        training: ready to train; nothing of it changes but that its model is in evaluation mode.
-        clock: seconds since some moment.
+        training: ready to train; its model is in evaluation mode afterwards, and nothing else changes.
+        clock: returns the seconds since a fixed moment.
     """
     batches = training.val or training.test
     if batches is None:

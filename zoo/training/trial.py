@@ -1,4 +1,4 @@
-"""Steps on trial: timed in one precision and layout, and whether a GPU has room for them."""
+"""Trial steps: time them in one precision and layout, and check whether they fit into a GPU's memory."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from zoo.system.memory import lacks_memory
 
 Candidate = tuple[str, bool]  # precision, and whether channels_last
 
-# Share of a GPU's memory that may be used while candidates are tried: what is left serves fragmented memory later.
+# Share of a GPU's memory that may be used while candidates are tried: the rest is a margin for later fragmentation.
 USABLE_MEMORY = 0.92
-# Copies in float32 of a batch that take memory beside a step: making one takes three, and those that are gathered ahead as
-# bytes, at 1.5 times the side and with their partners, take as much as three more.
+# Memory of batches beside a step, in float32 copies of a batch: making a batch takes three, and the batches that are gathered
+# ahead as bytes, at 1.5 times the side and with their partners, take as much as three more.
 BATCH_COPIES = 6
 
 
 def stepper(
     model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate, *, backward: bool = True
 ) -> Callable[[], float]:
-    """Make a function that runs a forward pass in one precision and layout, and the backward one, and returns its seconds.
+    """Make a function that runs a forward and a backward pass in one precision and layout, and returns the seconds.
 
-    Infinite where the loss is not finite.
+    The seconds are infinite if the loss is not finite.
     """
     precision, channels_last = candidate
     layout = memory_format(channels_last)
@@ -54,7 +54,7 @@ def stepper(
 
 
 def guarded(model: nn.Module, *arguments: Any, **options: Any) -> Callable[[], float]:
-    """Make a `stepper` whose steps take for ever where a GPU has no room for them."""
+    """Make a `stepper` whose seconds are infinite if a GPU has no room for the step."""
     made: list[Callable[[], float]] = []
 
     def step() -> float:
@@ -70,26 +70,26 @@ def guarded(model: nn.Module, *arguments: Any, **options: Any) -> Callable[[], f
 
 
 def _if_room(model: nn.Module, act: Callable[[], float]) -> float | None:
-    """Return what a step returns; None where memory is too small for it, which is free again then."""
+    """Return the seconds of a step, or None if memory is too small for it; the memory is then free again."""
     try:
         return act()
     except RuntimeError as error:
         if not lacks_memory(error):
             raise
-    # Not within the handler: the frames of the error hold what there was no room beside.
+    # Not within the handler: the frames of the error keep the tensors of the failed step alive.
     free(model)
     return None
 
 
 def free(model: nn.Module) -> None:
-    """Give up gradients, and what torch keeps of a GPU's memory for later."""
+    """Free the gradients, and the GPU memory that torch keeps for later."""
     model.zero_grad()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def fits(model: nn.Module, size: int, images: int, device: torch.device, candidate: Candidate, *, backward: bool = True) -> bool:
-    """Return whether a GPU has room for a step and for the batch that is made meanwhile; the arguments are as for `stepper`."""
+    """Check whether a GPU has room for a step and for the batches that are made meanwhile; the arguments are as for `stepper`."""
 
     def step() -> float:
         _beside = torch.empty(BATCH_COPIES * images, 3, size, size, device=device)
@@ -99,7 +99,7 @@ def fits(model: nn.Module, size: int, images: int, device: torch.device, candida
 
 
 def fewest_micro_batches(model: nn.Module, size: int, batch: int, device: torch.device, candidate: Candidate) -> int:
-    """Return the fewest micro-batches that fit into a GPU's memory, found by doubling; 1 on a CPU.
+    """Return the fewest micro-batches with which a step fits into a GPU's memory, found by doubling; 1 on a CPU.
 
     Args:
         model, size, device, candidate: of the step, as for `stepper`.
@@ -118,12 +118,12 @@ def fewest_micro_batches(model: nn.Module, size: int, batch: int, device: torch.
 
 @contextlib.contextmanager
 def room_for_training(model: nn.Module, device: torch.device, processes: int) -> Iterator[None]:
-    """Keep a GPU's memory for what comes later, and a margin.
+    """Reserve the GPU memory that training needs later, and a margin, within the block.
 
-    That is an optimizer's two moments, an average of the weights, and the buckets in which several processes add up gradients.
+    It is for an optimizer's two moments, an average of the weights, and the buckets in which several processes add up gradients.
 
     Raises:
-        ZooError: that alone does not fit.
+        ZooError: the reserve alone does not fit.
     """
     if device.type == "cpu":
         yield
@@ -154,7 +154,7 @@ def _margin(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def preserved_buffers(model: nn.Module) -> Iterator[None]:
-    """Give a model its buffers back after it was measured: BatchNorm counts every forward pass."""
+    """Restore a model's buffers after the block: every forward pass changes BatchNorm's statistics."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     yield
     with torch.no_grad():

@@ -1,8 +1,8 @@
 """Watch each step: whether its loss and gradient are finite, and whether a signal asks the run to stop.
 
-A CPU knows at once. A GPU is asked one step late, so that it never waits: the update itself is shut on the device as soon as
-something is not finite, and stays shut, so that the step after it changes nothing either. All numbers of a step travel in one
-reduction over the processes and one copy.
+On a CPU, this is known at once. A GPU is asked one step late, so that it never waits: as soon as something is not finite,
+updates are shut off on the device and stay shut off, so that the next step changes nothing either. All numbers of a step take
+one reduction over the processes and one copy.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MOST_SKIPPED = 20
 
 @dataclass(frozen=True)
 class _Pending:
-    """The numbers of a step that were not read yet.
+    """The numbers of a step that have not been read yet.
 
     Attributes:
         step: its number, from 0.
-        numbers: float64 [3] on the CPU, there when `ready` is: loss, gradient norm, and how many processes were asked to stop.
-        ready: None where they are there already.
+        numbers: float64 [3]: loss, gradient norm, and how many processes were asked to stop.
+        ready: CUDA event after which the numbers are on the CPU; None if they can be read at once.
     """
 
     step: int
@@ -44,13 +44,13 @@ class StepWatch:
     Args:
         accelerator: its processes and device.
         optimizer: torch's own, or what the accelerator made of it.
-        late: read the numbers one step late; None: on a GPU, where the optimizer's update can be shut on the device.
+        late: read the numbers one step late; None: only on a GPU, if the optimizer's update can be shut off on the device.
 
     Attributes:
-        step: the number of the step that is taken, from 0.
-        stopping: a signal asked any of the processes to stop, as far as this process knows; all of them know after the same
+        step: the number of the current step, from 0.
+        stopping: whether this process knows that a signal asked any of the processes to stop; all of them know after the same
             step.
-        skipped: steps that fp16's scaler skipped since `take_skipped`.
+        skipped: steps that fp16's scaler has skipped since the last `take_skipped`.
     """
 
     def __init__(self, accelerator: Accelerator, optimizer: Any, *, late: bool | None = None) -> None:
@@ -61,27 +61,27 @@ class StepWatch:
         self.step = 0
         self.stopping = False
         self.skipped = self._skipped_in_row = 0
-        # 1 from the first step on that is not finite.
+        # 1 after the first step that is not finite.
         self._shut = torch.zeros((), device=accelerator.device)
         self._pending: _Pending | None = None
         self._before: _Pending | None = None
 
     @property
     def open(self) -> Tensor | None:
-        """Return 1.0 while updates count and 0.0 once they are shut, float32 []; None where that is known at once."""
+        """Return 1.0 while updates count and 0.0 once they are shut off, float32 []; None if steps are read at once."""
         return 1 - self._shut if self.late else None
 
     def judge(self, loss: Tensor, norm: Tensor) -> None:
-        """Look at a step before its update.
+        """Check a step before its update.
 
         Args:
             loss: this process's sum of losses, float64 [].
-            norm: the gradient's, the same on all processes.
+            norm: the norm of the gradient, the same on all processes.
 
         Raises:
-            NonFiniteLoss: this step's loss or gradient is not finite. With `late`, `after_update` says so after the next step.
+            NonFiniteLoss: this step's loss or gradient is not finite. With `late`, `after_update` raises it after the next step.
         """
-        # Made on the device: a copy from the CPU would wait for it.
+        # Made on the device: a copy from the CPU would wait for the device.
         asked = torch.full((), float(bool(signals.requested())), dtype=loss.dtype, device=loss.device)
         mine = torch.stack([loss, asked])
         if self.accelerator.num_processes > 1:
@@ -92,22 +92,22 @@ class StepWatch:
             return
         finite = torch.isfinite(numbers[0] + numbers[1])
         self._shut = torch.maximum(self._shut, (~finite).float())
-        # Fused optimizers of torch leave weights, moments and step counts as they are where this is 1.
+        # torch's fused optimizers leave weights, moments and step counts as they are if `found_inf` is 1.
         self.plain.found_inf, self.plain.grad_scale = self._shut, None  # type: ignore[attr-defined]
         self._before, self._pending = self._pending, self._copy(numbers)
 
     def after_update(self) -> None:
-        """Read the step before, after the update of this one was queued: a GPU has work while it is asked.
+        """Check the previous step, after the update of this one was queued, so that a GPU has work meanwhile.
 
         Raises:
-            NonFiniteLoss: the loss or gradient of the step before is not finite.
+            NonFiniteLoss: the loss or gradient of the previous step is not finite.
         """
         before, self._before = self._before, None
         if before is not None:
             self._read(before)
 
     def settle(self) -> None:
-        """Read what is not read yet: before anything is saved or scored.
+        """Check the last step if that has not happened yet: before anything is saved or scored.
 
         Raises:
             NonFiniteLoss: the last step's loss or gradient is not finite.
@@ -117,7 +117,7 @@ class StepWatch:
             self._read(before)
 
     def take_skipped(self) -> int:
-        """Return the steps that were skipped since the last call."""
+        """Return the number of steps that were skipped since the last call."""
         skipped, self.skipped = self.skipped, 0
         return skipped
 
@@ -132,10 +132,10 @@ class StepWatch:
         return _Pending(self.step, host, ready)
 
     def _read(self, pending: _Pending) -> None:
-        """Read a step's numbers, and raise if they are not finite.
+        """Read a step's numbers and check them.
 
         Raises:
-            NonFiniteLoss: they are not.
+            NonFiniteLoss: the loss or gradient is not finite.
         """
         if pending.ready is not None:
             pending.ready.synchronize()
@@ -176,7 +176,7 @@ class NonFiniteStep(NonFiniteLoss):
 
 
 def can_be_shut(optimizer: Optimizer) -> bool:
-    """Return whether an optimizer leaves everything as it is where `found_inf` is 1: torch's fused ones do."""
+    """Return whether an optimizer leaves everything as it is if `found_inf` is 1, as torch's fused ones do."""
     return bool(getattr(optimizer, "_step_supports_amp_scaling", False)) and all(
         group.get("fused") for group in optimizer.param_groups
     )
