@@ -56,7 +56,7 @@ def test_other_files_are_left_out_with_a_note(image_folder: Draw) -> None:
     root = image_folder({"a": 2, "b": 2})
     for name in ("Thumbs.db", "notes.txt", ".DS_Store"):
         (root / "a" / name).write_text("x")
-    assert f"ignored 2 files that are no images, first: {root}/a/Thumbs.db" in load(root).notes
+    assert f"ignored 2 files that are not images, first: {root}/a/Thumbs.db" in load(root).notes
 
 
 PAIR = {"a": 3, "b": 3}
@@ -116,12 +116,12 @@ def test_images_of_a_kind_that_is_not_read_are_not_left_out_silently(image_folde
     (root / "a/x.cr2").write_bytes(b"1")
     (root / "a/notes.txt").write_bytes(b"1")
     assert refused(root) == (
-        "data.root: 1 image of a kind that is not read, first: ROOT/a/x.cr2 (convert to JPEG or PNG, or remove them)"
+        "data.root: 1 image in a format that zoo does not read, first: ROOT/a/x.cr2 (convert to JPEG or PNG, or remove them)"
     )
     (root / "a/x.cr2").unlink()
     (root / "c").mkdir()
     (root / "c/x.dng").write_bytes(b"1")
-    assert "1 image of a kind that is not read, first: ROOT/c/x.dng" in refused(root)
+    assert "1 image in a format that zoo does not read, first: ROOT/c/x.dng" in refused(root)
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_a_folder_of_classes_alone_may_have_one_or_empty_ones(image_folder: Draw
     found = scan_classes(root, root)
     assert (found.classes, found.parts["all"]) == (["cat", "dog"], [(root / "cat" / f"00{n}.png", 0) for n in range(2)])
     (root / "cat" / "raw.nef").write_bytes(b"x")
-    with pytest.raises(ZooError, match="--data: 1 image of a kind that is not read"):
+    with pytest.raises(ZooError, match="--data: 1 image in a format that zoo does not read"):
         scan_classes(root, root, "--data")
 
 

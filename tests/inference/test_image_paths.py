@@ -74,7 +74,7 @@ def test_links_are_followed_unless_they_lead_in_a_circle(photos: Path, tmp_path:
 def test_photographs_of_a_kind_that_is_not_read_are_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.dng").write_bytes(b"raw")
     assert list(ImagePaths([str(tmp_path)])) == [str(tmp_path / "a.dng")]
-    with pytest.raises(Unreadable, match="of a kind that is not read: convert to JPEG or PNG"):
+    with pytest.raises(Unreadable, match="in a format that zoo does not read: convert to JPEG or PNG"):
         open_rgb(tmp_path / "a.dng")
 
 

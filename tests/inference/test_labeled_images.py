@@ -45,7 +45,7 @@ def test_one_class_alone_and_classes_without_images_will_do(image_folder: Draw) 
     (root / "cat" / "notes.txt").write_text("of no image")
     found = find_images(root, "test")
     assert (list(found.classes), list(found.labels)) == (["cat", "dog"], [0, 0])
-    assert found.notes[0].startswith("ignored 1 file that are no images, first: ")
+    assert found.notes[0].startswith("ignored 1 file that is not an image, first: ")
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_the_hub_cache_is_read_without_asking_the_hub(
 def test_a_damaged_file_in_the_hub_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = cached(tmp_path, monkeypatch)
     path.write_bytes(b"\0" * 100)
-    assert refused(lambda: AutoWeights().find(NAME)).startswith(f"backbone.weights: {path} is no whole safetensors file")
+    assert refused(lambda: AutoWeights().find(NAME)).startswith(f"backbone.weights: {path} is not a complete safetensors file")
 
 
 @pytest.mark.parametrize("network", ["offline by choice", "refused", pytest.param("silent", marks=pytest.mark.slow)])

@@ -40,7 +40,7 @@ def test_a_copy_of_a_run_is_no_repetition(tmp_path: Path) -> None:
     board = build([tmp_path])
     assert board.rows[0].seeds == (0, 1, 0)
     assert [note for note in board.notes if "copy" in note] == [
-        f"left out: {tmp_path / 'copy'}: the same run as {tmp_path / 'a0'}, of the same seed and to the last answer"
+        f"left out: {tmp_path / 'copy'}: a copy of {tmp_path / 'a0'}: the same seed and the same predictions"
     ]
 
 

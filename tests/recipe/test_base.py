@@ -128,7 +128,7 @@ def test_the_resolved_recipe_stands_alone(tmp_path: Path) -> None:
           "base.yaml:3: unknown key 'train.kind' (known: "]),
         # An override replaces what any of the files has.
         ("", BASE.replace("0.2", "x"), ("augment.mixup=y",), ["augment.mixup: expected a number, found 'y' (e.g. 0)"]),
-        ("", BASE, ("base=quickstart",), ["base: unknown key (it stands in a recipe's file only)"]),
+        ("", BASE, ("base=quickstart",), ["base: unknown key (it is allowed only in a recipe file)"]),
         # What the base has is not checked where it was replaced.
         ("schedule: linear\noptim: {lr: x}\n", BASE.replace("gamma", "gama"), (), ["own.yaml:3: optim.lr: expected a number, found 'x' (e.g. 0.0003)"]),
         ("bse: x\n", BASE, (), ["own.yaml:2: unknown key 'bse' (did you mean 'base'?)"]),

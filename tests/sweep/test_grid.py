@@ -72,9 +72,9 @@ def test_what_does_not_fit_one_backbone_is_a_run_that_says_so(place: Place, monk
         ({"values": {"backbone": [{"name": "test_vit"}]}}, r"backbone: a sweep sets backbone\.name itself \(give it as MODEL\)"),
         ({"values": {"backbone.name.x": [1]}}, r"backbone\.name\.x: a sweep sets backbone\.name itself"),
         ({"values": {"output": [{"root": "x"}]}}, r"output: a sweep sets output\.root itself"),
-        ({"values": {"train": [{"seed": 1}, {"seed": 2}]}}, r"train: the seeds are those of --seeds \(give single options\)"),
-        ({"values": {"train.seed": [1, 2]}}, r"train\.seed: the seeds are those of --seeds"),
-        ({"overrides": ["train.seed=1"]}, r"train\.seed: the seeds are those of --seeds"),
+        ({"values": {"train": [{"seed": 1}, {"seed": 2}]}}, r"train: the seeds come from --seeds \(give single options\)"),
+        ({"values": {"train.seed": [1, 2]}}, r"train\.seed: the seeds come from --seeds"),
+        ({"overrides": ["train.seed=1"]}, r"train\.seed: the seeds come from --seeds"),
         ({"overrides": ["optim.lr=1"], "values": {"optim.lr": [1, 2]}}, r"--set optim\.lr: is set for all runs too"),
     ],
 )

@@ -135,8 +135,22 @@ def test_what_an_epoch_takes_besides_its_steps_may_be_more_than_they_take() -> N
         assert -10 <= ends - seconds <= 1, seconds
 
 
+def test_a_plan_that_stays_as_it_is_is_not_made_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    plan_again = Budget.plan_again
+
+    def counted(self: Budget, step: int, **others: Any) -> None:
+        made.append(step)
+        plan_again(self, step, **others)
+
+    monkeypatch.setattr(Budget, "plan_again", counted)
+    simulated(120, SLOWNESS["steady"], sides=ImageSize(start=64, end=64))
+    # About 1,000 steps in 20 epochs.
+    assert 100 <= len(made) <= 150
+
+
 def test_a_start_that_takes_all_of_the_time_is_one_line() -> None:
-    with pytest.raises(ZooError, match=r"^train\.max_minutes: 2 minutes are over, and the first step was not taken: .* 130 s"):
+    with pytest.raises(ZooError, match=r"^train\.max_minutes: 2 minutes are over before the first step: .* 130 s"):
         simulated(120, SLOWNESS["steady"], start=130, sides=ImageSize(start=64, end=64))
 
 
@@ -217,6 +231,23 @@ def test_time_is_kept_for_the_evaluations_that_come(tiny: Path, steady: None, mo
     # 18 steps an epoch.
     assert found == [36]
     assert ["val.accuracy" in row for row in history(folder)][:4] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_time_is_kept_for_test_images_where_they_are_scored(
+    every: bool, tiny: Path, steady: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[int, int]] = []
+
+    def budget(*, evaluated: tuple[int, int], **others: Any) -> Steady:
+        found.append(evaluated)
+        return Steady(evaluated=evaluated, clock=clock, **others)
+
+    monkeypatch.setattr(assemble, "Budget", budget)
+    train_steadily(tiny, f"eval.test_every_epoch={str(every).lower()}")
+    ((each, at_end),) = found
+    val, test = 16, 30
+    assert (each, at_end) == (val + test * every, test)
 
 
 def test_paused_and_resumed_it_has_the_same_bits(tiny: Path, steady: None) -> None:

@@ -101,14 +101,14 @@ def test_varied_images_are_not_cached_and_the_way_to_it_is_named(tiny: Path, cap
     run(tiny, "finetune.freeze=backbone", "train.epochs=1", "augment.mixup=0.2")
     said = capsys.readouterr().out
     words = "augment.crop=none augment.hflip=false augment.mixup=0"
-    assert f"features   of varied images, computed in each epoch ({words} computes them once)" in said
+    assert f"features   computed in each epoch, because the images vary (to compute them once: {words})" in said
     assert not feature_cache.files()
 
 
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        (["augment.crop=none"], "true, but an image is not the same each time (set augment.hflip=false, or write auto)"),
+        (["augment.crop=none"], "true, but images vary from epoch to epoch (set augment.hflip=false, or write auto)"),
         (["finetune.freeze=none", *HEAD[1:]], "true, but the backbone trains, and its features change (set finetune.freeze: backbone"),
     ],
 )  # fmt: skip

@@ -49,7 +49,9 @@ def test_one_image_has_no_batch_statistics(tmp_path: Path):
     recipe = load(tmp_path, GOOD, "train.batch_size=8")
     # 9 images in steps of 8 are two steps, of 5 and 4: two images for each of two processes, one for each of four.
     check_norms(recipe, data(9), 2, model, [])
-    with pytest.raises(ZooError, match=r"leaves one image for BatchNorm to average over \(raise it, or set finetune\.batch_norm"):
+    with pytest.raises(
+        ZooError, match=r"leaves a micro-batch with a single image, too few for BatchNorm \(raise it, or set finetune\.batch_norm"
+    ):
         check_norms(recipe, data(9), 4, model, [])
     # Frozen ones average nothing, and neither does a network without.
     check_norms(recipe, data(9), 4, model, [norm])

@@ -99,7 +99,7 @@ def test_a_folder_is_decoded_once_for_each_size_of_its_store(tmp_path: Path, ima
 
 def test_what_needs_no_files_needs_no_fetching(tmp_path: Path) -> None:
     found = fetch_data(recipe(tmp_path, "synthetic"))
-    assert (found.size, found.text) == (0, "nothing to fetch: the images are no files")
+    assert (found.size, found.text) == (0, "nothing to fetch: the images are not files")
     found = fetch_weights(Backbone(name=NAME, weights=RandomWeights()))
     assert (found.size, found.text) == (0, "nothing to fetch: the weights are random")
 

@@ -114,7 +114,7 @@ def test_features_are_those_before_the_last_layer(tiny: Path, model_folder: Path
 
 def test_a_student_without_features_is_refused(tiny: Path, model_folder: Path) -> None:
     recipe = recipe_of(tiny, model_folder, "distill.kind=feature")
-    with pytest.raises(ZooError, match=r"distill.kind: test_resnet gives no list of features to its last layer \(use logit\)"):
+    with pytest.raises(ZooError, match=r"distill.kind: test_resnet has no feature vector before its last layer \(use logit\)"):
         load_teacher(recipe, nn.Linear(2, 2), CLASSES, OURS, torch.device("cpu"))
 
 
@@ -124,5 +124,5 @@ def test_a_teacher_that_changed_since_is_refused(tiny: Path, model_folder: Path)
     assert load(recipe, resumed=began).digest == began["teacher"]["digest"]
     config = model_folder / "config.json"
     config.write_text(config.read_text() + " ")
-    with pytest.raises(ZooError, match=r"is not the model that the run began with .*put that back, or start a new run"):
+    with pytest.raises(ZooError, match=r"is not the model that the run began with .*restore that model, or start a new run"):
         load(recipe, resumed=began)

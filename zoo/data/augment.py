@@ -115,7 +115,7 @@ class Augment(Section):
 
     crop: Crop = Field(default=PadShift(), description="Which part of the image is seen.")
     hflip: bool | Literal["auto"] = Field(
-        default="auto", description="Mirror half of the images. auto: unless they are digits, which mean something else then."
+        default="auto", description="Mirror half of the images. auto: on, except for digits, whose meaning would change."
     )
     vflip: bool = Field(
         default=False, description="Flip half of the images top to bottom: for images without a right way up, such as from above."
@@ -128,7 +128,7 @@ class Augment(Section):
     erase: float = Field(default=0.0, ge=0, le=1, description="Probability of blanking a rectangle (Zhong et al. 2020).")
     mixup: float = Field(default=0.0, ge=0, description="Alpha of mixup (Zhang et al. 2018); 0 is off.")
     cutmix: float = Field(default=0.0, ge=0, description="Alpha of CutMix (Yun et al. 2019); 0 is off.")
-    mix_until: float = Field(default=1.0, gt=0, le=1, description="Share of the steps after which images are mixed no more.")
+    mix_until: float = Field(default=1.0, gt=0, le=1, description="Share of the steps after which mixing stops.")
 
     def mixes(self, step: float, steps: int) -> bool:
         """Check whether images may be mixed at `step` (counted from 0) of a run of `steps` steps."""

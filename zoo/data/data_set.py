@@ -42,8 +42,8 @@ class DataSet(Section):
     )
     sampler: Literal["shuffled", "balanced", "sqrt"] = Field(
         default="shuffled",
-        description="Which images an epoch shows. shuffled: each one once; balanced: as many of each class, the images of rare "
-        "classes several times; sqrt: of each class in proportion to the square root of its number.",
+        description="Which images an epoch shows. shuffled: each one once; balanced: equally many of each class, repeating the "
+        "images of rare classes; sqrt: in proportion to the square root of each class's size.",
     )
     max_train: int | None = Field(
         default=None, ge=1, examples=[6400], description="Use only the first images of each class, this many in all."
@@ -53,8 +53,8 @@ class DataSet(Section):
         default=None,
         ge=2,
         examples=[5],
-        description="Divide the training images into this many parts, alike in every class: `fold` validates, the others train, "
-        "and the test images are left alone. In place of `val_fraction`; `zoo train --folds` trains a run for each. null: none.",
+        description="Number of stratified folds of the training images: `fold` validates, the others train, and the test images "
+        "are not used. Replaces `val_fraction`; `zoo train --folds` trains one run per fold. null: no folds.",
     )
     fold: int = Field(default=0, ge=0, description="Which of the `folds` validates, counted from 0.")
 

@@ -82,7 +82,7 @@ def open_rgb(path: str | Path) -> Image.Image:
         if os.path.getsize(path) == 0:
             raise Unreadable("empty file")
         if str(path).lower().endswith(UNREAD):
-            raise Unreadable(f"of a kind that is not read: {unread_todo(path)}")
+            raise Unreadable(f"in a format that zoo does not read: {unread_todo(path)}")
         with Image.open(path) as image:
             return loaded_rgb(image)
 

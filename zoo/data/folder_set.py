@@ -38,7 +38,7 @@ class Folder(DataSet):
     )
     on_bad: Literal["refuse", "skip"] = Field(
         default="refuse",
-        description="Files that are no whole images: refuse to start, or skip them. A file lists them where there are several.",
+        description="What to do with unreadable images: refuse to start, or skip them. If there are several, a file lists them.",
     )
 
     @field_validator("store_size")

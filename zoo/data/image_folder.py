@@ -113,7 +113,8 @@ def _ignored_note(ignored: list[str]) -> list[str]:
     """Return a note about the ignored files, as a list; empty if there are none."""
     if not ignored:
         return []
-    return [f"ignored {len(ignored)} file{'s' * (len(ignored) > 1)} that are no images, first: {printable(ignored[0])}"]
+    files = "1 file that is not an image" if len(ignored) == 1 else f"{len(ignored)} files that are not images"
+    return [f"ignored {files}, first: {printable(ignored[0])}"]
 
 
 def _scan(root: Path) -> Tree:
@@ -179,7 +180,7 @@ def _check_kinds(ignored: list[str]) -> None:
     """Check that the ignored files are not photos in a format that cannot be read."""
     unread = [path for path in ignored if path.lower().endswith(UNREAD)]
     if unread:
-        count = f"{len(unread)} image{'s' * (len(unread) > 1)} of a kind that is not read"
+        count = f"{len(unread)} image{'s' * (len(unread) > 1)} in a format that zoo does not read"
         raise _Flaw(f"{count}, first: {printable(unread[0])}", f"{unread_todo(unread[0])}, or remove them")
 
 

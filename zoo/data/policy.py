@@ -162,7 +162,7 @@ class AugMix(Section):
     kind: Literal["aug_mix"] = "aug_mix"
     severity: int = Field(default=3, ge=1, le=10, description="The strongest magnitude, from 1 to 10.")
     chains: int = Field(default=3, ge=1, le=8, description="Chains that are mixed.")
-    alpha: float = Field(default=1.0, gt=0, description="Of the distributions that the shares of the mixture come from.")
+    alpha: float = Field(default=1.0, gt=0, description="Alpha of the Beta and Dirichlet distributions of the mixture's shares.")
 
     def draw(self, generator: np.random.Generator, count: int) -> Draws:
         """Draw the operations of all chains, and the shares of the mixture."""

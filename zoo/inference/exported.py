@@ -184,13 +184,13 @@ class FileNetwork:
         with self._alone:
             return torch.cat([self.network.logits(run) for run in runs])
 
-    def features(self, pixels: Sequence[np.ndarray]) -> Tensor:
+    def features(self, pixels: Sequence[np.ndarray]) -> Tensor:  # noqa: ARG002
         """Refuse: the file has no output for features.
 
         Raises:
             ZooError: always.
         """
-        raise ZooError(str(self.network.path), f"it gives classes alone, no features of {len(pixels)} images", "take the run")
+        raise ZooError(str(self.network.path), "it outputs classes, not features", "use the run it was made from")
 
     def module(self) -> nn.Module:
         """Refuse: the file has no timm model.

@@ -26,7 +26,7 @@ def _not_negative(value: Frozen) -> Frozen:
 
 
 class Stage(Section):
-    """A part of a run, in which other layers are trained than in the one before it."""
+    """A stage of a run; each stage trains different layers."""
 
     freeze: Frozen = Field(default="none", examples=["backbone"], description="What is frozen, as in `finetune.freeze`.")
     epochs: int | None = Field(
@@ -37,7 +37,7 @@ class Stage(Section):
         gt=0,
         lt=1,
         examples=[0.2],
-        description="In place of `epochs`, share of the run's steps; with `train.max_minutes` about that of the time.",
+        description="Instead of `epochs`: share of the run's steps (with `train.max_minutes`, about that share of the time).",
     )
     lr: float | None = Field(
         default=None, gt=0, examples=[0.001], description="Peak learning rate of this stage; null: `optim.lr`."
@@ -50,7 +50,7 @@ class Lora(Section):
     """Low-rank updates of layers, in place of training their weights (LoRA, Hu et al. 2021)."""
 
     rank: int = Field(default=8, ge=1, le=4096, description="Rank of the update of each layer.")
-    alpha: float = Field(default=16.0, gt=0, description="The update is multiplied by this divided by the rank.")
+    alpha: float = Field(default=16.0, gt=0, description="The update is multiplied by alpha / rank.")
     targets: Literal["auto"] | tuple[str, ...] = Field(
         default="auto",
         examples=[["qkv", "proj"]],
@@ -103,7 +103,7 @@ class Finetune(Section):
     batch_norm: Literal["auto", "train", "frozen"] = Field(
         default="auto",
         description="frozen: use the pretrained statistics and keep them; better for short runs, and faster on a CPU. "
-        "auto: frozen, but for random weights.",
+        "auto: frozen, except with random weights.",
     )
     layer_decay: float = Field(
         default=1.0,

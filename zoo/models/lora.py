@@ -140,7 +140,7 @@ def _problem(layer: nn.Module, called: bool) -> str:
         # For example weight standardization: standardizing a sum of weights is not the sum of the standardized weights.
         return f"a {type(layer).__name__}, which computes something else with its weights"
     if not called:
-        return "of which the backbone takes the weights and does not call it"
+        return "whose weights the backbone uses without calling the layer"
     return ""
 
 

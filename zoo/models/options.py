@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AutoWeights(Section):
-    """The hub cache, then an installed weights package, then the hub: the first that has them."""
+    """The first source that has the weights: the hub cache, an installed weights package, the hub."""
 
     kind: Literal["auto"] = "auto"
 
@@ -117,7 +117,7 @@ Weights = Annotated[
 class Backbone(Section):
     """The timm model and its weights."""
 
-    name: str = Field(examples=["resnet18.tv_in1k"], description="A timm name; with its tag it names the weights too.")
+    name: str = Field(examples=["resnet18.tv_in1k"], description="A timm name; with a tag, it also names the weights.")
     weights: Weights = Field(default=AutoWeights(), description="Where pretrained weights come from.")
     head_init: Literal["default", "xavier", "zero"] = Field(
         default="zero", description="How the new last layer starts: timm's default, Xavier uniform, or zero."

@@ -80,7 +80,7 @@ def from_file(path: Path, source: str | None = None) -> Found:
         try:
             return Found(load_file(path), source or f"file {path}")
         except Exception as error:  # SafetensorError, OSError and more
-            raise ZooError(WHERE, f"{path} is no whole safetensors file: {error}", "download or save it again") from None
+            raise ZooError(WHERE, f"{path} is not a complete safetensors file: {error}", "download or save it again") from None
     try:
         # timm's own training script keeps its options in its checkpoints: plain values in an argparse.Namespace.
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
@@ -90,7 +90,7 @@ def from_file(path: Path, source: str | None = None) -> Found:
         code = refused_code(error)
         if code:
             raise ZooError(WHERE, f"{path} holds code: {code}", "save a plain state dict, best as .safetensors") from None
-        raise ZooError(WHERE, f"{path} is no file of weights", "give a .safetensors or .pth file of a state dict") from None
+        raise ZooError(WHERE, f"{path} is not a file of weights", "give a .safetensors or .pth file of a state dict") from None
     except Exception as error:  # whatever its readers raise on damaged files
         reason = next(iter(str(error).splitlines()), "") or "empty or cut off"
         raise ZooError(WHERE, f"{path} cannot be read: {reason}", "download or save it again") from None
@@ -237,7 +237,7 @@ def from_hub(backbone: str) -> Found:
             raise
         except LocalEntryNotFoundError as error:  # the hub's library raises it for a lost connection
             reason = type(error.__cause__ or error).__name__
-            raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({reason})", todo) from None
+            raise ZooError(WHERE, f"{what}, and cannot be downloaded from the hub ({reason})", todo) from None
         except EntryNotFoundError:
             continue
         except Exception as error:  # every kind of network failure, of several libraries
@@ -247,7 +247,7 @@ def from_hub(backbone: str) -> Found:
                     where, f"no room for {repository}: {error.strerror}", "free some space or set HF_HOME"
                 ) from None
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            raise ZooError(WHERE, f"{what}, and cannot be had from the hub ({reason})", todo) from None
+            raise ZooError(WHERE, f"{what}, and cannot be downloaded from the hub ({reason})", todo) from None
         if not path.endswith(READABLE):
             raise ZooError(WHERE, f"{repository} on the hub holds {name}", f"convert it to one of {', '.join(READABLE)}")
         return replace(from_file(Path(path), f"hub {repository}"), own=True, downloaded=True)

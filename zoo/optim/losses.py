@@ -59,7 +59,7 @@ class Bce(_Loss):
         ge=0,
         lt=1,
         examples=[0.2],
-        description="Mixed images are fully of each class that has more than this share of them, as in timm. null: by shares.",
+        description="A class counts fully as a target if its share of a mixed image is larger, as in timm. null: use the shares.",
     )
 
     def start(self, classes: int) -> float:
@@ -107,7 +107,7 @@ class Asymmetric(_Loss):
     kind: Literal["asymmetric"] = "asymmetric"
     gamma_positive: float = Field(default=1.0, ge=0, description="The power for the class of an image.")
     gamma_negative: float = Field(default=4.0, ge=0, description="The power for all other classes.")
-    clip: float = Field(default=0.05, ge=0, lt=1, description="Probability up to which another class costs nothing.")
+    clip: float = Field(default=0.05, ge=0, lt=1, description="Probability up to which a wrong class adds no loss.")
 
     def of_images(self, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         """Return the loss of each image, float32 [B]. See `_Loss` for the arguments."""

@@ -66,7 +66,7 @@ def without_copies(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         key = (run.result.backbone, run.result.seed, run.recipe.get(FOLD, 0), tuple(run.result.val.items()), answers, options)
         known = first.setdefault(key, run)
         if known is not run:
-            notes.append(f"left out: {run.path}: the same run as {known.path}, of the same seed and to the last answer")
+            notes.append(f"left out: {run.path}: a copy of {known.path}: the same seed and the same predictions")
     return list(first.values()), notes
 
 

@@ -13,10 +13,7 @@ from zoo.recipe.yaml import Key, Source
 from zoo.section import Section, Shorthand, sections_of
 
 # Description of `base`, for the schema and the docs.
-DESCRIPTION = (
-    "Another recipe that has the options which this one leaves out: the name of a shipped recipe, or a path from the folder of "
-    "this file."
-)
+DESCRIPTION = "A recipe that provides the options left out here: the name of a shipped recipe, or a path relative to this file."
 # Options that are not taken from the base: with the base's name, two recipes would write runs of the same name.
 OWN = ("name",)
 

@@ -31,7 +31,7 @@ class _Distill(Section):
         examples=["runs/big"], description="The teacher: a finished run, or its model folder. It has the classes of the data."
     )
     weight: float = Field(
-        default=0.7, gt=0, le=1, description="Share of the teacher in the loss; the labels have the rest. 1: no labels."
+        default=0.7, gt=0, le=1, description="Share of the teacher in the loss; the rest is the labels'. 1: no labels."
     )
 
     def folder(self) -> Path:
@@ -56,7 +56,7 @@ class LogitDistill(_Distill):
 
     kind: Literal["logit"] = "logit"
     temperature: float = Field(
-        default=4.0, gt=0, description="Divides the logits of both: a higher one shows more of the classes that are less likely."
+        default=4.0, gt=0, description="Divides the logits of student and teacher; more of it gives unlikely classes more weight."
     )
 
     def losses(self, student: Tensor, teacher: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class LogitDistill(_Distill):
 
 
 class FeatureDistill(_Distill):
-    """The student's last features, through a linear layer that is thrown away, learn to be the teacher's (Romero et al. 2015)."""
+    """The student's last features, after a temporary linear layer, learn to match the teacher's (Romero et al. 2015)."""
 
     kind: Literal["feature"] = "feature"
     features: ClassVar[bool] = True

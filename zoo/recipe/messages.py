@@ -190,7 +190,7 @@ def _unknown_key(owner: type[Section], source: Source, key: Key) -> str:
     """Return the line for a key that a section does not have, with the nearest known key as a hint."""
     close = nearest(str(key[-1]), [*owner.model_fields, *owner.file_keys])
     if key[-1] in owner.file_keys:
-        hint = "it stands in a recipe's file only"
+        hint = "it is allowed only in a recipe file"
     elif close:
         hint = f"did you mean '{dotted((*key[:-1], close[0]))}'?"
     elif key == ("backbone", "num_classes"):

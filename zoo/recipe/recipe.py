@@ -146,6 +146,6 @@ def _rules_of_cached_features(recipe: Recipe) -> Iterator[Broken]:
     if recipe.finetune.freeze != "backbone":
         yield key, "true, but the backbone trains, and its features change (set finetune.freeze: backbone, or write auto)"
     if found := varied(recipe.augment, recipe.image_size, recipe.backbone):
-        yield key, f"true, but an image is not the same each time (set {' '.join(found)}, or write auto)"
+        yield key, f"true, but images vary from epoch to epoch (set {' '.join(found)}, or write auto)"
     if found := needs_images(recipe.eval, recipe.distill):
         yield key, f"true, but the images are needed in each epoch (set {' '.join(found)}, or write auto)"

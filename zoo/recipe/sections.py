@@ -34,7 +34,7 @@ class ImageSize(Section):
         "images that are smaller than that.",
     )
     until: float = Field(default=0.6, gt=0, le=1, description="Share of all steps after which `end` is reached.")
-    multiple: int = Field(default=16, ge=1, description="The sizes between `start` and `end` are the multiples of this.")
+    multiple: int = Field(default=16, ge=1, description="Sizes between `start` and `end` are multiples of this.")
 
     def at(self, step: float, steps: int) -> int:
         """Return the side in pixels at a step, counted from 0, of a run of `steps` steps."""
@@ -65,23 +65,23 @@ class Train(Section):
     """The training loop."""
 
     epochs: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
-        default=AUTO, description="Passes over the training images. auto: fewer, the more images there are."
+        default=AUTO, description="Passes over the training images. auto: the more images, the fewer."
     )
     max_minutes: float | None = Field(
         default=None,
         gt=0,
         examples=[10],
-        description="Minutes that the whole run may take, in place of `epochs`: the schedule is planned from the measured speed, "
-        "and comes to its end. null: as many as the epochs take.",
+        description="Time limit of the whole run in minutes, instead of `epochs`: the schedule is fitted to it from the measured "
+        "speed. null: no limit.",
     )
     batch_size: Annotated[int, Field(ge=1, le=10**7)] | Literal["auto"] = Field(
         default=AUTO,
-        description="Images per optimizer step, over all processes and micro-batches. auto: more, the more images there are.",
+        description="Images per optimizer step, over all processes and micro-batches. auto: the more images, the more.",
     )
     accumulate: Positive | Literal["auto"] = Field(
         default="auto",
         description="Micro-batches into which each process splits a step. auto: on a GPU, as few as fit into its memory; "
-        "on a CPU the fastest number, and 1 where BatchNorm trains.",
+        "on a CPU the fastest number, and 1 if BatchNorm is trained.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="Precision of forward and backward. auto: the fastest, measured at the start."
@@ -90,19 +90,19 @@ class Train(Section):
         default="auto", description="Memory layout of images and activations. auto: the faster one, measured at the start."
     )
     compile: bool | Literal["default", "reduce-overhead", "max-autotune"] = Field(
-        default=False, description="Compile the model (torch.compile), in one of its modes; true: in its default mode."
+        default=False, description="Compile the model with torch.compile, in one of its modes; true: its default mode."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="Where to train. auto: a GPU of CUDA or ROCm where there is one, else the CPU."
+        default="auto", description="Where to train. auto: a CUDA or ROCm GPU if there is one, else the CPU."
     )
     deterministic: bool = Field(
         default=False,
-        description="On a GPU, use only algorithms that give the same bits each time, and are slower. A CPU always does.",
+        description="On a GPU, use only deterministic algorithms, which are slower. On a CPU, all of them are.",
     )
     threads: Positive | Literal["auto"] = Field(
         default="auto", description="CPU threads of each process. auto: the cores divided by the processes of the machine."
     )
-    loss: Loss = Field(default=CrossEntropy(), examples=["bce"], description="What training makes small, for each image.")
+    loss: Loss = Field(default=CrossEntropy(), examples=["bce"], description="The loss that training minimizes.")
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Share of each target that is spread evenly over all classes."
     )
@@ -120,19 +120,22 @@ class Train(Section):
         gt=0,
         lt=1,
         examples=[0.99],
-        description="Decay per step of a moving average of the weights, which is then what is evaluated and saved. null: none.",
+        description="Decay per step of a moving average of the weights, which is evaluated and saved instead. null: none.",
     )
     soup: Literal["none", "uniform", "greedy"] = Field(
         default="none",
-        description="uniform: keep the average of the weights of the best epochs, output.keep_best of them; greedy: of those "
-        "that do not make val worse (Wortsman et al. 2022).",
+        description="Average the weights of the `output.keep_best` best epochs. uniform: of all of them; greedy: of those that "
+        "do not make val worse (Wortsman et al. 2022).",
     )
     patience: int | None = Field(
-        default=None, ge=1, examples=[3], description="Stop after this many evaluations in a row without a new best. null: never."
+        default=None,
+        ge=1,
+        examples=[3],
+        description="Stop after this many evaluations in a row without a new best value. null: never.",
     )
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Seed of splits, order, augmentation and dropout.")
     timeout: int = Field(
-        default=600, ge=5, description="Seconds after which a process that gets no answer from the others gives up the run."
+        default=600, ge=5, description="Seconds to wait for an answer of the other processes before giving up the run."
     )
 
     @field_validator("class_weights", mode="before")
@@ -156,7 +159,7 @@ class Eval(Section):
     every_epochs: int = Field(default=1, ge=1, description="Evaluate on val every this many epochs, and after the last one.")
     select_by: str = Field(
         default="val.accuracy",
-        description="The epoch whose weights are kept: the best by a metric of val (val.accuracy, val.loss, ...), or the last.",
+        description="Which epoch's weights to keep: the best by a metric of val (val.accuracy, val.loss, ...), or `last`.",
     )
     crop: float | Literal["auto"] = Field(
         default="auto",
@@ -173,8 +176,8 @@ class Eval(Section):
     )
     temperature: Literal["none", "fit"] = Field(
         default="none",
-        description="fit: after training, divide the logits by the number with which the probabilities of val are most likely "
-        "(Guo et al. 2017). It becomes part of the last layer.",
+        description="fit: after training, divide the logits by the temperature that minimizes the loss on val (Guo et al. 2017). "
+        "It is merged into the last layer.",
     )
 
     @field_validator("crop")
@@ -200,16 +203,16 @@ Tracker = Literal["aim", "clearml", "comet_ml", "dvclive", "mlflow", "swanlab", 
 
 
 class Output(Section):
-    """Where a run is written."""
+    """The folder, checkpoints and trackers of a run."""
 
-    root: Path = Field(default=Path("runs"), validate_default=False, description="Folder in which run folders are made.")
+    root: Path = Field(default=Path("runs"), validate_default=False, description="Folder that contains the run folders.")
     keep_last: int = Field(default=1, ge=1, description="Number of newest checkpoints to keep.")
     keep_best: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
-        default=AUTO, description="Number of best checkpoints to keep besides. auto: 1, or 5 where train.soup averages them."
+        default=AUTO, description="Number of best checkpoints to keep as well. auto: 1, or 5 if train.soup averages them."
     )
     checkpoint_every: str = Field(default="1 epoch", description="How often to write a checkpoint: '2 epochs' or '500 steps'.")
     track: tuple[Tracker, ...] = Field(
-        default=(), description="Experiment trackers to log to, through Accelerate. Each is a package of its own to install."
+        default=(), description="Experiment trackers to log to, through Accelerate. Each needs its own package."
     )
 
     @field_validator("checkpoint_every")

@@ -128,7 +128,7 @@ def _check_options(grid: Grid) -> None:
         if own is not None:
             raise ZooError(key, "a sweep sets it itself" if key == own else f"a sweep sets {own} itself", OWN[own])
         if (key == SEED and grid.seeds) or (key in grid.values and (_holds(key, SEED) or _holds(SEED, key))):
-            raise ZooError(key, "the seeds are those of --seeds", "leave it out" if key == SEED else "give single options")
+            raise ZooError(key, "the seeds come from --seeds", "leave it out" if key == SEED else "give single options")
     for key in grid.values:
         if key in given:
             raise ZooError(f"--set {key}", "is set for all runs too", "leave one of the two out")

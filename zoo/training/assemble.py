@@ -153,7 +153,7 @@ def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Mod
     """
     mode = asked if isinstance(asked, str) else None
     if mode not in (None, "default") and micro_batches > 1:
-        what = f"{mode} records a step as one graph, and this one is of {micro_batches} micro-batches"
+        what = f"{mode} records a step as one graph, but a step has {micro_batches} micro-batches"
         raise ZooError("train.compile", what, "set train.compile=true, or take a batch that fits whole")
     return cast("nn.Module", torch.compile(model, mode=mode))
 
@@ -169,7 +169,7 @@ def _budget(recipe: Recipe, plan: StepPlan, data: Splits, per_epoch: int, began:
         steps_per_epoch=per_epoch,
         evaluates_every=per_epoch * recipe.eval.every_epochs,
         batch_size=decided(recipe.train.batch_size),
-        evaluated=(val, val * passes + test * (1 + recipe.eval.test_every_epoch)),
+        evaluated=(val + test * recipe.eval.test_every_epoch, val * passes + test),
         sides=lambda share: recipe.image_size.at(share * UNKNOWN_STEPS, UNKNOWN_STEPS),
         views=PASSES[recipe.eval.tta],
     )

@@ -64,7 +64,7 @@ def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Deci
     """Choose the options that a recipe leaves open; list the images only if a choice depends on them.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         outline: returns the number and the size of the images; None: list the images.
 
     Raises:

@@ -20,7 +20,7 @@ from zoo.errors import ZooError
 
 # Planned steps before any step was timed: large enough that the first steps count as the start of the schedule.
 UNKNOWN_STEPS = 10**6
-# Within an epoch, plans are made after these first steps; later, the plan changes at most once every 1 / `PLANS` of the run.
+# A plan is made after each of these first steps, and then once every 1 / `PLANS` of the run.
 FIRST_PLANS = (2, 4, 8, 16, 32)
 PLANS = 100
 # Recent steps whose median pace is the speed.
@@ -100,7 +100,7 @@ class Budget:
         steps_per_epoch: steps of an epoch.
         evaluates_every: steps between two evaluations, a multiple of `steps_per_epoch`.
         batch_size: images of a step.
-        evaluated: number of images of val, and number of images scored at the end of the run.
+        evaluated: number of images of each evaluation, and number of images scored at the end of the run.
         sides: returns the image size in pixels at a share of the schedule, from 0 to 1.
         clock: returns the seconds since a fixed moment.
         closed: whether the last step was taken, after which the plan does not change.
@@ -121,6 +121,7 @@ class Budget:
     views: int = 1
     per_image_at_end: float | None = None
     _taken: int = 0
+    _planned: int = 0
     _paces: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _per_image: float | None = None
     _between: float = 0.0
@@ -163,7 +164,7 @@ class Budget:
             ZooError: the set-up alone took all of the time.
         """
         if self.spent >= self.seconds:
-            what = f"{self.seconds / 60:g} minutes are over, and the first step was not taken: the start took {self.spent:.0f} s"
+            what = f"{self.seconds / 60:g} minutes are over before the first step: the set-up took {self.spent:.0f} s"
             raise ZooError("train.max_minutes", what, "raise it; images are decoded only once")
 
     def after_step(self, step: int, seconds: float, side: int) -> None:
@@ -179,8 +180,7 @@ class Budget:
             # The first step of a process allocates memory and chooses kernels.
             self._paces.pop()
         self._paces.append(seconds / side**2)
-        since = step - self.plan.legs[-1].step
-        if self._taken in FIRST_PLANS or since >= max(1, self.plan.steps // PLANS):
+        if self._taken in FIRST_PLANS or step - self._planned >= max(1, self.plan.steps // PLANS):
             self.plan_again(step, evaluated=False)
 
     def after_evaluation(self, images: int, seconds: float) -> None:
@@ -229,6 +229,7 @@ class Budget:
         """
         if self.closed:
             return
+        self._planned = step
         steps, per_step = self._fitting(step, evaluated=evaluated)
         # The very first step takes longer, and tells little about the speed.
         steps = max(steps, FIRST_PLANS[0], step + least)

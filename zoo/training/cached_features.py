@@ -80,7 +80,7 @@ def caching(recipe: Recipe, model: nn.Module, frozen: Sequence[nn.Module]) -> Ca
         return Caching(None)
     if found := varied(recipe.augment, recipe.image_size, recipe.backbone):
         # A recipe that asks for cached features was rejected when it was read.
-        return Caching(None, f"of varied images, computed in each epoch ({' '.join(found)} computes them once)")
+        return Caching(None, f"computed in each epoch, because the images vary (to compute them once: {' '.join(found)})")
     device = next(model.parameters()).device
     head = separable_head(model, frozen, example_images(decided(recipe.image_size.end)).to(device))
     if head is None and asked is True:
@@ -184,7 +184,7 @@ def use_features(setup: Setup) -> None:
     seconds = time.perf_counter() - began
     setup.feature_seconds += seconds
     kept = f"{plural(computed, 'image')} in {seconds:.1f} s" if computed else f"all {plural(count, 'image')} are in the cache"
-    setup.console.fact("features", f"computed once: {kept}; the head alone trains, on them")
+    setup.console.fact("features", f"computed once: {kept}; only the head trains, on these features")
     if training.budget is not None:
         training.budget.per_image_at_end = time_evaluation(setup.whole)
 

@@ -107,7 +107,7 @@ def newest(root: Path) -> tuple[Path, Checkpoint, list[str]]:
     """Return the folder of the newest whole checkpoint, its content, and a message for each damaged one that was skipped.
 
     Raises:
-        ZooError: there is none.
+        ZooError: there is no whole checkpoint.
     """
     passed: list[str] = []
     for step in reversed(steps(root)):

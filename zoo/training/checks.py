@@ -45,7 +45,7 @@ def check_norms(recipe: Recipe, data: Splits, processes: int, model: nn.Module, 
         return
     if _smallest_step(recipe, data) < 2 * processes * _micro_batches(recipe):
         todo = "raise it, or set finetune.batch_norm: frozen"
-        raise ZooError("train.batch_size", "leaves one image for BatchNorm to average over", todo)
+        raise ZooError("train.batch_size", "leaves a micro-batch with a single image, too few for BatchNorm", todo)
 
 
 def _micro_batches(recipe: Recipe) -> int:

@@ -27,7 +27,7 @@ def describe_model(recipe: Recipe, inputs: Inputs, model: TrainableModel, consol
     """Print the facts of the first two stages, before anything is measured.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         inputs: the first stage of the set-up.
         model: the second stage.
         console: where to print.

@@ -97,7 +97,7 @@ def distillation_of(
     """Combine a teacher and its student; return None without a teacher.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         student: on the device.
         teacher: on the device.
         layout: memory format of images and activations.

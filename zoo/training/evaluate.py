@@ -60,7 +60,7 @@ def shares_of(count: int, processes: int, batch_size: int) -> list[list[np.ndarr
 
     Args:
         count: images N of the split.
-        processes: how many score it together.
+        processes: number of processes that score it together.
         batch_size: images at a time, on each process.
 
     Returns:

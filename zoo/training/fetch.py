@@ -53,7 +53,7 @@ def fetch_data(recipe: Recipe) -> Fetched:
     size = decided(decide(recipe).recipe.image_size.end)
     pixels = recipe.data.load(recipe.train.seed, size).train.pixels
     if pixels.folder is None:
-        return Fetched(0, "nothing to fetch: the images are no files")
+        return Fetched(0, "nothing to fetch: the images are not files")
     count = f"{len(pixels.images):,} images"
     if pixels.folder in stores:
         return Fetched(pixels.images.nbytes, f"already here: {count} in {pixels.folder}")

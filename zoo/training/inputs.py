@@ -48,7 +48,7 @@ def load_images(recipe: Recipe, resumed: dict[str, Any] | None = None, *, data: 
     """Load the data without the weights.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         resumed: the plain values of the checkpoint that the run resumes from.
         data: the splits, if they are loaded already.
 

@@ -167,7 +167,7 @@ def check_alike(start: Launch, facts: Mapping[str, str], when: str) -> None:
         for name, value in first.items():
             if theirs[name] != value:
                 what = f"process {rank} has another {name} than process 0 {when}: {theirs[name]} against {value}"
-                raise ZooError("launch", what, "train on machines of one kind: other processors round otherwise; then --resume")
+                raise ZooError("launch", what, "train on identical machines (others round differently), then --resume")
 
 
 # -------------------------------------------------------------------------------------- tensors

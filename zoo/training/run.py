@@ -56,7 +56,7 @@ def train(
     """Run a recipe to its end.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         resume: the run folder to resume, None for a new one.
         allow_change: resume with a recipe that differs from the run's.
         until_epoch: the epoch after which to pause with a checkpoint; a later call that resumes it gives the same bits as a run

@@ -122,7 +122,7 @@ def set_up(
     """Load the data, build and prepare the model, and print the facts of the run.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         start: the rank of this process and the number of processes.
         console: where to print.
         resumed: the plain values of the checkpoint that the run resumes from.
@@ -132,7 +132,7 @@ def set_up(
         reasons: what was chosen where the recipe left it open, and why, to print.
 
     Raises:
-        ZooError: bad input. Nothing was written but caches.
+        ZooError: bad input; only caches were written.
     """
     threads = set_threads(recipe.train.threads, start)
     keep_freed_memory()
@@ -158,7 +158,7 @@ def build_trainable(recipe: Recipe, inputs: Inputs, processes: int = 1, *, trim:
     """Build the model with its weights, freeze the parts that the recipe names, and speed up layers that are slow on a CPU.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         inputs: the first stage.
         processes: number of processes that train together.
         trim: allow image sizes that the backbone trims, as in runs that began before this was checked.
@@ -213,10 +213,10 @@ def choose_execution(
     *,
     quick: bool = False,
 ) -> Execution:
-    """Meet the other processes, choose precision, layout and micro-batches on the device, and start Accelerate.
+    """Connect to the other processes, choose precision, layout and micro-batches on the device, and start Accelerate.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         inputs: the first stage.
         model: the second stage; moved to the device.
         start: the rank of this process and the number of processes.
@@ -232,7 +232,7 @@ def choose_execution(
     bare = model.built.model.to(device)
     # Before micro-batches are chosen, which depends on the memory left.
     resident = batches.resident(inputs.data.train.pixels, device)
-    # A resumed run keeps its first choice: measured anew, it could choose differently.
+    # A resumed run keeps its first choice: measuring again could choose differently.
     if resumed:
         choice = _as_it_began(recipe, resumed, start)
     else:

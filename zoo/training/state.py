@@ -1,4 +1,4 @@
-"""The values that the train loop works with, and its progress. Plain values: the recipe stays above the loop."""
+"""The values that the train loop works with, and its progress: plain values, without the recipe."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Training:
     Attributes:
         accelerator: the processes and the precision.
         model: prepared by the accelerator.
-        bare_model: the same without what the accelerator wraps around it.
+        bare_model: the same model without the accelerator's wrapper.
         optimizer: prepared by the accelerator.
         watch: checks each step's loss and gradient, and looks for signals.
         train: the training images.
-        val: the validation images, None where there are none.
-        test: the test images, None where there are none.
+        val: the validation images, None if there are none.
+        test: the test images, None if there are none.
         plan: the steps of the run.
         batch_size: images of a step, over all processes.
         seed: of the order of the images, the augmentation and dropout.

@@ -121,7 +121,7 @@ def load_teacher(
     """Load a recipe's teacher onto the device, with BatchNorm fused into its convolutions; return None without one.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe of the run.
         student: on the CPU; it may be in evaluation mode afterwards.
         classes: the student's, in label order.
         preprocessing: of the student's images, named as in timm's configuration.
@@ -169,7 +169,7 @@ def _known_digest(name: Path, folder: Path, began: Mapping[str, str] | None) -> 
     found = digest_of(folder)
     if began is not None and began["digest"] != found:
         what = f"{name} is not the model that the run began with ({began['path']})"
-        raise ZooError(TEACHER, what, "put that back, or start a new run")
+        raise ZooError(TEACHER, what, "restore that model, or start a new run")
     return found
 
 
@@ -240,7 +240,7 @@ def feature_width(name: str, model: nn.Module, side: int) -> int:
         found = FeatureExtractor(model.eval())(example_images(side))
         if isinstance(found, Tensor) and found.ndim == 2:
             return found.shape[1]
-    raise ZooError("distill.kind", f"{name} gives no list of features to its last layer", "use logit")
+    raise ZooError("distill.kind", f"{name} has no feature vector before its last layer", "use logit")
 
 
 def _accuracy(folder: Path) -> float | None:

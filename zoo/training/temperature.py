@@ -65,7 +65,7 @@ def calibrate(training: Training, console: Console) -> Fitted:
     found = processes.from_first(launch.read(), lambda: fit_temperature(outputs, targets))
     if found is None:
         beyond = f"the best for {plural(len(targets), 'image')} of val is not between {LEAST:g} and {MOST:g}"
-        console.warn(f"temperature: {beyond}, as where all or none of them are right; it stays 1")
+        console.warn(f"temperature: {beyond}, which happens if all or none are right; it stays 1")
     logits = averaged(outputs)
     if found is not None:
         divide_logits(training.averaged.module if training.averaged is not None else training.bare_model, found)

@@ -43,8 +43,8 @@ class StepWatch:
 
     Args:
         accelerator: its processes and device.
-        optimizer: torch's own, or what the accelerator made of it.
-        late: read the numbers one step late; None: only on a GPU, if the optimizer's update can be shut off on the device.
+        optimizer: torch's own, or the accelerator's wrapper of it.
+        late: read the numbers one step late; None: on a GPU without fp16's scaler, if the device can shut off updates.
 
     Attributes:
         step: the number of the current step, from 0.
