@@ -136,7 +136,7 @@ class Bypassing(nn.Module):
         ("test_vit", "head", r"head names no linear layer"),
         ("tf_efficientnet_lite0", "conv_dw", r"conv_dw names blocks\.0\.0\.conv_dw, a grouped or depthwise convolution"),
         ("test_nfnet", "conv1", r"conv1 names .*, a ScaledStdConv2d, which computes something else with its weights"),
-        ("bypassing", "passed", "passed names passed, of which the backbone takes the weights"),
+        ("bypassing", "passed", "passed names passed, whose weights the backbone uses"),
         ("bypassing", "own", "own names own, a Own, which"),
     ],
 )
