@@ -10,7 +10,7 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 from zoo.models import fast_conv
-from zoo.models.fast_conv import conv2d, use_fast_convs
+from zoo.models.fast_conv import Geometry, conv2d, use_fast_convs
 from zoo.models.fold_batchnorm import fold_batchnorm
 from zoo.models.layers import batch_norms
 
@@ -66,12 +66,12 @@ def test_bf16_gradients_are_those_of_pytorch(
     images = torch.randn(4, channels, size, size).contiguous(memory_format=layout)
     weight = torch.randn(16 if groups == 1 else channels, channels // groups, kernel, kernel)
     bias = torch.randn(len(weight))
-    shape = ((stride, stride), (kernel // 2, kernel // 2), (1, 1), groups)
+    geometry = Geometry((stride, stride), (kernel // 2, kernel // 2), (1, 1), groups)
 
     def found(own: bool) -> list[torch.Tensor]:
         leaves = [tensor.clone().requires_grad_() for tensor in (images, weight, bias)]
         with torch.autocast("cpu", torch.bfloat16):
-            output = conv2d(*leaves, *shape, activation) if own else nn.functional.conv2d(*leaves, *shape)
+            output = conv2d(*leaves, geometry, activation) if own else nn.functional.conv2d(*leaves, *geometry)
             if activation and not own:
                 output = activation()(output)
         assert output.dtype == torch.bfloat16
@@ -86,14 +86,14 @@ def test_bf16_gradients_are_those_of_pytorch(
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6])
 def test_an_activation_within_the_kernel_gives_the_same_bits(activation: type[nn.Module]) -> None:
     images, weight, bias = 4 * torch.randn(3, 8, 9, 9), torch.randn(12, 8, 3, 3), torch.randn(12)
-    shape = ((1, 1), (1, 1), (1, 1), 1)
-    separate = activation()(nn.functional.conv2d(images, weight, bias, *shape))
+    geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
+    separate = activation()(nn.functional.conv2d(images, weight, bias, *geometry))
     with torch.no_grad():
-        assert torch.equal(conv2d(images, weight, bias, *shape, activation), separate)
+        assert torch.equal(conv2d(images, weight, bias, geometry, activation), separate)
     for fuses in (True, False):
         with mock.patch.object(fast_conv, "_fuses", return_value=fuses):
             leaf = weight.clone().requires_grad_()
-            output = conv2d(images, leaf, bias, *shape, activation)
+            output = conv2d(images, leaf, bias, geometry, activation)
             assert torch.equal(output, separate)
             output.sum().backward()
             passes = (separate > 0) & (separate < 6 if activation is nn.ReLU6 else separate > 0)
@@ -104,11 +104,11 @@ def test_an_activation_within_the_kernel_gives_the_same_bits(activation: type[nn
 @pytest.mark.parametrize("kernel", [1, 3])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_no_images_have_gradients_of_zero(kernel: int, bf16: bool) -> None:
-    shape = ((1, 1), (kernel // 2, kernel // 2), (1, 1), 1)
+    geometry = Geometry((1, 1), (kernel // 2, kernel // 2), (1, 1), 1)
     images, weight, bias = torch.randn(0, 8, 13, 13), torch.randn(12, 8, kernel, kernel), torch.randn(12)
     leaves = [tensor.requires_grad_() for tensor in (images, weight, bias)]
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        output = conv2d(*leaves, *shape, nn.ReLU6)
+        output = conv2d(*leaves, geometry, nn.ReLU6)
     assert output.shape == (0, 12, 13, 13)
     output.sum().backward()
     assert not weight.grad.any()

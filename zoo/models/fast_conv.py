@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from timm.layers import Conv2dSame, pad_same
@@ -46,15 +46,24 @@ DTYPES = (torch.float32, torch.bfloat16)
 ACTIVATIONS: dict[type[nn.Module], tuple[float, float]] = {nn.ReLU: (0.0, math.inf), nn.ReLU6: (0.0, 6.0)}
 
 
+class Geometry(NamedTuple):
+    """The geometry of a convolution, in the order of PyTorch's own arguments; pairs are for rows and columns, in pixels.
+
+    Attributes:
+        stride: distance between two positions of the kernel.
+        padding: zeros on each side.
+        dilation: distance between the kernel's rows and columns.
+        groups: number of channel groups that are convolved separately.
+    """
+
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+
+
 def conv2d(
-    images: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    activation: type[nn.Module] | None = None,
+    images: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: type[nn.Module] | None = None
 ) -> Tensor:
     """Convolve as `torch.nn.functional.conv2d` does, with faster gradients where there are any.
 
@@ -62,30 +71,26 @@ def conv2d(
         images: float [B, C, H, W].
         weight: float [K, C / groups, h, w].
         bias: float [K], or None.
-        stride: for rows and columns, in pixels, like `padding` and `dilation`.
-        padding: zeros on each side.
-        dilation: distance between the kernel's rows and columns.
-        groups: number of channel groups that are convolved separately.
+        geometry: stride, padding, dilation and groups.
         activation: one of `ACTIVATIONS`, applied to the output; None for no activation.
 
     Returns:
         float [B, K, H', W'].
     """
-    shape = (stride, padding, dilation, groups)
     # torch.compile generates its own kernels.
     if images.device.type != "cpu" or torch.compiler.is_compiling():
-        return _activated(nn.functional.conv2d(images, weight, bias, *shape), activation)
+        return _activated(nn.functional.conv2d(images, weight, bias, *geometry), activation)
     if torch.is_autocast_enabled("cpu") and images.dtype != torch.float64:
         dtype = torch.get_autocast_dtype("cpu")
         images, weight, bias = images.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     if not torch.is_grad_enabled():
-        return _convolved(images, weight, bias, *shape, activation)
+        return _convolved(images, weight, bias, geometry, activation)
     learns_bias = bias is not None and bias.requires_grad
     learns = weight.requires_grad or images.requires_grad
-    own = learns and (images.dtype == torch.bfloat16 or _pays(images, weight, *shape))
+    own = learns and (images.dtype == torch.bfloat16 or _pays(images, weight, geometry))
     if images.dtype in DTYPES and (own or learns_bias or activation):
-        return _Convolution.apply(images, weight, bias, *shape, activation)
-    return _activated(nn.functional.conv2d(images, weight, bias, *shape), activation)
+        return _Convolution.apply(images, weight, bias, geometry, activation)
+    return _activated(nn.functional.conv2d(images, weight, bias, *geometry), activation)
 
 
 def _activated(outputs: Tensor, activation: type[nn.Module] | None) -> Tensor:
@@ -94,14 +99,7 @@ def _activated(outputs: Tensor, activation: type[nn.Module] | None) -> Tensor:
 
 
 def _convolved(
-    images: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-    activation: type[nn.Module] | None,
+    images: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, activation: type[nn.Module] | None
 ) -> Tensor:
     """Convolve and apply the activation, in one kernel if oneDNN has it; nothing is saved for a backward pass.
 
@@ -109,10 +107,10 @@ def _convolved(
     therefore checked when they are loaded or saved, and a step with a gradient that is not finite does not change them.
     """
     if activation is None or not images.numel() or not _fuses(images.dtype):
-        return _activated(nn.functional.conv2d(images, weight, bias, stride, padding, dilation, groups), activation)
+        return _activated(nn.functional.conv2d(images, weight, bias, *geometry), activation)
     fused = torch.ops.mkldnn._convolution_pointwise
-    limits = ACTIVATIONS[activation]
-    return fused(images, weight, bias, padding, stride, dilation, groups, "hardtanh", limits, "")
+    stride, padding, dilation, groups = geometry
+    return fused(images, weight, bias, padding, stride, dilation, groups, "hardtanh", ACTIVATIONS[activation], "")
 
 
 @functools.cache
@@ -128,14 +126,14 @@ def _depthwise(images: Tensor, weight: Tensor, groups: int) -> bool:
     return groups == images.shape[1] == weight.shape[0]
 
 
-def _pays(images: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> bool:
+def _pays(images: Tensor, weight: Tensor, geometry: Geometry) -> bool:
     """Return whether `_weight_gradient` is faster than PyTorch's weight gradient."""
-    if not (weight.requires_grad and _depthwise(images, weight, groups)) or dilation != (1, 1):
+    if not (weight.requires_grad and _depthwise(images, weight, geometry.groups)) or geometry.dilation != (1, 1):
         return False
     kernel = weight.shape[2:]
     sides = [  # H', W'
         (side + 2 * pad - size) // step + 1
-        for side, pad, size, step in zip(images.shape[2:], padding, kernel, stride, strict=True)
+        for side, pad, size, step in zip(images.shape[2:], geometry.padding, kernel, geometry.stride, strict=True)
     ]
     small = max(sides) <= SMALL_MAP or images.dtype == torch.bfloat16
     return (min(kernel) >= LARGE_KERNEL and small) or min(kernel) > max(sides)
@@ -147,7 +145,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
         """Convolve, with the arguments of `conv2d`."""
-        images, weight, _bias, *ctx.shape, ctx.activation = arguments
+        images, weight, _bias, ctx.geometry, ctx.activation = arguments
         output = _convolved(*arguments)
         # Saving the output takes no extra memory, because the next layer saves it too.
         ctx.save_for_backward(images, weight, *([output] if ctx.activation else []))
@@ -155,7 +153,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Return the gradients of the images, the weight and the bias, and None for the other five arguments of `conv2d`."""
+        """Return the gradients of the images, the weight and the bias, and None for the other two arguments of `conv2d`."""
         (gradient,) = gradients  # [B, K, H', W']
         images, weight, *outputs = ctx.saved_tensors  # [B, C, H, W], [K, C / groups, h, w]
         wants_images, wants_weight, wants_bias = ctx.needs_input_grad[:3]
@@ -163,50 +161,49 @@ class _Convolution(torch.autograd.Function):
             gradient = torch.ops.aten.hardtanh_backward(gradient, *outputs, *ACTIVATIONS[ctx.activation])
         of_images = of_weight = None
         if images.dtype == torch.bfloat16:
-            of_images, of_weight = _in_bf16(gradient, images, weight, ctx.shape, (wants_images, wants_weight))
-        elif wants_weight and _pays(images, weight, *ctx.shape):
-            of_weight = _weight_gradient(images, weight, gradient, *ctx.shape[:2])
+            of_images, of_weight = _in_bf16(gradient, images, weight, ctx.geometry, (wants_images, wants_weight))
+        elif wants_weight and _pays(images, weight, ctx.geometry):
+            of_weight = _weight_gradient(images, weight, gradient, ctx.geometry)
         left = (wants_images and of_images is None, wants_weight and of_weight is None)
         if any(left):
-            found = _gradients(gradient, images, weight, ctx.shape, left)
+            found = _gradients(gradient, images, weight, ctx.geometry, left)
             of_images, of_weight = found[0] if left[0] else of_images, found[1] if left[1] else of_weight
         of_bias = _channel_sums(gradient) if wants_bias else None
-        return of_images, of_weight, of_bias, None, None, None, None, None
+        return of_images, of_weight, of_bias, None, None
 
 
-def _gradients(gradient: Tensor, images: Tensor, weight: Tensor, shape: Any, wanted: tuple[bool, bool]) -> Any:
+def _gradients(gradient: Tensor, images: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool]) -> Any:
     """Return PyTorch's own gradients of the images and the weight; None for a gradient that is not wanted."""
-    stride, padding, dilation, groups = shape
+    stride, padding, dilation, groups = geometry
     return torch.ops.aten.convolution_backward(
         gradient, images, weight, None, stride, padding, dilation, False, (0, 0), groups, (*wanted, False)
     )
 
 
 def _in_bf16(
-    gradient: Tensor, images: Tensor, weight: Tensor, shape: Any, wanted: tuple[bool, bool]
+    gradient: Tensor, images: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the wanted gradients of the images and the weight that are slow in oneDNN with bfloat16, and None for the others."""
-    stride, padding, _dilation, groups = shape
     of_images = of_weight = None
-    if _pointwise(gradient, images, weight, shape):
+    if _pointwise(gradient, images, weight, geometry):
         # [B, K, H, W] and [B, C, H, W] in channels_last memory are matrices [B * H * W, K] and [B * H * W, C].
         pixels, values = (tensor.permute(0, 2, 3, 1).flatten(0, 2) for tensor in (gradient, images))
         if wanted[0]:
             of_images = (pixels @ weight.flatten(1)).view(images.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
         if wanted[1] and math.prod(images.shape[2:]) <= PRODUCT_MAP:
             of_weight = (pixels.T @ values).view(weight.shape)
-    if wanted[0] and max(stride) > 1 and _depthwise(images, weight, groups):
+    if wanted[0] and max(geometry.stride) > 1 and _depthwise(images, weight, geometry.groups):
         # Only the shape of the images matters here.
         unread = torch.empty_like(images, dtype=torch.float32)
-        of_images = _gradients(gradient.float(), unread, weight.float(), shape, (True, False))[0].bfloat16()
-    if wanted[1] and _pays(images, weight, *shape):
-        of_weight = _weight_gradient(images, weight, gradient, stride, padding)
+        of_images = _gradients(gradient.float(), unread, weight.float(), geometry, (True, False))[0].bfloat16()
+    if wanted[1] and _pays(images, weight, geometry):
+        of_weight = _weight_gradient(images, weight, gradient, geometry)
     return of_images, of_weight
 
 
-def _pointwise(gradient: Tensor, images: Tensor, weight: Tensor, shape: Any) -> bool:
+def _pointwise(gradient: Tensor, images: Tensor, weight: Tensor, geometry: Geometry) -> bool:
     """Return whether a convolution is a matrix product of the pixels' channels with the weight."""
-    plain = tuple(shape) == ((1, 1), (0, 0), (1, 1), 1) and tuple(weight.shape[2:]) == (1, 1)
+    plain = geometry == ((1, 1), (0, 0), (1, 1), 1) and tuple(weight.shape[2:]) == (1, 1)
     return plain and all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (gradient, images))
 
 
@@ -217,7 +214,7 @@ def _channel_sums(gradient: Tensor) -> Tensor:
     return gradient.sum((2, 3)).sum(0)
 
 
-def _weight_gradient(images: Tensor, weight: Tensor, gradient: Tensor, stride: Pair, padding: Pair) -> Tensor:
+def _weight_gradient(images: Tensor, weight: Tensor, gradient: Tensor, geometry: Geometry) -> Tensor:
     """Return the gradient of a depthwise convolution's weight.
 
     Each channel of each image is convolved with the gradient of its output. The stride becomes the dilation.
@@ -226,8 +223,7 @@ def _weight_gradient(images: Tensor, weight: Tensor, gradient: Tensor, stride: P
         images: float [B, C, H, W].
         weight: float [C, 1, h, w].
         gradient: of the output, float [B, C, H', W'].
-        stride: of the convolution.
-        padding: of the convolution.
+        geometry: of the convolution.
 
     Returns:
         float [C, 1, h, w].
@@ -236,7 +232,8 @@ def _weight_gradient(images: Tensor, weight: Tensor, gradient: Tensor, stride: P
     # [B, C, H, W] -> [1, B * C, H, W], in channels_last memory.
     flat = images.permute(2, 3, 0, 1).reshape(1, *sides, batch * channels).permute(0, 3, 1, 2)
     kernels = gradient.reshape(batch * channels, 1, *gradient.shape[2:])  # [B * C, 1, H', W']
-    found = nn.functional.conv2d(flat, kernels, None, 1, padding, stride, batch * channels)  # [1, B * C, >= h, >= w]
+    # [1, B * C, >= h, >= w]
+    found = nn.functional.conv2d(flat, kernels, None, 1, geometry.padding, geometry.stride, batch * channels)
     high, wide = weight.shape[2:]
     # If the stride does not divide the map, there are rows and columns left that no output used.
     # [1, B * C, h, w] -> [B, C, h, w] -> [C, 1, h, w]
@@ -260,7 +257,7 @@ class FastConv2d(nn.Conv2d):
     def convolve(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve with the given weights and activate: [B, C, H, W] with [K, C / groups, h, w] to [B, K, H', W']."""
         stride, padding, dilation = cast("tuple[Pair, Pair, Pair]", (self.stride, self.padding, self.dilation))
-        return conv2d(images, weight, bias, stride, padding, dilation, self.groups, self.activation)
+        return conv2d(images, weight, bias, Geometry(stride, padding, dilation, self.groups), self.activation)
 
 
 class FastConv2dSame(FastConv2d):
@@ -270,7 +267,7 @@ class FastConv2dSame(FastConv2d):
         """Pad the images and convolve them with the given weights."""
         padded = pad_same(images, list(weight.shape[-2:]), list(self.stride), list(self.dilation))
         stride, dilation = cast("tuple[Pair, Pair]", (self.stride, self.dilation))
-        return conv2d(padded, weight, bias, stride, (0, 0), dilation, self.groups, self.activation)
+        return conv2d(padded, weight, bias, Geometry(stride, (0, 0), dilation, self.groups), self.activation)
 
 
 # Other subclasses, such as weight-standardized convolutions, compute their weights and are left as they are.
