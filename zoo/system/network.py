@@ -11,8 +11,6 @@ import os
 import socket
 from collections.abc import MutableMapping
 
-import psutil
-
 # The variable that names gloo's interface.
 INTERFACE = "GLOO_SOCKET_IFNAME"
 # An address that belongs to nobody (TEST-NET-1 of RFC 5737): the way to it is the default route.
@@ -58,6 +56,8 @@ def own_address(first: str) -> str:
 
 def interface_of(address: str) -> str:
     """Return the name of the network interface that has an address, or ''."""
+    import psutil
+
     for name, addresses in psutil.net_if_addrs().items():
         # An IPv6 address of a link ends with the name of its interface: fe80::1%eth0.
         if address and address.partition("%")[0] in [each.address.partition("%")[0] for each in addresses]:
