@@ -13,16 +13,16 @@ from collections.abc import MutableMapping
 
 # The variable that names gloo's interface.
 INTERFACE = "GLOO_SOCKET_IFNAME"
-# An address that belongs to nobody (TEST-NET-1 of RFC 5737): the way to it is the default route.
+# An address that belongs to nobody (TEST-NET-1 of RFC 5737), so that its route is the default route.
 ANYWHERE = "192.0.2.1"
 # A UDP port; nothing is sent to it.
 PORT = 9
 
 
 def choose_interface(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let gloo use the interface on the way to the first machine, unless the user named one.
+    """Let gloo use the interface on the route to the first machine, unless the user named one.
 
-    Nothing changes where all processes are on one machine, or where no interface leads to the first one.
+    Nothing changes if all processes are on one machine, or if there is no route to the first one.
 
     Args:
         environment: has `MASTER_ADDR`; gets `GLOO_SOCKET_IFNAME`.
@@ -36,7 +36,7 @@ def choose_interface(environment: MutableMapping[str, str] = os.environ) -> None
 
 
 def own_address(first: str) -> str:
-    """Return the address that this machine has on the way to another one, or '' if there is no way.
+    """Return the address of this machine on the route to another one, or '' if there is no route.
 
     Args:
         first: name or address of the first machine. Its name may stand for a loopback address on the machine itself; the
@@ -66,7 +66,7 @@ def interface_of(address: str) -> str:
 
 
 def _is_loopback(address: str) -> bool:
-    """Return whether a text is an address that leads back to the same machine; a host's name is none."""
+    """Return whether a text is a loopback address; False for the name of a host."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
