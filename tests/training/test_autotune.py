@@ -84,3 +84,25 @@ def test_where_nothing_is_finite_the_first_is_taken() -> None:
     torch.nn.init.constant_(network.layer.weight, float("nan"))
     candidates = [("fp32", True), ("fp32", False)]
     assert autotune.fastest(autotune.time_candidates(network, 16, 16, CPU, candidates)) == candidates[0]
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.1, autotune.MOST_ROUNDS), (1.0, autotune.ROUNDS), (10.0, 1)])
+def test_candidates_are_timed_in_fewer_rounds_where_steps_are_slow(
+    seconds: float, rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def step() -> float:
+        nonlocal now
+        now += seconds
+        return seconds
+
+    monkeypatch.setattr(autotune.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(autotune, "stepper", lambda *_arguments, **_options: step)
+    candidates = [("fp32", True), ("fp32", False)]
+    found = autotune._rounds(lambda _candidate: step(), candidates)
+    assert [len(found[candidate]) for candidate in candidates] == [rounds, rounds]
+    began = now
+    autotune._race_parts(folded(), 32, 64, CPU, candidates[0])
+    # Three sizes.
+    assert now - began == pytest.approx(3 * seconds * min(rounds, autotune.ROUNDS))

@@ -45,6 +45,8 @@ WHOLE_SECONDS = 0.5
 SHORT_SECONDS = 0.5
 # Seconds after which close candidates are no longer timed.
 PATIENCE_SECONDS = 4.0
+# Seconds after which no further round is started: on a busy machine, a step may take many times as long as usual.
+MOST_SECONDS = 15.0
 # Warm-up steps of a candidate on a GPU, in which kernels are chosen and memory is allocated.
 WARM_UPS = 3
 # Micro-batch sizes, in images, that are tried on a CPU.
@@ -147,7 +149,10 @@ def _race_parts(
         {-(-batch // part) for part in MICRO_BATCHES if min(part, batch) <= max(most, MICRO_BATCHES[0])}, reverse=True
     )
     times: dict[int, list[float]] = {parts: [] for parts in numbers}
-    for _ in range(rounds):
+    started = time.perf_counter()
+    for number in range(rounds):
+        if number and time.perf_counter() - started > MOST_SECONDS:
+            break
         for parts in numbers:
             times[parts].append(stepper(model, size, -(-batch // parts), device, candidate)())
     return {parts: -(-batch // parts) / min(seconds) for parts, seconds in times.items()}
@@ -252,8 +257,11 @@ def _rounds(timed: Callable[[Candidate], float], alive: list[Candidate]) -> dict
     times: dict[Candidate, list[float]] = {candidate: [] for candidate in alive}
     started = time.perf_counter()
     for number in range(MOST_ROUNDS):
+        spent = time.perf_counter() - started
+        if number and spent > MOST_SECONDS:
+            break
         if number >= ROUNDS:
-            if time.perf_counter() - started > PATIENCE_SECONDS:
+            if spent > PATIENCE_SECONDS:
                 break
             least = min(min(seconds) for seconds in times.values())
             alive = [candidate for candidate in alive if min(times[candidate]) <= least * CLOSE]
