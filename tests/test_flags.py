@@ -37,7 +37,7 @@ def test_seconds() -> None:
 
 def test_new_files(tmp_path: Path) -> None:
     check_new_file("--html", tmp_path / "a.HTML", (".html", ".htm"), "page")
-    assert "a.txt: not a name of a page (give a name that ends in .html)" in refused(
+    assert "a.txt: not the name of a page (give a name that ends in .html)" in refused(
         lambda: check_new_file("--html", tmp_path / "a.txt", (".html", ".htm"), "page")
     )
     (tmp_path / "b.html").mkdir()

@@ -68,7 +68,7 @@ def check_new_file(flag: str, path: Path, endings: Sequence[str], kind: str) -> 
         ZooError: the extension is wrong, the path is a folder, or its parent folder is missing.
     """
     if path.suffix.lower() not in endings:
-        raise ZooError(flag, f"{path}: not a name of a {kind}", f"give a name that ends in {endings[0]}")
+        raise ZooError(flag, f"{path}: not the name of a {kind}", f"give a name that ends in {endings[0]}")
     if path.is_dir() or not path.parent.is_dir():
         what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
         raise ZooError(flag, f"{path}: {what}", "give the name of a file in a folder that exists")

@@ -112,7 +112,7 @@ def test_two_benchmarks_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytes
 
 def test_rows_of_other_settings_or_hardware_are_not_taken_over(tmp_path: Path) -> None:
     assert run(["resnet18"], tmp_path) == 0
-    with pytest.raises(ZooError, match=r"--out: .* holds rows of another kind: batch_size 8 -> 16"):
+    with pytest.raises(ZooError, match=r"--out: .* holds rows with other settings or hardware: batch_size 8 -> 16"):
         run(["resnet18"], tmp_path, chosen=Settings(batch_size=16))
     known = json.loads((tmp_path / "benchmark.json").read_text())
     known["hardware"]["cpu"] = "another"

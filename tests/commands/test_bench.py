@@ -24,7 +24,7 @@ from zoo.commands import bench
         (["resnet18", "--out", "/dev/null"], "--out: not a directory: /dev/null"),
         (["resmet*"], "MODEL resmet*: matches no model (closest: resnet"),
         (["--compare", "/nowhere.csv", "/nowhere.csv"], "--compare: /nowhere.csv cannot be read"),
-        (["resnet18", "--compare", "a.csv", "b.csv"], "--compare: it measures nothing, so it takes no model such as resnet18"),
+        (["resnet18", "--compare", "a.csv", "b.csv"], "--compare: measures nothing and takes no models, found resnet18"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], where: str, capsys: pytest.CaptureFixture[str]) -> None:

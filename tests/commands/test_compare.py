@@ -29,7 +29,7 @@ def test_two_runs(capsys: pytest.CaptureFixture[str], pair: tuple[str, str], tmp
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], pair: tuple[str, str], tmp_path: Path) -> None:
     other = finished_run(tmp_path / "c", right_answers(0, 50))
     assert "has other test images than" in mistake(capsys, "compare", pair[0], str(other), "--out", str(tmp_path / "x.csv"))
-    assert "is no run" in mistake(capsys, "compare", pair[0], str(tmp_path))
-    assert "not a name of a CSV file" in mistake(capsys, "compare", *pair, "--out", "flips.txt")
+    assert "is not a run" in mistake(capsys, "compare", pair[0], str(tmp_path))
+    assert "not the name of a CSV file" in mistake(capsys, "compare", *pair, "--out", "flips.txt")
     assert "there is no folder" in mistake(capsys, "compare", *pair, "--out", str(tmp_path / "none" / "x.csv"))
     assert not (tmp_path / "x.csv").exists()

@@ -9,9 +9,9 @@ from helpers.command_line import mistake
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["resnet18", "a.jpg"], "error: --out: which file? (give --out features.npz, or --json)"),
-        (["resnet18", "a.jpg", "--out", "a.csv"], "error: --out: a.csv ends in none of .npz, .parquet"),
-        (["resnet18", "a.jpg", "--out", "a.npz", "--json"], "error: --json: it prints, and --out writes a file"),
+        (["resnet18", "a.jpg"], "error: --out: no output file given (give --out features.npz, or --json)"),
+        (["resnet18", "a.jpg", "--out", "a.csv"], "error: --out: a.csv does not end in one of .npz, .parquet"),
+        (["resnet18", "a.jpg", "--out", "a.npz", "--json"], "error: --json: prints the results, --out writes them to a file"),
         (["resnet18", "b.jpg", "--out", "a.npz"], "error: b.jpg: no such file or folder (check the path)"),
     ],
 )

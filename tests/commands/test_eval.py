@@ -63,7 +63,7 @@ def test_images_that_cannot_be_read_are_exit_code_three(
 
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str], image_folder: Draw, model: str, tmp_path: Path) -> None:
     root = str(image_folder({"ant": 1, "bee": 1}))
-    assert mistake(capsys, "eval", model) == f"error: {model}: only a run has images of its own (give some with --data)"
+    assert mistake(capsys, "eval", model) == f"error: {model}: only a run has images of its own (give images with --data)"
     assert mistake(capsys, "eval", str(tmp_path / "none"), "--data", root).startswith(f"error: {tmp_path / 'none'}: no such")
     assert "unexpected 'max_test=3'" in mistake(capsys, "eval", model, "max_test=3")
     assert "unexpected 'max_test=3'" in mistake(capsys, "eval", model, "--data", root, "max_test=3")
@@ -77,7 +77,7 @@ def test_a_run_is_scored_as_it_was_and_stays_as_it_is(capsys: pytest.CaptureFixt
     before = state_of(run)
     result = json.loads((run / "result.json").read_text())
     out = tmp_path / "out"
-    assert "the logits are those that the run kept, to the bit" in printed(capsys, "eval", str(run), "--out", str(out))
+    assert "the logits equal the run's saved logits, bit for bit" in printed(capsys, "eval", str(run), "--out", str(out))
     values = json.loads((out / "eval.json").read_text())
     assert {name: values[name] for name in result["test"]} == result["test"]
     assert json.loads(printed(capsys, "eval", str(run / "model"), "--json"))["loss"] == result["test"]["loss"]

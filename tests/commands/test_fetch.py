@@ -72,7 +72,7 @@ def test_columns_are_aligned(capsys: pytest.CaptureFixture[str], image_folder: D
         (["cifar10/resnet19"], "cifar10/resnet19: no such recipe (did you mean 'cifar10/resnet18'? 'zoo recipe --list' shows the shipped ones)"),
         (["hf-hub:timm"], "zoo fetch: sources are not allowed in names ("),
         (["quickstart", "optim.lr=x"], "optim.lr: expected a number, found 'x' (e.g. 0.0003)"),
-        (["resnet18", "optim.lr=1"], "zoo fetch: optim.lr=1 changes a recipe, and none is given (e.g. zoo fetch folder/example data.root=photos)"),
+        (["resnet18", "optim.lr=1"], "zoo fetch: optim.lr=1 changes a recipe, but no recipe is given (e.g. zoo fetch folder/example data.root=photos)"),
         (["folder/example", "data.root=nowhere"], "data.root: no such folder: "),
     ],
 )  # fmt: skip

@@ -51,9 +51,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(capsys: pytest.CaptureFixt
     assert mistake(capsys, "leaderboard", "nowhere") == "error: nowhere: no such folder (give runs, or folders of runs)"
     assert "error: --by: no run has 'accuracy'" in mistake(capsys, "leaderboard", "--by", "accuracy")
     assert "error: --group: no run has the key 'lr'" in mistake(capsys, "leaderboard", "--group", "lr")
-    assert "error: --group: names no key" in mistake(capsys, "leaderboard", "--group", ",")
-    assert "not a kind of picture" in mistake(capsys, "leaderboard", "--plot", "a.pdf")
-    assert "not a name of a page" in mistake(capsys, "leaderboard", "--html", "a.pdf")
+    assert "error: --group: no key given" in mistake(capsys, "leaderboard", "--group", ",")
+    assert "not a supported picture format" in mistake(capsys, "leaderboard", "--plot", "a.pdf")
+    assert "not the name of a page" in mistake(capsys, "leaderboard", "--html", "a.pdf")
     assert "there is no folder none" in mistake(capsys, "leaderboard", "--html", "none/a.html")
     finished_run(runs / "other", right_answers(0, 50))
     assert "has other test images than" in mistake(capsys, "leaderboard", "--html", "a.html", "--plot", "a.svg")

@@ -77,7 +77,7 @@ def test_another_timm_is_noted_in_one_line(capsys: pytest.CaptureFixture[str], m
         assert main(arguments) == 0
         captured = capsys.readouterr()
         assert captured.err == (
-            f"note: the catalog is of timm {catalog.version()}, installed is 9.9.9: names and figures may differ\n"
+            f"note: the catalog is for timm {catalog.version()}, but 9.9.9 is installed: names and figures may differ\n"
         )
         assert json.loads(captured.out)
 
@@ -98,11 +98,14 @@ def test_listing_everything_is_quick_and_light() -> None:
 @pytest.mark.parametrize(
     ("arguments", "start"),
     [
-        (["list", "resnt18"], "error: zoo list: no backbone fits 'resnt18' (closest: resnet18, "),
+        (["list", "resnt18"], "error: zoo list: no backbone matches 'resnt18' (closest: resnet18, "),
         (["list", "--max-params", "12Q"], "error: --max-params: expected a number, "),
         (["list", "--sort", "size"], "error: --sort: unknown 'size' ("),
         (["list", "--license", "permisive"], "error: --license: unknown 'permisive' (permissive, or "),
-        (["list", "resnet18", "--plot", "x.gif"], "error: --plot: x.gif: not a kind of picture (give a name that ends in "),
+        (
+            ["list", "resnet18", "--plot", "x.gif"],
+            "error: --plot: x.gif: not a supported picture format (give a name that ends in ",
+        ),
         (["list", "resnet18", "--plot", "/nowhere/x.svg"], "error: --plot: /nowhere/x.svg: there is no folder /nowhere ("),
         (["list", "resnet18", "--plot", "/proc/x.svg"], "error: --plot: /proc/x.svg: cannot be written: "),
     ],
@@ -127,4 +130,4 @@ def test_a_picture_beside_json(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 def test_nothing_to_draw_is_a_mistake(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     bare = next(entry.name for entry in catalog.entries() if not entry.tag)
     line = mistake(capsys, "list", bare, "--plot", str(tmp_path / "x.svg"))
-    assert line == "error: --plot: timm publishes no top-1 of these 1 backbones (ask for others)"
+    assert line == "error: --plot: timm publishes no top-1 accuracy for these 1 backbones (choose others)"

@@ -18,7 +18,7 @@ from zoo.recipe.load import load_recipe
         (["nowhere.yaml"], "nowhere.yaml: no such recipe"),
         (["RECIPE", "optim.lrr=1"], "optim.lrr: unknown key"),
         (["RECIPE", "--steps", "5"], "--steps: expected a whole number of at least 20, found '5' (e.g. --steps 100)"),
-        (["RECIPE", "--plot", "lr.txt"], "--plot: lr.txt: not a name of a picture (give a name that ends in .svg)"),
+        (["RECIPE", "--plot", "lr.txt"], "--plot: lr.txt: not the name of a picture (give a name that ends in .svg)"),
         (["RECIPE", "--plot", "none/lr.svg"], "--plot: none/lr.svg: there is no folder none"),
         (["RECIPE", "data={kind: folder, root: nowhere}"], "data.root: no such folder: "),
     ],

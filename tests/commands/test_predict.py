@@ -14,7 +14,7 @@ from helpers.command_line import mistake
         (["nosuch", "a.jpg"], "error: MODEL: unknown model 'nosuch', and no file or folder of that name"),
         (["MODEL", "none.jpg"], "error: none.jpg: no such file or folder (check the path)"),
         (["MODEL", "empty"], "error: empty: no images in this folder"),
-        (["MODEL", "a.jpg", "--out", "a.xls"], "error: --out: a.xls ends in none of .csv, .jsonl, .parquet"),
+        (["MODEL", "a.jpg", "--out", "a.xls"], "error: --out: a.xls does not end in one of .csv, .jsonl, .parquet"),
         (["MODEL", "a.jpg", "--resume"], "error: --resume: only a file can be resumed (give --out FILE too)"),
         (["MODEL", "a.jpg", "--topk", "0"], "error: --topk: expected a whole number of at least 1, found '0'"),
         (["MODEL", "a.jpg", "--min-confidence", "60"], "error: --min-confidence: expected a number from 0 to 1"),

@@ -43,11 +43,14 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ),
         (["digits", "resnet18", "--max-images", "-1"], "error: --max-images: expected a whole number"),
         (["digits", "resnet18", "--sort", "speeed"], "error: --sort: unknown 'speeed' (did you mean 'speed'? one of probe"),
-        (["digits", "resnet18", "--plot", "a.pdf"], "error: --plot: a.pdf: not a kind of picture"),
+        (["digits", "resnet18", "--plot", "a.pdf"], "error: --plot: a.pdf: not a supported picture format"),
         (["digits", "resnet18", "--timeout", "soon"], "error: --timeout: expected seconds above 0, found 'soon'"),
-        (["digits", "resnet18", "--max-params", "12"], "error: --max-params: 12 parameters fit no backbone (did you mean 12M?)"),
+        (
+            ["digits", "resnet18", "--max-params", "12"],
+            "error: --max-params: no backbone has at most 12 parameters (did you mean 12M?)",
+        ),
         (["nowhere", "resnet18"], "error: DATA: no folder, recipe or data set: nowhere"),
-        (["digits", "resnet1_8"], "error: MODEL: no backbone fits 'resnet1_8' (closest: "),
+        (["digits", "resnet1_8"], "error: MODEL: no backbone matches 'resnet1_8' (closest: "),
         (["digits", "resnet18", "train.epocs=3"], "error: train.epocs: "),
     ],
 )

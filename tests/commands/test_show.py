@@ -87,7 +87,7 @@ def test_the_images_of_a_step_are_drawn(tiny: Path, tmp_path: Path, capsys: pyte
 def test_wrong_input_for_a_batch_is_one_line(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(tmp_path / "batch.png")
     assert "add --batch FILE.png" in mistake(capsys, "show", "resnet18", "--step", "0")
-    assert "train.epochs=3: is for the images" in mistake(capsys, "show", "resnet18", "train.epochs=3")
+    assert "train.epochs=3: only goes with --batch" in mistake(capsys, "show", "resnet18", "train.epochs=3")
     assert "not a PNG" in mistake(capsys, "show", str(tiny), "--batch", "batch.jpg")
     assert "there is no folder" in mistake(capsys, "show", str(tiny), "--batch", str(tmp_path / "none" / "a.png"))
     assert "leave it out" in mistake(capsys, "show", str(tiny), "--batch", path, "--json")

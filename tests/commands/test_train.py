@@ -48,5 +48,7 @@ def test_a_folder_of_several_runs_is_known_by_its_file(tmp_path: Path) -> None:
 def test_several_runs_are_continued_with_the_recipe_that_they_have(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "sweep.json").write_text("{}")
     options = build_parser().parse_args(["train", *words, "--resume", str(tmp_path)])
-    with pytest.raises(ZooError, match=r"^--resume: the folder has its recipe and its number of folds \(give it alone, "):
+    with pytest.raises(
+        ZooError, match=r"^--resume: the folder already sets the recipe and the number of folds \(give only --resume, "
+    ):
         options.run(options)

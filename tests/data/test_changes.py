@@ -30,7 +30,7 @@ def refusal(root: Path, expected: dict[str, Any]) -> str:
     with pytest.raises(ZooError) as error:
         Folder(root=root).load(0, 32, expected)
     (line,) = error.value.lines
-    start, end = "--resume: the data has changed since the run began: ", " (restore them or start a new run)"
+    start, end = "--resume: the data has changed since the run began: ", " (restore the data or start a new run)"
     assert line.startswith(start)
     assert line.endswith(end)
     return line[len(start) : -len(end)]
@@ -99,7 +99,7 @@ def test_a_checkpoint_of_an_earlier_version_knows_only_that_it_changed(image_fol
     before = {"data": load(root).fingerprint()}
     Folder(root=root).load(0, 32, before)
     rename_file(root)
-    assert refusal(root, before) == "the images or their classes are not those that it was trained on"
+    assert refusal(root, before) == "the images or their classes differ"
 
 
 def test_of_many_files_only_counts_are_kept(image_folder: Draw, monkeypatch: pytest.MonkeyPatch) -> None:

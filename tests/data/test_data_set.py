@@ -41,12 +41,12 @@ def test_a_data_set_that_is_not_the_one_of_the_checkpoint_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "mistake"),
     [
-        (Synthetic(classes=5, max_train=4), ("max_train", "4 images for 5 classes (at least 5)")),
+        (Synthetic(classes=5, max_train=4), ("max_train", "4 images for 5 classes (give at least 5)")),
         (Synthetic(fold=1), ("fold", "1, but data.folds is null (give the number of folds, e.g. data.folds=5)")),
         (Synthetic(folds=3, fold=3), ("fold", "3, but data.folds is 3 (give 0 to 2)")),
         (
             Synthetic(folds=3, val_fraction=0.3),
-            ("val_fraction", "0.3, but data.folds 3 says which images validate (leave it out, or set it to its default 0.1)"),
+            ("val_fraction", "0.3, but data.folds 3 chooses the validation images (leave it out, or set it to its default 0.1)"),
         ),
     ],
 )

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("cache")
     [
         ({"train/a": 1, "train/b": 1, "val/dog": 1}, "data.root: class 'dog' is in val but not in train (add it to train or remove it)"),
         ({"train/a": 1, "train/b": 0}, "data.root: class 'b' has no images in ROOT/train/b (add some or remove the folder)"),
-        ({"train/a": 1}, "data.root: a single class, 'a', in ROOT/train (add a folder for each other class)"),
+        ({"train/a": 1}, "data.root: only one class, 'a', in ROOT/train (add a folder for each other class)"),
         ({"train/.ipynb_checkpoints": 1}, "data.root: no class folders in ROOT/train (expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE)"),
-        ({"test/a": 1, "val/a": 1}, "data.root: no folder train in ROOT, but test, val (expected ROOT/train/CLASS/IMAGE)"),
+        ({"test/a": 1, "val/a": 1}, "data.root: no train folder in ROOT, only test, val (expected ROOT/train/CLASS/IMAGE)"),
         ({"train/a": 1, "val/a": 1, "valid/a": 1}, "data.root: ROOT/val and ROOT/valid are the same split (keep one)"),
         ({"train/a": 1, "train/b\n": 1}, "data.root: the class name 'b\\n' cannot be written as text (rename the folder)"),
         ({"train/a": 1, "train/b\udcff": 1}, "data.root: the class name 'b\\udcff' cannot be written as text (rename the folder)"),
@@ -41,8 +41,8 @@ def test_links_that_lead_astray(image_folder: Draw, tmp_path: Path, target: str)
     image_folder({"outside": 1}, root=".")
     (tmp_path / "outside/000.png").rename(tmp_path / "outside/x.png")
     (root / "train/a/link.png").symlink_to(target)
-    what = "ROOT/train/a/link.png links outside the root, to a folder or to nothing"
-    assert refused(root) == f"data.root: {what} (put the files in its place)"
+    what = "ROOT/train/a/link.png is a link to a folder, to nothing or out of the root"
+    assert refused(root) == f"data.root: {what} (replace it with the files)"
 
 
 def test_links_within_the_root_and_to_the_root_are_followed(image_folder: Draw, tmp_path: Path) -> None:
@@ -80,7 +80,8 @@ def test_splits_by_other_names(image_folder: Draw, names: tuple[str, ...]) -> No
 
 def test_folders_beside_train_that_are_no_split_are_named(image_folder: Draw) -> None:
     assert (
-        "not used: extra, unlabeled, beside train" in load(image_folder(within("train") | {"extra": 1, "unlabeled/x": 2})).notes
+        "ignored folders beside train: extra, unlabeled"
+        in load(image_folder(within("train") | {"extra": 1, "unlabeled/x": 2})).notes
     )
 
 
@@ -94,7 +95,7 @@ def test_splits_are_not_taken_for_classes(image_folder: Draw) -> None:
         "data.root: part1 and part2 hold folders of the same names (a, b) "
         "(name them train, val and test, or if they are classes, move them to ROOT/train)"
     )
-    assert refused(image_folder(within("validation", "testing"), root="two")).startswith("data.root: no folder train in ROOT")
+    assert refused(image_folder(within("validation", "testing"), root="two")).startswith("data.root: no train folder in ROOT")
     # A class may be kept in folders, such as one for each camera.
     cameras = {f"{label}/{camera}": 3 for label in "ab" for camera in ("left", "right")}
     assert load(image_folder(cameras, root="one")).classes == ("a", "b")
@@ -151,5 +152,5 @@ def test_parts_are_found_whatever_is_missing(image_folder: Draw) -> None:
     assert split_folders(root) == {"val": root / "Validation", "test": root / "test"}
     assert split_folders(image_folder({"train": 2, "bus": 2}, root="vehicles")) == {}
     os.symlink("/nowhere", root / "linked")
-    with pytest.raises(ZooError, match=r"--data: .*linked links outside the root"):
+    with pytest.raises(ZooError, match=r"--data: .*linked is a link to a folder, to nothing or out of the root"):
         split_folders(root, "--data")

@@ -34,7 +34,7 @@ def test_an_empty_root(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inside", [{"photos/a": 1, "photos/b": 1}, {"photos/train/a": 1, "photos/train/b": 1}])
 def test_a_folder_around_the_image_folder(image_folder: Draw, inside: dict[str, int]) -> None:
     root = image_folder(inside | {"__MACOSX": 1})
-    assert refused(root) == "data.root: a single folder, 'photos', in ROOT (did you mean data.root=ROOT/photos?)"
+    assert refused(root) == "data.root: only one folder, 'photos', in ROOT (did you mean data.root=ROOT/photos?)"
 
 
 @pytest.mark.parametrize("split", ["", "train/", "Validation/"])
@@ -49,7 +49,7 @@ def test_a_flag_is_given_as_flags_are(image_folder: Draw) -> None:
     root = image_folder({"photos/a": 1, "photos/b": 1})
     with pytest.raises(ZooError) as error:
         check_root(root, "--data")
-    assert error.value.lines == [f"--data: a single folder, 'photos', in {root} (did you mean --data {root / 'photos'}?)"]
+    assert error.value.lines == [f"--data: only one folder, 'photos', in {root} (did you mean --data {root / 'photos'}?)"]
     assert setting("data.root", 1) == "data.root=1"
 
 

@@ -60,7 +60,7 @@ def test_a_class_that_val_lacks_moves_no_label(image_folder: Draw) -> None:
 
 
 def test_too_few_images_for_the_classes(image_folder: Draw) -> None:
-    assert refused(image_folder({"a": 3, "b": 3}), max_train=1) == "data.max_train: 1 images for 2 classes (at least 2)"
+    assert refused(image_folder({"a": 3, "b": 3}), max_train=1) == "data.max_train: 1 images for 2 classes (give at least 2)"
 
 
 def test_classes_that_a_cut_leaves_out_are_named(image_folder: Draw) -> None:
@@ -105,10 +105,10 @@ def test_every_data_set_has_folds(data: Digits | Synthetic) -> None:
 
 def test_images_that_cannot_be_divided_are_refused(image_folder: Draw) -> None:
     single = image_folder({"train/a": 5, "train/b": 1}, root="single")
-    what = "class 'b' has a single training image, which cannot train and validate"
-    assert refused(single, folds=2) == f"data.folds: {what} (add images of it, or leave the class out)"
+    what = "class 'b' has only one training image, which cannot train and validate"
+    assert refused(single, folds=2) == f"data.folds: {what} (add images of it, or remove the class)"
     few = image_folder({"train/a": 2, "train/b": 2}, root="few")
-    assert refused(few, folds=5) == "data.folds: 5 folds of 4 training images (give fewer)"
+    assert refused(few, folds=5) == "data.folds: 5 folds, but only 4 training images (use fewer folds)"
     own = image_folder({"train/a": 5, "train/b": 5, "val/a": 2}, root="own")
     todo = "move them to train, or leave data.folds out"
     assert refused(own, folds=2) == f"data.folds: the data has validation images of its own ({todo})"

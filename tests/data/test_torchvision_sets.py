@@ -54,7 +54,7 @@ def test_damaged_cifar_is_named_with_its_sums(cifar: Path) -> None:
         options.Cifar10(root=cifar).load(0, 32)
     found = hashlib.md5(file.read_bytes()).hexdigest()
     assert error.value.lines == [
-        f"data.root: {file} is damaged: md5 {found}, expected {expected} (delete it, it is downloaded again)"
+        f"data.root: {file} is damaged: md5 {found}, expected {expected} (delete it to download it again)"
     ]
 
 

@@ -123,7 +123,7 @@ def test_another_tools_format_gives_its_command(model_folder: Path) -> None:
     [
         ("onnx", "a.bin", "does not end in .onnx"),
         ("onnx", "gone/a.onnx", "does not exist"),
-        ("timm", ".", "exists and is no export"),
+        ("timm", ".", "exists and is not an export"),
     ],
 )
 def test_a_place_that_will_not_do_is_refused_at_once(
@@ -135,7 +135,7 @@ def test_a_place_that_will_not_do_is_refused_at_once(
 
 
 def test_only_timm_folders_are_sent(model_folder: Path) -> None:
-    with pytest.raises(ZooError, match="--push: sends folders of timm"):
+    with pytest.raises(ZooError, match="--push: sends timm folders only"):
         export(model_folder, "onnx", push="me/animals")
 
 

@@ -79,5 +79,5 @@ def test_views_and_a_temperature_are_said(subject: Subject, run: RunFolder) -> N
     temperature = results.Temperature(value=1.37, images=100, loss=(0.5, 0.4), ece=(0.1, 0.02))
     write_result(run, found.model_copy(update={"tta": "hflip", "temperature": temperature}))
     text = model_card(replace(subject, name="animals", run=run), "me/animals")
-    assert "These figures average each image and its mirror; alone, an image may score less." in text
+    assert "These figures average each image and its mirror; a single view may score lower." in text
     assert "divided by a temperature of 1.37" in text

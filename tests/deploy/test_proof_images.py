@@ -48,7 +48,7 @@ def test_a_class_that_came_after_the_run_moves_no_other(tmp_path: Path, image_fo
     root = image_folder({f"{split}/{name}": 2 for split in ("train", "val") for name in ("aaa", "cat", "dog")})
     found = images_of(run_of(tmp_path / "run", f"{{kind: folder, root: '{root}'}}"), None, ("cat", "dog"))
     assert found.targets.tolist() == [-1, -1, 0, 0, 1, 1]
-    assert "the classes of the run's images are others" in found.notes[0]
+    assert "the run's images now have other classes" in found.notes[0]
     assert any(line.endswith("that the model does not know: aaa") for line in found.notes)
 
 
@@ -90,7 +90,7 @@ def test_without_a_run_a_half_is_calibrated_on(check_folder: Path, tmp_path: Pat
     assert len(set_apart(None, images, 2)[0]) == 2
     gone = run_of(tmp_path / "run", f"{{kind: folder, root: '{tmp_path / 'gone'}'}}")
     assert_apart(*set_apart(gone, images, 100), len(images))
-    with pytest.raises(ZooError, match="--precision int8: one image alone"):
+    with pytest.raises(ZooError, match="--precision int8: only one image"):
         set_apart(None, images.take(np.array([0])), 100)
 
 
@@ -113,12 +113,12 @@ def test_many_images_are_taken_evenly(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="--check: the model is of no run"):
+    with pytest.raises(ZooError, match="--check: the model is not from a run"):
         images_of(None, None, ("a",))
     with pytest.raises(ZooError, match="no images in"):
         images_of(None, tmp_path, ("a",))
     run = run_of(tmp_path / "run", f"{{kind: folder, root: '{tmp_path / 'gone'}'}}")
-    with pytest.raises(ZooError, match="give others: --check FOLDER") as caught:
+    with pytest.raises(ZooError, match="give other images with --check FOLDER") as caught:
         images_of(run, None, ("a",))
     assert str(caught.value).count("(") == 1
 

@@ -33,7 +33,7 @@ def test_an_earlier_folder_is_replaced(folder: Path, tmp_path: Path) -> None:
 
 def test_a_folder_with_things_of_its_owner_stays(folder: Path) -> None:
     (folder / ".git").mkdir()
-    with pytest.raises(ZooError, match=r"holds other things: \.git"):
+    with pytest.raises(ZooError, match=r"contains other files: \.git"):
         check_target(folder, TIMM)
 
 
@@ -45,7 +45,7 @@ def test_an_edited_card_stays(folder: Path) -> None:
 
 def test_a_model_folder_of_a_run_stays(folder: Path) -> None:
     (folder / RECORD).unlink()
-    with pytest.raises(ZooError, match="exists and is no export"):
+    with pytest.raises(ZooError, match="exists and is not an export"):
         check_target(folder, TIMM)
 
 
@@ -64,7 +64,7 @@ def test_a_file_stays_unless_its_proof_is_of_it(tmp_path: Path) -> None:
 
 def test_a_proof_that_is_none_stays(tmp_path: Path) -> None:
     record_of(tmp_path / "a.pt2", TORCH).write_text("[1, 2]", encoding="utf-8")
-    with pytest.raises(ZooError, match="is no proof of an export"):
+    with pytest.raises(ZooError, match="is not the record of an export"):
         check_target(tmp_path / "a.pt2", TORCH)
 
 

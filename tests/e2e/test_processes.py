@@ -148,7 +148,7 @@ def test_one_process_scores_a_run_of_two_to_the_bit(tiny: Path, settings: list[s
     for split, prefix in (("test", ""), ("val", "val_")):
         out = tiny.parent / split
         done = launch(["zoo"], "eval", str(folder), "--split", split, "--out", str(out))
-        assert "the logits are those that the run kept, to the bit" in done.stdout
+        assert "the logits equal the run's saved logits, bit for bit" in done.stdout
         assert torch.equal(load_file(out / "predictions.safetensors")["logits"], kept[f"{prefix}logits"])
         values = json.loads((out / "eval.json").read_text())
         assert {name: values[name] for name in result(folder)[split]} == result(folder)[split]

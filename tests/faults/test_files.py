@@ -68,7 +68,7 @@ IMAGES: dict[str, tuple[Spoil, str]] = {
     "link to itself": (lambda root: (root / "train/a/x.png").symlink_to(root / "train/a/x.png"), r"data.root: .*x.png.* \(.+\)"),
     "link out": (lambda root: (root / "train/c").symlink_to("/etc"), r"data.root: .*ROOT/train/c.* \(.+\)"),
     "empty class": (lambda root: (root / "train/c").mkdir(), r"data.root: class 'c' has no images in ROOT/train/c \(.+\)"),
-    "one class": (lambda root: (root / "train/b").rename(root / "gone"), r"data.root: a single class, 'a', .* \(.+\)"),
+    "one class": (lambda root: (root / "train/b").rename(root / "gone"), r"data.root: only one class, 'a', .* \(.+\)"),
     "only in val": (lambda root: photos(root / "x", classes=("a", "z")) and (root / "x/train").rename(root / "val"), r"data.root: class 'z' is in val but not in train \(.+\)"),
     "name that is no text": (lambda root: os.mkdir(os.fsencode(root) + b"/train/caf\xe9"), r"data.root: .*caf.* \(.+\)"),
     "control characters": (lambda root: (root / "train/a").rename(root / "train/\x1b[31mred"), r"data.root: .*red.* \(.+\)"),
@@ -223,6 +223,6 @@ def test_archives_that_hold_what_they_must_not(server: Server, tmp_path: Path, i
     text = BACKBONE + f"data: {{kind: cifar10, root: {root}}}\n" + REST
     recipe.write_text(text + f"output: {{root: {tmp_path / 'runs'}}}\n")
     code, console = server.run("train", str(recipe))
-    assert_one_line(code, console, rf"data.root: {re.escape(str(root))}/.* is damaged: md5 \w+, expected \w+ \(delete it, .+\)")
+    assert_one_line(code, console, rf"data.root: {re.escape(str(root))}/.* is damaged: md5 \w+, expected \w+ \(delete it to .+\)")
     assert not canary.exists()
     assert not (tmp_path / "runs").exists()

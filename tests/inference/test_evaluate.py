@@ -108,7 +108,7 @@ def test_a_data_set_without_files(model: Path, tmp_path: Path, cache: Path) -> N
 
 
 def test_bad_input_is_one_line(model: Path) -> None:
-    with pytest.raises(ZooError, match=r"only a run has images of its own \(give some with --data\)"):
+    with pytest.raises(ZooError, match=r"only a run has images of its own \(give images with --data\)"):
         evaluate(model)
     with pytest.raises(ZooError, match="--tta: unknown value 'flip'"):
         evaluate(model, tta="flip")

@@ -66,13 +66,13 @@ def test_a_run_is_never_written_to(tmp_path: Path, place: str) -> None:
     run.mkdir()
     (tmp_path / "link").symlink_to(run)
     for root in (run, tmp_path / "link"):
-        with pytest.raises(ZooError, match=r"is in the run .*, which stays as it is"):
+        with pytest.raises(ZooError, match=r"is in the run .*, which must not change"):
             check_out(root / place, run)
 
 
 def test_other_things_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ZooError, match=r"holds other things: notes.txt \(choose a new or empty folder\)"):
+    with pytest.raises(ZooError, match=r"contains other files: notes.txt \(choose a new or empty folder\)"):
         check_out(tmp_path, None)
     with pytest.raises(ZooError, match="is a file"):
         check_out(tmp_path / "notes.txt", None)

@@ -49,7 +49,7 @@ def test_an_exported_file_is_a_model(places: dict[str, Path], name: str) -> None
     torch.testing.assert_close(exported.logits(files).softmax(1), live.logits(files).softmax(1), atol=2e-3, rtol=0)
     with pytest.raises(ZooError, match="no features"):
         exported.embed(files[0])
-    with pytest.raises(ZooError, match="no model of timm's"):
+    with pytest.raises(ZooError, match="an exported file has no timm model"):
         _ = exported.model
 
 

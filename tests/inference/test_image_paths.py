@@ -52,7 +52,7 @@ def test_a_list_on_standard_input(photos: Path) -> None:
         (["photos/*.bmp"], "photos/*.bmp: no image matches (known endings: .jpg"),
         (["empty"], "empty: no images in this folder (known endings: .jpg"),
         (["-", "-"], "PATH: - is given twice"),
-        (["-"], "PATH: standard input names no image (give one path a line)"),
+        (["-"], "PATH: standard input has no paths (give one path per line)"),
     ],
 )
 def test_what_names_no_image_is_refused(photos: Path, paths: list[str], text: str) -> None:

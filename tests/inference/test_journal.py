@@ -42,7 +42,7 @@ def test_a_kill_in_the_middle_of_a_row_loses_that_row_only(out: Path, cut: int) 
 
 def test_other_settings_are_refused(out: Path) -> None:
     Journal(out, {"model": "m", "columns": 1}, resume=False).close(whole=False)
-    with pytest.raises(ZooError, match="begun with other settings: model "):
+    with pytest.raises(ZooError, match="started with other settings: model "):
         Journal(out, {"model": "n", "columns": 1}, resume=True)
 
 

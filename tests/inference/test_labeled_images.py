@@ -35,7 +35,7 @@ def test_a_folder_of_classes_is_taken_whole_and_said(image_folder: Draw) -> None
     found = find_images(image_folder({"a/deep": 2, "b": 1}), "test")
     assert list(found.names) == ["a/deep/000.png", "a/deep/001.png", "b/000.png"]
     assert found.split == "all"
-    assert list(found.notes) == ["the folder has no parts train, val and test: all of its images are scored"]
+    assert list(found.notes) == ["the folder has no train, val or test folder: all of its images are scored"]
 
 
 def test_one_class_alone_and_classes_without_images_will_do(image_folder: Draw) -> None:
@@ -51,7 +51,7 @@ def test_one_class_alone_and_classes_without_images_will_do(image_folder: Draw) 
 @pytest.mark.parametrize(
     ("layout", "split", "line"),
     [
-        ({"train/a": 1, "val/a": 1}, "test", "--data: no folder test in ROOT, but train, val (--split val)"),
+        ({"train/a": 1, "val/a": 1}, "test", "--data: no test folder in ROOT, only train, val (--split val)"),
         ({"": 2}, "test", "--data: no class folders in ROOT (expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE)"),
         ({"val/a": 1, "valid/a": 1}, "val", "--data: ROOT/val and ROOT/valid are the same split (keep one)"),
     ],
@@ -88,7 +88,7 @@ def test_the_pixels_of_a_data_set_are_images(cache: Path) -> None:
     assert (image.size, image.mode) == ((32, 32), "RGB")
     val = find_images(["kind=synthetic", "classes=3", "test_images=6", "train_images=30"], "val")
     assert all(name.startswith("train[") for name in val.names)
-    assert "val is cut from train by the seed" in val.notes
+    assert "val is a part of train, chosen by the seed" in val.notes
 
 
 def test_a_folder_as_a_data_set_is_cut_as_training_cuts_it_and_not_decoded(image_folder: Draw, cache: Path) -> None:

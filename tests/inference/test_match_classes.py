@@ -41,7 +41,7 @@ def test_a_spelling_that_two_classes_share_is_neither() -> None:
 def test_another_order_missing_unknown_and_renamed_classes_are_a_line_each() -> None:
     assert notes(["dog", "bird", "tabby"]) == (
         "the classes are in another order than the model's: matched by name",
-        "by another name: tabby is cat",
+        "matched under another name: tabby is cat",
         "left out: 2 images of 1 class that the model does not know: bird",
         "no images of 1 of the model's 3 classes: golden retriever",
     )

@@ -17,7 +17,7 @@ from zoo.metrics import METRICS
 from zoo.recipe.load import load_recipe
 from zoo.training.run import train
 
-SAME = "the logits are those that the run kept, to the bit"
+SAME = "the logits equal the run's saved logits, bit for bit"
 
 
 def run(path: Path, *overrides: str) -> Path:
@@ -79,9 +79,9 @@ def test_other_logits_are_said(tiny: Path) -> None:
 
     kept = load_file(folder / "predictions.safetensors")
     save_file(kept | {"logits": kept["logits"] + 0.5}, folder / "predictions.safetensors")
-    assert evaluate_own("x", folder).notes[-1] == "the logits differ from those that the run kept by up to 0.5"
+    assert evaluate_own("x", folder).notes[-1] == "the logits differ from the run's saved logits by up to 0.5"
     save_file(kept | {"targets": kept["targets"] * 0}, folder / "predictions.safetensors")
-    assert evaluate_own("x", folder).notes[-1] == "the images are not those that the run was scored on"
+    assert evaluate_own("x", folder).notes[-1] == "the run was scored on other images"
 
 
 def test_images_that_are_elsewhere_are_one_line(tiny: Path, image_folder: Callable[..., Path]) -> None:
@@ -96,5 +96,5 @@ def test_images_that_are_elsewhere_are_one_line(tiny: Path, image_folder: Callab
     )
     root.with_name("elsewhere").rename(root)
     (root / "b").rename(root / "c")
-    with pytest.raises(ZooError, match="data: the classes are a, c now, and were a, b"):
+    with pytest.raises(ZooError, match="data: the classes are now a, c; they were a, b"):
         evaluate_own("x", folder)

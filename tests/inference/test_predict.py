@@ -53,7 +53,7 @@ def test_an_unreadable_image_is_a_row_and_exit_code_3(
     assert len(rows) == 5
     assert printed.err == (
         "error: images: 1 of 5 images could not be read, first: photos/m.jpg: empty file"
-        " (their rows say why; the others are done)\n"
+        " (their rows say why; all others are done)\n"
     )
 
 
@@ -91,7 +91,7 @@ def test_another_model_is_no_resumption(model_folder: Path, photos: Path, capsys
 
     Journal(Path("out.csv"), {"model": "another"}, resume=False).close(whole=False)
     assert main(["predict", str(model_folder), "photos", "--out", "out.csv", "--resume"]) == 2
-    assert "begun with other settings: model, " in capsys.readouterr().err
+    assert "started with other settings: model, " in capsys.readouterr().err
 
 
 def test_the_views_of_the_run_are_averaged_and_said(model_folder: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,7 +71,7 @@ def test_a_failed_table_leaves_the_old_one(tmp_path: Path) -> None:
     assert (tmp_path / "t.csv").read_text() == "old"
 
 
-@pytest.mark.parametrize(("name", "text"), [("t.xlsx", "ends in none of .csv, .jsonl"), ("none/t.csv", "does not exist")])
+@pytest.mark.parametrize(("name", "text"), [("t.xlsx", "does not end in one of .csv, .jsonl"), ("none/t.csv", "does not exist")])
 def test_outputs_that_cannot_be_written_are_refused(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(ZooError, match=f"--out: .*{text}"):
         check_format(tmp_path / name, (".csv", ".jsonl"))

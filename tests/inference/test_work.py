@@ -49,7 +49,7 @@ def test_rows_of_an_interrupted_call_are_not_lost_by_forgetting_to_resume(tmp_pa
     images, out = paths(tmp_path, 3), tmp_path / "out.csv"
     with pytest.raises(Stopped):
         to_file(out, COLUMNS, {}, images, lambda names: rows_of(names, "002.jpg"), resume=False)
-    with pytest.raises(ZooError, match=r"out.csv was interrupted, and 2 rows are there \(--resume continues; to begin anew"):
+    with pytest.raises(ZooError, match=r"out.csv was interrupted after 2 rows \(continue with --resume; to start over, remove"):
         to_file(out, COLUMNS, {}, images, rows_of, resume=False)
     # Other settings make other rows: those that are there are of no use.
     to_file(out, COLUMNS, {"model": "other"}, images, rows_of, resume=False)
@@ -60,7 +60,7 @@ def test_resume_takes_the_same_paths_only(tmp_path: Path) -> None:
     images, out = paths(tmp_path, 3), tmp_path / "out.csv"
     with pytest.raises(Stopped):
         to_file(out, COLUMNS, {}, images, lambda names: rows_of(names, "002.jpg"), resume=False)
-    with pytest.raises(ZooError, match=r"begun with other settings: paths"):
+    with pytest.raises(ZooError, match=r"started with other settings: paths"):
         to_file(out, COLUMNS, {}, ImagePaths([str(tmp_path / "000.jpg")]), rows_of, resume=True)
 
 
@@ -69,7 +69,7 @@ def test_resume_suits_a_loop_that_restarts_until_all_is_done(tmp_path: Path, cap
     assert to_file(out, COLUMNS, {}, images, rows_of, resume=True).images == 3
     whole = out.stat().st_mtime_ns
     to_file(out, COLUMNS, {}, images, rows_of, resume=True)
-    assert "is whole, and nothing was changed" in capsys.readouterr().out
+    assert "is complete, nothing was changed" in capsys.readouterr().out
     assert out.stat().st_mtime_ns == whole
 
 

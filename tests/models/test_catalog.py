@@ -135,8 +135,8 @@ def test_numbers_of_parameters(text: str, value: float) -> None:
         (Query(image_size="big"), "--image-size: expected a number, alone or with px after it, found 'big' (e.g. 224"),
         (Query(license="free"), "--license: unknown 'free' (permissive, or one of apache-2.0, "),
         (Query(sort="params1"), "--sort: unknown 'params1' (did you mean 'params'? one of name, params, gmacs, top1)"),
-        (Query(patterns=["resnt18"]), "zoo list: no backbone fits 'resnt18' (closest: resnet18, "),
-        (Query(patterns=["resnet18.tv2*"]), "zoo list: no backbone fits 'resnet18.tv2*' (closest: resnet18."),
+        (Query(patterns=["resnt18"]), "zoo list: no backbone matches 'resnt18' (closest: resnet18, "),
+        (Query(patterns=["resnet18.tv2*"]), "zoo list: no backbone matches 'resnet18.tv2*' (closest: resnet18."),
     ],
 )
 def test_what_cannot_be_read_is_one_line(query: Query, line: str) -> None:
@@ -147,7 +147,7 @@ def test_what_cannot_be_read_is_one_line(query: Query, line: str) -> None:
 
 def test_parameters_without_their_unit_suggest_millions_where_nothing_fits() -> None:
     for text in ("12", "0.5", " 7 "):
-        line = f"--max-params: {float(text):g} parameters fit no backbone (did you mean {text.strip()}M?)"
+        line = f"--max-params: no backbone has at most {float(text):g} parameters (did you mean {text.strip()}M?)"
         assert refused(lambda text=text: choose(Query(max_params=text))) == [line]
     assert choose(Query(patterns=["resnet50"], max_params="12")) == []
     assert choose(Query(max_params="12K")) == []
@@ -155,7 +155,7 @@ def test_parameters_without_their_unit_suggest_millions_where_nothing_fits() -> 
 
 def test_a_pattern_that_fits_nothing_is_reported_where_it_was_asked() -> None:
     (line,) = refused(lambda: catalog.matching(["resnt18"], "zoo bench"))
-    assert line.startswith("zoo bench: no backbone fits 'resnt18' (closest: resnet18, ")
+    assert line.startswith("zoo bench: no backbone matches 'resnt18' (closest: resnet18, ")
 
 
 def test_every_column_is_read_as_its_type() -> None:

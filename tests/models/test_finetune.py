@@ -46,7 +46,7 @@ def test_a_rank_is_short_for_its_mapping() -> None:
 def test_more_stages_than_there_are() -> None:
     with pytest.raises(ZooError) as error:
         frozen(freeze=6)
-    assert error.value.lines == ["finetune.freeze: 6 of 5 stages (use 0 to 5, or backbone)"]
+    assert error.value.lines == ["finetune.freeze: 6, but the backbone has 5 stages (use 0 to 5, or backbone)"]
 
 
 def test_batch_norm_keeps_still_where_it_is_frozen() -> None:
@@ -73,5 +73,5 @@ def test_only_what_no_stage_trains_is_frozen_throughout() -> None:
     trained = {name.partition(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained == {"layer2", "layer3", "layer4", "fc"}
     assert 0 < len(still) < len(batch_norms(model))
-    with pytest.raises(ZooError, match=r"finetune.stages: 9 of 5 stages \(use 0 to 5, or backbone\)"):
+    with pytest.raises(ZooError, match=r"finetune.stages: 9, but the backbone has 5 stages \(use 0 to 5, or backbone\)"):
         freeze(Finetune.model_validate_json('{"stages": [{"freeze": 9}]}'), model, HEAD)

@@ -132,4 +132,4 @@ def test_a_head_whose_logits_do_not_divide_is_refused() -> None:
     # A hidden layer with as many outputs as there are classes.
     model.fc = nn.Sequential(model.fc, nn.GELU(), nn.Linear(3, 3))
     line = refused(lambda: check_division(NAME, model, 32))
-    assert line.startswith("eval.temperature: fit divides the last layer, and test_resnet does not end in linear layers alone")
+    assert line.startswith("eval.temperature: fit divides the last layer, but test_resnet does not end in linear layers only")

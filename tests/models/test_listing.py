@@ -49,7 +49,7 @@ def test_nothing_that_fits_is_said_with_what_has_the_name(monkeypatch: pytest.Mo
     monkeypatch.setenv("COLUMNS", "200")
     query = Query(patterns=["resnet50"], max_params="1K")
     assert listing.as_table(choose(query), query).startswith("0 of ")
-    assert f"; {len(catalog.architectures()['resnet50'])} have such a name" in listing.as_table([], query)
+    assert f"; {len(catalog.architectures()['resnet50'])} match by name" in listing.as_table([], query)
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "?"), (0.123, "0.12"), (999.5, "999.50"), (1234.5, "1,234")])
@@ -59,6 +59,6 @@ def test_numbers_are_short(value: float | None, text: str) -> None:
 
 def test_another_timm_than_the_catalogs_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda _: "9.9.9")
-    assert listing.other_timm().endswith("installed is 9.9.9: names and figures may differ")
+    assert listing.other_timm().endswith("but 9.9.9 is installed: names and figures may differ")
     monkeypatch.setattr("importlib.metadata.version", lambda _: catalog.version())
     assert listing.other_timm() == ""

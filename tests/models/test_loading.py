@@ -102,7 +102,7 @@ def test_tensors_that_timm_copies_itself_are_compared(tmp_path: Path, monkeypatc
     monkeypatch.setattr("timm.models._builder.load_pretrained", by_hand())
     tensors = {name: torch.rand_like(tensor, dtype=torch.float32).to(tensor.dtype) for name, tensor in fresh().items()}
     made = built(saved(tensors, tmp_path / "w.pth"), classes=classes)
-    assert made.load_summary == ("92 of 92 tensors, its head too" if classes == 1000 else "90 of 90 tensors, new head")
+    assert made.load_summary == ("92 of 92 tensors, including its head" if classes == 1000 else "90 of 90 tensors, new head")
     monkeypatch.setattr("timm.models._builder.load_pretrained", by_hand("layer4.0.conv1.weight"))
     line = refused(lambda: built(tmp_path / "w.pth", classes=classes))
     assert " 1 missing, first layer4.0.conv1.weight" in line
@@ -178,7 +178,7 @@ def test_an_archive_of_jax_is_read_by_timms_reader_and_counted(tmp_path: Path, v
     path = archive(tmp_path / "vit.npz", vit)
     made = built(path, "test_vit", 4, SIDE)
     assert same(made.model, vit.state_dict())
-    assert made.load_summary == f"{len(vit.state_dict())} of {len(vit.state_dict())} tensors, its head too"
+    assert made.load_summary == f"{len(vit.state_dict())} of {len(vit.state_dict())} tensors, including its head"
     made = built(path, "test_vit", 7, SIDE, head_init="zero")
     assert same(made.model, vit.state_dict(), made.head)
     assert made.load_summary.endswith(" tensors, new head")
@@ -196,6 +196,6 @@ def test_an_archive_that_lacks_an_array_is_refused(tmp_path: Path, vit: nn.Modul
 def test_an_archive_for_an_architecture_without_a_reader_is_refused(tmp_path: Path, vit: nn.Module) -> None:
     path = archive(tmp_path / "vit.npz", vit)
     line = refused(lambda: built(path, NAME))
-    assert line.startswith(f"backbone.weights: file {path} is an archive of JAX, and timm has no reader of it for ResNet")
+    assert line.startswith(f"backbone.weights: file {path} is a JAX archive, which timm cannot read for ResNet")
     path.write_bytes(b"no archive")
     assert refused(lambda: built(path, "test_vit", 4, SIDE)).startswith(f"backbone.weights: file {path} does not fit ")

@@ -131,13 +131,13 @@ class Bypassing(nn.Module):
 @pytest.mark.parametrize(
     ("model", "target", "message"),
     [
-        ("test_resnet", "conv9", r"conv9 names no linear layer or convolution of the backbone \(such as conv"),
-        ("test_vit", "qvk", r"qvk names no .* \(such as qkv"),
-        ("test_vit", "head", r"head names no linear layer"),
-        ("tf_efficientnet_lite0", "conv_dw", r"conv_dw names blocks\.0\.0\.conv_dw, a grouped or depthwise convolution"),
-        ("test_nfnet", "conv1", r"conv1 names .*, a ScaledStdConv2d, which computes something else with its weights"),
-        ("bypassing", "passed", "passed names passed, whose weights the backbone uses"),
-        ("bypassing", "own", "own names own, a Own, which"),
+        ("test_resnet", "conv9", r"conv9 matches no linear layer or convolution of the backbone \(e.g. conv"),
+        ("test_vit", "qvk", r"qvk matches no .* \(e.g. qkv"),
+        ("test_vit", "head", r"head matches no linear layer"),
+        ("tf_efficientnet_lite0", "conv_dw", r"conv_dw matches blocks\.0\.0\.conv_dw, a grouped or depthwise convolution"),
+        ("test_nfnet", "conv1", r"conv1 matches .*, a ScaledStdConv2d, which may transform its weights"),
+        ("bypassing", "passed", "passed matches passed, whose weights the backbone uses"),
+        ("bypassing", "own", "own matches own, a Own, which"),
     ],
 )
 def test_what_cannot_be_merged_is_refused_before_anything_is_changed(model: str, target: str, message: str) -> None:
@@ -152,7 +152,7 @@ def test_auto_leaves_out_what_cannot_be_merged() -> None:
     assert add_lora(Lora(), Bypassing(), EXAMPLE, 0) == ["plain"]
     model = Bypassing()
     model.plain = nn.Identity()  # type: ignore[assignment]
-    with pytest.raises(ZooError, match="Bypassing has no linear layer and no 1x1 convolution that auto could take"):
+    with pytest.raises(ZooError, match="Bypassing has no linear layer and no 1x1 convolution that auto could choose"):
         add_lora(Lora(), model, EXAMPLE, 0)
 
 

@@ -21,7 +21,7 @@ def test_a_name_that_timm_has_is_returned(name: str) -> None:
     [
         ("resnt18", r"unknown model 'resnt18' \(closest: resnet18, .*'zoo list' shows all\)"),
         ("resnet18.tv_in2k", r"unknown pretrained tag 'tv_in2k' of resnet18 \(tags: resnet18\.tv_in1k"),
-        ("mixer_b32_224.in1k", r"unknown pretrained tag 'in1k' of mixer_b32_224 \(it has no tags: 'mixer_b32_224'\)"),
+        ("mixer_b32_224.in1k", r"unknown pretrained tag 'in1k' of mixer_b32_224 \(it has no tags, use 'mixer_b32_224'\)"),
         ("hf-hub:timm/resnet18", r"sources are not allowed in names \(use backbone\.weights"),
         ("./model", r"sources are not allowed in names"),
     ],

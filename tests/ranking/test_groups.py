@@ -31,7 +31,7 @@ def test_runs_that_differ_in_more_than_the_seed_are_noted(runs: list[Run]) -> No
     groups = group_runs(runs, ["backbone"])
     assert [len(group.runs) for group in groups] == [4, 4]
     (note,) = groups[0].notes
-    assert "its 4 runs differ in optim.lr, not only in the seed (apart: --group backbone,optim.lr)" in note
+    assert "its 4 runs differ in optim.lr, not only in the seed (split with --group backbone,optim.lr)" in note
 
 
 def test_a_whole_section_can_be_a_key(runs: list[Run]) -> None:
@@ -57,5 +57,5 @@ def test_folds_are_repetitions(tmp_path: Path) -> None:
 def test_an_unknown_key_is_refused(runs: list[Run]) -> None:
     with pytest.raises(ZooError, match=r"--group: no run has the key 'optim.lrr' \(did you mean 'optim.lr'\?\)"):
         group_runs(runs, ["backbone", "optim.lrr"])
-    with pytest.raises(ZooError, match="names no key"):
+    with pytest.raises(ZooError, match="no key given"):
         group_runs(runs, [])

@@ -51,7 +51,7 @@ def test_a_baseline_takes_the_place_of_the_best(folder: Path) -> None:
     assert differences[0] > differences[1] > 0 > differences[2]
     with pytest.raises(ZooError, match=r"--baseline: no row is named 'wrong'"):
         build([folder], baseline="wrong")
-    with pytest.raises(ZooError, match=r"--baseline: 'wor' fits 2 rows \(one of worse"):
+    with pytest.raises(ZooError, match=r"--baseline: 'wor' matches 2 rows \(one of worse"):
         build([folder], baseline="wor")
 
 

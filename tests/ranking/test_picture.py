@@ -51,5 +51,5 @@ def test_a_metric_of_which_less_is_better(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_wrong_ending_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match=r"--plot: .*not a kind of picture"):
+    with pytest.raises(ZooError, match=r"--plot: .*not a supported picture format"):
         draw(build([folder]), tmp_path / "board.pdf")

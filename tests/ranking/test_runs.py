@@ -47,7 +47,7 @@ def test_nothing_to_rank_is_refused(tmp_path: Path) -> None:
     (finished_run(tmp_path / "a", RIGHT) / "result.json").unlink()
     with pytest.raises(ZooError, match=r"none of 1 runs can be ranked \(.*the run is not finished\)"):
         find_runs([tmp_path])
-    with pytest.raises(ZooError, match="is no run"):
+    with pytest.raises(ZooError, match="is not a run"):
         read_run(tmp_path)
 
 

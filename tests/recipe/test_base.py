@@ -156,9 +156,9 @@ def test_a_rule_across_sections_names_the_file_of_its_key(tmp_path: Path) -> Non
     ("base", "text"),
     [
         ("cifar10/resnet81", "no recipe 'cifar10/resnet81' (did you mean 'cifar10/resnet18' or "),
-        ("commn.yaml", "no recipe 'commn.yaml' (did you mean 'common.yaml'? give a name of 'zoo recipe --list', or a path from the "),
+        ("commn.yaml", "no recipe 'commn.yaml' (did you mean 'common.yaml'? give a name from 'zoo recipe --list', or a path relative to "),
         ("sub/commn.yaml", "no recipe 'sub/commn.yaml' (did you mean 'sub/common.yaml'"),
-        ("nowhere/at/all.yaml", "no recipe 'nowhere/at/all.yaml' (give a name of"),
+        ("nowhere/at/all.yaml", "no recipe 'nowhere/at/all.yaml' (give a name from"),
         ("sub", "no recipe 'sub' ("),
         ("../schema.json", "no recipe '../schema.json' ("),
         ("'~nobody-here/x.yaml'", "no recipe '~nobody-here/x.yaml' ("),
@@ -189,10 +189,10 @@ def test_bases_in_a_circle_are_refused_with_their_names(tmp_path: Path) -> None:
     (tmp_path / "x").symlink_to(tmp_path)
     a, b, _ = files
     circle = f"{a} -> {b} -> {tmp_path / 'link.yaml'} -> {tmp_path / 'x' / 'a.yaml'}"
-    text = f"{tmp_path / 'link.yaml'}:1: base: the bases go in a circle: {circle} (take one out)"
+    text = f"{tmp_path / 'link.yaml'}:1: base: the bases form a cycle: {circle} (remove one)"
     with pytest.raises(ZooError) as error:
         load_recipe(a)
     assert error.value.lines == [text]
     (tmp_path / "self.yaml").write_text("base: self.yaml\n")
-    with pytest.raises(ZooError, match=r"self.yaml -> .*self.yaml \(take one out\)"):
+    with pytest.raises(ZooError, match=r"self.yaml -> .*self.yaml \(remove one\)"):
         load_recipe(tmp_path / "self.yaml")

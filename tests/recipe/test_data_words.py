@@ -22,7 +22,7 @@ def test_words_make_the_data_set_of_a_recipe() -> None:
     [
         (["kind=cifar10", "rot=data"], ["data.rot: unknown key (did you mean 'data.root'?)"]),
         (["kind=cifar10", "max_test=0"], ["data.max_test: must be >= 1, found 0 (e.g. 1000)"]),
-        (["kind=cifar10", "max_train=3"], ["data.max_train: 3 images for 10 classes (at least 10)"]),
+        (["kind=cifar10", "max_train=3"], ["data.max_train: 3 images for 10 classes (give at least 10)"]),
         (["kind=folder"], ["data.root: missing (e.g. photos)"]),
         (["photos", "x"], ["command line: 'data.photos': expected section.key=value (e.g. optim.lr=5.0e-4)"]),
     ],

@@ -32,7 +32,7 @@ def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
         "train.accumulate:",
     ]
     assert mistakes(tmp_path, GOOD, "eval.select_by=last", "train.patience=2")[0].startswith(
-        "train.patience: needs a metric of val"
+        "train.patience: needs a validation metric"
     )
 
 
@@ -41,15 +41,15 @@ def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
     [
         (["schedule.warmup_epochs=20", "train.epochs=10"], "schedule.warmup_epochs: 20 exceeds train.epochs 10 (lower it or train longer)"),
         (["image_size={start: 96, end: 64}"], "image_size.start: 96 exceeds end 64 (sizes only grow)"),
-        (["data.folds=5", "eval.test_every_epoch=true"], "eval.test_every_epoch: data.folds leaves the test images alone (set it to false)"),
+        (["data.folds=5", "eval.test_every_epoch=true"], "eval.test_every_epoch: true, but data.folds does not use the test images (set it to false)"),
         (["data.val_fraction=0"], "eval.select_by: val.accuracy needs validation images, and data.val_fraction is 0 (use last)"),
         (["train.accumulate=129", "train.batch_size=128"], "train.accumulate: 129 exceeds train.batch_size 128 (lower it)"),
-        (["train.loss={kind: bce, threshold: 0.2}"], "train.loss: a threshold needs images that are mixed (set augment.mixup or augment.cutmix)"),
+        (["train.loss={kind: bce, threshold: 0.2}"], "train.loss: a threshold needs mixed images (set augment.mixup or augment.cutmix)"),
         (
             ["train.loss={kind: bce, threshold: 0.2}", "train.label_smoothing=0.1", "augment.mixup=0.2"],
-            "train.label_smoothing: has no effect with a threshold of train.loss (set one of them to its default)",
+            "train.label_smoothing: has no effect if train.loss has a threshold (set one of them to its default)",
         ),
-        (["eval.select_by=last", "train.patience=2"], "train.patience: needs a metric of val to watch (set eval.select_by: val.accuracy)"),
+        (["eval.select_by=last", "train.patience=2"], "train.patience: needs a validation metric to watch (set eval.select_by: val.accuracy)"),
     ],
 )  # fmt: skip
 def test_a_rule_names_the_key_to_change(tmp_path: Path, overrides: list[str], line: str) -> None:

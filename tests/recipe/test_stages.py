@@ -24,19 +24,19 @@ def test_the_last_stage_takes_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stages", "more", "text"),
     [
-        ("[{freeze: backbone, epochs: 5}, {}]", "", "finetune.stages: the stages take 5 epochs, which leaves none of the 5 of train.epochs"),
+        ("[{freeze: backbone, epochs: 5}, {}]", "", "finetune.stages: the stages take 5 epochs, which leaves nothing of the 5 of train.epochs"),
         ("[{freeze: backbone, epochs: 1}, {epochs: 2}]", "", "finetune.stages: the stages take 3 epochs, not the 5 of train.epochs (change one"),
-        ("[{share: 0.5}, {share: 0.6}, {}]", "train.max_minutes=1", "finetune.stages: shares add up to 1.1, which leaves none of 1"),
+        ("[{share: 0.5}, {share: 0.6}, {}]", "train.max_minutes=1", "finetune.stages: shares add up to 1.1, which leaves nothing of 1"),
         ("[{share: 0.5}, {share: 0.6}, {}]", "train.epochs=auto", "finetune.stages: shares add up to 1.1 (lower them"),
-        ("[{freeze: backbone}, {}]", "", "finetune.stages.0.freeze: how long? only the last stage takes the rest"),
+        ("[{freeze: backbone}, {}]", "", "finetune.stages.0.freeze: no length given, which only the last stage may omit"),
         ("[{epochs: 1, share: 0.1}, {}]", "", "finetune.stages.0.share: this stage has epochs too"),
-        ("[{epochs: 1}, {}]", "train.max_minutes=1", "finetune.stages.0.epochs: the epochs of a run of train.max_minutes are not known"),
+        ("[{epochs: 1}, {}]", "train.max_minutes=1", "finetune.stages.0.epochs: cannot be combined with train.max_minutes (write share instead"),
         ("[{epohs: 1}, {}]", "", "finetune.stages.0.epohs: unknown key (did you mean 'finetune.stages.0.epochs'?)"),
         ("[{freeze: bakbone, epochs: 1}, {}]", "", "finetune.stages.0.freeze: unknown 'bakbone' (did you mean 'backbone'?"),
         ("[]", "", "finetune.stages: expected none, gradual or a list of stages"),
         ("grad", "", "finetune.stages: unknown 'grad' (known: none, gradual, a list of stages)"),
         ("gradual", "finetune.freeze=2", "finetune.freeze: 2, but finetune.stages says what is frozen (leave freeze out)"),
-        ("[{epochs: 1}, {}]", "schedule={kind: cosine, warmup_epochs: 2}", "schedule.warmup_epochs: 2 exceeds the 1 of a stage"),
+        ("[{epochs: 1}, {}]", "schedule={kind: cosine, warmup_epochs: 2}", "schedule.warmup_epochs: 2 exceeds the stage length 1"),
     ],
 )  # fmt: skip
 def test_stages_that_do_not_fit_are_refused_in_one_line(tmp_path: Path, stages: str, more: str, text: str) -> None:

@@ -35,7 +35,7 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
         (GOOD + "optim:\n  lr: 1\n  lr: 2\n", "r:5: duplicate key 'optim.lr', first on line 4 (keep one)"),
         ("a: &a [1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
          "r:2: too many or too deeply nested values (write the values out, without aliases)"),
-        ("a: 'caf\\xe9'\nb: \"\\ud800\"\n", "r:2: half of a surrogate pair is no text (write the character itself)"),
+        ("a: 'caf\\xe9'\nb: \"\\ud800\"\n", "r:2: half of a surrogate pair is not text (write the character itself)"),
         ("? [a]\n: b\n", "r:1: a key must be a plain word (write 'key: value')"),
         ("{}", "r:1: backbone: missing (e.g. {name: resnet18.tv_in1k})|r:1: data: missing (e.g. {kind: cifar10})"),
         ("[" * 3000, "r: not valid YAML: nested too deeply (a recipe has two or three levels)"),
@@ -91,7 +91,7 @@ def test_what_an_override_replaced_is_not_blamed_on_the_file(tmp_path: Path) -> 
 def test_a_tag_that_does_not_hold_is_one_line(tmp_path: Path, value: str) -> None:
     (line,) = mistakes(tmp_path, GOOD, f"train.seed={value}")
     assert line.startswith("train.seed: ")
-    assert line.endswith(f"is not what its tag '{value.partition(' ')[0]}' says (write plain values)")
+    assert line.endswith(f"does not match its tag '{value.partition(' ')[0]}' (write plain values)")
 
 
 def test_another_kind_starts_its_section_anew(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_share_is_100_percent_only_where_it_is_all(value: float | None, text: 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.5, "50.0 %"), (0.99999, "> 99.9 %"), (1.0, "100.0 %"), (1e-9, "< 0.1 %"), (0.0, "0.0 %"), (math.nan, "no number")],
+    [(0.5, "50.0 %"), (0.99999, "> 99.9 %"), (1.0, "100.0 %"), (1e-9, "< 0.1 %"), (0.0, "0.0 %"), (math.nan, "not a number")],
 )
 def test_probabilities_near_the_ends_say_so(value: float, text: str) -> None:
     assert wording.probability(value) == text
@@ -77,11 +77,11 @@ def test_certainty_is_told_in_sentences() -> None:
         == "The model is at least 90 % certain of 71.2 % of the images, and 99.6 % of them are right."
     )
     assert wording.certain_sentence(Certain(0.9, 3, 0.3, 1.0)).endswith("30.0 % of the images, and all of them are right.")
-    assert wording.certain_sentence(Certain(0.9, 0, 0.0, None)) == "The model is at least 90 % certain of no image."
+    assert wording.certain_sentence(Certain(0.9, 0, 0.0, None)) == "The model is at least 90 % certain of none of the images."
     assert wording.overconfidence_sentence(0.026) == "On average it is more certain than it is right, by 2.6 points."
     assert wording.overconfidence_sentence(-0.3) == "On average it is much less certain than it is right, by 30.0 points."
     assert wording.overconfidence_sentence(0.0001) == "On average it is as certain as it is right."
-    assert wording.overconfidence_sentence(math.nan) == "Some probabilities are no numbers."
+    assert wording.overconfidence_sentence(math.nan) == "Some probabilities are not numbers."
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ def test_a_damaged_one_that_was_chosen_is_named(tmp_path: Path) -> None:
 def test_rows_of_another_kind_are_not_mixed(tmp_path: Path) -> None:
     assert begin(tmp_path, asked=["z"]) == tmp_path
     assert begin(tmp_path) == tmp_path
-    with pytest.raises(ZooError, match=r"^--out: .* holds rows of another kind: size 32 -> 64 \(choose another folder\)$"):
+    with pytest.raises(
+        ZooError, match=r"^--out: .* holds rows with other settings or hardware: size 32 -> 64 \(choose another folder\)$"
+    ):
         begin(tmp_path, settings={"size": 64})
 
 

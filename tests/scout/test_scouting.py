@@ -96,9 +96,11 @@ def test_an_interrupted_scouting_is_resumed(photos: Path, monkeypatch: pytest.Mo
 def test_rows_of_other_images_or_settings_are_not_mixed(photos: Path) -> None:
     folder, _ = scout(photos, ["resnet18.tv_in1k"])
     assert scout(photos, ["resnet18.tv_in1k", "resnet50.tv_in1k"], out=folder)[0] == folder
-    with pytest.raises(ZooError, match=r"--out: .* holds rows of another kind: max_images 15 -> 18, pixels "):
+    with pytest.raises(ZooError, match=r"--out: .* holds rows with other settings or hardware: max_images 15 -> 18, pixels "):
         scout(photos, ["resnet18.tv_in1k"], out=folder, max_images=18)
-    with pytest.raises(ZooError, match=r"rows of another kind: recipe\.train\.epochs 10 -> 3 \(choose another folder\)$"):
+    with pytest.raises(
+        ZooError, match=r"rows with other settings or hardware: recipe\.train\.epochs 10 -> 3 \(choose another folder\)$"
+    ):
         scout(photos, ["resnet18.tv_in1k"], out=folder, overrides=["image_size=32", "train.epochs=3"])
     assert not Path("runs/scout-2").exists()
 
@@ -143,7 +145,9 @@ def test_too_few_images_for_the_classes_are_refused_or_noted(image_folder: Draw)
     with pytest.raises(ZooError, match=said):
         look_at(recipe, 32, Settings({}, 32, 2, 3))
     assert look_at(recipe, 32, Settings({}, 32, None, 4)).notes[1:] == ()
-    rare = "1 of 3 classes with fewer than 5 different images: some of the 5 folds have none of these, and the probe is unsure"
+    rare = (
+        "1 of 3 classes with fewer than 5 different images: some of the 5 folds lack these classes, so the probe is less certain"
+    )
     assert look_at(recipe, 32, Settings({}, 32, None, 5)).notes[1:] == (rare,)
     assert look_at(recipe, 32, Settings({}, 32, 20, 5)).notes[1:] == (f"{rare}; a larger --max-images takes more",)
 

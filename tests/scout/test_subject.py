@@ -70,9 +70,9 @@ def test_filters_are_those_of_zoo_list() -> None:
         find_backbones(["resnet50"], Query(max_params="1M"))
     with pytest.raises(ZooError, match="which backbones"):
         find_backbones([], Query())
-    with pytest.raises(ZooError, match=r"MODEL: no backbone fits 'resnet1_8' \(closest: "):
+    with pytest.raises(ZooError, match=r"MODEL: no backbone matches 'resnet1_8' \(closest: "):
         find_backbones(["resnet1_8"], Query())
-    with pytest.raises(ZooError, match=r"MODEL: no backbone fits 'zz\*'"):
+    with pytest.raises(ZooError, match=r"MODEL: no backbone matches 'zz\*'"):
         find_backbones(["zz*", "resnet18"], Query())
 
 

@@ -61,7 +61,7 @@ def test_a_damaged_folder_is_passed_over_or_named(place: Place) -> None:
     with pytest.raises(ZooError, match=r"runs/sweep/sweep.json: cannot be read"):
         find(place.grid(), Path("runs/sweep"))
     (Path("runs/sweep") / folder.STATE).write_text("[]")
-    with pytest.raises(ZooError, match=r"^--out: runs/sweep/sweep.json is not of a sweep"):
+    with pytest.raises(ZooError, match=r"^--out: runs/sweep/sweep.json is not the state of a sweep"):
         find(place.grid(), Path("runs/sweep"))
 
 
@@ -78,7 +78,7 @@ def test_a_folder_of_other_settings_is_refused(place: Place, options: dict[str, 
     begin(Path("out"), place.grid())
     with pytest.raises(ZooError) as error:
         find(place.grid(*options.pop("backbones", []), **options), Path("out"))
-    assert str(error.value) == f"--out: out holds a sweep of other settings: {difference} (choose another folder)"
+    assert str(error.value) == f"--out: out holds a sweep with other settings: {difference} (choose another folder)"
 
 
 def test_what_has_no_effect_on_the_runs_is_no_difference(place: Place, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_has_no_effect_on_the_runs_is_no_difference(place: Place, tmp_path:
 
 def test_a_folder_with_runs_of_others_is_refused(place: Place) -> None:
     Path("out/test_resnet-seed1").mkdir(parents=True)
-    with pytest.raises(ZooError, match=r"^--out: out is not of a sweep, and holds test_resnet-seed1 already"):
+    with pytest.raises(ZooError, match=r"^--out: out is not the folder of a sweep, but already has test_resnet-seed1"):
         find(place.grid(), Path("out"))
 
 

@@ -88,14 +88,14 @@ def test_the_same_command_trains_what_is_missing_and_another_one_goes_elsewhere(
 
 def test_what_cannot_be_divided_is_refused_before_anything_is_written(place: Place) -> None:
     pool(place)
-    with pytest.raises(ZooError, match=r"^data.folds: 500 folds of 160 training images \(give fewer\)$"):
+    with pytest.raises(ZooError, match=r"^data.folds: 500 folds, but only 160 training images \(use fewer folds\)$"):
         folds.train_folds(recipe("data.folds=500"))
     assert not Path("runs").exists()
 
 
 def test_only_the_folder_of_folds_is_continued(tmp_path: Path) -> None:
     (tmp_path / "sweep.json").write_text('{"settings": {}}')
-    with pytest.raises(ZooError, match="is no cross-validation"):
+    with pytest.raises(ZooError, match="is not a cross-validation"):
         folds.begun_recipe(tmp_path)
     (tmp_path / "sweep.json").write_text('{"settings": {}, "recipe": {"name": 3}}')
     with pytest.raises(ZooError, match="is damaged"):
@@ -114,7 +114,7 @@ def test_only_the_folder_of_folds_is_continued(tmp_path: Path) -> None:
         ),
         (
             ["--folds", "3", "data.val_fraction=0.2"],
-            "data.val_fraction: 0.2, but data.folds 3 says which images validate (leave it out, or set it to its default 0.1)",
+            "data.val_fraction: 0.2, but data.folds 3 chooses the validation images (leave it out, or set it to its default 0.1)",
         ),
     ],
 )

@@ -67,15 +67,18 @@ def test_what_does_not_fit_one_backbone_is_a_run_that_says_so(place: Place, monk
         ({"values": {"optim.lr": [0.1, "fast"]}}, r"optim\.lr: .*fast"),
         ({"overrides": ["train.epochs=0"]}, r"train\.epochs: "),
         ({"overrides": ["train"]}, r"command line: 'train'"),
-        ({"overrides": ["output.root=x"]}, r"output\.root: a sweep sets it itself \(--out says where\)"),
+        ({"overrides": ["output.root=x"]}, r"output\.root: a sweep sets it itself \(use --out\)"),
         ({"values": {"backbone.name": ["test_vit"]}}, r"backbone\.name: a sweep sets it itself \(give it as MODEL\)"),
         ({"values": {"backbone": [{"name": "test_vit"}]}}, r"backbone: a sweep sets backbone\.name itself \(give it as MODEL\)"),
         ({"values": {"backbone.name.x": [1]}}, r"backbone\.name\.x: a sweep sets backbone\.name itself"),
         ({"values": {"output": [{"root": "x"}]}}, r"output: a sweep sets output\.root itself"),
-        ({"values": {"train": [{"seed": 1}, {"seed": 2}]}}, r"train: the seeds come from --seeds \(give single options\)"),
+        (
+            {"values": {"train": [{"seed": 1}, {"seed": 2}]}},
+            r"train: the seeds come from --seeds \(give its options one by one\)",
+        ),
         ({"values": {"train.seed": [1, 2]}}, r"train\.seed: the seeds come from --seeds"),
         ({"overrides": ["train.seed=1"]}, r"train\.seed: the seeds come from --seeds"),
-        ({"overrides": ["optim.lr=1"], "values": {"optim.lr": [1, 2]}}, r"--set optim\.lr: is set for all runs too"),
+        ({"overrides": ["optim.lr=1"], "values": {"optim.lr": [1, 2]}}, r"--set optim\.lr: is also set for all runs"),
     ],
 )
 def test_what_is_wrong_for_all_is_an_error(place: Place, options: dict[str, object], line: str) -> None:

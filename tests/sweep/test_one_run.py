@@ -67,7 +67,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_starts_anew(
         state.write_text("{}")
     assert states
     one_run.train_run(arguments, lambda _: None)
-    assert "no earlier checkpoint: the run starts anew\n" in capsys.readouterr().err
+    assert "no earlier checkpoint; starting the run from the beginning\n" in capsys.readouterr().err
     assert (folder / "result.json").exists()
 
 

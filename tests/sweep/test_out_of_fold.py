@@ -46,13 +46,13 @@ def test_the_figures_are_those_of_the_table(tmp_path: Path) -> None:
 
 
 def test_folds_of_different_images_are_no_whole(tmp_path: Path) -> None:
-    todo = "have changed between two runs (remove the folder and start again)"
+    what = "the images changed between the runs of its folds (remove the folder and start again)"
     twice = [fold(tmp_path / "one", ["a", "b"], [1, 1]), fold(tmp_path / "two", ["b", "c"], [1, 1])]
     uneven = [fold(tmp_path / "three", ["a", "b", "c"], [1, 1, 1]), fold(tmp_path / "four", ["d"], [1])]
     for names in (twice, uneven):
         with pytest.raises(ZooError) as error:
             gather(tmp_path, names)
-        assert str(error.value) == f"{tmp_path}: its folds are of different images: they {todo}"
+        assert str(error.value) == f"{tmp_path}: {what}"
     other = fold(tmp_path / "other", ["e", "f"], [1, 1], classes=["x", "y", "z"])
     with pytest.raises(ZooError, match="has other classes than fold 0"):
         gather(tmp_path, ["one", other])

@@ -56,7 +56,7 @@ def test_what_cannot_be_trained_and_what_fails_are_rows(place: Place, capsys: py
     assert rows[ALL[0]]["error"] == "out of memory"
     out = capsys.readouterr().out
     assert f"{ALL[0]} oom: out of memory\n" in out.replace("  ", " ")
-    assert "failed     3 of 4 runs: the table says why, out/logs more; the same command tries them again\n" in out
+    assert "failed     3 of 4 runs: the table says why, details in out/logs; the same command tries them again\n" in out
 
 
 def test_the_same_command_keeps_what_is_finished_and_tries_what_failed(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_the_test_set_is_scored_by_the_whole_model(tiny: Path, monkeypatch: pyte
     monkeypatch.setattr(feature_cache, "load", lambda key: None if (found := load(key)) is None else torch.zeros_like(found))
     folder, _ = run(tiny, *HEAD, "train.epochs=1")
     for split in ("val", "test"):
-        assert "the logits are those that the run kept, to the bit" in evaluate_own(str(folder), folder, split).notes
+        assert "the logits equal the run's saved logits, bit for bit" in evaluate_own(str(folder), folder, split).notes
 
 
 @pytest.mark.slow
@@ -120,7 +120,7 @@ def test_features_that_change_are_not_cached(tiny: Path, overrides: list[str], t
 
 def test_a_model_that_needs_more_than_its_last_layer_is_refused(tiny: Path) -> None:
     asked = [*HEAD, "finetune.cache_features=true", "train.epochs=1", "image_size=224"]
-    with pytest.raises(errors.ZooError, match=r"finetune.cache_features: true, but levit_128s does not end in one layer"):
+    with pytest.raises(errors.ZooError, match=r"finetune.cache_features: true, but levit_128s does not end in a single layer"):
         run(tiny, *asked, "backbone.name=levit_128s")
 
 

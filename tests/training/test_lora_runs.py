@@ -45,7 +45,7 @@ def test_the_model_folder_is_plain_timm_and_scores_as_the_run_did(tiny: Path, mo
     assert result["params"] == sum(parameter.numel() for parameter in model.parameters())
     for split in ("val", "test"):
         again = evaluate_own(str(folder), folder, split)
-        assert "the logits are those that the run kept, to the bit" in again.notes
+        assert "the logits equal the run's saved logits, bit for bit" in again.notes
         assert again.scores.loss == result[split]["loss"]
 
 
@@ -83,7 +83,7 @@ def test_a_teacher_and_a_probe_go_with_it(tiny: Path, option: str) -> None:
         teacher = [f"distill={run(tiny, *FEW, 'name=teacher')[0]}"]
     folder, result = run(tiny, *FEW, *teacher, option, "finetune.lora=2")
     assert result["status"] == "done"
-    assert "the logits are those that the run kept, to the bit" in evaluate_own(str(folder), folder).notes
+    assert "the logits equal the run's saved logits, bit for bit" in evaluate_own(str(folder), folder).notes
 
 
 def test_without_peft_one_line_says_what_to_install(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

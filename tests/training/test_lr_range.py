@@ -65,7 +65,9 @@ def test_a_loss_that_is_not_finite_ends_the_test(tiny: Path, monkeypatch: pytest
 
 def test_a_loss_that_never_falls_is_one_line(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lr_range, "_loss_of", lambda *_: 2.0)
-    with pytest.raises(ZooError, match=r"^optim.lr: the loss fell at no rate from 2e-06 on \(give more --steps, or another"):
+    with pytest.raises(
+        ZooError, match=r"^optim.lr: the loss did not fall at any rate from 2e-06 on \(use more --steps, or another"
+    ):
         try_rates(tiny)
 
 
@@ -75,7 +77,7 @@ def test_a_head_is_tested_on_cached_features(tiny: Path) -> None:
 
 
 def test_stages_are_tested_one_by_one(tiny: Path) -> None:
-    with pytest.raises(ZooError, match=r"^finetune.stages: each stage trains other parameters, .* \(test a stage by itself: "):
+    with pytest.raises(ZooError, match=r"^finetune.stages: each stage trains different parameters, .* \(test a single stage: "):
         try_rates(tiny, "finetune.stages=gradual")
 
 

@@ -140,8 +140,8 @@ def test_statistics_of_averaged_weights_are_those_of_the_training_images(tiny: P
 @pytest.mark.parametrize(
     ("overrides", "text"),
     [
-        (["output.keep_best=1"], "needs two checkpoints or more, and output.keep_best is 1 (set it to auto)"),
-        (["eval.select_by=last"], "needs a metric of val to choose by (set eval.select_by: val.accuracy)"),
+        (["output.keep_best=1"], "needs at least two checkpoints, but output.keep_best is 1 (set it to auto)"),
+        (["eval.select_by=last"], "needs a validation metric to choose by (set eval.select_by: val.accuracy)"),
     ],
 )
 def test_a_soup_that_cannot_be_made_is_refused(tiny: Path, overrides: list[str], text: str) -> None:

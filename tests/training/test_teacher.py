@@ -38,7 +38,7 @@ def test_a_teacher_sees_the_pixels_as_its_own_training_normalized_them(tiny: Pat
         expected = lively()(own.apply(pixels))
     teacher = load(recipe_of(tiny, model_folder, "image_size=48"))
     torch.testing.assert_close(teacher(ours.apply(pixels)), expected, rtol=1e-4, atol=1e-4)
-    assert "its images are normalized as its own training did" in teacher.notes
+    assert "its images are normalized as in its own training" in teacher.notes
     alike = load(recipe_of(tiny, model_folder, "image_size=48"), facts=DATA)
     torch.testing.assert_close(alike(own.apply(pixels)), expected, rtol=1e-4, atol=1e-4)
     assert alike.notes == ()
@@ -56,8 +56,8 @@ def test_classes_are_matched_by_name(tiny: Path, model_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("classes", "text"),
     [
-        (("left", "right"), r"has other classes than the data: it has also tö,p \(train a teacher on these classes\)"),
-        (("left", "right", "up"), r"it lacks up and has also tö,p"),
+        (("left", "right"), r"has other classes than the data: it also has tö,p \(train a teacher on these classes\)"),
+        (("left", "right", "up"), r"it lacks up and also has tö,p"),
         (("left", "right", "tö,p", "down"), r"it lacks down \("),
     ],
 )

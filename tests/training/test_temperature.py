@@ -25,7 +25,7 @@ from zoo.training.run import train
 from zoo.training.saver import Saver
 from zoo.training.temperature import LEAST, MOST, fit_temperature
 
-SAME = "the logits are those that the run kept, to the bit"
+SAME = "the logits equal the run's saved logits, bit for bit"
 # Many classes and few steps: some images are wrong.
 HARD = ["data.classes=12", "data.test_images=60", "data.train_images=240", "data.val_fraction=0.3", "train.epochs=1"]
 CLOCKS = ("images_per_second", "data_share", "seconds")
@@ -157,7 +157,7 @@ def test_a_run_of_views_equals_one_view_but_for_its_evaluations(tiny: Path) -> N
         found = [evaluate_own("x", each, "test", tta) for each in (one, two)]
         assert torch.equal(found[0].logits, found[1].logits)
         assert found[0].scores.loss == its["test"]["loss"]
-    assert "the figures of the run are of each image and its mirror" in found[1].notes
+    assert "the run was scored with each image and its mirror" in found[1].notes
     assert SAME not in found[1].notes
     assert evaluate_own("x", two, "val").scores.loss == mirrored["val"]["loss"] == history(two)[-1]["val.loss"]
     config = [json.loads((each / "model" / "config.json").read_text()) for each in (one, two)]
@@ -169,7 +169,10 @@ def test_what_cannot_work_is_one_line(tmp_path: Path, tiny: Path) -> None:
     assert mistakes(tmp_path, GOOD, *no_val) == [
         "eval.temperature: fit needs validation images, and data.val_fraction is 0 (raise it, or use none)"
     ]
-    assert "digits are not the same mirrored (use none)" in mistakes(tmp_path, GOOD, "data=digits", "eval.tta=hflip")[0]
+    assert (
+        "hflip mirrors images, which changes the meaning of digits (use none)"
+        in mistakes(tmp_path, GOOD, "data=digits", "eval.tta=hflip")[0]
+    )
     folder, _ = run(tiny, "train.epochs=1")
     with pytest.raises(ZooError, match=r"eval\.tta none -> hflip.* \(these cannot change within a run"):
         train(load_recipe(tiny, ["train.epochs=2", "eval.tta=hflip"]), folder, allow_change=True)

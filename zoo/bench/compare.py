@@ -89,7 +89,7 @@ def _warnings(pairs: Sequence[tuple[Row, Row]], unlike: Sequence[str]) -> list[s
     """Return a line for each reason besides the code why speeds may differ; `unlike` lists hardware columns that differ."""
     found = []
     if unlike:
-        found.append(f"different hardware ({', '.join(unlike)}): the ratios are between machines and not between versions")
+        found.append(f"different hardware ({', '.join(unlike)}): the ratios compare machines, not versions")
     elif any("device" not in old for old, _ in pairs):
         found.append("neither table names the hardware it was measured on")
     versions = sorted({name for old, new in pairs for name in _unlike(old, new, VERSIONS)})

@@ -67,7 +67,7 @@ def busy_note(rows: Sequence[Row]) -> str:
     if not busy:
         return ""
     many = f"{len(busy)} of {len(rows)} rows ({', '.join(busy[:3])}{', …' if len(busy) > 3 else ''})"
-    what = f"have no verdict: p90 is more than {BUSY_SPREAD:g} times p10, as where other work shares the machine"
+    what = f"have no verdict: p90 is more than {BUSY_SPREAD:g} times p10, perhaps because other programs use the machine"
     return f"{many} {what}; measure again with another --out"
 
 

@@ -30,16 +30,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels-last", default="auto", metavar="on|off|auto", help=about)
     parser.add_argument("--compile", default="off", metavar="on|off", help="use torch.compile (default off)")
     parser.add_argument("--steps", metavar="N", help="number of timed steps (default: at least 10, and at least 5 seconds)")
-    parser.add_argument("--timeout", default="600", metavar="S", help="seconds until a model is given up (default 600)")
-    parser.add_argument("--data", metavar="FOLDER", help="image folder to make batches of (default: made-up photographs)")
+    parser.add_argument("--timeout", default="600", metavar="S", help="time limit per model in seconds (default 600)")
+    parser.add_argument("--data", metavar="FOLDER", help="image folder to make batches from (default: made-up photographs)")
     about = "numbers of processes, each measured in turn, e.g. 1,2 (default 1)"
     parser.add_argument("--processes", metavar="N,N", help=about)
     parser.add_argument("--threads", metavar="N", help="CPU threads per process (default: cores divided by processes)")
     parser.add_argument("--classes", default="1000", metavar="N", help="number of classes of the head (default 1000)")
-    parser.add_argument("--optimizer", default="sgd", metavar="NAME", help="timm's name of an optimizer (default sgd)")
-    about = "folder of the results (default: resume an unfinished one of the same settings, else a new runs/bench-N)"
+    parser.add_argument("--optimizer", default="sgd", metavar="NAME", help="name of a timm optimizer (default sgd)")
+    about = "results folder (default: resume an unfinished one with the same settings, else a new runs/bench-N)"
     parser.add_argument("--out", metavar="DIR", type=Path, help=about)
-    about = "compare two results.csv, the old one first, and measure nothing"
+    about = "compare two results.csv files, the old one first, without measuring"
     parser.add_argument("--compare", metavar="CSV", type=Path, nargs=2, help=about)
 
 
@@ -51,8 +51,8 @@ def run(namespace: argparse.Namespace) -> int:
     """
     options = vars(namespace)
     if options["compare"] and options["models"]:
-        what = f"it measures nothing, so it takes no model such as {options['models'][0]}"
-        raise ZooError("--compare", what, "give two results.csv alone")
+        what = f"measures nothing and takes no models, found {options['models'][0]}"
+        raise ZooError("--compare", what, "give only two results.csv files")
     if options["compare"]:
         from zoo.bench import compare
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo cache`."""
-    parser.add_argument("--clear", action="store_true", help="remove all that no running process uses")
+    parser.add_argument("--clear", action="store_true", help="remove everything that no running process uses")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`zoo compare`: two finished runs on the same test images."""
+"""`zoo compare`: compare two finished runs on the same test images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo compare`."""
     parser.add_argument("first", metavar="A", type=Path, help="a run")
     parser.add_argument("second", metavar="B", type=Path, help="a run that was scored on the same test images")
-    parser.add_argument("--json", action="store_true", help="print JSON, with every digit and every flipped image")
-    parser.add_argument("--out", metavar="FILE.csv", type=Path, help="write the flipped images")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, with every digit and every image that only one run gets right"
+    )
+    parser.add_argument("--out", metavar="FILE.csv", type=Path, help="write the images that only one run gets right")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ FORMATS = (".npz", ".parquet", ".jsonl")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo embed`."""
     add_model_and_paths(parser)
-    about = "the file, its ending says the format: .npz (arrays features, filename, error), .parquet or .jsonl"
+    about = "output file; its extension sets the format: .npz (arrays features, filename, error), .parquet or .jsonl"
     parser.add_argument("--out", type=Path, metavar="FILE", help=about)
     parser.add_argument("--resume", action="store_true", help="resume an --out that was interrupted")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead")
@@ -32,11 +32,11 @@ def run(options: argparse.Namespace) -> int:
     from zoo.inference.tables import check_format
 
     if options.json and (options.out is not None or options.resume):
-        raise ZooError("--json", "it prints, and --out writes a file", "give one of them")
+        raise ZooError("--json", "prints the results, --out writes them to a file", "give one of them")
     if options.out is not None:
         check_format(options.out, FORMATS)
     elif not options.json:
-        raise ZooError("--out", "which file?", "give --out features.npz, or --json")
+        raise ZooError("--out", "no output file given", "give --out features.npz, or --json")
     find_source(options.model)
     images = ImagePaths(options.paths)
     images.check()

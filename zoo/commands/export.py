@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo export`."""
-    parser.add_argument("model", metavar="MODEL", help="a run, its model folder, or a name of timm or the hub")
+    parser.add_argument("model", metavar="MODEL", help="a run, its model folder, or a timm or hub name")
     parser.add_argument("--format", required=True, metavar="FORMAT", help="onnx, torch or timm")
     parser.add_argument("--out", metavar="PATH", help="the file or folder (default: named like the run, in the current folder)")
     parser.add_argument("--image-size", type=int, metavar="N", help="side of the network's images in pixels")
-    parser.add_argument("--batch", default="dynamic", metavar="N|dynamic", help="images of a batch (default: dynamic)")
+    parser.add_argument("--batch", default="dynamic", metavar="N|dynamic", help="images per batch (default: dynamic)")
     parser.add_argument(
-        "--preprocess", metavar="inside|outside", help="inside (default of onnx): the file takes photographs, uint8 [N, H, W, 3]"
+        "--preprocess", metavar="inside|outside", help="inside (default for onnx): the file takes photographs, uint8 [N, H, W, 3]"
     )
-    parser.add_argument("--precision", default="fp32", metavar="fp32|fp16|int8", help="of the network; all but fp32: onnx only")
-    parser.add_argument("--check", metavar="FOLDER", help="images to prove it on (default: the run's validation images)")
+    parser.add_argument(
+        "--precision", default="fp32", metavar="fp32|fp16|int8", help="precision of the network; fp16 and int8 only for onnx"
+    )
+    parser.add_argument("--check", metavar="FOLDER", help="images to check the export on (default: the run's validation images)")
     parser.add_argument("--push", metavar="OWNER/NAME", help="send a timm folder to the Hugging Face hub")
     parser.add_argument("--json", action="store_true", help="print the proof as JSON")
 
@@ -71,7 +73,7 @@ def report(found: Export, console: Console) -> None:
         console.fact("classes", line)
     far = f"largest difference of a probability {proof.whole.largest_difference:.2g}"
     if choice.inside:
-        far += f" (of images that need no resizing {proof.strict.largest_difference:.2g})"
+        far += f" ({proof.strict.largest_difference:.2g} for images that need no resizing)"
     console.fact("equal", f"same class for {proof.whole.agreeing:,} of {plural(proof.whole.images, 'image')}; {far}")
     if proof.accuracy:
         one = proof.accuracy

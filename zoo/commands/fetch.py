@@ -1,4 +1,4 @@
-"""`zoo fetch`: bring weights and data into the caches ahead of a run."""
+"""`zoo fetch`: download weights and data into the caches before a run."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def wanted(words: Sequence[str]) -> list[Wanted]:
             mistakes += error.lines
     if overrides and not recipes:
         todo = "e.g. zoo fetch folder/example data.root=photos"
-        mistakes += ZooError("zoo fetch", f"{overrides[0]} changes a recipe, and none is given", todo).lines
+        mistakes += ZooError("zoo fetch", f"{overrides[0]} changes a recipe, but no recipe is given", todo).lines
     if mistakes:
         raise Mistakes(list(dict.fromkeys(mistakes)))
     return list(found.values())

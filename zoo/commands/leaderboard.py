@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", metavar="DIR|RUN", nargs="*", type=Path, default=[RUNS], help=about)
     about = "order by test.METRIC or val.METRIC, such as val.accuracy (default: test.accuracy)"
     parser.add_argument("--by", metavar="METRIC", help=about)
-    about = "what repetitions agree in: backbone, and any keys of a recipe, e.g. backbone,optim.lr (default: backbone)"
+    about = "what the runs of a row share: backbone and any recipe keys, e.g. backbone,optim.lr (default: backbone)"
     parser.add_argument("--group", metavar="KEYS", default="backbone", help=about)
     parser.add_argument("--baseline", metavar="NAME", help="compare with the row of this name (default: the best)")
     form = parser.add_mutually_exclusive_group()

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo list`; the catalog checks their values and raises errors that name the flag."""
     parser.add_argument("patterns", metavar="PATTERN", nargs="*", help="names with or without a tag; * and ? are wildcards")
     add_filters(parser)
-    parser.add_argument("--image-size", metavar="N", help="made for images of N pixels a side")
+    parser.add_argument("--image-size", metavar="N", help="only backbones made for images of N pixels a side")
     parser.add_argument("--sort", metavar="KEY", default="name", help="order by name, params, gmacs or top1 (default name)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -30,10 +30,10 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     """Add the flags that filter backbones, the same for every command that takes names or patterns."""
     parser.add_argument("--max-params", metavar="N", help="maximum number of parameters, e.g. 30M or 1.2e7")
     parser.add_argument("--max-gmacs", metavar="N", help="maximum cost of one image, in billions of multiply-adds")
-    about = "license of the weights: its name, or permissive for those that allow commercial use"
+    about = "license of the weights: its name, or permissive for any that allows commercial use"
     parser.add_argument("--license", "--licence", metavar="NAME", help=about)
-    parser.add_argument("--pretrained", action="store_true", help="only those with pretrained weights")
-    about = "only those whose weights are on this machine, in the hub's cache or in an installed package"
+    parser.add_argument("--pretrained", action="store_true", help="only backbones with pretrained weights")
+    about = "only backbones whose weights are on this machine, in the hub's cache or in an installed package"
     parser.add_argument("--cached", action="store_true", help=about)
 
 
@@ -69,11 +69,11 @@ def draw(found: Sequence[Entry], path: Path) -> str:
     check(path)
     known = [entry for entry in found if entry.top1 and entry.params and entry.gmacs]
     if not known:
-        raise ZooError("--plot", f"timm publishes no top-1 of these {len(found):,} backbones", "ask for others")
+        raise ZooError("--plot", f"timm publishes no top-1 accuracy for these {len(found):,} backbones", "choose others")
     axes = [
         Axis("parameters, millions", [Dot(entry.name, (entry.params or 0) / 1e6, entry.top1 or 0) for entry in known]),
         Axis("GMACs of an image at native size", [Dot(entry.name, entry.gmacs or 0, entry.top1 or 0) for entry in known]),
     ]
     title = f"{len(known):,} of {len(found):,} backbones with a published ImageNet top-1, and the Pareto front"
     draw_pareto(axes, "top-1, percent", path, title)
-    return f"{path}: {len(known):,} of {len(found):,} backbones, those whose top-1 timm publishes"
+    return f"{path}: {len(known):,} of {len(found):,} backbones, all with a top-1 that timm publishes"

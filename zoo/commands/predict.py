@@ -15,11 +15,11 @@ FORMATS = (".csv", ".jsonl", ".parquet")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo predict`."""
     add_model_and_paths(parser)
-    parser.add_argument("--topk", default="3", metavar="N", help="best classes to name (default 3)")
+    parser.add_argument("--topk", default="3", metavar="N", help="number of most likely classes to give (default 3)")
     parser.add_argument("--probabilities", action="store_true", help="give the probability of every class")
-    about = "name no class below this probability, 0 to 1"
+    about = "leave out classes below this probability, 0 to 1"
     parser.add_argument("--min-confidence", default="0", metavar="P", help=about)
-    about = "write a table, its ending says the format: .csv, .jsonl or .parquet"
+    about = "write a table; the file extension sets the format: .csv, .jsonl or .parquet"
     parser.add_argument("--out", type=Path, metavar="FILE", help=about)
     parser.add_argument("--resume", action="store_true", help="resume an --out that was interrupted")
     add_tta(parser)
@@ -56,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
     topk, least = whole_number("--topk", options.topk, 1, 5), _share("--min-confidence", options.min_confidence)
     if options.out is not None:
         if options.json or options.csv:
-            raise ZooError("--json" if options.json else "--csv", "it prints, and --out writes a file", "give one of them")
+            raise ZooError(
+                "--json" if options.json else "--csv", "prints the results, --out writes them to a file", "give one of them"
+            )
         check_format(options.out, FORMATS)
     elif options.resume:
         raise ZooError("--resume", "only a file can be resumed", "give --out FILE too")

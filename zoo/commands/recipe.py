@@ -1,4 +1,4 @@
-"""`zoo recipe`: show a recipe with every option, compare it, make one of your own of it."""
+"""`zoo recipe`: show a recipe with every option, compare it, or save a copy to edit."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo report`."""
     parser.add_argument("folder", metavar="RUN|SWEEP", type=Path, help="a run folder, finished or not, or the folder of a sweep")
     parser.add_argument("--out", metavar="FILE", type=Path, help="the page (default: report.html in the folder)")
-    about = f"number of worst mistakes to show, of a run (default {WORST})"
+    about = f"number of worst mistakes to show for a run (default {WORST})"
     parser.add_argument("--worst", metavar="N", help=about)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 

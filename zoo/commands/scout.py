@@ -28,19 +28,19 @@ SIZES = range(8, 2049)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `zoo scout`; `run` checks their values."""
-    about = "a folder of images, cifar10, cifar100, fashion_mnist or digits; or a recipe, whose data is taken"
+    about = "a folder of images, cifar10, cifar100, fashion_mnist or digits; or a recipe, for its data"
     parser.add_argument("data", metavar="DATA|RECIPE", help=about)
     # Named as in `zoo train`: `zoo.cli.parse` adds words that follow a flag to `overrides`.
     about = "names and patterns of backbones, and options of the recipe to change (key=value)"
     parser.add_argument("overrides", metavar="MODEL|PATTERN|key=value", nargs="*", help=about)
     add_filters(parser)
-    about = "side of the images that features are computed of (default: the recipe's; native: each backbone's own)"
+    about = "image side in pixels for computing features (default: the recipe's; native: each backbone's own)"
     parser.add_argument("--image-size", metavar="N|native", help=about)
-    about = "most images to look at, chosen at random from train and val (default 4000)"
+    about = "maximum number of images, chosen at random from train and val (default 4000)"
     parser.add_argument("--max-images", metavar="N", default="4000", help=about)
-    parser.add_argument("--folds", metavar="N", default="5", help="parts of the images that are predicted in turn (default 5)")
-    parser.add_argument("--timeout", metavar="S", default="1800", help="seconds until a backbone is given up (default 1800)")
-    about = "folder of the results (default: resume an unfinished one of the same settings, else a new runs/scout-N)"
+    parser.add_argument("--folds", metavar="N", default="5", help="number of cross-validation folds (default 5)")
+    parser.add_argument("--timeout", metavar="S", default="1800", help="time limit per backbone in seconds (default 1800)")
+    about = "results folder (default: resume an unfinished one with the same settings, else a new runs/scout-N)"
     parser.add_argument("--out", metavar="DIR", type=Path, help=about)
     about = "order by probe, knn, speed or name (default probe)"
     parser.add_argument("--sort", metavar="KEY", default="probe", help=about)

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         return draw_batch(options)
     for flag, value in (("--step", options.step), ("--images", options.images), (" ".join(options.overrides), options.overrides)):
         if value:
-            raise ZooError(flag, "is for the images of a recipe's step", "add --batch FILE.png")
+            raise ZooError(flag, "only goes with --batch", "add --batch FILE.png")
     entry = find(options.name)
     note = listing.other_timm()
     if note:
@@ -60,7 +60,7 @@ def draw_batch(options: argparse.Namespace) -> int:
 
     path = options.batch
     if options.json:
-        raise ZooError("--json", "a batch is a picture", "leave it out")
+        raise ZooError("--json", "does not go with --batch, which writes a picture", "leave it out")
     if path.suffix.lower() != ".png":
         raise ZooError("--batch", f"{path}: not a PNG", "give a name that ends in .png")
     if path.is_dir() or not path.parent.is_dir():
@@ -88,7 +88,7 @@ def find(name: str) -> Entry:
         raise ZooError("zoo show", str(error)) from None
     if entry := catalog.named(name):
         return entry
-    what = f"'{name}' is not in the catalog, which is of timm {catalog.version()}"
+    what = f"'{name}' is not in the catalog, which is for timm {catalog.version()}"
     raise ZooError("zoo show", what, f"install timm {catalog.version()}, or a zoo for the timm that is installed")
 
 
@@ -103,7 +103,7 @@ def weights(entry: Entry) -> str:
     if package:
         return f"package {package}"
     if not entry.hub:
-        return "none that is fetched: timm has a plain address only (set backbone.weights to a file)"
+        return "not downloaded: timm has only a plain URL (set backbone.weights to a file)"
     if offline():
         return f"out of reach: {entry.hub} is not in the cache, and HF_HUB_OFFLINE is set"
     return f"hub {entry.hub} (not on this machine yet)"
@@ -159,7 +159,7 @@ def card(entry: Entry) -> str:
     lines = [_fact(key, value, width) for key, value in facts.items() if value]
     entries = catalog.architectures()[entry.architecture]
     if entry.tag:
-        about = f"Tags of {entry.architecture}; the first is the one timm takes where none is named:"
+        about = f"Tags of {entry.architecture}; timm uses the first by default:"
         # The default tag comes first, whichever tag the card describes.
         lines += ["", textwrap.fill(about, width), *aligned(cells(entries, tags=True), width)]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`zoo sweep`: fine-tune many: backbones x seeds x values of options, restartable."""
+"""`zoo sweep`: fine-tune every combination of backbones, seeds and option values; can be resumed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", metavar="N,N", help="seeds, each a run of its own (default: the recipe's)")
     about = "an option with its values, each a run of its own, e.g. optim.lr=1e-3,3e-3; may be given several times"
     parser.add_argument("--set", metavar="key=a,b", action="append", default=[], help=about)
-    about = "runs at a time, each with its share of the cores (default 1; with --on ray as many as it has room for)"
+    about = "runs at a time, each with its share of the cores (default 1; with --on ray as many as fit)"
     parser.add_argument("--jobs", metavar="N", help=about)
-    parser.add_argument("--timeout", metavar="S", help="seconds until a run is given up (default: none)")
+    parser.add_argument("--timeout", metavar="S", help="time limit per run in seconds (default: none)")
     about = "end in this time, e.g. 30m or 2h: runs that are far behind are stopped early"
     parser.add_argument("--budget", metavar="TIME", help=about)
     parser.add_argument("--on", default="local", metavar="local|ray", help="train here, or on a Ray cluster (default local)")
-    about = "folder of the results (default: resume a sweep of the same settings in runs, else a new runs/sweep-N)"
+    about = "results folder (default: resume a sweep with the same settings in runs, else a new runs/sweep-N)"
     parser.add_argument("--out", metavar="DIR", type=Path, help=about)
     parser.add_argument("--plan", action="store_true", help="print the runs and their predicted hours on this machine, and stop")
 
@@ -72,7 +72,7 @@ def check_plan(options: argparse.Namespace) -> None:
     """
     for flag, given in (("--budget", options.budget), ("--timeout", options.timeout), ("--on ray", options.on == "ray")):
         if given:
-            raise ZooError(flag, "does not go with --plan, which tells the time of whole runs on this machine", "leave it out")
+            raise ZooError(flag, "does not go with --plan, which predicts the time of whole runs on this machine", "leave it out")
 
 
 def grid_of(options: argparse.Namespace, jobs: int | None) -> Any:
@@ -111,7 +111,7 @@ def seeds_of(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     wrong = next((part for part in parts if not (part.isascii() and part.isdigit()) or int(part) >= 2**63), None)
     if wrong is not None:
-        raise ZooError("--seeds", f"expected whole numbers from 0 on, found '{wrong}'", "e.g. --seeds 0,1,2")
+        raise ZooError("--seeds", f"expected whole numbers of at least 0, found '{wrong}'", "e.g. --seeds 0,1,2")
     seeds = [int(part) for part in parts]
     _check_different("--seeds", seeds)
     return seeds
@@ -131,7 +131,7 @@ def values_of(flags: Sequence[str]) -> Mapping[str, list[Any]]:
         if not equals or not text.strip() or not all(key.split(".")):
             raise ZooError("--set", f"'{flag}': expected key=value,value", "e.g. --set optim.lr=1e-3,3e-3")
         if key in found:
-            raise ZooError(f"--set {key}", "is there twice", "give all of its values at once")
+            raise ZooError(f"--set {key}", "is given twice", "give all of its values in one --set")
         try:
             found[key] = parse(f"[{text}]", key)
         except ZooError as error:
@@ -149,7 +149,7 @@ def _check_different(where: str, values: Sequence[Any]) -> None:
     texts = [json.dumps(value) for value in values]
     twice = next((text for text in texts if texts.count(text) > 1), None)
     if twice is not None:
-        raise ZooError(where, f"{twice} is there twice", "give each once")
+        raise ZooError(where, f"{twice} is given twice", "give each once")
 
 
 def duration(flag: str, text: str) -> float:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-change", action="store_true", help=about)
     about = "cross-validate: train K runs, each validates on another part of the training images; the same command continues"
     parser.add_argument("--folds", metavar="K", help=about)
-    about = "print what a start prints, the predicted minutes, memory, disk and learning rates, and stop"
+    about = "print the start of a run, with the predicted minutes, memory, disk and learning rates, and stop"
     parser.add_argument("--plan", action="store_true", help=about)
     parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 
@@ -126,7 +126,7 @@ def run_plan(options: argparse.Namespace) -> int:
 
     began = time.perf_counter()
     if not options.plan:
-        raise ZooError("--json", "prints a plan", "give --plan with it")
+        raise ZooError("--json", "only goes with --plan", "add --plan")
     if options.resume is not None:
         raise ZooError("--plan", "plans a new run, and --resume resumes an old one", "give one of the two")
     start = launch.read()
@@ -166,8 +166,8 @@ def run_folds(options: argparse.Namespace) -> int:
             raise ZooError(flag, "does not go with several runs", "leave it out, or train one fold: data.folds=5 data.fold=0")
     if is_sweep(options.resume):
         if options.recipe is not None or options.folds is not None:
-            what = "the folder has its recipe and its number of folds"
-            raise ZooError("--resume", what, "give it alone, or the command that began it")
+            what = "the folder already sets the recipe and the number of folds"
+            raise ZooError("--resume", what, "give only --resume, or repeat the first command")
         folder = Path(options.resume)
         recipe = begun_recipe(folder)
     else:

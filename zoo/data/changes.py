@@ -76,8 +76,8 @@ def check_unchanged(splits: Splits, expected: Mapping[str, Any] | None) -> None:
     before = expected.get("data_summary")
     found = changes(before, summary(splits)) if before else []
     more = f", and {len(found) - MOST_CHANGES} more" if len(found) > MOST_CHANGES else ""
-    what = "; ".join(found[:MOST_CHANGES]) + more or "the images or their classes are not those that it was trained on"
-    raise ZooError("--resume", f"the data has changed since the run began: {what}", "restore them or start a new run")
+    what = "; ".join(found[:MOST_CHANGES]) + more or "the images or their classes differ"
+    raise ZooError("--resume", f"the data has changed since the run began: {what}", "restore the data or start a new run")
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -143,4 +143,4 @@ def _file_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[st
     }
     texts = [f"{len(names):,} file{'s' * (len(names) > 1)} {kind}" for kind, names in kinds.items() if names]
     first = next((names[0] for names in kinds.values() if names), "")
-    return ", ".join(texts) or "another order of files", f" (first: {first})" if first else ""
+    return ", ".join(texts) or "files reordered", f" (first: {first})" if first else ""

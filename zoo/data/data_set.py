@@ -109,11 +109,11 @@ class DataSet(Section):
             yield "fold", f"{self.fold}, but data.folds is {self.folds} (give 0 to {self.folds - 1})"
         usual = type(self).model_fields["val_fraction"].default
         if self.folds is not None and self.val_fraction != usual:
-            text = f"{self.val_fraction:g}, but data.folds {self.folds} says which images validate"
+            text = f"{self.val_fraction:g}, but data.folds {self.folds} chooses the validation images"
             yield "val_fraction", f"{text} (leave it out, or set it to its default {usual:g})"
         count = self.class_count()
         if self.max_train is not None and count is not None and self.max_train < count:
-            yield "max_train", f"{self.max_train} images for {count} classes (at least {count})"
+            yield "max_train", f"{self.max_train} images for {count} classes (give at least {count})"
 
     def class_count(self) -> int | None:
         """Return the number of classes, or None if only the images show it."""

@@ -124,7 +124,7 @@ def _scan(root: Path) -> Tree:
     classes = names[first]
     _check_classes(classes, found[first])
     ignored: list[str] = []
-    notes = [f"not used: {', '.join(map(printable, unused))}, beside train"] if unused else []
+    notes = [f"ignored folders beside train: {', '.join(map(printable, unused))}"] if unused else []
     for split in found:
         for extra in sorted(set(names[split]) - set(classes)):
             raise _Flaw(f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
@@ -156,7 +156,7 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
         return _one_of_each(parts), unused
     if train is None and ({path.name for path in folders} & {*SPLITS} or (folders and not unused)):
         names = ", ".join(sorted(path.name for path in folders))
-        raise _Flaw(f"no folder train in {root}, but {names}", "expected ROOT/train/CLASS/IMAGE")
+        raise _Flaw(f"no train folder in {root}, only {names}", "expected ROOT/train/CLASS/IMAGE")
     return {"all": root}, []
 
 
@@ -204,7 +204,7 @@ def _check_classes(classes: list[str], folder: Path) -> None:
         raise _Flaw(f"no class folders in {folder}", EXPECTED)
     _check_names(classes)
     if len(classes) == 1:
-        raise _Flaw(f"a single class, '{classes[0]}', in {folder}", "add a folder for each other class")
+        raise _Flaw(f"only one class, '{classes[0]}', in {folder}", "add a folder for each other class")
 
 
 def _check_names(classes: list[str]) -> None:
@@ -222,7 +222,7 @@ def _entries(folder: str, root: str) -> list[os.DirEntry[str]]:
         if entry.is_symlink():
             real, inside = os.path.realpath(entry.path), os.path.realpath(root)
             if not os.path.isfile(real) or os.path.commonpath([real, inside]) != inside:
-                raise _Flaw(f"{entry.path} links outside the root, to a folder or to nothing", "put the files in its place")
+                raise _Flaw(f"{entry.path} is a link to a folder, to nothing or out of the root", "replace it with the files")
     return entries
 
 
@@ -249,7 +249,7 @@ def _listed(folder: Path, root: Path, ignored: list[str]) -> list[Path]:
                 pending.append(entry.path)
             elif entry.name.lower().endswith(EXTENSIONS):
                 if not entry.is_file():  # reading a pipe would block
-                    raise _Flaw(f"{entry.path} is no plain file", "remove it")
+                    raise _Flaw(f"{entry.path} is not a regular file", "remove it")
                 images.append(Path(entry.path))
             else:
                 ignored.append(entry.path)

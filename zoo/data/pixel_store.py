@@ -171,7 +171,7 @@ def _compare(folder: Path) -> str:
         manifest = json.loads((folder / "manifest.json").read_text())
         for name, digests in manifest.items():
             if _digests(folder / name) != digests:
-                return f"{name} is not as it was written"
+                return f"{name} has changed"
         return "" if {"pixels.bin", "aspects.npy", "store.json"} <= set(manifest) else "files are missing"
     except OSError as error:
         return f"{Path(error.filename or folder).name}: {error.strerror}"
@@ -320,7 +320,7 @@ def _allocate(path: Path, size: int) -> None:
     if size > (free := free_bytes(path)):
         what = f"the pixel store needs {size:,} bytes, {free:,} are free"
         raise StorageError(
-            str(path.parent), what, "free some space, e.g. by zoo cache --clear, or set ZOO_CACHE to another folder"
+            str(path.parent), what, "free some space, e.g. with zoo cache --clear, or set ZOO_CACHE to another folder"
         )
     with open(path, "wb") as handle:
         if hasattr(os, "posix_fallocate") and size:

@@ -36,7 +36,7 @@ def check_root(root: Path, where: str) -> None:
         what = f"{error.filename or root} cannot be read: {error.strerror}"
         raise ZooError(where, what, "check its permissions") from None
     if meant is not None:
-        what = f"a single folder, '{folders[0]}', in {root}" if folders else f"no class folders in {root}"
+        what = f"only one folder, '{folders[0]}', in {root}" if folders else f"no class folders in {root}"
         raise ZooError(where, what, f"did you mean {setting(where, meant)}?")
     if not folders:
         raise ZooError(where, f"no class folders in {root}", EXPECTED)

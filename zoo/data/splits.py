@@ -141,7 +141,7 @@ def make_splits(
         ZooError: `max_train` is less than the number of classes, or the images cannot be divided into folds.
     """
     if max_train is not None and max_train < len(classes):
-        raise ZooError("data.max_train", f"{max_train} images for {len(classes)} classes", f"at least {len(classes)}")
+        raise ZooError("data.max_train", f"{max_train} images for {len(classes)} classes", f"give at least {len(classes)}")
     train = train.take(stratified_subset(train.targets, max_train))
     test = test and test.take(stratified_subset(test.targets, max_test))
     if isinstance(val_fraction, Fold):
@@ -166,11 +166,11 @@ def _fold_of(classes: Sequence[str], train: Split, val: Split | None, fold: Fold
     if val is not None:
         raise ZooError("data.folds", "the data has validation images of its own", "move them to train, or leave data.folds out")
     if fold.count > len(train):
-        raise ZooError("data.folds", f"{fold.count} folds of {len(train)} training images", "give fewer")
+        raise ZooError("data.folds", f"{fold.count} folds, but only {len(train)} training images", "use fewer folds")
     counts = np.bincount(train.targets, minlength=len(classes))
     if (counts == 1).any():
-        what = f"class '{classes[int(np.argmax(counts == 1))]}' has a single training image, which cannot train and validate"
-        raise ZooError("data.folds", what, "add images of it, or leave the class out")
+        what = f"class '{classes[int(np.argmax(counts == 1))]}' has only one training image, which cannot train and validate"
+        raise ZooError("data.folds", what, "add images of it, or remove the class")
     inside = stratified_folds(train.targets, fold.count, seed) == fold.number
     return train.take(np.flatnonzero(~inside)), train.take(np.flatnonzero(inside))
 

@@ -154,7 +154,7 @@ def make_room(built: Path, most: int) -> str:
         return ""
     freed = sum(store.size for store in removed)
     count = f"{len(removed)} pixel store{'s' * (len(removed) > 1)}"
-    return f"removed {count} not used lately ({freed / 1e6:,.0f} MB) from {built.parent}; they may take {most / 1e9:,.1f} GB"
+    return f"removed {count} not used lately ({freed / 1e6:,.0f} MB) from {built.parent}; the limit is {most / 1e9:,.1f} GB"
 
 
 @contextlib.contextmanager

@@ -158,7 +158,7 @@ def _read_archive(name: str, root: Path, train: bool) -> tuple[np.ndarray, np.nd
         if not damage and not isinstance(error, OSError) and "download" not in str(error).lower():
             damage = f"{name} in {root} is damaged: {error}"
         if damage:
-            raise ZooError("data.root", damage, "delete it, it is downloaded again") from None
+            raise ZooError("data.root", damage, "delete it to download it again") from None
         reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
         what = f"{name} is not in {root}" + (f" and cannot be downloaded: {reason}" if _downloads.get() else "")
         todo = "put its archive there, or use data.kind=folder with your own images, or data.kind=digits"

@@ -230,7 +230,9 @@ def _for_timmx(format: str, model: str | os.PathLike[str]) -> ZooError:
     folder = find_source(model).path
     if folder is None or not folder.is_dir():
         return ZooError(
-            f"--format {format}", "not written by zoo, but by timmx", f"pip install timmx; timmx export {TIMMX[format]} {model}"
+            f"--format {format}",
+            "zoo does not write this format, but timmx does",
+            f"pip install timmx; timmx export {TIMMX[format]} {model}",
         )
     config = read_config(folder)
     data = config.get("pretrained_cfg", {})

@@ -71,11 +71,11 @@ def choose(
     if format != "onnx" and precision != "fp32":
         raise ZooError("--precision", f"{format} is written in fp32 only", "--format onnx has fp16 and int8")
     if format == "timm" and (preprocess == "inside" or batch != DYNAMIC or image_size is not None):
-        what = "a timm folder has neither pixels nor a batch nor another size in it"
+        what = "a timm folder has no preprocessing, batch or size to set"
         raise ZooError("--format timm", what, "leave --preprocess, --batch and --image-size out")
     if format == "torch" and preprocess == "inside":
-        what = "torch.export cannot keep images of any size in one program"
-        raise ZooError("--preprocess inside", what, "--format onnx can; or --preprocess outside")
+        what = "torch.export cannot handle images of any size in one program"
+        raise ZooError("--preprocess inside", what, "use --format onnx, or --preprocess outside")
     return Choice(format, precision, preprocess, _batch(batch), image_size)
 
 
@@ -121,4 +121,4 @@ def other_tool(format: str, backbone: str, classes: int, data: Mapping[str, Any]
             *(word for flag, values in numbers.items() for word in (flag, *values)),
         ]
     )
-    return ZooError(f"--format {format}", "not written by zoo, but by timmx", f"pip install timmx; {command}")
+    return ZooError(f"--format {format}", "zoo does not write this format, but timmx does", f"pip install timmx; {command}")

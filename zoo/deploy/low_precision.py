@@ -42,7 +42,7 @@ def _in_order(network: ModelProto) -> ModelProto:
     while waiting:
         ready = [node for node in waiting if known.issuperset(node.input)]
         if not ready:
-            raise ValueError("its nodes depend on each other in a circle")
+            raise ValueError("its nodes depend on each other in a cycle")
         ordered += ready
         known.update(name for node in ready for name in node.output)
         waiting = [node for node in waiting if not known.issuperset(node.output)]

@@ -80,7 +80,7 @@ def _text(subject: Subject, repository: str, note: str) -> str:
         low, high = result.test.ci95
         ends = f"{percent(low, 2)} to {percent(high, 2)}"
         scores = f"{percent(result.test.accuracy, 2)} of {result.test.n:,} test images, 95 % interval {ends}"
-        views = f" These figures average {ABOUT[result.tta]}; alone, an image may score less." if result.tta != "none" else ""
+        views = f" These figures average {ABOUT[result.tta]}; a single view may score lower." if result.tta != "none" else ""
         parts += ["## Scores", f"{scores}; macro F1 {result.test.macro_f1:.4f}.{views}"]
     if result and result.temperature:
         parts.append(f"The last layer is divided by a temperature of {result.temperature.value:g}, fitted on validation images.")
@@ -103,5 +103,5 @@ def _origin(result: Result | None) -> str:
 
 def _license_text(subject: Subject) -> str:
     if subject.license in catalog.UNNAMED:
-        return "None is known for the weights that training began with."
+        return "The license of the weights that training began with is unknown."
     return f"The pretrained weights of {subject.backbone} are under {subject.license}."

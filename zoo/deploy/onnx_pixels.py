@@ -46,7 +46,7 @@ def check_pixels(config: Mapping[str, Any]) -> None:
     if config["interpolation"] not in MODES:
         raise ZooError(where, f"ONNX has no {config['interpolation']} resizing", TODO)
     if config.get("crop_mode", "center") not in ("center", "squash", "border"):
-        raise ZooError(where, f"crop_mode {config['crop_mode']} has no graph", TODO)
+        raise ZooError(where, f"ONNX has no crop_mode {config['crop_mode']}", TODO)
     if high != wide:
         raise ZooError(where, f"images of {high} x {wide} are not square", TODO)
     if resized_side(config) < high and config.get("crop_mode") != "border":

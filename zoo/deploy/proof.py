@@ -40,7 +40,7 @@ STRICT = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
 AGREE = {"fp32": 0.99, "fp16": 0.98, "int8": 0.90}
 # Probabilities of the live and of the exported model for the same images, float32 [N, C] each.
 Pair = tuple[Tensor, Tensor]
-TODO = "nothing was written; another --format or --precision may do"
+TODO = "nothing was written; try another --format or --precision"
 # Images for the second measurement of speed; the first has one.
 MANY = 64
 # Maximum repetitions and seconds of each measurement of speed.
@@ -161,14 +161,12 @@ def _judge(strict: Agreement, whole: Agreement, precision: str) -> None:
         ZooError: it does; the error has the measured and the allowed value.
     """
     if strict.largest_difference > STRICT[precision]:
-        what = (
-            f"differs from the live model by {strict.largest_difference:.1g} in a probability, {STRICT[precision]:g} is allowed"
-        )
+        what = f"differs from the live model by {strict.largest_difference:.1g} in a probability, more than {STRICT[precision]:g}"
         raise ZooError("zoo export", f"the exported file {what}", TODO)
     for check in (strict, whole):
         if check.agreeing < AGREE[precision] * check.images:
             what = f"gives the live model's answer for {check.agreeing:,} of {check.images:,} images"
-            raise ZooError("zoo export", f"the exported file {what}, {AGREE[precision]:.0%} are asked for", TODO)
+            raise ZooError("zoo export", f"the exported file {what}, {AGREE[precision]:.0%} are required", TODO)
 
 
 def _predictions(live: TimmNetwork, exported: Exported, images: ProofImages) -> tuple[Pair, Pair]:

@@ -87,11 +87,11 @@ def images_of(
     if check is not None:
         return _below(check, classes, aliases or {})
     if run is None:
-        raise ZooError(CHECK, "the model is of no run, so there are no images to prove the export on", "--check FOLDER")
+        raise ZooError(CHECK, "the model is not from a run, so there are no images to check the export on", "give --check FOLDER")
     try:
         return _of_run(run, ("val", "test"), MOST_IMAGES, classes, aliases or {})
     except ZooError as error:
-        raise ZooError(CHECK, f"the run's images: {error.where}: {error.what}", "give others: --check FOLDER") from None
+        raise ZooError(CHECK, f"the run's images: {error.where}: {error.what}", "give other images with --check FOLDER") from None
 
 
 def set_apart(run: RunFolder | None, images: ProofImages, most: int) -> tuple[ProofImages, ProofImages]:
@@ -114,7 +114,7 @@ def set_apart(run: RunFolder | None, images: ProofImages, most: int) -> tuple[Pr
         if free:
             return own.take(np.array(free)), images
     if len(images) < 2:
-        raise ZooError("--precision int8", f"one image alone in {images.source}", "give more with --check FOLDER")
+        raise ZooError("--precision int8", f"only one image in {images.source}", "give more with --check FOLDER")
     places = _spread(len(images), min(most, len(images) // 2))
     rest = np.setdiff1d(np.arange(len(images)), places)
     return images.take(places), images.take(rest)
@@ -143,7 +143,7 @@ def _of_run(run: RunFolder, names: Sequence[str], most: int, classes: tuple[str,
     splits = splits_of(recipe.data, recipe.train.seed)
     name = next((name for name in names if name in splits.named()), None)
     if name is None:
-        raise ZooError(str(run.path), "it has no validation and no test images")
+        raise ZooError(str(run.path), "the run has no validation and no test images")
     split = splits.named()[name]
     title = {"val": "validation", "test": "test", "train": "training"}[name]
     images = LabeledImages(
@@ -157,7 +157,7 @@ def _of_run(run: RunFolder, names: Sequence[str], most: int, classes: tuple[str,
     found = _matched(images, most, classes, aliases)
     if not classes or splits.classes == classes:
         return found
-    changed = "the classes of the run's images are others than those it was trained on: its validation images may be too"
+    changed = "the run's images now have other classes than in training: its validation images may differ too"
     return replace(found, notes=(changed, *found.notes))
 
 
@@ -185,7 +185,7 @@ def _below(folder: Path, classes: tuple[str, ...], aliases: Mapping[str, int]) -
     if not files:
         raise ZooError(CHECK, f"no images in {folder}", "give a folder with a folder of images for each class")
     files = [files[place] for place in _spread(len(files), MOST_IMAGES)]
-    notes = ("the folder has no folders of classes: accuracies are not compared",)
+    notes = ("the folder has no class folders: accuracies are not compared",)
     return ProofImages(str(folder), files, np.full(len(files), -1, np.int64), notes)
 
 

@@ -95,7 +95,7 @@ def subject_of(model: str | os.PathLike[str], image_size: int | None = None) -> 
         ZooError: there is no such model, it is an exported file, it has no classes, or it cannot take images of this size.
     """
     if find_source(model).kind == "file":
-        raise ZooError(str(model), "an exported file", "give the run that it came from")
+        raise ZooError(str(model), "this is an exported file", "give the run that it came from")
     found = load(model)
     assert found.preprocessing is not None
     # The model is exported and compared on the CPU, whichever device `load` chose.

@@ -47,7 +47,7 @@ def check_target(target: Path, choice: Choice) -> None:
         (_check_folder if choice.format == "timm" else _check_file)(target)
     record = record_of(target, choice)
     if choice.format != "timm" and os.path.lexists(record) and not _read(record):
-        raise ZooError(OUT, f"{record} exists and is no proof of an export", "move it, or give another name")
+        raise ZooError(OUT, f"{record} exists and is not the record of an export", "move it, or give another name")
 
 
 def _check_folder(folder: Path) -> None:
@@ -58,10 +58,10 @@ def _check_folder(folder: Path) -> None:
     """
     record = _read(folder / RECORD)
     if not folder.is_dir() or not record:
-        raise ZooError(OUT, f"{folder} exists and is no export", "give a new folder")
+        raise ZooError(OUT, f"{folder} exists and is not an export", "give a new folder")
     others = sorted(set(os.listdir(folder)) - {RECORD, *FILES})
     if others:
-        raise ZooError(OUT, f"{folder} holds other things: {', '.join(others[:3])}", "give a new folder")
+        raise ZooError(OUT, f"{folder} contains other files: {', '.join(others[:3])}", "give a new folder")
     written = record.get("files") or {}
     changed = [name for name, found in digests(folder).items() if written.get(name, found) != found]
     if changed:

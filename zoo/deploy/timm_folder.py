@@ -103,13 +103,13 @@ def check_repository(repository: str, format: str) -> None:
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     if format != "timm":
-        raise ZooError(PUSH, "sends folders of timm", "--format timm")
+        raise ZooError(PUSH, "sends timm folders only", "add --format timm")
     try:
         validate_repo_id(repository)
         if repository.count("/") != 1:
             raise ZooError(PUSH, f"expected OWNER/NAME, found '{repository}'", "OWNER is your account, as the hub shows it")
     except HFValidationError as error:
-        raise ZooError(PUSH, f"'{repository}' is no name of the hub: {first_line(error)}", "OWNER/NAME") from None
+        raise ZooError(PUSH, f"'{repository}' is not a valid hub name: {first_line(error)}", "OWNER/NAME") from None
 
 
 def push(folder: Path, repository: str) -> str:
@@ -128,4 +128,4 @@ def push(folder: Path, repository: str) -> str:
         return str(api.upload_folder(repo_id=name, folder_path=folder, commit_message="Add model"))
     except (OSError, ValueError, RuntimeError) as error:  # the hub raises OSErrors, and ValueErrors for a wrong name
         what = f"not sent to {repository}: {first_line(error)}"
-        raise ZooError(PUSH, what, f"{folder} is whole; 'hf auth login', then: hf upload {repository} {folder}") from None
+        raise ZooError(PUSH, what, f"{folder} is complete; run 'hf auth login', then 'hf upload {repository} {folder}'") from None

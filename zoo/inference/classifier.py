@@ -175,7 +175,7 @@ class Classifier:
             ZooError: several views are wanted, and an exported file makes its own single view.
         """
         if views != "none" and self.preprocessing is None:
-            raise ZooError("--tta", "the exported file makes its own single view of an image", "export with --preprocess outside")
+            raise ZooError("--tta", "the exported file prepares images itself, in one view", "export with --preprocess outside")
 
 
 def with_names(

@@ -59,7 +59,7 @@ def evaluate(
         images = find_images(os.fspath(data) if isinstance(data, os.PathLike) else data, split)
         return _evaluate_images(source, images, tta, batch_size, progress)
     if source.run is None:
-        raise ZooError(source.name, "only a run has images of its own", "give some with --data")
+        raise ZooError(source.name, "only a run has images of its own", "give images with --data")
     return evaluate_own(source.name, source.run, split, tta, batch_size, progress=progress)
 
 

@@ -35,13 +35,13 @@ def check_out(out: Path, run: Path | None) -> None:
     """
     own = Path(os.path.realpath(out.expanduser()))
     if run is not None and own.is_relative_to(os.path.realpath(run)):
-        raise ZooError("--out", f"{out} is in the run {run}, which stays as it is", "choose a folder elsewhere")
+        raise ZooError("--out", f"{out} is in the run {run}, which must not change", "choose a folder elsewhere")
     RunFolder.check(own.parent, "--out")
     if os.path.lexists(own) and not own.is_dir():
         raise ZooError("--out", f"{out} is a file", "choose another folder")
     others = sorted(set(os.listdir(own)) - NAMES) if own.is_dir() else []
     if others:
-        raise ZooError("--out", f"{out} holds other things: {', '.join(others[:3])}", "choose a new or empty folder")
+        raise ZooError("--out", f"{out} contains other files: {', '.join(others[:3])}", "choose a new or empty folder")
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
@@ -59,7 +59,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     except (OSError, RuntimeError, SafetensorError, StorageError) as error:
         # A full disk is a SafetensorError or, from torch, a RuntimeError.
         reason = error.what if isinstance(error, StorageError) else getattr(error, "strerror", None) or str(error)
-        raise StorageError(str(out), f"cannot be written: {reason}", "free some space or choose another") from None
+        raise StorageError(str(out), f"cannot be written: {reason}", "free some space or choose another folder") from None
 
 
 def _write(evaluation: Evaluation, folder: Path) -> None:

@@ -68,7 +68,7 @@ class ExportedNetwork:
             self.config = {key: _value(notes[key]) for key in CONFIG if key in notes}
             self.takes_pixels = notes["preprocess"] == "inside"
         except (KeyError, ValueError) as error:
-            raise ZooError(str(path), f"not exported by zoo: its notes lack {error}", "export the run again") from None
+            raise ZooError(str(path), f"not exported by zoo: its metadata lacks {error}", "export the run again") from None
 
     def logits(self, batch: Tensor | np.ndarray) -> Tensor:
         """Return logits float32 [N, C] of a batch: uint8 [N, H, W, 3] if `takes_pixels`, else float32 [N, 3, T, T].
@@ -198,7 +198,7 @@ class FileNetwork:
         Raises:
             ZooError: always.
         """
-        raise ZooError(str(self.network.path), "an exported file holds no model of timm's", "load the run")
+        raise ZooError(str(self.network.path), "an exported file has no timm model", "load the run")
 
 
 def load_exported(source: Source, tta: str = "none") -> Classifier:

@@ -47,13 +47,13 @@ class ImagePaths:
                 if os.path.isdir(path):
                     raise ZooError(path, "no images in this folder", f"known endings: {' '.join(EXTENSIONS)}")
                 if glob.has_magic(path):
-                    todo = f"known endings: {' '.join(EXTENSIONS)}; a file that is named itself may have any"
+                    todo = f"known endings: {' '.join(EXTENSIONS)}; a file given by its own path may have any"
                     raise ZooError(path, "no image matches", todo)
                 raise ZooError(path, "no such file or folder", "check the path")
         if STDIN in self.paths:
             self._first = list(islice(self._listed(), 1))
             if not self._first and len(self.paths) == 1:
-                raise ZooError(WHERE, "standard input names no image", "give one path a line")
+                raise ZooError(WHERE, "standard input has no paths", "give one path per line")
 
     def __len__(self) -> int:
         """Return the number of images, without those on standard input."""

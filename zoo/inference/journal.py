@@ -51,11 +51,11 @@ class Journal:
             then = file.readline()
             rows = sum(1 for _ in file)
         if resume and then != first:
-            what = f"{self.out} was begun with other settings: {_changed(then, first)}"
-            raise ZooError("--resume", what, "give the same, or leave --resume out")
+            what = f"{self.out} was started with other settings: {_changed(then, first)}"
+            raise ZooError("--resume", what, "use the same settings, or leave --resume out")
         if not resume and then == first and rows:
-            what = f"{self.out} was interrupted, and {plural(rows, 'row')} are there"
-            raise ZooError("--out", what, f"--resume continues; to begin anew, remove {self.path}")
+            what = f"{self.out} was interrupted after {plural(rows, 'row')}"
+            raise ZooError("--out", what, f"continue with --resume; to start over, remove {self.path}")
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows, in one write of whole lines.

@@ -73,11 +73,11 @@ def in_folder(folder: str, split: str) -> LabeledImages:
     parts = split_folders(root, WHERE)
     if parts and split not in parts:
         there = [name for name in SPLITS if name in parts]
-        raise ZooError(WHERE, f"no folder {split} in {root}, but {', '.join(there)}", f"--split {there[-1]}")
+        raise ZooError(WHERE, f"no {split} folder in {root}, only {', '.join(there)}", f"--split {there[-1]}")
     tree = scan_classes(parts.get(split, root), root, WHERE)
     notes = list(tree.notes)
     if not parts:
-        notes.append("the folder has no parts train, val and test: all of its images are scored")
+        notes.append("the folder has no train, val or test folder: all of its images are scored")
     files = [path for path, _ in tree.parts["all"]]
     above = len(os.path.join(root, ""))
     return LabeledImages(
@@ -130,7 +130,7 @@ def no_split(split: str, there: list[str]) -> ZooError:
 
 def _notes(found: Splits, images: Split, split: str) -> list[str]:
     if split == "val" and found.val is images and images.origin.part:
-        return [*found.notes, "val is cut from train by the seed"]
+        return [*found.notes, "val is a part of train, chosen by the seed"]
     return found.notes
 
 

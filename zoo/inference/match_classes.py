@@ -72,7 +72,7 @@ def _notes(data: Sequence[str], model: Sequence[str], outputs: Sequence[int | No
     pairs = [(name, model[output]) for name, output in zip(data, outputs, strict=True) if output is not None]
     renamed = [f"{name} is {own}" for name, own in pairs if name != own]
     if renamed:
-        notes.append(f"by another name: {listed(renamed)}")
+        notes.append(f"matched under another name: {listed(renamed)}")
     unknown = [name for name, output in zip(data, outputs, strict=True) if output is None]
     if unknown:
         images = sum(count for count, output in zip(counts, outputs, strict=True) if output is None)

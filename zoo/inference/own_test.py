@@ -146,7 +146,7 @@ def _set_up(recipe: Recipe, result: Result) -> tuple[Inputs, Training]:
         raise ZooError(error.where, error.what, todo) from None
     inputs = load_inputs(recipe, result.processes)
     if inputs.data.classes != result.classes:
-        where, what = "data", f"the classes are {_some(inputs.data.classes)} now, and were {_some(result.classes)}"
+        where, what = "data", f"the classes are now {_some(inputs.data.classes)}; they were {_some(result.classes)}"
         raise ZooError(where, what, "give the images with --data: their classes are matched by name")
     model = build_trainable(recipe, inputs, result.processes, trim=True)
     tensors = inputs.found.tensors if inputs.found else None
@@ -175,9 +175,9 @@ def _threads(run: Path) -> Iterator[None]:
 def _of_views(recipe: Recipe, result: Result, tta: str) -> Iterator[str]:
     """Yield a note if the views differ from those of the run, or if mirroring changes the meaning of its images."""
     if tta != result.tta:
-        yield f"the figures of the run are of {ABOUT[result.tta]}"
+        yield f"the run was scored with {ABOUT[result.tta]}"
     if tta == "hflip" and not recipe.data.mirrors:
-        yield f"{recipe.data.kind} are not the same mirrored"
+        yield f"mirroring changes the meaning of {recipe.data.kind}"
 
 
 def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, comparable: bool) -> Iterator[str]:
@@ -193,8 +193,8 @@ def _compared(run: Path, split: str, logits: Tensor, targets: Tensor, comparable
     except (OSError, SafetensorError):
         return
     if not torch.equal(labels, targets):
-        yield "the images are not those that the run was scored on"
+        yield "the run was scored on other images"
     elif torch.equal(kept, logits):
-        yield "the logits are those that the run kept, to the bit"
+        yield "the logits equal the run's saved logits, bit for bit"
     else:
-        yield f"the logits differ from those that the run kept by up to {float((kept - logits).abs().max()):.1g}"
+        yield f"the logits differ from the run's saved logits by up to {float((kept - logits).abs().max()):.1g}"

@@ -31,7 +31,7 @@ def check_format(out: Path, formats: Sequence[str]) -> None:
         ZooError: the extension is unknown, its library is missing, or the folder does not exist.
     """
     if out.suffix.lower() not in formats:
-        raise ZooError("--out", f"{out.name} ends in none of {', '.join(formats)}", "the ending says the format")
+        raise ZooError("--out", f"{out.name} does not end in one of {', '.join(formats)}", "the ending sets the format")
     if out.is_dir() or not out.absolute().parent.is_dir():
         what = "is a folder" if out.is_dir() else "the folder of the file does not exist"
         raise ZooError("--out", f"{out}: {what}", "name a file in a folder that exists")

@@ -63,7 +63,7 @@ class Tally:
         if self.unreadable:
             count = f"{self.unreadable:,} of {self.images:,} images" if self.images > 1 else "the image"
             what = f"{count} could not be read, first: {printable(self.first[0])}: {self.first[1]}"
-            raise DataError("images", what, "their rows say why; the others are done")
+            raise DataError("images", what, "their rows say why; all others are done")
 
 
 def to_file(
@@ -92,12 +92,12 @@ def to_file(
     """
     console = Console()
     if resume and out.exists() and not journal_of(out).exists():
-        console.fact("done", f"{out} is whole, and nothing was changed (leave --resume out to replace it)")
+        console.fact("done", f"{out} is complete, nothing was changed (leave --resume out to replace it)")
         return Tally()
     journal = Journal(out, {**settings, "paths": images.paths}, resume=resume)
     done = Counter(row["filename"] for row in journal.rows())
     if done:
-        console.fact("resume", f"{plural(done.total(), 'row')} of {out} are there")
+        console.fact("resume", f"{plural(done.total(), 'row')} of {out} already done")
     total = len(images) if STDIN not in images.paths else 0
     try:
         with interruptible(), show_progress(out.name, total, done=done.total()) as count:

@@ -106,7 +106,8 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
         if found is None:
             raise
         # timm's filter for this architecture looks for a tensor that the file lacks.
-        raise ZooError(WHERE, f"{found.source} does not fit {name}: no {error}", "check backbone.name") from None
+        lacks = f"no tensor {error}" if isinstance(error, KeyError) else str(error)
+        raise ZooError(WHERE, f"{found.source} does not fit {name}: {lacks}", "check backbone.name") from None
     except (TypeError, AssertionError, ValueError) as error:
         if refuses_dynamic_size(error):
             what = f"{name} cannot change its image size while training"
@@ -185,7 +186,7 @@ def _renamed(tensors: Tensors, reference: nn.Module, found: Found, name: str) ->
         assert len(tensors) == len(reference.state_dict())
         return timm.models.remap_state_dict(tensors, reference, allow_reshape=False)
     except AssertionError:
-        what = f"the tensors of {found.source} are not those of {name}, in their order"
+        what = f"{found.source} does not fit {name}: the number, order or shapes of the tensors differ"
         raise ZooError(WHERE, what, "check backbone.name") from None
 
 

@@ -115,7 +115,7 @@ def entries() -> tuple[Entry, ...]:
     with open(PATH, newline="", encoding="utf-8") as handle:
         rows = csv.reader(handle)
         if next(rows) != list(Entry._fields):
-            raise RuntimeError(f"{PATH} is of another version (run: python scripts/build_catalog.py)")
+            raise RuntimeError(f"{PATH} is from another version (run: python scripts/build_catalog.py)")
         return tuple(Entry(*(parse(text) for parse, text in zip(parsers, row, strict=True))) for row in rows)
 
 
@@ -181,7 +181,7 @@ def choose(query: Query) -> list[Entry]:
         ZooError: a filter cannot be parsed, a pattern matches nothing, or a number of parameters lacks its unit.
     """
     params = quantity("--max-params", query.max_params, "12M, 1.2e7 or 12000000", ("", "K", "M", "B"))
-    gmacs = quantity("--max-gmacs", query.max_gmacs, "5 or 0.5, in billions of multiply-adds of an image", ("", "G"))
+    gmacs = quantity("--max-gmacs", query.max_gmacs, "5 or 0.5, in billions of multiply-adds per image", ("", "G"))
     size = quantity("--image-size", query.image_size, "224, in pixels", ("", "px"))
     found = licensed(ordered(matching(query.patterns, "zoo list"), query.sort), query.license)
     found = cheaper(found, "gmacs", gmacs)
@@ -205,7 +205,7 @@ def _check_unit(text: str, params: float, found: Sequence[Entry]) -> None:
         ZooError: the number has no unit, and some entries would match if it were in millions.
     """
     if not text[-1].isalpha() and cheaper(found, "params", params * UNITS["M"]):
-        raise ZooError("--max-params", f"{params:g} parameters fit no backbone", f"did you mean {text}M?")
+        raise ZooError("--max-params", f"no backbone has at most {params:g} parameters", f"did you mean {text}M?")
 
 
 def matching(patterns: Sequence[str], where: str) -> list[Entry]:
@@ -233,7 +233,7 @@ def unmatched(pattern: str, where: str) -> str:
     """Return the error line for a name or pattern that matches nothing, with the nearest names."""
     close = closest(pattern)
     hint = f"closest: {', '.join(close)}" if close else "'zoo list' shows all"
-    return f"{where}: no backbone fits '{pattern}' ({hint})"
+    return f"{where}: no backbone matches '{pattern}' ({hint})"
 
 
 def closest(text: str) -> list[str]:

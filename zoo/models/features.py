@@ -39,7 +39,7 @@ def last_layer(model: nn.Module, where: str) -> nn.Linear:
     head = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
     if not isinstance(head, nn.Linear):
         what = f"{type(model).__name__} does not end in one linear layer, which a probe needs"
-        raise ZooError(where, what, "choose another backbone, or fit no probe")
+        raise ZooError(where, what, "choose another backbone, or use no probe")
     return head
 
 

@@ -189,7 +189,7 @@ def frozen_parameters(part: Frozen, model: nn.Module, head: tuple[str, ...], whe
     depths = layer_depths(model, coarse=True)
     stages = max(depths.values(), default=0)
     if not 0 <= part <= stages:
-        raise ZooError(where, f"{part} of {stages} stages", f"use 0 to {stages}, or backbone")
+        raise ZooError(where, f"{part}, but the backbone has {stages} stages", f"use 0 to {stages}, or backbone")
     return {name for name, depth in depths.items() if depth < part and name not in head}
 
 

@@ -115,5 +115,5 @@ def check_division(name: str, model: nn.Module, side: int) -> None:
         for parameter, values in kept:
             parameter.copy_(values)
     if not kept or not torch.allclose(2 * half, whole, rtol=HALF_TOLERANCE, atol=HALF_TOLERANCE * float(whole.abs().max())):
-        what = f"fit divides the last layer, and {name} does not end in linear layers alone"
+        what = f"fit divides the last layer, but {name} does not end in linear layers only"
         raise ZooError("eval.temperature", what, "use none, or another backbone")

@@ -64,7 +64,7 @@ def as_table(found: Sequence[Entry], query: Query) -> str:
     total = len(catalog.entries())
     if not found:
         names = len(catalog.matching(query.patterns, "zoo list"))
-        fitting = f"; {names:,} have such a name" if query.patterns else ""
+        fitting = f"; {names:,} match by name" if query.patterns else ""
         return textwrap.fill(f"0 of {total:,}{fitting} (timm {catalog.version()})", width)
     # Top-1 is the only value that is not from timm's code: its source is given.
     source = "; top-1: percent on ImageNet-1k, from its results-imagenet.csv" if any(entry.top1 for entry in found) else ""
@@ -77,7 +77,7 @@ def other_timm() -> str:
     installed = catalog.other_timm()
     if not installed:
         return ""
-    return f"note: the catalog is of timm {catalog.version()}, installed is {installed}: names and figures may differ"
+    return f"note: the catalog is for timm {catalog.version()}, but {installed} is installed: names and figures may differ"
 
 
 # -------------------------------------------------------------------------------------- table

@@ -123,7 +123,7 @@ def check_loaded(model: nn.Module, head: tuple[str, ...], loaded: Loaded, source
     broken = [name for name in body if not torch.isfinite(state[name]).all()]
     if broken:
         raise ZooError(WHERE, f"{source} holds values that are not finite, first in {broken[0]}", "use other weights")
-    text = f"{len(body)} of {len(body)} tensors" + (", its head too" if own_head else ", new head")
+    text = f"{len(body)} of {len(body)} tensors" + (", including its head" if own_head else ", new head")
     if lacking:
         text += f" with {', '.join(lacking)}"
     auxiliary = len(loaded.unexpected)
@@ -146,7 +146,7 @@ def load_archive(model: Any, head: tuple[str, ...], found: Found) -> tuple[Loade
     """
     kind = type(model).__name__
     if not hasattr(model, "load_pretrained"):
-        raise ZooError(WHERE, f"{found.source} is an archive of JAX, and timm has no reader of it for {kind}", "convert it")
+        raise ZooError(WHERE, f"{found.source} is a JAX archive, which timm cannot read for {kind}", "convert it")
     parameters = dict(model.named_parameters())
     new = {name: parameters[name].clone() for name in head}
     for parameter in parameters.values():

@@ -84,7 +84,7 @@ def chosen_layers(lora: Lora, model: nn.Module, example: Tensor) -> list[str]:
             raise _unknown(pattern, layers)
         bad = [name for name in names if name in problems]
         if bad:
-            what = f"{pattern} names {bad[0]}, {problems[bad[0]]}"
+            what = f"{pattern} matches {bad[0]}, {problems[bad[0]]}"
             raise ZooError(TARGETS, what, "name other layers, or use auto")
     wanted = {name for names in found.values() for name in names}
     return [name for name in layers if name in wanted]
@@ -99,7 +99,7 @@ def _unknown(pattern: str, layers: dict[str, Any]) -> ZooError:
     """Return the error for a pattern that names no layer, with the nearest names, or else some existing ones."""
     ends = list(dict.fromkeys(end for name in layers for end in _ends(name)))
     known = nearest(pattern, ends) or list(dict.fromkeys(name.rpartition(".")[2] for name in layers))[:8]
-    return ZooError(TARGETS, f"{pattern} names no linear layer or convolution of the backbone", f"such as {', '.join(known)}")
+    return ZooError(TARGETS, f"{pattern} matches no linear layer or convolution of the backbone", f"e.g. {', '.join(known)}")
 
 
 def _ends(name: str) -> list[str]:
@@ -113,7 +113,7 @@ def _automatic(model: nn.Module, layers: dict[str, Any]) -> list[str]:
     attention = [name for name, layer in layers.items() if isinstance(layer, nn.Linear) and _of_attention(name)]
     pointwise = [name for name, layer in layers.items() if isinstance(layer, nn.Linear) or layer.kernel_size == (1, 1)]
     if not attention and not pointwise:
-        what = f"{type(model).__name__} has no linear layer and no 1x1 convolution that auto could take"
+        what = f"{type(model).__name__} has no linear layer and no 1x1 convolution that auto could choose"
         raise ZooError(TARGETS, what, "list names of convolutions, or use finetune.freeze")
     return attention or pointwise
 
@@ -135,10 +135,10 @@ def _problem(layer: nn.Module, called: bool) -> str:
     if isinstance(layer, _ConvNd) and layer.groups > 1:
         return "a grouped or depthwise convolution, which peft cannot merge updates into"
     if isinstance(layer, _ConvNd) and max(layer.dilation) > 1:
-        return "a dilated convolution, which peft does not know"
+        return "a dilated convolution, which peft does not support"
     if not (type(layer) is nn.Linear or replaceable(layer)):
         # For example weight standardization: standardizing a sum of weights is not the sum of the standardized weights.
-        return f"a {type(layer).__name__}, which computes something else with its weights"
+        return f"a {type(layer).__name__}, which may transform its weights"
     if not called:
         return "whose weights the backbone uses without calling the layer"
     return ""

@@ -44,7 +44,7 @@ def check_backbone(name: str) -> str:
         )
     if architecture in models:
         close = nearest(tag, tags) or tags[:5]
-        hint = "tags: " + ", ".join(f"{architecture}.{tag}" for tag in close) if tags else f"it has no tags: '{architecture}'"
+        hint = "tags: " + ", ".join(f"{architecture}.{tag}" for tag in close) if tags else f"it has no tags, use '{architecture}'"
         raise ValueError(f"unknown pretrained tag '{tag}' of {architecture} ({hint})")
     close = nearest(architecture, models)
     hint = f"closest: {', '.join(close)}; " if close else ""

@@ -90,7 +90,7 @@ def from_file(path: Path, source: str | None = None) -> Found:
         code = refused_code(error)
         if code:
             raise ZooError(WHERE, f"{path} holds code: {code}", "save a plain state dict, best as .safetensors") from None
-        raise ZooError(WHERE, f"{path} is not a file of weights", "give a .safetensors or .pth file of a state dict") from None
+        raise ZooError(WHERE, f"{path} is not a file of weights", "give a .safetensors or .pth file with a state dict") from None
     except Exception as error:  # whatever its readers raise on damaged files
         reason = next(iter(str(error).splitlines()), "") or "empty or cut off"
         raise ZooError(WHERE, f"{path} cannot be read: {reason}", "download or save it again") from None
@@ -130,7 +130,7 @@ def from_package(backbone: str, package: str | None) -> Found | None:
         return None
     if package is not None and package != carried:
         known = ", ".join(f"{name} for {architecture}" for architecture, (name, *_) in PACKAGES.items())
-        raise ZooError(f"{WHERE}.name", f"no package '{package}' is known to carry {architecture}", f"known: {known}")
+        raise ZooError(f"{WHERE}.name", f"package '{package}' is not known to have weights of {architecture}", f"known: {known}")
     try:
         version = metadata.version(str(carried))
     except metadata.PackageNotFoundError:
@@ -222,8 +222,10 @@ def from_hub(backbone: str) -> Found:
 
     repository, names, _ = _hub_file(backbone)
     if not repository:
-        raise ZooError(WHERE, f"timm has no pretrained weights for {backbone}", "name a tag, or set backbone.weights: random")
-    todo = f"copy {repository} there, set backbone.weights to a file, or to random"
+        raise ZooError(
+            WHERE, f"timm has no pretrained weights for {backbone}", "add a tag to the name, or set backbone.weights: random"
+        )
+    todo = f"copy {repository} there, or set backbone.weights to a file or to random"
     what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
     if constants.HF_HUB_OFFLINE:
         raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", todo)
@@ -249,6 +251,8 @@ def from_hub(backbone: str) -> Found:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise ZooError(WHERE, f"{what}, and cannot be downloaded from the hub ({reason})", todo) from None
         if not path.endswith(READABLE):
-            raise ZooError(WHERE, f"{repository} on the hub holds {name}", f"convert it to one of {', '.join(READABLE)}")
+            raise ZooError(
+                WHERE, f"{repository} on the hub has its weights in {name}", f"convert it to one of {', '.join(READABLE)}"
+            )
         return replace(from_file(Path(path), f"hub {repository}"), own=True, downloaded=True)
-    raise ZooError(WHERE, f"{repository} on the hub holds none of {', '.join(names)}", todo)
+    raise ZooError(WHERE, f"{repository} on the hub has none of {', '.join(names)}", todo)

@@ -90,7 +90,9 @@ def _encoded(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return {"dtype": str(value).removeprefix("torch.")}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ZooError("optim.name", f"it keeps a {type(value).__name__}, which a checkpoint cannot hold", "use another optimizer")
+    raise ZooError(
+        "optim.name", f"the optimizer keeps a {type(value).__name__}, which a checkpoint cannot store", "use another optimizer"
+    )
 
 
 def _decoded(value: Any, tensors: Mapping[str, Tensor], parameter: Tensor | None = None) -> Any:

@@ -27,7 +27,7 @@ def lines(found: Comparison) -> Iterator[str]:
         accuracy = percent(run.result.test.accuracy, 2) if run.result.test else ""
         yield f"{letter:<{NAME_WIDTH}} {run.path}: {run.result.backbone}, seed {run.result.seed}, test accuracy {accuracy}"
     if found.first.machine != found.second.machine:
-        yield f"{'note':<{NAME_WIDTH}} trained on {found.first.machine} and {found.second.machine}: times do not compare"
+        yield f"{'note':<{NAME_WIDTH}} trained on {found.first.machine} and {found.second.machine}: times are not comparable"
     yield ""
     if found.recipe:
         yield from align(found.recipe, OPTIONS, gap="  ")
@@ -47,7 +47,7 @@ def sentence(found: Comparison) -> str:
     table = found.table
     low, high = (100 * bound for bound in table.interval)
     if not table.first and not table.second:
-        return f"A and B have the same {plural(table.both, 'image')} right (of {table.images:,}; p = 1)"
+        return f"A and B get the same {plural(table.both, 'image')} right (of {table.images:,}; p = 1)"
     p = "p < 0.001" if table.p < 0.001 else f"p = {table.p:.3f}"
     if table.p >= ALPHA:
         middle = f"{100 * table.difference:+.2f} points from A to B, 95 % interval {low:+.2f} to {high:+.2f}"

@@ -45,7 +45,7 @@ class Group:
         if differ:
             listed = ", ".join(differ[:SHOWN]) + (f" and {len(differ) - SHOWN} more" if len(differ) > SHOWN else "")
             wanted = ",".join([*self.values, *differ[:SHOWN]])
-            yield f"{self.name}: its {len(self.runs)} runs differ in {listed}, not only in the seed (apart: --group {wanted})"
+            yield f"{self.name}: its {len(self.runs)} runs differ in {listed}, not only in the seed (split with --group {wanted})"
             return
         repeated = Counter((run.result.seed, run.recipe.get(FOLD, 0)) for run in self.runs)
         if twice := dict.fromkeys(seed for (seed, _), times in repeated.items() if times > 1):
@@ -90,7 +90,7 @@ def group_runs(runs: Sequence[Run], keys: Sequence[str]) -> list[Group]:
 
 def _check(runs: Sequence[Run], keys: Sequence[str]) -> None:
     if not keys:
-        raise ZooError("--group", "names no key", "e.g. backbone,optim.lr")
+        raise ZooError("--group", "no key given", "e.g. backbone,optim.lr")
     for key in keys:
         if key != BACKBONE and not any(_below(run.recipe, key) for run in runs):
             known = [BACKBONE, *dict.fromkeys(name for run in runs for name in run.recipe)]

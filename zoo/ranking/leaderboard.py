@@ -129,7 +129,7 @@ def _reference(groups: Sequence[Group], baseline: str | None) -> Group:
     named = [one for one in groups if one.name == baseline] or [one for one in groups if baseline in one.name]
     if len(named) != 1:
         names = [one.name for one in named or groups]
-        what = f"'{baseline}' fits {len(named)} rows" if named else f"no row is named '{baseline}'"
+        what = f"'{baseline}' matches {len(named)} rows" if named else f"no row is named '{baseline}'"
         raise ZooError("--baseline", what, f"one of {', '.join(nearest(baseline, names, 5) or names[:5])}")
     return named[0]
 
@@ -170,7 +170,7 @@ def _on_one_machine(rows: Sequence[Row]) -> tuple[list[Row], list[str], str]:
         if row.other_machine:
             others.setdefault(row.other_machine, []).append(row.name)
     notes = [
-        f"trained on another machine ({other}; most rows: {machine}), so that minutes, speeds and memory do not compare: "
+        f"trained on another machine ({other}; most rows: {machine}), so minutes, speeds and memory are not comparable: "
         + ", ".join(names)
         for other, names in others.items()
     ]

@@ -102,7 +102,7 @@ def read_run(path: Path) -> Run:
         ZooError: the folder is not a run, or the run is not finished or is damaged.
     """
     if not _is_run(path):
-        raise ZooError(str(path), "is no run" if path.is_dir() else "no such folder", "give the folder of a run")
+        raise ZooError(str(path), "is not a run" if path.is_dir() else "no such folder", "give the folder of a run")
     result = read_result(RunFolder(path))
     if result is None:
         raise ZooError(str(path), "the run is not finished", f"zoo train --resume {path}")
@@ -117,7 +117,7 @@ def _read_recipe(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ZooError(str(path), f"cannot be read: {reason}", "the run is damaged") from None
     if not isinstance(values, dict):
-        raise ZooError(str(path), "is no recipe", "the run is damaged")
+        raise ZooError(str(path), "is not a recipe", "the run is damaged")
     return flatten(values)
 
 

@@ -71,7 +71,7 @@ def _read_with_base(path: Path, above: tuple[Path, ...]) -> Source:
         chain = (*above, path)
         if any(base.resolve() == other.resolve() for other in chain):
             circle = " -> ".join(str(file) for file in (*chain, base))
-            raise Mistakes([messages.mistake_at(source, (BASE,), f"the bases go in a circle: {circle} (take one out)")])
+            raise Mistakes([messages.mistake_at(source, (BASE,), f"the bases form a cycle: {circle} (remove one)")])
         del source.tree[BASE]
         fill(source, _read_with_base(base, chain))
     return source
@@ -97,7 +97,7 @@ def _find_base(source: Source, path: Path) -> Path:
     beside = [os.path.relpath(other, path.parent) for other in files if other != path]
     close = nearest(name, [*beside, *shipped_names()])
     hint = f"did you mean {' or '.join(repr(other) for other in close)}? " if close else ""
-    text = f"no recipe {yaml.describe(name)} ({hint}give a name of 'zoo recipe --list', or a path from the folder of this file)"
+    text = f"no recipe {yaml.describe(name)} ({hint}give a name from 'zoo recipe --list', or a path relative to this file)"
     raise Mistakes([messages.mistake_at(source, (BASE,), text)])
 
 

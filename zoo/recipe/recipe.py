@@ -96,7 +96,7 @@ def _rules_of_lora(recipe: Recipe) -> Iterator[Broken]:
     if finetune.freeze != "none":
         yield ("finetune", "freeze"), f"{finetune.freeze}, but finetune.lora keeps the whole backbone fixed (set it to none)"
     if finetune.stages != "none":
-        yield ("finetune", "stages"), "finetune.lora trains its updates throughout (set one of them to its default)"
+        yield ("finetune", "stages"), "conflicts with finetune.lora, which trains throughout (set one of them to its default)"
     if finetune.batch_norm == "train":
         yield ("finetune", "batch_norm"), "train, but finetune.lora keeps the whole backbone fixed (set it to frozen)"
 
@@ -106,16 +106,16 @@ def _rules_of_loss(recipe: Recipe) -> Iterator[Broken]:
     loss, augment = recipe.train.loss, recipe.augment
     if loss.kind == "bce" and loss.threshold is not None:
         if recipe.train.label_smoothing:
-            yield ("train", "label_smoothing"), "has no effect with a threshold of train.loss (set one of them to its default)"
+            yield ("train", "label_smoothing"), "has no effect if train.loss has a threshold (set one of them to its default)"
         if not (augment.mixup or augment.cutmix):
-            yield ("train", "loss"), "a threshold needs images that are mixed (set augment.mixup or augment.cutmix)"
+            yield ("train", "loss"), "a threshold needs mixed images (set augment.mixup or augment.cutmix)"
 
 
 def _rules_of_evaluation(recipe: Recipe) -> Iterator[Broken]:
     """Check the options that depend on which images are evaluated."""
     data, evaluation = recipe.data, recipe.eval
     if data.folds is not None and evaluation.test_every_epoch:
-        yield ("eval", "test_every_epoch"), "data.folds leaves the test images alone (set it to false)"
+        yield ("eval", "test_every_epoch"), "true, but data.folds does not use the test images (set it to false)"
     if data.val_fraction == 0 and data.folds is None and data.kind != "folder":
         # A folder may have validation images of its own.
         if evaluation.select_by != "last":
@@ -123,18 +123,18 @@ def _rules_of_evaluation(recipe: Recipe) -> Iterator[Broken]:
         if evaluation.temperature == "fit":
             yield ("eval", "temperature"), "fit needs validation images, and data.val_fraction is 0 (raise it, or use none)"
     if evaluation.tta == "hflip" and not data.mirrors:
-        yield ("eval", "tta"), f"hflip shows mirrored images, and {data.kind} are not the same mirrored (use none)"
+        yield ("eval", "tta"), f"hflip mirrors images, which changes the meaning of {data.kind} (use none)"
 
 
 def _rules_of_selection(recipe: Recipe) -> Iterator[Broken]:
     """Check the options that depend on how epochs are selected."""
     train, best = recipe.train, recipe.output.keep_best
     if recipe.eval.select_by == "last" and train.patience is not None:
-        yield ("train", "patience"), "needs a metric of val to watch (set eval.select_by: val.accuracy)"
+        yield ("train", "patience"), "needs a validation metric to watch (set eval.select_by: val.accuracy)"
     if recipe.eval.select_by == "last" and train.soup != "none":
-        yield ("train", "soup"), "needs a metric of val to choose by (set eval.select_by: val.accuracy)"
+        yield ("train", "soup"), "needs a validation metric to choose by (set eval.select_by: val.accuracy)"
     if train.soup != "none" and best != AUTO and best < 2:
-        text = f"{train.soup} needs two checkpoints or more, and output.keep_best is {best} (set it to auto)"
+        text = f"{train.soup} needs at least two checkpoints, but output.keep_best is {best} (set it to auto)"
         yield ("train", "soup"), text
 
 

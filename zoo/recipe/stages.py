@@ -66,13 +66,13 @@ def stage_rules(finetune: Finetune, train: Train, schedule: Schedule) -> Iterato
         # `auto` chooses as many epochs as the stages need, but shares must add up to less than 1.
         shares = sum(stage.share or 0.0 for stage in stages)
         if not broken and shares >= 1:
-            yield ("finetune", "stages"), f"shares add up to {shares:g} (lower them: together less than 1)"
+            yield ("finetune", "stages"), f"shares add up to {shares:g} (lower them to less than 1 in total)"
         return
     epochs = None if train.max_minutes is not None or train.epochs == AUTO else train.epochs
     yield from ((("finetune", "stages"), text) for text in _misfits(stages, epochs))
     shortest = min((stage.epochs for stage in stages if stage.epochs), default=math.inf)
     if schedule.warmup_epochs > shortest:
-        text = f"{schedule.warmup_epochs:g} exceeds the {shortest} of a stage, each of which warms up (lower it)"
+        text = f"{schedule.warmup_epochs:g} exceeds the stage length {shortest}, and each stage warms up (lower it)"
         yield ("schedule", "warmup_epochs"), text
 
 
@@ -83,11 +83,11 @@ def _length(stage: Stage) -> float | None:
 def _stage_rules(stage: Stage, train: Train, *, last: bool) -> Iterator[tuple[str, str]]:
     """Check a single stage; yield the key to blame and the error text for each broken rule."""
     if stage.epochs is not None and stage.share is not None:
-        yield "share", "this stage has epochs too (write one of them)"
+        yield "share", "this stage has epochs too (write only one of them)"
     if _length(stage) is None and not last:
-        yield "freeze", "how long? only the last stage takes the rest of the run (add epochs or share)"
+        yield "freeze", "no length given, which only the last stage may omit (add epochs or share)"
     if stage.epochs is not None and train.max_minutes is not None:
-        yield "epochs", "the epochs of a run of train.max_minutes are not known (write share, such as 0.2)"
+        yield "epochs", "cannot be combined with train.max_minutes (write share instead, e.g. 0.2)"
 
 
 def _misfits(stages: Sequence[Stage], epochs: int | None) -> Iterator[str]:
@@ -100,4 +100,4 @@ def _misfits(stages: Sequence[Stage], epochs: int | None) -> Iterator[str]:
     if whole and abs(total - 1) > ROUNDING:
         yield f"{text}, not {rest} (change one, or leave the last one open)"
     elif not whole and total > 1 - ROUNDING:
-        yield f"{text}, which leaves none of {rest} for the last one (shorten them or train longer)"
+        yield f"{text}, which leaves nothing of {rest} for the last one (shorten them or train longer)"

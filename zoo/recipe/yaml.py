@@ -182,9 +182,9 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*key, index)) for index, item in enumerate(node.value)]
         if any("\ud800" <= letter <= "\udfff" for letter in node.value):
-            raise ZooError(place, "half of a surrogate pair is no text", "write the character itself")
+            raise ZooError(place, "half of a surrogate pair is not text", "write the character itself")
         if short in _PATTERNS and not _PATTERNS[short].match(node.value):
-            raise ZooError(place, f"{describe(node.value)} is not what its tag '!!{short}' says", "write plain values")
+            raise ZooError(place, f"{describe(node.value)} does not match its tag '!!{short}'", "write plain values")
         return _scalar(short, node.value)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:

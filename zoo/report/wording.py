@@ -46,7 +46,7 @@ def share(value: float | None, digits: int = 1) -> str:
 def probability(value: float) -> str:
     """Return a probability in percent; values near 0 and 1 become `< 0.1 %` and `> 99.9 %`."""
     if value != value:
-        return "no number"
+        return "not a number"
     if 0 < value < 0.0005:
         return "< 0.1 %"
     if 0.9995 <= value < 1:
@@ -121,7 +121,7 @@ def _unfinished(facts: Facts) -> str:
         value = share(best[key], 2) if key.endswith("accuracy") else f"{best[key]:.4g}"
         parts.append(f"The best {key} so far is {value}, in epoch {best['epoch']}.")
     if facts.going:
-        parts.append("This page shows what there is; the finished run writes its own.")
+        parts.append("This page shows the run so far; the finished run writes its own.")
     elif facts.checkpoints:
         parts.append(f"Its newest checkpoint is of step {facts.checkpoints[-1]:,}, and `{_resume(facts)}` continues from there.")
     else:
@@ -133,7 +133,7 @@ def certain_sentence(row: Certain) -> str:
     """Return the sentence about coverage and accuracy at a threshold."""
     sure = percent(row.threshold)
     if row.accuracy is None:
-        return f"The model is at least {sure} certain of no image."
+        return f"The model is at least {sure} certain of none of the images."
     right = f"{share(row.accuracy)} of them are right" if row.accuracy < 1 else "all of them are right"
     return f"The model is at least {sure} certain of {share(row.coverage)} of the images, and {right}."
 
@@ -141,7 +141,7 @@ def certain_sentence(row: Certain) -> str:
 def overconfidence_sentence(gap: float) -> str:
     """Return the sentence that says whether the model is too certain on average."""
     if gap != gap:
-        return "Some probabilities are no numbers."
+        return "Some probabilities are not numbers."
     points = f"{100 * abs(gap):.1f} points"
     if points == "0.0 points":
         return "On average it is as certain as it is right."

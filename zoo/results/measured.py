@@ -62,7 +62,9 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
     check_writable(folder)
     different = _differences(_state(folder, state_file), state)
     if different:
-        raise ZooError("--out", f"{folder} holds rows of another kind: {', '.join(different)}", "choose another folder")
+        raise ZooError(
+            "--out", f"{folder} holds rows with other settings or hardware: {', '.join(different)}", "choose another folder"
+        )
     return folder
 
 

@@ -34,7 +34,7 @@ class Kind:
 
     Attributes:
         name: name of the command, and of the folder that is created without `--out`.
-        title: name in a sentence, such as `a scouting`.
+        title: name in a sentence, such as `a scout run`.
         state_file: the file in a folder that holds its settings, its hardware and whether it is finished.
         columns: columns of a row.
         lists: columns that hold lists, which are left out of the CSV file.

@@ -79,7 +79,7 @@ def check(path: Path) -> str:
     """
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
-        raise ZooError("--plot", f"{path}: not a kind of picture", "give a name that ends in .svg or .png")
+        raise ZooError("--plot", f"{path}: not a supported picture format", "give a name that ends in .svg or .png")
     if not path.parent.is_dir():
         raise ZooError("--plot", f"{path}: there is no folder {path.parent}", "make it first")
     if path.is_dir():

@@ -26,7 +26,7 @@ from zoo.system.progress import note
 if TYPE_CHECKING:
     import numpy as np
 
-KIND = Kind("scout", "a scouting", "scout.json", rows.COLUMNS, rows.LISTS, rows.key)
+KIND = Kind("scout", "a scout run", "scout.json", rows.COLUMNS, rows.LISTS, rows.key)
 # Image side in pixels for backbones whose own size is unknown.
 USUAL_SIZE = 224
 
@@ -119,12 +119,12 @@ def look_at(recipe: Recipe, size: int, chosen: Settings) -> Images:
     looked = f"{plural(len(split), 'image')} of {len(whole):,} for training, {len(data.classes)} classes; test images stay unseen"
     notes = [looked]
     if copies:
-        notes.append(f"{plural(copies, 'exact copy', 'exact copies')} of other images, in the same fold as these")
+        notes.append(f"{plural(copies, 'exact copy', 'exact copies')} of other images, in the same fold as the originals")
     few = folds.few(split.targets, group, chosen.folds)
     if few:
         rare = f"{few:,} of {plural(classes, 'class', 'classes')} with fewer than {chosen.folds} different images"
         more = "" if len(split) == len(whole) else "; a larger --max-images takes more"
-        notes.append(f"{rare}: some of the {chosen.folds} folds have none of these, and the probe is unsure{more}")
+        notes.append(f"{rare}: some of the {chosen.folds} folds lack these classes, so the probe is less certain{more}")
     return Images(positions, fold, hashlib.sha256(b"".join(digests)).hexdigest()[:16], tuple(notes))
 
 

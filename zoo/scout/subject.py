@@ -108,7 +108,7 @@ def find_backbones(words: Sequence[str], query: Query) -> tuple[list[str], list[
         raise Mistakes([catalog.unmatched(word, "MODEL") for word in unknown])
     fitting = [entry.name for entry in catalog.choose(replace(query, patterns=tuple(asked)))]
     if not fitting:
-        raise ZooError("MODEL", "no backbone passes the filters", "ask 'zoo list' with the same ones")
+        raise ZooError("MODEL", "no backbone passes the filters", "run 'zoo list' with the same filters")
     order = {name: place for place, name in enumerate(asked or fitting)}
     return sorted(fitting, key=lambda name: order[name]), list(unknown)
 

@@ -66,10 +66,10 @@ def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> 
     known = read_state(folder)
     if different := differences(known["settings"], settings) if known else []:
         listed = ", ".join(different[:3]) + (f" and {len(different) - 3} more" if len(different) > 3 else "")
-        raise ZooError("--out", f"{folder} holds a sweep of other settings: {listed}", "choose another folder")
+        raise ZooError("--out", f"{folder} holds a sweep with other settings: {listed}", "choose another folder")
     taken = next((run.name for run in runs if not known and (folder / run.name).exists()), None)
     if taken:
-        raise ZooError("--out", f"{folder} is not of a sweep, and holds {taken} already", "choose another folder")
+        raise ZooError("--out", f"{folder} is not the folder of a sweep, but already has {taken}", "choose another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -109,7 +109,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         return {}
     state = RunFolder(folder).read_json(STATE)
     if not isinstance(state, dict) or not isinstance(state.get("settings"), dict):
-        raise ZooError("--out", f"{folder / STATE} is not of a sweep", "choose another folder")
+        raise ZooError("--out", f"{folder / STATE} is not the state of a sweep", "choose another folder")
     return state
 
 

@@ -88,12 +88,12 @@ def begun_recipe(folder: Path) -> Recipe:
     """
     values = folders.read_state(folder).get(RECIPE)
     if values is None:
-        raise ZooError("--resume", f"{folder} is no cross-validation", "give a run folder, auto, or the folder of --folds")
+        raise ZooError("--resume", f"{folder} is not a cross-validation", "give a run folder, auto, or the folder of --folds")
     try:
         # As JSON: strict validation of Python values would refuse a string for a path.
         return Recipe.model_validate_json(json.dumps(values))
     except ValueError:
-        raise ZooError("--resume", f"{folder / folders.STATE} is damaged", "start anew") from None
+        raise ZooError("--resume", f"{folder / folders.STATE} is damaged", "start a new one") from None
 
 
 class CrossValidation(Sweep):

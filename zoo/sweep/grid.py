@@ -19,7 +19,7 @@ from zoo.recipe.recipe import Recipe
 # Options that the sweep sets itself, each with a hint for the user.
 OWN = {
     "name": "runs are named by what differs between them",
-    "output.root": "--out says where",
+    "output.root": "use --out",
     "backbone.name": "give it as MODEL",
 }
 # The seed of a run.
@@ -128,10 +128,10 @@ def _check_options(grid: Grid) -> None:
         if own is not None:
             raise ZooError(key, "a sweep sets it itself" if key == own else f"a sweep sets {own} itself", OWN[own])
         if (key == SEED and grid.seeds) or (key in grid.values and (_holds(key, SEED) or _holds(SEED, key))):
-            raise ZooError(key, "the seeds come from --seeds", "leave it out" if key == SEED else "give single options")
+            raise ZooError(key, "the seeds come from --seeds", "leave it out" if key == SEED else "give its options one by one")
     for key in grid.values:
         if key in given:
-            raise ZooError(f"--set {key}", "is set for all runs too", "leave one of the two out")
+            raise ZooError(f"--set {key}", "is also set for all runs", "leave one of the two out")
 
 
 def _holds(section: str, key: str) -> bool:

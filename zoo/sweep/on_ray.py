@@ -24,7 +24,7 @@ from zoo.system.workers import Outcome
 # Seconds between two checks of a task on its run.
 POLL_SECONDS = 0.5
 # Instructions for starting a cluster.
-START = "on one machine: ray start --head; on each other one: ray start --address=HOST:6379; or set RAY_ADDRESS"
+START = "on one machine: ray start --head; on every other machine: ray start --address=HOST:6379; or set RAY_ADDRESS"
 
 
 class RayPool:

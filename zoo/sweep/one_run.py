@@ -51,7 +51,7 @@ def train_run(arguments: Mapping[str, Any], send: Callable[[dict[str, Any]], Non
             except ZooError as error:
                 if resume is None or error.where != "--resume" or not _all_damaged(folder):
                     raise
-                print(f"warning: {error.what}: the run starts anew", file=sys.stderr)  # noqa: T201
+                print(f"warning: {error.what}; starting the run from the beginning", file=sys.stderr)  # noqa: T201
                 discard(folder)
                 train(recipe, None, until_epoch=arguments["until_epoch"])
     except Stopped as stopped:

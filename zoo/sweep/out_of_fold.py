@@ -148,4 +148,4 @@ def _check(folder: Path, rows: Sequence[Sequence[Any]], sizes: Sequence[int]) ->
     todo = "remove the folder and start again"
     names = [str(row[FILE]) for row in rows]
     if len(set(names)) < len(names) or max(sizes) - min(sizes) > 1:
-        raise ZooError(str(folder), "its folds are of different images: they have changed between two runs", todo)
+        raise ZooError(str(folder), "the images changed between the runs of its folds", todo)

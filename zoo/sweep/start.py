@@ -141,11 +141,13 @@ def check_validation(runs: Sequence[Run]) -> None:
     seen: list[Any] = []
     for run in runs:
         if run.recipe is not None and run.recipe.train.max_minutes is not None:
-            raise ZooError("--budget", "train.max_minutes gives each run a time of its own", "leave one of the two out")
+            raise ZooError("--budget", "train.max_minutes gives each run its own time limit", "leave one of the two out")
         if run.recipe is None or run.recipe.data in seen:
             continue
         data = run.recipe.data
         seen.append(data)
         # An image folder may have its own validation images.
         if data.val_fraction == 0 and not (isinstance(data, Folder) and data.plan(run.seed)[1].val is not None):
-            raise ZooError("--budget", "val.accuracy says which runs continue, and data.val_fraction is 0", "set it, e.g. to 0.1")
+            raise ZooError(
+                "--budget", "val.accuracy decides which runs continue, but data.val_fraction is 0", "set it, e.g. to 0.1"
+            )

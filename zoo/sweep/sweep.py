@@ -259,7 +259,7 @@ class Sweep:
             todo = "a larger --budget resumes them"
             self.console.fact("stopped", f"{stopped} of {plural(len(statuses), 'run')} early for lack of time; {todo}")
         if failed:
-            todo = f"the table says why, {self.folder / folders.LOGS} more; the same command tries them again"
+            todo = f"the table says why, details in {self.folder / folders.LOGS}; the same command tries them again"
             self.console.fact("failed", f"{failed} of {plural(len(statuses), 'run')}: {todo}")
         self.conclude()
         return 1 if failed else 0

@@ -154,7 +154,7 @@ def _compiled(model: nn.Module, asked: bool | str, micro_batches: int) -> nn.Mod
     mode = asked if isinstance(asked, str) else None
     if mode not in (None, "default") and micro_batches > 1:
         what = f"{mode} records a step as one graph, but a step has {micro_batches} micro-batches"
-        raise ZooError("train.compile", what, "set train.compile=true, or take a batch that fits whole")
+        raise ZooError("train.compile", what, "set train.compile=true, or a batch size that needs no micro-batches")
     return cast("nn.Module", torch.compile(model, mode=mode))
 
 

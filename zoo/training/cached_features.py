@@ -84,7 +84,7 @@ def caching(recipe: Recipe, model: nn.Module, frozen: Sequence[nn.Module]) -> Ca
     device = next(model.parameters()).device
     head = separable_head(model, frozen, example_images(decided(recipe.image_size.end)).to(device))
     if head is None and asked is True:
-        what = f"true, but {recipe.backbone.name} does not end in one layer on features that stay the same"
+        what = f"true, but {recipe.backbone.name} does not end in a single layer on fixed features"
         raise ZooError("finetune.cache_features", what, "write auto")
     return Caching(head)
 

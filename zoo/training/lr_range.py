@@ -90,8 +90,8 @@ def range_test(recipe: Recipe, steps: int, console: Console, began: float | None
         ZooError: bad input, as for a run; or the loss never fell.
     """
     if recipe.finetune.stages != "none":
-        what = "each stage trains other parameters, and a test has one rate for all"
-        raise ZooError("finetune.stages", what, "test a stage by itself: finetune.stages=none finetune.freeze=…")
+        what = "each stage trains different parameters, but a test has one rate for all"
+        raise ZooError("finetune.stages", what, "test a single stage: finetune.stages=none finetune.freeze=…")
     start = launch.read()
     with launch.lost_processes(start, recipe.train.timeout):
         setup, _ = prepare(recipe, start, console, time.perf_counter() if began is None else began)
@@ -100,8 +100,8 @@ def range_test(recipe: Recipe, steps: int, console: Console, began: float | None
         use_features(setup)
         found = rise(setup.training, recipe.optim.lr, steps)
     if found.suggestion is None:
-        what = f"the loss fell at no rate from {found.rates[0] if found.rates else recipe.optim.lr:.2g} on"
-        raise ZooError("optim.lr", what, "give more --steps, or another optim.lr to search around")
+        what = f"the loss did not fall at any rate from {found.rates[0] if found.rates else recipe.optim.lr:.2g} on"
+        raise ZooError("optim.lr", what, "use more --steps, or another optim.lr as the center of the test")
     return found
 
 

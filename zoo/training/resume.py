@@ -116,7 +116,7 @@ def check_format(state: dict[str, Any]) -> None:
         ZooError: it has another format.
     """
     if state.get("format") != FORMAT:
-        raise ZooError("--resume", "the run was begun with another version of zoo", "start a new run")
+        raise ZooError("--resume", "the run was started with another version of zoo", "start a new run")
 
 
 def is_done(recipe: Recipe, run: RunFolder, state: dict[str, Any]) -> bool:
@@ -187,7 +187,9 @@ def restore(setup: Setup, saved: Checkpoint) -> Progress:
     if state["optimizer"]["name"] == setup.recipe.optim.name:
         unpack_state(training.plain_optimizer, training.learner, saved.tensors["optimizer"], state["optimizer"])
     else:
-        setup.console.warn(f"{setup.recipe.optim.name} starts without what {state['optimizer']['name']} kept of earlier steps")
+        setup.console.warn(
+            f"{setup.recipe.optim.name} starts without the state of {state['optimizer']['name']} from earlier steps"
+        )
     if training.accelerator.scaler is not None and "scaler" in state:
         training.accelerator.scaler.load_state_dict(state["scaler"])
     setup.probe_seconds = state["probe_seconds"]

@@ -254,7 +254,9 @@ def _start_trackers(recipe: Recipe, accelerator: Accelerator, run: RunFolder) ->
     """
     accelerator.log_with = filter_trackers(list(recipe.output.track), str(run.path))
     if len(accelerator.log_with) < len(recipe.output.track):
-        raise ZooError("output.track", "Accelerate cannot use all of them here", f"usable: {accelerator.log_with or 'none'}")
+        raise ZooError(
+            "output.track", "Accelerate cannot use some of the trackers here", f"usable: {accelerator.log_with or 'none'}"
+        )
     accelerator.project_configuration.set_directories(str(run.path))
     # One level of names and text values: some trackers take nothing else.
     config = {key: str(value) for key, value in flatten(recipe.model_dump(mode="json")).items()}

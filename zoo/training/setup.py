@@ -287,5 +287,5 @@ def _as_it_began(recipe: Recipe, resumed: dict[str, Any], start: Launch) -> auto
     began["accumulate"] = -(-began["accumulate"] * resumed["began"]["processes"] // start.processes)
     choice = autotune.Choice(**{**began, **named}, why="as the run began")
     if choice.precision == "fp16" and launch.on_cpu():
-        raise ZooError("--resume", "the run began with fp16, which needs a GPU", "train.precision=fp32 --allow-change")
+        raise ZooError("--resume", "the run began with fp16, which needs a GPU", "add train.precision=fp32 --allow-change")
     return choice

@@ -191,11 +191,11 @@ def outputs_of(config: Mapping[str, Any], classes: Sequence[str], name: str) -> 
     """
     names = config.get("label_names")
     if not names:
-        raise ZooError(TEACHER, f"{name} does not name its classes", "give a run of zoo")
+        raise ZooError(TEACHER, f"{name} does not name its classes", "use a run of zoo as the teacher")
     lacks, more = [each for each in classes if each not in names], [each for each in names if each not in classes]
     if lacks or more or len(names) != len(classes):
-        parts = [f"{verb} {_some(found)}" for verb, found in (("lacks", lacks), ("has also", more)) if found]
-        what = f"{name} has other classes than the data: it {' and '.join(parts) or 'names one twice'}"
+        parts = [f"{verb} {_some(found)}" for verb, found in (("lacks", lacks), ("also has", more)) if found]
+        what = f"{name} has other classes than the data: it {' and '.join(parts) or 'names a class twice'}"
         raise ZooError(TEACHER, what, "train a teacher on these classes")
     return [names.index(each) for each in classes]
 
@@ -255,7 +255,7 @@ def _notes(view: View, order: Sequence[int]) -> list[str]:
     if view.own != view.end:
         notes.append(f"its images are resized: it sees {plural(view.own, 'px', 'px')} where the student sees {view.end}")
     if view.scale is not None:
-        notes.append("its images are normalized as its own training did")
+        notes.append("its images are normalized as in its own training")
     if list(order) != sorted(order):
         notes.append("its classes are in another order: matched by name")
     return notes

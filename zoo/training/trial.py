@@ -135,7 +135,7 @@ def room_for_training(model: nn.Module, device: torch.device, processes: int) ->
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
-            raise ZooError("backbone.name", "its optimizer does not fit into memory", "choose a smaller one") from None
+            raise ZooError("backbone.name", "its optimizer does not fit into memory", "choose a smaller backbone") from None
         yield
         del kept
 
