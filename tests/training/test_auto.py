@@ -94,7 +94,7 @@ def test_the_reasons_say_what_and_why(tmp_path: Path) -> None:
     assert decide(recipe, lambda: Outline(1, 8)).reasons == (
         "image_size 64 px: the images have 8 px",
         "train.batch_size 2, train.epochs 10: 1 training image",
-        "augment.hflip false: digits are not the same mirrored",
+        "augment.hflip false: digits would mean something else mirrored",
         "finetune.batch_norm train: random weights have no statistics to keep",
     )
     large = decide(load(tmp_path, GOOD), lambda: Outline(100, 900)).reasons

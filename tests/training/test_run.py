@@ -343,7 +343,7 @@ def test_the_probe_starts_from_a_head_that_fits(tiny: Path, capsys: pytest.Captu
         (["train.batch_size=4096"], "train.batch_size: 4096, but only 144 training images (lower it)"),
         (["data.val_fraction=0", "data.kind=folder", "data.root=/nowhere"], "data.root: no such folder: /nowhere"),
         (["train.precision=fp16"], "train.precision: fp16 needs a GPU (use auto, bf16 or fp32)"),
-        (["finetune.freeze=99"], "finetune.freeze: 99 of "),
+        (["finetune.freeze=99"], "finetune.freeze: 99, but the backbone has 5 stages"),
         (["backbone.weights={kind: file, path: none.pth}"], "backbone.weights: no such file: none.pth"),
         (["backbone.name=test_vit", "image_size=30"], "image_size: test_vit does not take 30 px"),
         (["backbone.weights=pretrained", "backbone.name=resnet10t.c3_in1k"], "backbone.weights: timm/resnet10t.c3_in1k is not in the cache"),

@@ -80,7 +80,7 @@ def decide(recipe: Recipe, outline: Callable[[], Outline] | None = None) -> Deci
     if augment.hflip == AUTO:
         cached = recipe.finetune.cache_features is True
         augment = _with(augment, hflip=recipe.data.mirrors and not cached)
-        reasons += [] if recipe.data.mirrors else [f"augment.hflip false: {recipe.data.kind} are not the same mirrored"]
+        reasons += [] if recipe.data.mirrors else [f"augment.hflip false: {recipe.data.kind} would mean something else mirrored"]
         reasons += ["augment.hflip false: features are cached"] if cached and recipe.data.mirrors else []
     finetune = recipe.finetune
     if finetune.batch_norm == AUTO:
