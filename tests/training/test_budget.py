@@ -65,7 +65,7 @@ def simulated(
     *,
     start: float = 4.0,
     every: int = 1,
-    pause: float = 0.3,
+    pauses: tuple[float, ...] = (0.3,),
     sides: ImageSize,
 ) -> float:
     """Run a budget against a simulated machine; return when the run ends.
@@ -75,7 +75,7 @@ def simulated(
         slowness: how many times slower the machine is at a time.
         start: seconds before the first step.
         every: epochs between two evaluations.
-        pause: seconds of an epoch besides its steps and its evaluation.
+        pauses: seconds of epochs besides their steps and their evaluation, in turn. The last epoch takes the longest of them.
         sides: of the images.
     """
     clock = Clock()
@@ -98,9 +98,11 @@ def simulated(
         budget.after_step(step, took, at)
         if step % per_epoch == 0 and step < plan.steps:
             evaluation = val * forward * slowness(clock.now) * (step % (per_epoch * every) == 0)
+            pause = pauses[step // per_epoch % len(pauses)]
             clock.now += evaluation + pause
             budget.after_evaluation(val * (evaluation > 0), evaluation)
             budget.after_epoch(step, pause)
+    clock.now += max(pauses)
     return clock.now + (2 * val + test) * forward * slowness(clock.now) + 2.5
 
 
@@ -130,9 +132,24 @@ def test_no_time_is_kept_for_evaluations_that_do_not_come() -> None:
 def test_what_an_epoch_takes_besides_its_steps_may_be_more_than_they_take() -> None:
     # The steps of an epoch take 5 seconds.
     for seconds in range(100, 130):
-        ends = simulated(seconds, SLOWNESS["steady"], pause=8, sides=ImageSize(start=64, end=64))
+        ends = simulated(seconds, SLOWNESS["steady"], pauses=(8,), sides=ImageSize(start=64, end=64))
         # A run whose next epoch would cost a pause ends before it.
         assert -10 <= ends - seconds <= 1, seconds
+
+
+def test_a_checkpoint_in_every_other_epoch_does_not_swing_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[int] = []
+    change = StepPlan.change
+
+    def noted(self: StepPlan, step: int, steps: int) -> None:
+        plans.append(steps)
+        change(self, step, steps)
+
+    monkeypatch.setattr(StepPlan, "change", noted)
+    ends = simulated(600, SLOWNESS["steady"], pauses=(0.02, 8), sides=ImageSize(start=64, end=64))
+    assert abs(ends - 600) <= 0.02 * 600
+    settled = plans[len(plans) // 2 :]
+    assert max(settled) <= 1.1 * min(settled), plans
 
 
 def test_a_plan_that_stays_as_it_is_is_not_made_after_every_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,30 @@ class StepPlan:
 
 
 @dataclass
+class Pauses:
+    """The time that epochs take besides their steps and their evaluation, mostly for checkpoints.
+
+    Attributes:
+        total: seconds of all epochs so far.
+        epochs: number of these epochs.
+        longest: seconds of the one that took longest. The last epoch of a run always has a checkpoint.
+    """
+
+    total: float = 0.0
+    epochs: int = 0
+    longest: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count an epoch."""
+        self.total, self.epochs, self.longest = self.total + seconds, self.epochs + 1, max(self.longest, seconds)
+
+    @property
+    def mean(self) -> float:
+        """Seconds of an epoch on average: epochs with and without a checkpoint may alternate."""
+        return self.total / max(1, self.epochs)
+
+
+@dataclass
 class Budget:
     """The time of a run, and its speed so far.
 
@@ -124,7 +148,7 @@ class Budget:
     _planned: int = 0
     _paces: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     _per_image: float | None = None
-    _between: float = 0.0
+    _pauses: Pauses = field(default_factory=Pauses)
 
     @property
     def spent(self) -> float:
@@ -135,7 +159,7 @@ class Budget:
         """Return the times that a checkpoint keeps, as plain values."""
         pace = statistics.median(self._paces) if self._paces else None
         times = {"seconds": self.seconds, "spent": self.spent, "pace": pace}
-        return {**times, "per_image": self._per_image, "between": self._between}
+        return {**times, "per_image": self._per_image, "pauses": asdict(self._pauses)}
 
     def resume(self, step: int, legs: list[dict[str, Any]], known: dict[str, Any]) -> None:
         """Continue the plan of a run; the time since it was interrupted does not count.
@@ -146,7 +170,7 @@ class Budget:
             known: what `record` returned.
         """
         self.began -= known["spent"]
-        self._per_image, self._between = known["per_image"], known["between"]
+        self._per_image, self._pauses = known["per_image"], Pauses(**known["pauses"])
         self.plan.restore(legs)
         if known["seconds"] == self.seconds:
             self.closed = self.plan.steps <= step
@@ -204,19 +228,19 @@ class Budget:
             step: steps taken.
             seconds: time of everything after the evaluation, such as a checkpoint.
         """
-        self._between = seconds
+        self._pauses.add(seconds)
         self.plan_again(step, evaluated=True, least=1)
 
-    def assume(self, pace: float, per_image: float, between: float) -> None:
+    def assume(self, pace: float, per_image: float, pauses: Pauses) -> None:
         """Use timings measured elsewhere, and plan with them.
 
         Args:
             pace: seconds of a step per pixel of an image's area.
             per_image: seconds to evaluate an image.
-            between: seconds of an epoch besides its steps and its evaluation, such as for its checkpoint.
+            pauses: of the epochs.
         """
         self._paces.extend([pace] * RECENT)
-        self._per_image, self._between = per_image, between
+        self._per_image, self._pauses = per_image, pauses
         self.plan_again(0, evaluated=True)
 
     def plan_again(self, step: int, *, evaluated: bool, least: int = 0) -> None:
@@ -251,7 +275,7 @@ class Budget:
         if per_image is None:
             per_image = self.views * EVALUATION * pace * self.sides(1.0) ** 2 / self.batch_size
         finish = (per_image if self.per_image_at_end is None else self.per_image_at_end) * at_end + FINISH_SECONDS
-        left = self.seconds - self.spent - per_image * val - finish
+        left = self.seconds - self.spent - per_image * val - finish - self._pauses.longest
 
         def ends(more: int, every: int) -> int:
             """Count multiples of `every` in the next `more` steps but the last, counted above; also `step` if not evaluated."""
@@ -259,7 +283,7 @@ class Budget:
 
         def takes(more: int) -> float:
             """Return the seconds of `more` steps, with the evaluations and pauses between them."""
-            pauses = ends(more, self.evaluates_every) * per_image * val + ends(more, self.steps_per_epoch) * self._between
+            pauses = ends(more, self.evaluates_every) * per_image * val + ends(more, self.steps_per_epoch) * self._pauses.mean
             return more * per_step + pauses
 
         # Slightly more than the time left, because sums of times are rounded.

@@ -31,7 +31,7 @@ from zoo.system.launch import Launch
 from zoo.system.threads import announce_threads
 from zoo.training import checkpoint, processes
 from zoo.training.auto import decide
-from zoo.training.budget import FINISH_SECONDS
+from zoo.training.budget import FINISH_SECONDS, Pauses
 from zoo.training.cached_features import use_features
 from zoo.training.final_scores import final_passes
 from zoo.training.inputs import Inputs, load_inputs
@@ -193,7 +193,8 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
     if training.budget is not None:
         largest = max(times.usual)
         training.budget.began = training.budget.clock() - set_up_seconds
-        training.budget.assume(times.usual[largest] / largest**2, per_image, saving * _checkpoints(setup) / training.epochs)
+        pauses = Pauses(saving * _checkpoints(setup), training.epochs, saving)
+        training.budget.assume(times.usual[largest] / largest**2, per_image, pauses)
     usual = mean_over_run(times.usual, training)
     # Each new image size has a warm-up: kernels are chosen and memory is allocated.
     warm_up = sum(max(0.0, times.first[size] - times.usual[size]) for size in times.usual) / len(times.usual)
