@@ -60,27 +60,40 @@ def test_an_address_of_a_link_has_its_interface_in_its_name() -> None:
     assert interface_of("") == ""
 
 
-def test_the_address_on_the_way_to_this_machine_is_its_own() -> None:
-    assert own_address("localhost.invalid") == ""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        host, port = server.getsockname()
-        with socket.create_connection((host, port)) as client:
-            assert interface_of(client.getsockname()[0]) == "lo"
-
-
-def test_a_first_machine_whose_name_leads_back_to_itself_takes_its_default_route(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+@pytest.mark.parametrize(
+    ("found", "asked"),
+    [
+        (["10.77.0.1"], ["10.77.0.1"]),
+        # As /etc/hosts of Debian and Ubuntu has it on host-a itself.
+        (["127.0.1.1"], [network.ANYWHERE]),
+        (["::1", "127.0.1.1", "10.77.0.1"], ["10.77.0.1"]),
+        (["2001:db8::1", "10.77.0.1"], ["2001:db8::1", "10.77.0.1"]),
+    ],
+)
+def test_the_route_is_that_to_the_first_address_that_has_one(
+    found: list[str], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
 
     class Way(socket.socket):
         def connect(self, address: Any) -> None:
-            asked.append(address)
+            tried.append(address[0])
+            if ":" in address[0]:
+                raise OSError("network is unreachable")
 
         def getsockname(self) -> Any:
             return ("10.77.0.2", 1)
 
-    # As /etc/hosts of Debian and Ubuntu has it on host-a itself.
-    found = [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.1.1", network.PORT))]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_more: found)
+    places = [(socket.AF_INET6 if ":" in text else socket.AF_INET, socket.SOCK_DGRAM, 17, "", (text, 9)) for text in found]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_arguments, **_more: places)
     monkeypatch.setattr(socket, "socket", Way)
     assert own_address("host-a") == "10.77.0.2"
-    assert asked == [(network.ANYWHERE, network.PORT)]
+    assert tried == asked
+
+
+def test_a_name_that_nobody_knows_has_no_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_arguments: Any, **_more: Any) -> None:
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert own_address("host-z") == ""

@@ -115,7 +115,8 @@ class Augment(Section):
 
     crop: Crop = Field(default=PadShift(), description="Which part of the image is seen.")
     hflip: bool | Literal["auto"] = Field(
-        default="auto", description="Mirror half of the images. auto: on, except for digits, whose meaning would change."
+        default="auto",
+        description="Mirror half of the images. auto: on, except for digits and with cached features.",
     )
     vflip: bool = Field(
         default=False, description="Flip half of the images top to bottom: for images without a right way up, such as from above."

@@ -105,8 +105,8 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
     except (LookupError, AttributeError) as error:
         if found is None:
             raise
-        # timm's filter for this architecture looks for a tensor that the file lacks.
-        lacks = f"no tensor {error}" if isinstance(error, KeyError) else str(error)
+        # A KeyError: timm's filter for this architecture looks for a tensor that the file lacks.
+        lacks = f"no tensor {error}" if isinstance(error, KeyError) else first_line(error)
         raise ZooError(WHERE, f"{found.source} does not fit {name}: {lacks}", "check backbone.name") from None
     except (TypeError, AssertionError, ValueError) as error:
         if refuses_dynamic_size(error):

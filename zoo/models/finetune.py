@@ -103,7 +103,7 @@ class Finetune(Section):
     batch_norm: Literal["auto", "train", "frozen"] = Field(
         default="auto",
         description="frozen: use the pretrained statistics and keep them; better for short runs, and faster on a CPU. "
-        "auto: frozen, except with random weights.",
+        "auto: frozen, except with random weights and without `lora`.",
     )
     layer_decay: float = Field(
         default=1.0,

@@ -56,7 +56,9 @@ class LogitDistill(_Distill):
 
     kind: Literal["logit"] = "logit"
     temperature: float = Field(
-        default=4.0, gt=0, description="Divides the logits of student and teacher; more of it gives unlikely classes more weight."
+        default=4.0,
+        gt=0,
+        description="Divides the logits of student and teacher; a higher one gives unlikely classes more weight.",
     )
 
     def losses(self, student: Tensor, teacher: Tensor) -> Tensor:

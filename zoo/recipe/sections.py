@@ -65,7 +65,7 @@ class Train(Section):
     """The training loop."""
 
     epochs: Annotated[int, Field(ge=1, le=10**6)] | Literal["auto"] = Field(
-        default=AUTO, description="Passes over the training images. auto: the more images, the fewer."
+        default=AUTO, description="Passes over the training images. auto: fewer for more images."
     )
     max_minutes: float | None = Field(
         default=None,
@@ -76,7 +76,7 @@ class Train(Section):
     )
     batch_size: Annotated[int, Field(ge=1, le=10**7)] | Literal["auto"] = Field(
         default=AUTO,
-        description="Images per optimizer step, over all processes and micro-batches. auto: the more images, the more.",
+        description="Images per optimizer step, over all processes and micro-batches. auto: larger for more images.",
     )
     accumulate: Positive | Literal["auto"] = Field(
         default="auto",
@@ -135,7 +135,7 @@ class Train(Section):
     )
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Seed of splits, order, augmentation and dropout.")
     timeout: int = Field(
-        default=600, ge=5, description="Seconds to wait for an answer of the other processes before giving up the run."
+        default=600, ge=5, description="Seconds to wait for an answer from the other processes before giving up the run."
     )
 
     @field_validator("class_weights", mode="before")
@@ -208,7 +208,8 @@ class Output(Section):
     root: Path = Field(default=Path("runs"), validate_default=False, description="Folder that contains the run folders.")
     keep_last: int = Field(default=1, ge=1, description="Number of newest checkpoints to keep.")
     keep_best: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
-        default=AUTO, description="Number of best checkpoints to keep as well. auto: 1, or 5 if train.soup averages them."
+        default=AUTO,
+        description="Number of best checkpoints to keep, in addition to `keep_last`. auto: 1, or 5 if train.soup averages them.",
     )
     checkpoint_every: str = Field(default="1 epoch", description="How often to write a checkpoint: '2 epochs' or '500 steps'.")
     track: tuple[Tracker, ...] = Field(

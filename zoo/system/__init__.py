@@ -12,7 +12,8 @@ The files are mostly independent of each other. Read them in this order:
    progress.py: a bar on a terminal, lines in a log.
 4. hardware.py: processor, cores, versions of packages. device.py: torch's device, its memory, dtypes and memory formats.
    memory.py: errors of full memory. packing.py: several tensors in one buffer.
-5. launch.py: the rank of this process, lost processes. threads.py: its CPU threads and freed memory.
+5. launch.py: the rank of this process, lost processes. network.py: the interface between machines. threads.py: CPU threads and
+   freed memory.
 6. signals.py: SIGTERM and SIGINT.
 7. workers.py: call a function in other processes, so that a crash there is only an error line here.
 """

@@ -130,7 +130,9 @@ def lost_processes(launch: Launch, seconds: int) -> Iterator[None]:
         where = f"process {launch.rank}"
         if UNREACHABLE in str(error):
             what = f"{where} cannot connect to the others over {os.environ.get(INTERFACE, 'the network')}"
-            todo = f"see their errors above; set {INTERFACE} to the network interface that all machines share, e.g. eth0"
+            todo = "see their errors above, then start again"
+            if launch.processes > launch.local_processes:
+                todo = f"see their errors above; set {INTERFACE} to the network interface that all machines share, e.g. eth0"
             raise LostProcess("launch", what, todo) from None
         what = f"another of the {launch.processes} processes ended, or did not answer for {seconds} s"
         raise LostProcess("launch", f"{where}: {what}", "see its error above, then --resume") from None

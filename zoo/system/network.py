@@ -39,19 +39,23 @@ def own_address(first: str) -> str:
     """Return the address of this machine on the route to another one, or '' if there is no route.
 
     Args:
-        first: name or address of the first machine. Its name may stand for a loopback address on the machine itself; the
+        first: name or address of the first machine. On that machine itself, its name may have only loopback addresses; the
             default route counts then.
     """
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(first, PORT, type=socket.SOCK_DGRAM)[0]
-        if _is_loopback(str(place[0])):
-            family, place = socket.AF_INET, (ANYWHERE, PORT)
-        with socket.socket(family, kind, protocol) as way:
-            # UDP: this looks up the route, and sends nothing.
-            way.connect(place)
-            return way.getsockname()[0]
+        found = socket.getaddrinfo(first, PORT, type=socket.SOCK_DGRAM)
     except OSError:
         return ""
+    places = [(family, place) for family, _, _, _, place in found if not _is_loopback(str(place[0]))]
+    for family, place in places or [(socket.AF_INET, (ANYWHERE, PORT))]:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as way:
+                # UDP: this looks up the route, and sends nothing.
+                way.connect(place)
+                return way.getsockname()[0]
+        except OSError:
+            continue
+    return ""
 
 
 def interface_of(address: str) -> str:
