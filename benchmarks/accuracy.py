@@ -4,7 +4,7 @@
     python benchmarks/accuracy.py table FILE.jsonl
 
 FOLDER is what `benchmarks/accuracy_images.py` makes. A line is added to FILE for each run that ends; runs that are in it are
-not run again, so that the same command resumes. `table` prints the means over seeds as Markdown: percent of the validation
+not run again, so that the same command resumes. Remove FILE if the options of its study have changed. `table` prints the means over seeds as Markdown: percent of the validation
 images that are right after the last epoch, the difference to the study's first variant over the same seeds, and the training
 time as a multiple of that variant's, median over all.
 """
@@ -118,8 +118,8 @@ STUDIES: dict[str, dict[str, list[str]]] = {
     "strategies": {
         "all weights": [],
         "head fitted first": ["finetune.probe_first=true"],
-        "head fitted first, head x1": ["finetune.probe_first=true", "finetune.head_lr_scale=1"],
-        "head for one epoch, then all": ["finetune.stages=[{freeze: backbone, epochs: 1}, {freeze: none}]"],
+        "head fitted first and x1": ["finetune.probe_first=true", "finetune.head_lr_scale=1"],
+        "head for one epoch then all": ["finetune.stages=[{freeze: backbone, epochs: 1}, {freeze: none}]"],
         "gradual": ["finetune.stages=gradual"],
         "first 2 stages fixed": ["finetune.freeze=2"],
         "first 3 stages fixed": ["finetune.freeze=3"],
@@ -129,7 +129,7 @@ STUDIES: dict[str, dict[str, list[str]]] = {
         "Muon": ["optim.name=muon"],
         "Lion": ["optim.name=lion", "optim.lr=6e-5"],
         "NAdamW": ["optim.name=nadamw"],
-        "SGD": ["optim.name=sgd", "optim.lr=0.02", "finetune.head_lr_scale=1"],
+        "SGD": ["optim.name=sgd", "optim.lr=5e-3", "optim.weight_decay=1e-4", "finetune.head_lr_scale=1"],
     },
     # Random operations and mixtures, which need more epochs.
     "policies": {
@@ -137,7 +137,7 @@ STUDIES: dict[str, dict[str, list[str]]] = {
         for name, options in {
             "none": [],
             "rand_augment": ["augment.policy=rand_augment"],
-            "rand_augment, magnitude 4": ["augment.policy={kind: rand_augment, magnitude: 4}"],
+            "rand_augment of magnitude 4": ["augment.policy={kind: rand_augment, magnitude: 4}"],
             "trivial_augment": ["augment.policy=trivial_augment"],
             "auto_augment": ["augment.policy=auto_augment"],
             "aug_mix": ["augment.policy=aug_mix"],
