@@ -4,9 +4,9 @@
     python benchmarks/accuracy.py table FILE.jsonl
 
 FOLDER is what `benchmarks/accuracy_images.py` makes. A line is added to FILE for each run that ends; runs that are in it are
-not run again, so that the same command resumes. Remove FILE if the options of its study have changed. `table` prints the means over seeds as Markdown: percent of the validation
-images that are right after the last epoch, the difference to the study's first variant over the same seeds, and the training
-time as a multiple of that variant's, median over all.
+not run again, so that the same command resumes. Remove FILE if the options of its study have changed. `table` prints the means
+over seeds as Markdown: percent of the validation images that are right after the last epoch, the difference to the study's
+first variant over the same seeds, and the training time as a multiple of that variant's, median over all.
 """
 
 from __future__ import annotations
