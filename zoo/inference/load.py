@@ -106,7 +106,8 @@ def _reach(repository: str) -> None:
     try:
         get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=4)
     except Exception as error:  # every kind of network failure, of several libraries
-        raise ZooError(WHERE, f"{what}, nor on the hub ({type(error).__name__})", "check the name and the network") from None
+        what += f", and cannot be read from the hub ({type(error).__name__})"
+        raise ZooError(WHERE, what, "check the name and the network") from None
 
 
 def class_names(config: dict[str, Any], count: int) -> tuple[tuple[str, ...], dict[str, int]]:
