@@ -42,7 +42,7 @@ def meet(start: Launch, seconds: int) -> torch.device:
         ZooError: the processes do not find each other, or were started for another device.
     """
     met = distributed.is_available() and distributed.is_initialized()
-    if start.processes > 1:
+    if start.processes > 1 and not met:
         network.choose_interface()
     state = PartialState(cpu=launch.on_cpu(), **launch.process_group_kwargs(start, seconds))
     if start.processes == 1 and state.device is not None and launch.on_cpu() != (state.device.type == "cpu"):
