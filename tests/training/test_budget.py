@@ -166,6 +166,25 @@ def test_a_plan_that_stays_as_it_is_is_not_made_after_every_step(monkeypatch: py
     assert 100 <= len(made) <= 150
 
 
+def test_a_checkpoint_without_pauses_is_resumed() -> None:
+    def budget() -> Budget:
+        sides = ImageSize(start=64, end=64)
+        return Budget(120, 0.0, StepPlan.of(1000), 50, 50, 32, (320, 1320), lambda share: sides.at(share, 1), Clock())
+
+    known = {
+        "seconds": 120,
+        "spent": 30.0,
+        "pace": PACE,
+        "per_image": 1e-3,
+        "pauses": {"total": 8.0, "epochs": 2, "longest": 5.0},
+    }
+    legs = StepPlan.of(1000).record()
+    whole, older = budget(), budget()
+    whole.resume(200, legs, known)
+    older.resume(200, legs, {key: value for key, value in known.items() if key != "pauses"})
+    assert 200 < whole.plan.steps < older.plan.steps
+
+
 def test_a_start_that_takes_all_of_the_time_is_one_line() -> None:
     with pytest.raises(ZooError, match=r"^train\.max_minutes: 2 minutes are over before the first step: .* 130 s"):
         simulated(120, SLOWNESS["steady"], start=130, sides=ImageSize(start=64, end=64))

@@ -170,7 +170,8 @@ class Budget:
             known: what `record` returned.
         """
         self.began -= known["spent"]
-        self._per_image, self._pauses = known["per_image"], Pauses(**known["pauses"])
+        # Earlier versions of zoo did not keep the pauses.
+        self._per_image, self._pauses = known["per_image"], Pauses(**known.get("pauses", {}))
         self.plan.restore(legs)
         if known["seconds"] == self.seconds:
             self.closed = self.plan.steps <= step
