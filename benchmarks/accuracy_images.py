@@ -1,9 +1,9 @@
-"""Make the data sets of the study of accuracy, as folders of images: CIFAR-10, digits, and parts of photographs.
+"""Make the data sets for `benchmarks/accuracy.py` as folders of images: CIFAR-10, digits, and parts of photographs.
 
     python benchmarks/accuracy_images.py --cifar FOLDER --out images
 
-FOLDER has train/CLASS/IMAGE of CIFAR-10. Needs `pip install scikit-image scikit-learn`. Each set has train and val, and no
-test: nothing is chosen on test images.
+FOLDER has train/CLASS/IMAGE of CIFAR-10. Needs `pip install scikit-image scikit-learn`. Each set has train and val but no
+test, so that nothing is chosen on test images.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# Validation images of a class of CIFAR-10: 2,000 in all, so that a point is 20 images.
+# Validation images of a class of CIFAR-10: 2,000 in total, so that a percentage point is 20 images.
 CIFAR_VAL = 200
-# Training images of a class of CIFAR-10, by the name of the data set; the last one has all that do not validate.
+# Training images of a class of CIFAR-10 for each data set; the last one has all images that are not in val.
 CIFAR_TRAIN = {"cifar-1280": 128, "cifar-6400": 640, "cifar-48000": 4_800}
-# Training images of a class of the uneven data set: so many of the first one, and a hundredth of them of the last.
+# Training images of the first and of the last class of the uneven data set; the last class has a hundredth.
 UNEVEN = (640, 6.4)
-# Share of the digits that validates.
+# Share of the digits in val.
 DIGITS_VAL = 0.4
-# Photographs are divided into so many parts a side; neighbors go to different splits.
+# Number of parts per side of a photograph; neighboring parts go to different splits.
 PARTS = 4
-# Cuts of a part, and their side in pixels.
+# Number of cuts from each part, and their side in pixels.
 CUTS = 6
 CUT_SIDE = 96
-# Photographs that come with scikit-image and scikit-learn, without a download.
+# Photographs that come with scikit-image, without a download; scikit-learn's two are added to them.
 PHOTOGRAPHS = ("astronaut", "brick", "camera", "cat", "coffee", "coins", "grass", "gravel", "rocket", "hubble_deep_field")
 
 
@@ -53,12 +53,12 @@ def main() -> None:
 
 
 def uneven(source: Path, folder: Path) -> None:
-    """Copy fewer images of each class than of the one before it; val has as many of each."""
+    """Copy fewer training images of each class than of the one before; val has equally many of each class."""
     cifar(source, folder, [round(count) for count in np.geomspace(*UNEVEN, 10)])
 
 
 def cifar(source: Path, folder: Path, counts: Sequence[int]) -> None:
-    """Copy the first images of each class to train, as many as `counts` says, and the last `CIFAR_VAL` to val."""
+    """Copy the first images of each class to train, as many as its number in `counts`, and the last `CIFAR_VAL` to val."""
     for directory, count in zip(sorted((source / "train").iterdir()), counts, strict=True):
         files = sorted(directory.iterdir())
         for split, chosen in (("train", files[:count]), ("val", files[-CIFAR_VAL:])):
@@ -69,10 +69,10 @@ def cifar(source: Path, folder: Path, counts: Sequence[int]) -> None:
 
 
 def digits(folder: Path) -> None:
-    """Write scikit-learn's digits, 8 x 8 pixels, divided at random."""
+    """Write scikit-learn's digits, 8 x 8 pixels, divided at random into train and val."""
     from sklearn.datasets import load_digits
 
-    pixels, labels = load_digits(return_X_y=True)  # [N, 64] from 0 to 16
+    pixels, labels = load_digits(return_X_y=True)  # [N, 64], values from 0 to 16
     validates = np.random.default_rng(0).permutation(len(labels)) < DIGITS_VAL * len(labels)
     for number, (image, label, val) in enumerate(zip(pixels.reshape(-1, 8, 8), labels, validates, strict=True)):
         write(folder / ("val" if val else "train") / str(label) / f"{number:04}.png", (image * (255 / 16)).astype(np.uint8))
@@ -93,7 +93,7 @@ def cuts(folder: Path) -> None:
 
 
 def photographs() -> Iterator[tuple[str, np.ndarray]]:
-    """Return the photographs, each uint8 [H, W] or [H, W, 3], with its name."""
+    """Yield the name and the pixels of each photograph, uint8 [H, W] or [H, W, 3]."""
     from skimage import data
     from sklearn.datasets import load_sample_images
 
@@ -104,7 +104,7 @@ def photographs() -> Iterator[tuple[str, np.ndarray]]:
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
-    """Write an image, making its folder."""
+    """Write an image and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 

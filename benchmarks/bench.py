@@ -1,14 +1,14 @@
-"""Compare `zoo bench` with what it should agree with, on this machine.
+"""Compare `zoo bench` on this machine with measurements that it should agree with.
 
-    python benchmarks/bench.py timm                    images/s beside the timed loops of timm's benchmark.py
-    python benchmarks/bench.py auto                    what `auto` chooses beside every precision and layout
-    python benchmarks/bench.py repeat --rounds 21      how many repeats' medians lie within the first one's percentiles,
-                                                       beside the same of plain matrix products
-    python benchmarks/bench.py order                   models measured first, last and alone
+    python benchmarks/bench.py timm                    images/s, and those of the timed loops of timm's benchmark.py
+    python benchmarks/bench.py auto                    the choice of `auto`, and the speed of every precision and layout
+    python benchmarks/bench.py repeat --rounds 21      number of later medians within the first round's percentiles,
+                                                       and the same for plain matrix products
+    python benchmarks/bench.py order                   models measured in order, in reverse order, and alone
 
-All but `auto` measure fp32 in the default layout. The contenders take turns, each in a process of its own; the steps of
-`timm` and zoo take turns in one process, since the speed of a shared machine changes within seconds. timm's package does
-not hold its `benchmark.py`, so its loops (InferenceBenchmarkRunner, TrainBenchmarkRunner) are written here after it.
+All but `auto` measure fp32 in the default layout. The contenders take turns, each in its own process. With `timm`, the steps
+of timm and zoo take turns in one process, because the speed of a shared machine changes within seconds. timm's package does
+not contain its `benchmark.py`, so this file has copies of its loops (InferenceBenchmarkRunner, TrainBenchmarkRunner).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any
 
 MODES = ("infer", "train")
-# Steps of each contender before those that count.
+# Warm-up steps of each contender, which do not count.
 WARM_UP = 3
-# Steps of each contender that count, per round.
+# Timed steps of each contender per round.
 STEPS = 10
-# Seconds that the matrix products are timed before each round of `repeat`: about as long as a mode of zoo bench.
+# Seconds for which matrix products are timed before each round of `repeat`: about as long as zoo bench measures a mode.
 CONTROL_SECONDS = 5.0
-# The flags of all but `auto`.
+# The flags of zoo bench for `repeat` and `order`.
 DEFAULT = ["--precision", "fp32", "--channels-last", "off"]
 
 
@@ -65,7 +65,7 @@ def bench(options: argparse.Namespace, models: list[str], *flags: str) -> dict[s
 
 
 def compare_timm(options: argparse.Namespace) -> None:
-    """Print the median images/s of timm's steps and of zoo's, which take turns."""
+    """Print the median images/s of timm's steps and of zoo's; the steps take turns."""
     print(f"{'model':<24} {'mode':<6} {'timm':>8} {'zoo':>8} {'zoo/timm':>9}   steps of each")
     for model in options.models:
         for mode in MODES:
@@ -81,7 +81,7 @@ def compare_timm(options: argparse.Namespace) -> None:
 
 
 def pair(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Return the seconds of timm's steps and of zoo's, taken in turn, each on its own model and batch."""
+    """Return the seconds of timm's steps and of zoo's, which take turns, each with its own model and batch."""
     import torch
 
     from zoo.system import launch
@@ -92,7 +92,7 @@ def pair(options: argparse.Namespace) -> dict[str, list[float]]:
     steps = {"timm": _timm_step(options), "zoo": _zoo_step(options)}
     seconds: dict[str, list[float]] = {who: [] for who in steps}
     for number in range(WARM_UP + STEPS * options.rounds):
-        # Each is the first of the two in half of the steps.
+        # Each contender goes first in half of the steps.
         for who in sorted(steps, reverse=bool(number % 2)):
             took = steps[who]()
             if number >= WARM_UP:
@@ -147,7 +147,7 @@ def _timm_step(options: argparse.Namespace) -> Callable[[], float]:
 
 
 def compare_auto(options: argparse.Namespace) -> None:
-    """Print the training speed of what `auto` chooses as a share of the fastest candidate's."""
+    """Print the training speed of the choice of `auto` as a share of the fastest candidate's."""
     import torch
 
     from zoo.system.device import native_bf16
@@ -164,17 +164,17 @@ def compare_auto(options: argparse.Namespace) -> None:
             row = bench(options, [model], "--mode", "train")[model]
             chosen.append((row["precision"], "on" if row["channels_last"] else "off"))
         medians = {candidate: statistics.median(values) for candidate, values in speeds.items()}
-        # The speed of each choice is that of the same candidate in the comparison.
+        # The speed of a choice is the median speed of the same candidate, not its own measurement.
         shares = [medians[candidate] / max(medians.values()) for candidate in chosen]
         shown = ", ".join(f"{precision}/{layout} {speed:.1f}" for (precision, layout), speed in medians.items())
         print(f"{model:<24} chosen {chosen}, share of the best {[round(share, 3) for share in shares]} ({shown})", flush=True)
 
 
 def compare_repeat(options: argparse.Namespace) -> None:
-    """Print how many later medians lie between the first round's percentiles, beside a control without zoo.
+    """Print how many later medians lie between the first round's percentiles, and the same for a control without zoo.
 
-    The control are plain matrix products, timed before each round and summed up in the same way: they show how far the
-    machine itself keeps its speed from one round to the next.
+    The control is a series of plain matrix products, timed before each round and evaluated in the same way. It shows how
+    constant the speed of the machine itself is from one round to the next.
     """
     for model in options.models:
         rows, controls = [], []
@@ -188,7 +188,7 @@ def compare_repeat(options: argparse.Namespace) -> None:
 
 
 def _control(seconds: float = CONTROL_SECONDS) -> tuple[float, float, float]:
-    """Return the GFLOP/s of plain matrix products in a process of their own: 10th percentile, median, 90th."""
+    """Return the GFLOP/s of plain matrix products, measured in a separate process: 10th percentile, median, 90th percentile."""
     code = (
         "import json, time, torch\n"
         "side, found, started = 1024, [], time.perf_counter()\n"
@@ -213,7 +213,7 @@ def _print_repeats(name: str, mode: str, rounds: list[tuple[float, float, float]
 
 
 def compare_order(options: argparse.Namespace) -> None:
-    """Print each model's speed when measured in the order given, in reverse, and alone."""
+    """Print each model's speed when measured in the given order, in reverse order, and alone."""
     runs = [bench(options, options.models, *DEFAULT), bench(options, options.models[::-1], *DEFAULT)]
     runs.append({model: bench(options, [model], *DEFAULT)[model] for model in options.models})
     print(f"{'model':<24} {'mode':<6} {'in order':>9} {'reverse':>9} {'alone':>9}")

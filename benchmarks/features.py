@@ -1,4 +1,4 @@
-"""Time head-only training on images, and on cached features: with an empty cache, and with one that has them.
+"""Time head-only training on images, and on cached features with an empty and with a filled cache.
 
 python benchmarks/features.py speed --data photos --rounds 3
 """
@@ -15,12 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-# `finetune.cache_features` of the runs, by name.
+# The value of `finetune.cache_features` for each contender; cold has an empty cache, warm a filled one.
 CONTENDERS = {"images": "false", "cold": "true", "warm": "true"}
 
 
 def main() -> None:
-    """Train each contender in turn, as a command of its own, and print medians."""
+    """Train each contender in turn with its own command, and print medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed"])
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="images, as FOLDER/train/CLASS/IMAGE")
@@ -36,7 +36,7 @@ def main() -> None:
         place = Path(folder)
         (place / "head.yaml").write_text(recipe_text(options))
         for _ in range(options.rounds):
-            # Decoded images stay in the cache.
+            # Only features are removed; decoded images stay in the cache.
             shutil.rmtree(place / "cache" / "features", ignore_errors=True)
             for name, changed in CONTENDERS.items():
                 words = [f"name={name}", f"finetune.cache_features={changed}", *options.set]
@@ -64,15 +64,15 @@ def recipe_text(options: argparse.Namespace) -> str:
 
 
 def timed(recipe: Path, words: list[str]) -> tuple[float, float]:
-    """Return the seconds from the start of training to its last epoch's row, features among them, and of the whole command."""
+    """Return the seconds from the start of training, features included, to the last epoch's row, and of the whole command."""
     began = time.perf_counter()
     start = end = 0.0
-    # Beside the recipe, so that it is empty at first.
+    # The cache is in the temporary folder of the recipe, so it is empty at first.
     environment = {**os.environ, "ZOO_CACHE": str(recipe.parent / "cache")}
     command = [sys.executable, "-m", "zoo", "train", str(recipe), f"output.root={recipe.parent}", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as running:
         for line in running.stdout or ():
-            # The last line before training, and each epoch's.
+            # The schedule is printed just before training; the row of an epoch begins with its number.
             if line.startswith("schedule "):
                 start = time.perf_counter()
             if line.split()[:1] and line.split()[0].isdigit():

@@ -1,12 +1,12 @@
-"""Compare the minutes that `zoo train --plan` predicts with those that the run then takes, on this machine.
+"""Compare the time that `zoo train --plan` predicts with the time that the run then takes, on this machine.
 
-    python benchmarks/forecast.py plan --rounds 10                                      predicted and measured, of whole processes
+    python benchmarks/forecast.py plan --rounds 10                                      predicted and measured, whole processes
     python benchmarks/forecast.py plan --recipe cifar10/efficientnet_lite0 --set train.epochs=1 --rounds 3
     python benchmarks/forecast.py scout --data FOLDER                                   the same for the minutes of `zoo scout`
 
-A plan and its run follow each other, each in a process of its own: the speed of a shared machine changes within minutes.
-Rounds take the variants of the recipe in turn. What the median of the ratios differs from 1 is the bias; the median of
-their distances from 1 is what a user meets.
+Each plan is followed at once by its run, in separate processes, because the speed of a shared machine changes within minutes.
+Rounds use the variants of the recipe in turn. The difference of the median ratio from 1 is the bias. The median of the
+distances from 1 is the error that a user can expect.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Variants of the recipe: what runs differ in most.
+# Variants of the recipe, in the options that change the time of a run most.
 VARIANTS = (
     (),
     ("backbone.name=tf_efficientnet_lite1.in1k", "image_size=48"),
@@ -33,7 +33,7 @@ VARIANTS = (
 
 
 def main() -> None:
-    """Predict and measure in turn."""
+    """Predict and measure in turn, and print each pair and the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["plan", "scout"])
     parser.add_argument("--recipe", default="quickstart", help="the recipe (quickstart)")
@@ -48,13 +48,13 @@ def main() -> None:
 
 
 def row(name: str, predicted: float, measured: float) -> float:
-    """Print a pair of seconds; return predicted over measured."""
+    """Print predicted and measured seconds, and return their ratio."""
     print(f"{name:<60} predicted {predicted:7.1f} s  measured {measured:7.1f} s  ratio {predicted / measured:.2f}", flush=True)
     return predicted / measured
 
 
 def plans(options: argparse.Namespace) -> Any:
-    """Yield for each round what was changed, and the seconds predicted by a plan and measured of the run."""
+    """Yield for each round the changed options, the seconds that the plan predicts, and the measured seconds of the run."""
     for changes in itertools.islice(itertools.cycle(VARIANTS), options.rounds):
         words = [options.recipe, *changes, *options.set]
         predicted = json.loads(zoo("train", *words, "--plan", "--json"))["seconds"]
@@ -62,7 +62,7 @@ def plans(options: argparse.Namespace) -> Any:
 
 
 def scouted(options: argparse.Namespace) -> Any:
-    """Yield for each backbone its name, and the seconds predicted by a scouting and measured of its run."""
+    """Yield for each backbone its name, the seconds that `zoo scout` predicts, and the measured seconds of its run."""
     with tempfile.TemporaryDirectory() as folder:
         for model in options.models:
             out = Path(folder) / model
@@ -73,7 +73,7 @@ def scouted(options: argparse.Namespace) -> Any:
 
 
 def run_seconds(words: list[str]) -> float:
-    """Return the seconds of a whole run, its process from start to end."""
+    """Return the seconds of a whole run, from the start to the end of its process."""
     with tempfile.TemporaryDirectory() as root:
         started = time.perf_counter()
         zoo("train", *words, f"output.root={root}")
@@ -81,7 +81,7 @@ def run_seconds(words: list[str]) -> float:
 
 
 def zoo(*words: str) -> str:
-    """Run a command of zoo; return what it printed."""
+    """Run a command of zoo and return its output."""
     done = subprocess.run([sys.executable, "-m", "zoo", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"zoo {' '.join(words)} failed: {done.stderr}")

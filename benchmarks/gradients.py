@@ -1,11 +1,11 @@
-"""Time the convolutions that zoo computes itself on a CPU beside PyTorch's own, layer by layer, in float32 and bfloat16.
+"""Time the convolutions that zoo computes itself on a CPU and PyTorch's own, layer by layer, in float32 and bfloat16.
 
     python benchmarks/gradients.py [--models NAME ...] [--size 96] [--batch-size 16]
 
-A line has the milliseconds of one layer, forward and backward, for an image and a weight that both learn, the least of several
-times: by PyTorch and by zoo. The layers are a backbone's depthwise and 1x1 convolutions, each kind once. The last line of a
-backbone sums them up as often as they occur, and has the whole model: with BatchNorm frozen, as it is by PyTorch, and as zoo
-trains it.
+A line has the milliseconds of one layer by PyTorch and by zoo: a forward and backward pass with gradients for the images and
+the weight, the fastest of several. The layers are a backbone's depthwise and 1x1 convolutions, each kind once. The last two
+lines of a backbone have the sum of all layers, each kind as often as it occurs, and the time of the whole model with frozen
+BatchNorm, by PyTorch as it is and as zoo trains it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from zoo.system import launch
 from zoo.system.device import native_bf16
 from zoo.system.threads import keep_freed_memory, set_threads
 
-# Images that show what can be folded.
+# Images in the batch that is passed through a model to list its layers, and to find the BatchNorm layers to fold.
 EXAMPLES = 2
 
 
@@ -69,7 +69,7 @@ def compare(name: str, precision: str, options: argparse.Namespace) -> None:
 
 
 def line(text: str, values: list[float]) -> str:
-    """Return a line of the table."""
+    """Return a line of the table, with values in milliseconds."""
     return f"{text:<55}" + "".join(f"{value:>9.2f}" for value in values)
 
 
@@ -79,7 +79,7 @@ def channels_last(*shape: int) -> torch.Tensor:
 
 
 def layers(name: str, size: int) -> Iterator[tuple[Any, tuple[int, ...], int]]:
-    """Return a backbone's quick layers, one of each kind, with the shape [C, H, W] of their inputs, and how many there are."""
+    """Yield one layer of each kind that zoo computes itself, the shape [C, H, W] of its input, and how often the kind occurs."""
     model = timm.create_model(name).train()
     fast_conv.use_fast_convs(model)
     kinds: dict[Any, Any] = {}
@@ -99,7 +99,7 @@ def layers(name: str, size: int) -> Iterator[tuple[Any, tuple[int, ...], int]]:
 
 
 def models(name: str, size: int) -> Iterator[nn.Module]:
-    """Return a backbone with frozen BatchNorm in channels_last memory: as it comes, and as zoo trains it."""
+    """Yield a backbone with frozen BatchNorm in channels_last memory, first as timm makes it, then as zoo trains it."""
     model = timm.create_model(name).eval().to(memory_format=torch.channels_last)
     quick = copy.deepcopy(model)
     yield model
@@ -109,7 +109,7 @@ def models(name: str, size: int) -> Iterator[nn.Module]:
 
 
 def milliseconds(layer: nn.Module, images: torch.Tensor, precision: str, times: int) -> float:
-    """Return the least milliseconds of a forward and backward pass, after one that does not count."""
+    """Return the milliseconds of the fastest forward and backward pass, after a warm-up pass."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     images = images.to(dtype).requires_grad_()
 

@@ -1,4 +1,4 @@
-"""Check that runs with `train.max_minutes` end in time: their seconds by the wall clock, as whole commands.
+"""Check that runs with `train.max_minutes` end in time, by the wall-clock time of whole commands.
 
 python benchmarks/minutes.py RECIPE [key=value ...] --minutes 0.5,1,2 --rounds 4
 """
@@ -12,12 +12,12 @@ import sys
 import tempfile
 import time
 
-# Share of the time by which a run may end earlier or later.
+# Share of the given time by which a run may end earlier or later.
 ALLOWED = 0.05
 
 
 def main() -> None:
-    """Run the recipe for each number of minutes, several times, and print a line for each run."""
+    """Run the recipe several times for each number of minutes, and print a line for each run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe file, or the name of a shipped one")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="options to change")

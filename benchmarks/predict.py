@@ -1,12 +1,12 @@
-"""Compare `zoo predict` with timm alone, on this machine.
+"""Compare `zoo predict` with timm on this machine.
 
-    python benchmarks/predict.py parity --model RUN --images FOLDER     classes and probabilities beside timm and Pillow
-    python benchmarks/predict.py speed --model RUN --images FOLDER      images/s beside the loop of timm's inference.py
-    python benchmarks/predict.py memory --model RUN --images FOLDER     peak memory of all images and of a tenth
-    python benchmarks/predict.py start --model RUN --images FOLDER      one photograph beside `import torch, timm`
+    python benchmarks/predict.py parity --model RUN --images FOLDER     classes and probabilities, and those of timm and Pillow
+    python benchmarks/predict.py speed --model RUN --images FOLDER      images/s, and those of the loop of timm's inference.py
+    python benchmarks/predict.py memory --model RUN --images FOLDER     peak memory for all images and for a tenth
+    python benchmarks/predict.py start --model RUN --images FOLDER      seconds for one photograph, and for `import torch, timm`
 
-Every contender is a whole process; they take turns. timm's package does not hold its `inference.py`, so its loop is written
-here after it, with its defaults: batches of 256, 2 workers, contiguous memory, a CSV of the best class.
+Seconds and memory are those of whole processes, which take turns. timm's package does not contain its `inference.py`, so this
+file has a copy of its loop with its defaults: batches of 256, 2 workers, contiguous memory, a CSV of the best class.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def zoo_predict(options: argparse.Namespace, out: Path, *images: str) -> list[str]:
-    """Return the command of zoo."""
+    """Return the command of `zoo predict` for these images, or for the folder of the options."""
     return [
         sys.executable,
         "-m",
@@ -54,7 +54,7 @@ def zoo_predict(options: argparse.Namespace, out: Path, *images: str) -> list[st
 
 
 def seconds(command: list[str], **options: object) -> tuple[float, float]:
-    """Run a command; return its seconds and the peak of its memory in MB."""
+    """Run a command and return its seconds and its peak memory in MB."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
     _, status, usage = os.wait4(process.pid, 0)
@@ -65,7 +65,7 @@ def seconds(command: list[str], **options: object) -> tuple[float, float]:
 
 
 def files(options: argparse.Namespace) -> list[str]:
-    """Return the images to take."""
+    """Return the paths of the images to predict."""
     found = sorted(str(path) for path in Path(options.images).rglob("*") if path.is_file())
     if options.limit is None or options.limit >= len(found):
         return found
@@ -73,7 +73,7 @@ def files(options: argparse.Namespace) -> list[str]:
 
 
 def compare_parity(options: argparse.Namespace) -> None:
-    """Print how many classes agree with a script of timm and Pillow alone, and the largest difference of probabilities."""
+    """Print how many classes equal those of timm and Pillow, and the largest difference of a probability."""
     import timm
     import timm.data
     import torch
@@ -100,7 +100,7 @@ def compare_parity(options: argparse.Namespace) -> None:
 
 
 def compare_speed(options: argparse.Namespace) -> None:
-    """Print the seconds of both contenders as whole processes."""
+    """Print images/s and peak memory of both contenders as whole processes, and the ratio of their speeds."""
     count = len(files(options))
     ratios = []
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +127,7 @@ def compare_memory(options: argparse.Namespace) -> None:
 
 
 def compare_start(options: argparse.Namespace) -> None:
-    """Print the seconds from command to answer for one photograph, beside those of the imports alone."""
+    """Print the seconds of the whole command for one photograph, and those of the imports only."""
     bare, zoo = [], []
     for _ in range(options.rounds):
         bare.append(seconds([sys.executable, "-c", "import torch, timm"])[0])
@@ -137,7 +137,7 @@ def compare_start(options: argparse.Namespace) -> None:
 
 
 def timm_loop(options: argparse.Namespace) -> None:
-    """Predict as timm's inference.py does."""
+    """Predict in the same way as timm's inference.py."""
     import timm
     import torch
     from timm.data import create_dataset, create_loader, resolve_data_config

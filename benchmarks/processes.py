@@ -1,9 +1,9 @@
-"""Measure what several processes cost at the start of a run, on this machine.
+"""Measure the time that several processes take at the start of a run, on this machine.
 
-    python benchmarks/processes.py open --gigabytes 2      seconds to open a pixel store that is verified, by processes
+    python benchmarks/processes.py open --gigabytes 2      seconds to open and verify a pixel store, by number of processes
 
-Each number of processes opens the same store `--rounds` times, in turns; every byte of it is compared with what was written
-each time. A process opens it as a run does: the first of the machine, then the others.
+The numbers of processes take turns for `--rounds` rounds. All open the same store, and each time every byte is verified.
+Processes open it as in a run: the first one of the machine, then the others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEY = "benchmark"
 
 
 def main() -> None:
-    """Run the comparison, or be one of its processes."""
+    """Run the comparison, or act as one of its processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["open"])
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the store (2)")
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Print the median seconds for each number of processes, and their ratio to one."""
+    """Print the median seconds for each number of processes, and their ratio to those for the first number."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ |= {"ZOO_CACHE": cache, "ZOO_CACHE_LIMIT": "100G", "ACCELERATE_USE_CPU": "true"}
         make_store(options.gigabytes)
@@ -65,7 +65,7 @@ def make_store(gigabytes: float) -> None:
 
 
 def seconds_of(count: int) -> float:
-    """Return the seconds until the last of some processes has opened the store, from when all have met."""
+    """Return the seconds from when all processes have met until the last one has opened the store."""
     launcher = [str(Path(sys.executable).with_name("torchrun")), "--nproc_per_node", str(count)]
     command = [*launcher, __file__, "open", "--as-worker"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -75,7 +75,7 @@ def seconds_of(count: int) -> float:
 
 
 def open_as_a_run_does() -> None:
-    """Meet the other processes, open the store, and print the seconds of the last one."""
+    """Meet the other processes and open the store; the main process prints the seconds of the slowest one."""
     from accelerate.utils import gather_object
     from torch import distributed
 

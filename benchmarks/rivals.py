@@ -1,18 +1,18 @@
-"""Compare the accuracy that zoo and other trainers reach on the same images with the same backbone in the same time.
+"""Compare the accuracy of zoo and other trainers on the same images, with the same backbone and in the same time.
 
     python benchmarks/rivals.py --images FOLDER --minutes 1.25 [--seeds 0,1,2] [--contenders zoo fastai timm accelerate]
 
-FOLDER has train/CLASS/IMAGE and val/CLASS/IMAGE, as `benchmarks/accuracy_images.py` makes them; nothing is chosen on the images
-of val here. With `--test FOLDER` (CLASS/IMAGE), zoo's model is scored on images that no choice has seen, after its time is over.
-A minute is the time that a bare training step at 96 px, measured just before, needs for 11,400 images: 60 s at 190 images/s.
-Each contender is a process of its own and gets the time that this makes; those beside zoo take whole epochs, as many as come
-nearest to it, at least one. All begin with the same pretrained weights at 96 px.
+FOLDER has train/CLASS/IMAGE and val/CLASS/IMAGE, as `benchmarks/accuracy_images.py` makes them; nothing is chosen on val here.
+With `--test FOLDER` (CLASS/IMAGE), zoo's model is also scored on images that were used for no choice, after its time is over.
+A minute is the time in which bare training steps at 96 px, measured just before, process 11,400 images: 60 s at 190 images/s.
+Each contender runs in its own process for this time. All but zoo train for whole epochs: the number that comes nearest to the
+time, at least one. All start with the same pretrained weights at 96 px.
 
-- zoo: a recipe of backbone, data, size and `train.max_minutes`; the time is that of the whole command.
+- zoo: a recipe of backbone, data, size and `train.max_minutes`, which is the time of the whole command.
 - fastai (`pip install fastai`): `vision_learner` with the usual transforms and `fine_tune`, as its documentation shows.
-- timm: what `train.py` of its repository does by default, with timm's own loaders, optimizer, schedule and loss, but with AdamW
-  at 5e-4 and a warm-up of a fifth of the run: its own 300 epochs of SGD are for training from nothing.
-- accelerate: a plain loop over all weights, AdamW at 5e-4 in one cycle, random crops and flips, as its examples have it.
+- timm: the defaults of `train.py` in its repository, with timm's own loaders, schedule and loss, but AdamW at 5e-4 and a warm-up
+  of a fifth of the run, because its default of 300 epochs of SGD is for training from random weights.
+- accelerate: a plain loop that trains all weights, with AdamW at 5e-4, one_cycle, random crops and flips, as in its examples.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from typing import Any, cast
 
 BACKBONE = "tf_efficientnet_lite0"
 SIZE = 96
-# Images of a batch for all, but for fastai's own 64 and zoo's choice.
+# Batch size of the bare step, timm and accelerate. fastai uses its own default of 64, and zoo chooses.
 BATCH_SIZE = 64
-# Images that a bare step takes in a minute: 60 s at 190 images/s.
+# Images that bare steps process in a minute: 60 s at 190 images/s.
 IMAGES_PER_MINUTE = 60 * 190
-# Steps that are timed before a contender plans its epochs, after some that are not.
+# Timed steps from which a contender plans its epochs, and warm-up steps before them.
 TIMED_STEPS = 6
 WARM_STEPS = 2
 CONTENDERS = ("zoo", "fastai", "timm", "accelerate")
 
 
 def main() -> None:
-    """Run the contenders in turn, or be one of them."""
+    """Run the contenders in turn, or act as one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True, metavar="FOLDER", help="train/CLASS/IMAGE and val/CLASS/IMAGE")
     parser.add_argument("--minutes", type=float, default=1.25, help="bare minutes of each contender (1.25)")
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def in_a_process(name: str, options: argparse.Namespace, seed: str, seconds: float) -> dict[str, float]:
-    """Be a contender in a process of its own; return what it prints last."""
+    """Run a contender in its own process and return the values of its last line."""
     command = [sys.executable, __file__, f"--images={options.images}", f"--seeds={seed}", f"--seconds={seconds}"]
     command += [f"--contender={name}", *([f"--test={options.test}"] if options.test else []), "--set", *options.set]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -83,7 +83,7 @@ def in_a_process(name: str, options: argparse.Namespace, seed: str, seconds: flo
 
 
 def run_bare(options: argparse.Namespace) -> dict[str, float]:
-    """Measure a training step on a batch in memory, in images/s."""
+    """Measure the images/s of training steps on one batch in memory."""
     from training import run_bare as measured
 
     settings = {"models": [BACKBONE], "size": SIZE, "batch_size": BATCH_SIZE, "steps": 8}
@@ -120,7 +120,7 @@ def run_zoo(options: argparse.Namespace) -> dict[str, float]:
 
 
 def pretrained(folder: str) -> dict[str, Any]:
-    """Return what makes `timm.create_model` take the weights that zoo found; they are written to a folder."""
+    """Write the weights that zoo finds to a folder, and return the arguments with which `timm.create_model` loads them."""
     from safetensors.torch import save_file
 
     from zoo.models.build import build_model
@@ -133,12 +133,12 @@ def pretrained(folder: str) -> dict[str, Any]:
 
 
 def epochs_in(seconds: float, epoch_seconds: float) -> int:
-    """Return the whole epochs that come nearest to a time, at least one."""
+    """Return the number of whole epochs that comes nearest to a time, at least one."""
     return max(1, round(seconds / epoch_seconds))
 
 
 def epoch_seconds(step: Callable[[Any], object], loader: Iterable[Any], steps: int) -> float:
-    """Return the seconds of an epoch of so many steps, from a few of them with their batches."""
+    """Return the seconds of an epoch of `steps` steps, estimated from a few steps and their batches."""
     batches = iter(loader)
     for _ in range(WARM_STEPS):
         step(next(batches))
@@ -149,10 +149,10 @@ def epoch_seconds(step: Callable[[Any], object], loader: Iterable[Any], steps: i
 
 
 def run_fastai(options: argparse.Namespace) -> dict[str, float]:
-    """Fine-tune as fastai's documentation does."""
+    """Fine-tune as in fastai's documentation."""
     import torch
 
-    # It is no dependency of zoo.
+    # zoo does not depend on fastai, so it is imported only here.
     fastai: Any = importlib.import_module("fastai.vision.all")
 
     began = time.perf_counter()
@@ -187,7 +187,7 @@ def run_fastai(options: argparse.Namespace) -> dict[str, float]:
 
 
 def run_timm(options: argparse.Namespace) -> dict[str, float]:
-    """Train as timm's train.py does on one CPU."""
+    """Train in the same way as timm's train.py on one CPU."""
     import timm
     import timm.data
     import timm.utils
@@ -217,7 +217,7 @@ def run_timm(options: argparse.Namespace) -> dict[str, float]:
     optimizer = create_optimizer_v2(model, opt="adamw", lr=5e-4, weight_decay=2e-5)
 
     def schedule(epochs: int) -> Callable[[int], None]:
-        """Return what sets the rate of a step."""
+        """Return the function that sets the learning rate after a step."""
         warm_up: dict[str, Any] = {"warmup_epochs": max(1, epochs // 5), "warmup_lr": 1e-5} if epochs > 1 else {}
         made: Any = create_scheduler_v2(
             optimizer, num_epochs=epochs, step_on_epochs=False, updates_per_epoch=len(train), **warm_up
@@ -255,7 +255,7 @@ def run_accelerate(options: argparse.Namespace) -> dict[str, float]:
     model, optimizer, train, val = accelerator.prepare(model, optimizer, *loaders)
 
     def schedule(epochs: int) -> Callable[[int], None]:
-        """Return what sets the rate of a step."""
+        """Return the function that sets the learning rate after a step."""
         made = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-4, epochs=epochs, steps_per_epoch=len(train) + 1)
         return lambda _step: made.step()
 
@@ -271,7 +271,7 @@ def loop(
     val: Any,
     schedule: Callable[[int], Callable[[int], None]],
 ) -> dict[str, float]:
-    """Time an epoch and put everything back, then train for the epochs that come nearest to the time, and score val."""
+    """Time a few steps and undo them, train for the number of epochs that comes nearest to the time, and score val."""
     import copy
 
     import torch

@@ -1,13 +1,13 @@
-"""Compare `zoo scout` with what it replaces, on this machine.
+"""Compare `zoo scout` with the work that it replaces, on this machine.
 
-    python benchmarks/scout.py probe --data FOLDER     accuracy beside scikit-learn's on features that plain timm gives
-    python benchmarks/scout.py speed --data FOLDER     images/s of extracting features beside the bare inference step
-    python benchmarks/scout.py time --data FOLDER      seconds of scouting four backbones beside fine-tuning each 2 epochs
+    python benchmarks/scout.py probe --data FOLDER     accuracy, and that of scikit-learn on features from plain timm
+    python benchmarks/scout.py speed --data FOLDER     images/s of extracting features, and of the bare inference step
+    python benchmarks/scout.py time --data FOLDER      seconds of scouting three backbones, and of fine-tuning each 2 epochs
 
-FOLDER has train/CLASS/IMAGE. The baseline of `probe` is written as a careful user would write it: Pillow and timm's own
-transform, scikit-learn's StandardScaler and LogisticRegression, its penalty chosen by GridSearchCV on inner folds, on the
-same outer folds. The bare step is timm's model, fp32 and channels_last, on a batch in memory that is never changed, as
-large as the one that zoo takes.
+FOLDER has train/CLASS/IMAGE. The baseline of `probe` is what a careful user would write: Pillow and timm's own transform,
+then scikit-learn's StandardScaler and LogisticRegression on the same outer folds, with the penalty chosen by GridSearchCV on
+inner folds. The bare step of `speed` is timm's model, in fp32 and channels_last, on one batch in memory that has the same
+size as zoo's batches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-# scikit-learn's C, the inverse of the penalty times the number of images; as wide as zoo's grid.
+# Values of scikit-learn's C: 1 / (penalty x number of images). The range is about as wide as that of zoo's penalties.
 GRID = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
 BACKBONES = ["tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2"]
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def subject(options: argparse.Namespace, model: str) -> tuple[Any, Any, Any]:
-    """Return the recipe, the images that a scouting looks at, and the split of them."""
+    """Return the recipe, the images that `zoo scout` would use, and a split of these images."""
     from zoo.scout.folds import scouted
     from zoo.scout.scouting import look_at
     from zoo.scout.settings import Settings
@@ -60,7 +60,7 @@ def subject(options: argparse.Namespace, model: str) -> tuple[Any, Any, Any]:
 
 
 def extractor(options: argparse.Namespace, recipe: Any, split: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Return zoo's extractor, timm's bare model, and its preprocessing."""
+    """Return zoo's feature extractor, timm's bare model, and the facts of its preprocessing."""
     import torch
 
     from zoo.data.batches import Batches, Preprocessing
@@ -77,7 +77,7 @@ def extractor(options: argparse.Namespace, recipe: Any, split: Any) -> tuple[Any
 
 
 def compare_probe(options: argparse.Namespace) -> None:
-    """Print both accuracies for each backbone."""
+    """Print the accuracy and the seconds of zoo and of scikit-learn for each backbone."""
     import torch
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
@@ -111,7 +111,7 @@ def compare_probe(options: argparse.Namespace) -> None:
 
 
 def plain_features(options: argparse.Namespace, model: Any, facts: dict[str, Any], split: Any) -> np.ndarray:
-    """Return the features float32 [N, D] of Pillow, timm's transform and timm's model."""
+    """Return features, float32 [N, D], computed with Pillow, timm's transform and timm's model."""
     import timm.data
     import torch
     from PIL import Image
@@ -128,7 +128,7 @@ def plain_features(options: argparse.Namespace, model: Any, facts: dict[str, Any
 
 
 def compare_speed(options: argparse.Namespace) -> None:
-    """Print images/s of both for each backbone: the medians of blocks that take turns, and the median ratio."""
+    """Print images/s of both for each backbone: medians over blocks that take turns, and the median ratio."""
     import torch
 
     torch.set_num_threads(options.threads or torch.get_num_threads())
@@ -142,7 +142,7 @@ def compare_speed(options: argparse.Namespace) -> None:
         for _ in range(options.rounds + 1):
             bare = bare_speed(model, batch, steps)
             pairs.append((backbone.extract(steps * backbone.chunk)[1], bare))
-        # The first block warms up.
+        # The first block is the warm-up.
         ours, theirs = zip(*pairs[1:], strict=True)
         ratio = statistics.median(own / other for own, other in pairs[1:])
         print(
@@ -153,7 +153,7 @@ def compare_speed(options: argparse.Namespace) -> None:
 
 
 def bare_speed(model: Any, batch: Any, steps: int) -> float:
-    """Return images/s of a model on one batch float32 [B, 3, S, S]."""
+    """Return images/s of a model on one batch, float32 [B, 3, S, S]."""
     import torch
 
     with torch.inference_mode():
@@ -165,7 +165,7 @@ def bare_speed(model: Any, batch: Any, steps: int) -> float:
 
 
 def compare_time(options: argparse.Namespace) -> None:
-    """Print the seconds of scouting the backbones and a random one, and of fine-tuning each for 2 epochs."""
+    """Print the seconds of scouting the backbones with a control, and of fine-tuning each backbone for 2 epochs."""
     words = [f"image_size={options.size}", "train.epochs=2", "augment.crop=pad_shift", *options.set]
     with tempfile.TemporaryDirectory() as folder:
         scout = [*options.models, "--max-images", str(options.images), "--out", f"{folder}/scout"]
@@ -182,14 +182,14 @@ def compare_time(options: argparse.Namespace) -> None:
 
 
 def names_by_probe(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the names of the rows of a scouting, the best probe first; the file has them as they were asked for."""
+    """Return the names of the rows of `zoo scout`, the best probe first; its file has them in the order of the command."""
     from zoo.scout.rows import ordered, title
 
     return [title(row) for row in ordered(rows, "probe")]
 
 
 def zoo(*words: str) -> float:
-    """Run a command of zoo; return its seconds."""
+    """Run a command of zoo and return its seconds."""
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "zoo", *words], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,11 +1,10 @@
 """Compare `zoo sweep` with the same runs by `zoo train`, one after the other, on this machine.
 
-    python benchmarks/sweep.py overhead --rounds 3     seconds of the sweep beyond those of its runs, for each run, and
-                                                       whether the models have the same bits
+    python benchmarks/sweep.py overhead --rounds 3     additional seconds per run of the sweep, compared with single runs,
+                                                       and whether the models have the same bits
 
-Each round makes the runs in both ways. They have one thread each: several would wait for each other where other work is.
-The seconds of a run by `zoo train` are those of its whole process, from the command to the prompt. The images are
-scikit-learn's digits.
+Each round makes all runs in both ways. Each run has one thread, because several threads would wait for each other on a busy
+machine. The seconds of a run by `zoo train` are those of its whole process. The images are scikit-learn's digits.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def main() -> None:
 
 
 def compare_overhead(options: argparse.Namespace) -> None:
-    """Print the seconds of both ways, and what the sweep adds to each run."""
+    """Print the seconds of both ways, and the seconds that the sweep adds to each run."""
     runs = [(model, seed) for model in options.models for seed in options.seeds.split(",")]
     beyond, beyond_training = [], []
     for number in range(1, options.rounds + 1):
@@ -65,7 +64,7 @@ def compare_overhead(options: argparse.Namespace) -> None:
 
 
 def seconds(folder: Path, *arguments: str) -> float:
-    """Return the seconds of a `zoo` command."""
+    """Run a `zoo` command in a folder and return its seconds."""
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "zoo", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

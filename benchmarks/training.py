@@ -1,14 +1,14 @@
-"""Compare the speed of zoo with what it replaces, on this machine, and print tables of medians.
+"""Compare the speed of zoo on this machine with the loops that it replaces, and print tables of medians.
 
     python benchmarks/training.py training --data FOLDER     images/s of training steps, end to end on real images
-    python benchmarks/training.py batches --data FOLDER      images/s of making batches alone, at 224 px
+    python benchmarks/training.py batches --data FOLDER      images/s of making batches only, at 224 px
     python benchmarks/training.py checkpoints --data FOLDER  seconds of a checkpoint, and the speed left with one per epoch
-    python benchmarks/training.py host --data FOLDER         us of a step that Python and numpy take beside PyTorch
+    python benchmarks/training.py host --data FOLDER         us of random draws, seeding, train mode and weight average
 
-FOLDER has train/CLASS/IMAGE. Each contender runs in a process of its own, in turn, for several rounds.
-The baselines are written here as a careful user would write them: the bare step is a fixed batch in memory (the fastest of
-fp32 and, if the CPU has it, bf16, each contiguous and channels_last); the plain loop is Accelerate's
-`examples/cv_example.py` with a torchvision DataLoader and two workers.
+FOLDER has train/CLASS/IMAGE. In `training` and `batches`, the contenders take turns for several rounds, each in its own process.
+The baselines are what a careful user would write. The bare step trains on a fixed batch in memory, in the fastest of fp32 and,
+if the CPU has it, bf16, each contiguous and channels_last. The plain loop is Accelerate's `examples/cv_example.py` with a
+torchvision DataLoader and two workers.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ Step = Callable[[], Any]
 
 
 class Defaults(NamedTuple):
-    """The size, batch and steps of a comparison where no flags give others."""
+    """The default image size, batch size and steps of a comparison."""
 
     size: int
     batch_size: int
     steps: int
 
 
-# By comparison: images of 96 px make training steps of about a second on two cores; batches are compared at the usual
-# size of ImageNet, in more steps, because two workers hand over two batches at a time.
+# Defaults of each comparison. Images of 96 px make training steps of about a second on two cores. Batches are compared at the
+# usual size of ImageNet, in more steps, because two workers deliver two batches at a time.
 DEFAULTS = {
     "training": Defaults(size=96, batch_size=64, steps=8),
     "batches": Defaults(size=224, batch_size=128, steps=40),
     "checkpoints": Defaults(size=96, batch_size=64, steps=8),
     "host": Defaults(size=64, batch_size=64, steps=200),
 }
-# Images of an epoch that a checkpoint's seconds are compared with: a tenth of CIFAR-10's training set or so.
+# Images of the epoch that the seconds of a checkpoint are compared with: about an eighth of CIFAR-10's training set.
 EPOCH_IMAGES = 6_400
-# ImageNet's mean and standard deviation by channel, which all contenders normalize with.
+# ImageNet's mean and standard deviation by channel, with which images are normalized.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 def main() -> None:
-    """Run the contenders in turn, or be one of them."""
+    """Run the contenders in turn, or act as one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=DEFAULTS)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="images, as FOLDER/train/CLASS/IMAGE")
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def table(options: argparse.Namespace, title: str, contenders: list[str], extra: list[str]) -> None:
-    """Measure each contender once per round; print its median, and that as a share of the first contender's."""
+    """Measure each contender once per round; print its median, absolute and as a share of the first contender's."""
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(options.rounds):
         for name in contenders:
@@ -103,7 +103,7 @@ def table(options: argparse.Namespace, title: str, contenders: list[str], extra:
 
 
 def checkpoints(options: argparse.Namespace) -> None:
-    """Time steps and checkpoints of one run in turn; print the share of images/s that a checkpoint per epoch leaves."""
+    """Time steps and checkpoints of one run in turn; print the share of images/s that is left with a checkpoint per epoch."""
     from zoo.results.folder import RunFolder
     from zoo.training.saver import Saver
 
@@ -127,7 +127,7 @@ def checkpoints(options: argparse.Namespace) -> None:
 
 
 def host(options: argparse.Namespace) -> None:
-    """Print the microseconds of a step that Python and numpy take, beside PyTorch's work on images and weights."""
+    """Print the microseconds of four parts of a step: random draws, seeding, train mode, and the average of the weights."""
     from zoo.data.rng import epoch_order, torch_seed
     from zoo.system.device import seed_device
     from zoo.training.loop import set_train_mode
@@ -144,7 +144,7 @@ def host(options: argparse.Namespace) -> None:
             lambda training=training: training.averaged.follow(training.bare_model, 0),
         ]
         medians = [statistics.median(_seconds(piece) for _ in range(options.steps)) * 1e6 for piece in pieces]
-        medians[2] /= training.steps_per_epoch  # once an epoch
+        medians[2] /= training.steps_per_epoch  # once per epoch
         print(f"{model:<22}{''.join(f'{median:>9,.0f}' for median in medians)}", flush=True)
 
 
@@ -163,7 +163,7 @@ def timed(step: Step, images: int, steps: int, warm_up: int = 3) -> float:
 
 
 def sustained(step: Step, images: int, steps: int, warm_up: int = 8) -> float:
-    """Return the images per second over all steps; two workers hand over two batches at a time, so a median is of no use."""
+    """Return the images per second over all steps: two workers deliver two batches at a time, so a median would mean nothing."""
     for _ in range(warm_up):
         step()
     started = time.perf_counter()
@@ -201,7 +201,7 @@ def run_bare(options: argparse.Namespace) -> float:
 
 
 def run_plain_loop(options: argparse.Namespace) -> float:
-    """Measure a user's own loop with Accelerate: PIL transforms in two DataLoader workers, AdamW, fp32."""
+    """Measure a plain loop with Accelerate: PIL transforms in two DataLoader workers, AdamW, fp32."""
     import timm
     import torch
     from accelerate import Accelerator
@@ -226,7 +226,7 @@ def run_plain_loop(options: argparse.Namespace) -> float:
 
 
 def run_zoo(options: argparse.Namespace) -> float:
-    """Measure zoo's own step on real images, with BatchNorm training."""
+    """Measure zoo's own step on real images, with BatchNorm in training mode."""
     return _zoo(options, "train")
 
 
@@ -240,7 +240,7 @@ def _zoo(options: argparse.Namespace, norm: str) -> float:
 
 
 def _zoo_steps(options: argparse.Namespace, norm: str, ema: float | None = None) -> tuple[Any, Any, Step]:
-    """Return a setup, its progress, and a function that takes the next training step on real images."""
+    """Return a setup, its progress, and a function that makes the next training step on real images."""
     from zoo.data.rng import epoch_order
     from zoo.system import launch
     from zoo.system.console import Console
@@ -279,14 +279,14 @@ def _recipe(options: argparse.Namespace, norm: str, ema: float | None = None) ->
 
 
 def run_torchvision_batches(options: argparse.Namespace) -> float:
-    """Measure RandomResizedCrop, flip and normalization by PIL in two DataLoader workers."""
+    """Measure batches by torchvision: RandomResizedCrop, flip and normalization of PIL images in two DataLoader workers."""
     loader = _pil_loader(options.data, options.size, options.batch_size)
     batches = (batch for _ in itertools.count() for batch in loader)
     return sustained(lambda: next(batches), options.batch_size, options.steps)
 
 
 def run_zoo_batches(options: argparse.Namespace) -> float:
-    """Measure the same batches made by zoo, in the training process."""
+    """Measure batches by zoo with the same augmentation, made in the training process."""
     import numpy as np
     import torch
 

@@ -1,4 +1,4 @@
-"""`zoo bench` for launchers: `accelerate launch scripts/benchmark.py MODEL …`."""
+"""Run `zoo bench` with a launcher: `accelerate launch scripts/benchmark.py MODEL …`."""
 
 import sys
 

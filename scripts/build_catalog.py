@@ -1,13 +1,13 @@
 """Write `zoo/models/catalog.csv` (every backbone of the installed timm and its costs) and `zoo/models/timm_names.json`.
 
-Run again after timm was upgraded:
+Run it again after an upgrade of timm:
 
     python scripts/build_catalog.py --top1 results-imagenet.csv
 
-`results-imagenet.csv` is timm's own table (its repository's `results/`, columns model, img_size, top1): the one source of
-the catalog's top-1. Nothing is downloaded and no weights are made: models are built on torch's meta device, which
-computes shapes only. Costs are kept in `build/costs.jsonl` as they become known, so that an interrupted run resumes where
-it stopped (`--fresh` starts anew). `--check FILE.csv` compares with published costs (timm's `benchmark-infer-*.csv`).
+`results-imagenet.csv` is timm's own table (in `results/` of its repository, with columns model, img_size, top1) and the only
+source of the catalog's top-1 accuracies. Nothing is downloaded and no weights are allocated: models are built on torch's meta
+device, which computes shapes only. Each cost is written to `build/costs.jsonl` at once, so that an interrupted run resumes
+where it stopped (`--fresh` starts again). `--check FILE.csv` compares with published costs (timm's `benchmark-infer-*.csv`).
 """
 
 import argparse
@@ -33,7 +33,7 @@ from zoo.models.flops import count_costs
 
 ROOT = Path(__file__).parent.parent
 COSTS = ROOT / "build" / "costs.jsonl"
-# Words of tags that name data to train on; `ft` before one says that it came later, which the order says too.
+# Words in tags that name training data. An `ft` before a word is ignored: the order of the words gives the order of training.
 DATA = re.compile(
     r"(?:in1k|in12k|inw?21k|in22k|laion2b|laion400m|laiona|openai|webli|dfn2b|dfn5b|dfndr2b|datacomp1b|datacompxl|metaclip2?"
     r"|merged2b|m30m|m38m|lvd142m|lvd1689m|sat493m|sa1b|cc12m|yfcc15m|yfcc100m|ig1b|jft|swag|seer|bamboo)(?=_|$)"
@@ -41,7 +41,7 @@ DATA = re.compile(
 
 
 class Variant(NamedTuple):
-    """An architecture with an image size and a head: its costs depend on these, not on the weights."""
+    """An architecture with an image size and a number of classes. Costs depend on these, not on the weights."""
 
     architecture: str
     image_size: tuple[int, int, int]
@@ -49,7 +49,7 @@ class Variant(NamedTuple):
 
 
 def configs() -> Iterator[tuple[str, str, Any]]:
-    """Return (architecture, tag, timm's configuration) of each row; the first tag of an architecture is timm's default."""
+    """Yield (architecture, tag, timm's configuration) of each row; the first tag of an architecture is timm's default."""
     tagged: dict[str, list[str]] = {}
     for name in timm.list_pretrained():
         architecture, _, tag = name.partition(".")
@@ -71,18 +71,18 @@ def variant(architecture: str, config: Any) -> Variant:
 
 
 def measure(name: str, wanted: Variant) -> dict[str, Any]:
-    """Count parameters, GMACs and activations (in millions) for one image; the dict has an `error` where that fails."""
-    # Attention as plain matrix products, whose operations and activations can be counted.
+    """Count parameters, GMACs and activations (in millions) for one image; if that fails, the dict has an `error`."""
+    # Compute attention as plain matrix products, because their operations and activations can be counted.
     set_fused_attn(False)
-    # What models say while they are built is of no use here.
+    # Warnings of models while they are built are of no use here.
     warnings.simplefilter("ignore")
     try:
         with torch.device("meta"):
-            # Without gradients, whose hooks the counter would set.
+            # No parameter requires gradients, because the counter's hooks fail on the meta device otherwise.
             model = timm.create_model(name, num_classes=wanted.classes).eval().requires_grad_(False)
             image = torch.empty(1, *wanted.image_size)
         found: dict[str, Any] = {"params": sum(parameter.numel() for parameter in model.parameters())}
-    except Exception as error:  # whatever a model's own code raises
+    except Exception as error:  # a model's own code can raise anything
         return {"error": reason("not built", error)}
     try:
         gmacs, macts = count_costs(model, image)
@@ -97,7 +97,7 @@ def reason(what: str, error: Exception) -> str:
 
 
 def remembered() -> dict[Variant, dict[str, Any]]:
-    """Return the costs that an earlier run with this timm left; failed variants are tried again."""
+    """Return the costs from an earlier run with this version of timm; failed variants are tried again."""
     known: dict[Variant, dict[str, Any]] = {}
     for line in COSTS.read_text(encoding="utf-8").splitlines() if COSTS.exists() else []:
         row = json.loads(line)
@@ -108,7 +108,7 @@ def remembered() -> dict[Variant, dict[str, Any]]:
 
 
 def costs(*, fresh: bool = False, processes: int = 1) -> dict[Variant, dict[str, Any]]:
-    """Return the costs of every variant: those that an earlier run left, and the others measured now."""
+    """Return the costs of every variant: those from earlier runs, and the others measured now."""
     COSTS.parent.mkdir(exist_ok=True)
     if fresh:
         COSTS.unlink(missing_ok=True)
@@ -139,7 +139,7 @@ def measured(missing: dict[Variant, str], processes: int) -> Iterator[tuple[Vari
 
 
 def accuracies(path: Path) -> dict[str, dict[int, float]]:
-    """Return top-1 in percent by name and image size."""
+    """Return the top-1 accuracy in percent by model name and image size."""
     found: dict[str, dict[int, float]] = {}
     with open(path, newline="", encoding="utf-8") as handle:
         for row in csv.DictReader(handle):
@@ -164,7 +164,7 @@ def facts(architecture: str, tag: str, config: Any, cost: dict[str, Any], scores
     if config is None:
         return row
     size = max(config.input_size[1:])
-    # At the size that the costs are for; else at the one timm evaluates at, or the first it publishes.
+    # The image size of the top-1: the size of the costs if published, else timm's test size, else the first published one.
     at = next((at for at in (size, (config.test_input_size or [0])[-1], *scores) if at in scores), None)
     return row | {
         "image_size": size,
@@ -175,7 +175,7 @@ def facts(architecture: str, tag: str, config: Any, cost: dict[str, Any], scores
         "std": numbers(config.std),
         "interpolation": config.interpolation,
         "crop_pct": config.crop_pct,
-        # Without weights there is nothing to license.
+        # Without pretrained weights there is no license.
         "license": config.license if tag else None,
         "top1": f"{scores[at]:g}" if at else None,
         "top1_size": at,
@@ -185,7 +185,7 @@ def facts(architecture: str, tag: str, config: Any, cost: dict[str, Any], scores
 
 
 def numbers(values: Any) -> str:
-    """Return numbers as one field."""
+    """Return numbers as one text, separated by spaces."""
     return " ".join(f"{value:.6g}" for value in values)
 
 
@@ -196,7 +196,7 @@ def hub(config: Any) -> str | None:
 
 
 def names() -> dict[str, Any]:
-    """Return the other names that recipes and the command line check."""
+    """Return the names of optimizers and deprecated models, which recipes and the command line check."""
     return {
         "timm": timm.__version__,
         "optimizers": sorted(timm.optim.list_optimizers()),
@@ -205,7 +205,7 @@ def names() -> dict[str, Any]:
 
 
 def compare(path: Path, known: dict[Variant, dict[str, Any]]) -> None:
-    """Print how the costs differ from published ones: columns model, infer_img_size, param_count, infer_gmacs, infer_macts."""
+    """Print differences from a table of published costs: model, infer_img_size, param_count, infer_gmacs, infer_macts."""
     ours: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for key, cost in known.items():
         if "gmacs" in cost:
@@ -215,13 +215,13 @@ def compare(path: Path, known: dict[Variant, dict[str, Any]]) -> None:
     far: dict[str, list[str]] = {"param_count": [], "infer_gmacs": [], "infer_macts": []}
     for row in rows:
         published = {column: float(row[column]) for column in far}
-        # Tags differ in the size of their heads; which one was measured is seen by the parameters.
+        # Tags differ in the size of their heads; the number of parameters shows which one was published.
         heads = ours[row["model"].partition(".")[0], int(row["infer_img_size"])]
         cost = min(heads, key=lambda cost: abs(cost["params"] / 1e6 - published["param_count"]))
         values = {"param_count": cost["params"] / 1e6, "infer_gmacs": cost["gmacs"], "infer_macts": cost["macts"]}
         for column, value in values.items():
             share = 0.0 if column == "param_count" else 0.02
-            # They are published to 0.01.
+            # Published values are rounded to 0.01.
             if abs(value - published[column]) > max(share * published[column], 0.0051):
                 far[column].append(f"{row['model']} {row['infer_img_size']} px: {value:.4g}, published {published[column]:.4g}")
     for column, lines in far.items():
@@ -229,7 +229,7 @@ def compare(path: Path, known: dict[Variant, dict[str, Any]]) -> None:
 
 
 def write(top1: Path, known: dict[Variant, dict[str, Any]]) -> None:
-    """Write both files."""
+    """Write `catalog.csv` and `timm_names.json`."""
     scores = accuracies(top1)
     with open(ROOT / "zoo" / "models" / "catalog.csv", "w", newline="", encoding="utf-8") as handle:
         table = csv.DictWriter(handle, Entry._fields, lineterminator="\n")
@@ -241,7 +241,7 @@ def write(top1: Path, known: dict[Variant, dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Measure unknown variants, then write or compare."""
+    """Measure variants without known costs, then write the files or compare with published costs."""
     parser = argparse.ArgumentParser(description="Write zoo/models/catalog.csv and zoo/models/timm_names.json.")
     parser.add_argument("--top1", type=Path, help="timm's results-imagenet.csv; without it only the costs are measured")
     parser.add_argument("--check", type=Path, help="a table of published costs to compare with")

@@ -13,11 +13,11 @@ from zoo.recipe.schema import recipe_schema
 from zoo.section import Section, Shorthand, sections_of
 
 ROOT = Path(__file__).parent.parent
-# The types of options, as a reader would call them.
+# The types of options, in words for the reader.
 TYPES = {int: "whole number", float: "number", bool: "`true`, `false`", Path: "path", str: "text"}
-# Bounds of annotated-types, as a reader would write them.
+# The bounds of annotated-types, as signs.
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-# The page above the options.
+# The text of the page above the options.
 INTRODUCTION = """\
 # Recipe options
 
@@ -69,7 +69,7 @@ taken from the current folder.
 
 
 def page() -> str:
-    """Return the reference page of every option, in the order of a recipe."""
+    """Return the reference page with every option, in the order of a recipe."""
     lines = [INTRODUCTION.replace("BASE", DESCRIPTION, 1)]
     for name, field in Recipe.model_fields.items():
         options = sections_of(field.annotation)
@@ -102,12 +102,12 @@ def _section(title: str, section: type[Section], level: str) -> list[str]:
 
 
 def _row_text(field: Any) -> str:
-    """Return a field's description, fit for a cell of a table."""
+    """Return a field's description, escaped for a cell of a Markdown table."""
     return (field.description or "").replace("|", "\\|")
 
 
 def _short(value: Any) -> str:
-    """Return a default as a recipe would write it."""
+    """Return a default as it is written in a recipe."""
     if isinstance(value, Section):
         return _kind(type(value))
     if value is None or isinstance(value, Path):
@@ -139,7 +139,7 @@ def _values(field: Any) -> str:
 
 
 def _kind(section: type[Section]) -> str:
-    """Return the kind of a section that is one of several, '' for one that stands alone."""
+    """Return the kind of a section, or '' if the section has no kinds."""
     return get_args(section.model_fields["kind"].annotation)[0] if "kind" in section.model_fields else ""
 
 

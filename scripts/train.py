@@ -1,4 +1,4 @@
-"""`zoo train` for launchers: `accelerate launch scripts/train.py RECIPE [key=value …]`."""
+"""Run `zoo train` with a launcher: `accelerate launch scripts/train.py RECIPE [key=value …]`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What tests share: a cache of their own, few threads, tiny image folders and recipes."""
+"""Fixtures that tests share: a separate cache, a single thread, small image folders, a model and a recipe."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache that is empty."""
+    """Set an empty cache for one test; return its folder."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A run sets it for its own process, which is this one.
+    # A run sets this variable in its process, which is that of the tests; monkeypatch restores it afterwards.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    # Several threads on busy cores wait for each other: measured 72 s against 12 s for the tests of folding.
+    # Several threads on busy cores wait for each other: with them, the tests of folding took 72 s instead of 12 s.
     torch.set_num_threads(1)
 
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Draw `{"train/cat": 3, …}` as small PNG images below a root."""
+    """Return a function that writes a layout such as `{"train/cat": 3, …}` as small PNG images below a root."""
 
     def draw(layout: dict[str, int], *, size: tuple[int, int] = (40, 30), root: str = "images") -> Path:
         generator = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def model_folder(tmp_path: Path) -> Path:
-    """A model of three classes, in the folder that a run would leave."""
+    """Save a model of three classes to a folder, as a run does."""
     from helpers.models import save_tiny
 
     return save_tiny(tmp_path / "tiny-model")
@@ -75,7 +75,7 @@ schedule: cosine
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A recipe that trains in a second or two, and writes below `tmp_path/runs`."""
+    """Write a recipe that trains in a second or two and has its runs below `tmp_path/runs`."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY + f"output: {{root: '{tmp_path / 'runs'}'}}\n", encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""Errors: three parts, one line each, the exit codes of the contract; they keep all of it between processes."""
+"""Errors have three parts, are printed in one line, have fixed exit codes, and are the same in another process."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_they_agree_with_scikit_learn(scored: tuple[torch.Tensor, torch.Tensor])
 
 
 def test_calibration_error_by_hand() -> None:
-    # Confidences 0.9 and 0.6, both right: bins 13 and 8 (or 9) are off by 0.1 and 0.4, each half of the images.
+    # Confidences 0.9 and 0.6, both right: bins 13 and 8 (or 9) are off by 0.1 and 0.4, each with half of the images.
     logits = torch.tensor([[math.log(9.0), 0.0], [math.log(1.5), 0.0]])
     assert METRICS["ece"](logits, torch.tensor([0, 0])) == pytest.approx((0.1 + 0.4) / 2, abs=1e-6)
     assert METRICS["ece"](logits * 100, torch.tensor([0, 0])) == pytest.approx(0, abs=1e-6)

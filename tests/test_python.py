@@ -1,4 +1,4 @@
-"""What `import zoo` gives."""
+"""The Python interface: what `import zoo` offers."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_whatever_becomes_of_a_model_is_a_row(tmp_path: Path, capsys: pytest.Cap
     assert found["resnet152"]["error"] == "ValueError: one"
     assert "SIGKILL" in found["resnet50"]["error"]
     assert found["resnet14t"]["error"] == "exit code 9: a library says something"
-    # What was known before it failed is kept.
+    # Values measured before the failure are kept.
     assert found["resnet34"]["infer_samples_per_sec"] == 100.0
     with open(tmp_path / "results.csv", newline="") as handle:
         table = list(csv.DictReader(handle))
@@ -93,7 +93,7 @@ def test_an_interrupted_benchmark_is_resumed(tmp_path: Path, monkeypatch: pytest
     assert run(["resnet18", "resnet10t"], None) == 0
     assert list(benches.rows(first)) == ["resnet18", "resnet10t"]
     assert benches.rows(first)["resnet18"]["date"] == date
-    # Finished: the next is a new one.
+    # The first benchmark is finished, so the next one gets a new folder.
     assert run(["resnet18"], None) == 0
     assert list(benches.rows(Path("runs/bench-2"))) == ["resnet18"]
 

@@ -22,7 +22,7 @@ def test_other_hardware_and_other_batches_are_noted(tmp_path: Path) -> None:
     said = "\n".join(compare.lines(old, table(tmp_path, "new", device="a GPU", train_batch_size=64)))
     assert "different hardware (device)" in said
     assert "batch_size 8 -> 64" in said
-    # A table of timm's says nothing of its hardware.
+    # timm's tables do not name their hardware.
     (tmp_path / "timm.csv").write_text("model,train_samples_per_sec,train_batch_size\nresnet18,50.5,8\n")
     assert "different hardware" in "\n".join(compare.lines(tmp_path / "timm.csv", old))
 

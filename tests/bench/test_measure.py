@@ -1,4 +1,4 @@
-"""Which steps of a benchmark count, on a clock of its own."""
+"""The steps of a benchmark that count, with durations that the tests set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.bench.measure import Series
 
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> Any:
-    # A step says how long it took.
+    # Each step returns its own duration.
     monkeypatch.setattr(measure, "seconds_of", lambda step, _: step())
     return SimpleNamespace(
         settings=SimpleNamespace(steps=None), warming=contextlib.nullcontext, agreed=lambda value: value, timed=0.0
@@ -23,7 +23,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def taken(prepared: Any, seconds: Iterator[float], **options: Any) -> tuple[Series, int]:
-    """A series after its last block, and how many steps it took in all."""
+    """Return a series after its last block, and the number of steps that it took in total."""
     calls = []
     series = Series(prepared, lambda: calls.append(1) or next(seconds), **options)
     for _ in range(measure.BLOCKS):

@@ -1,4 +1,4 @@
-"""Benchmarks of real models, through the command."""
+"""Benchmarks of real models with `zoo bench`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_fifty_models_and_one_of_each_misfortune(tmp_path: Path) -> None:
     command = [*models[:10], "no_such_model", *models[10:20], "vit_gigantic_patch14_224", *models[20:30], killed, *models[30:]]
     assert len(command) == 50
     arguments = ["--image-size", "64", "--batch-size", "2", "--steps", "2", "--precision", "fp32", "--channels-last", "off"]
-    # Less address space than the large model's weights take.
+    # A limit on the address space that is smaller than the large model's weights.
     limit = ["bash", "-c", 'ulimit -v 6000000; exec "$@"', "-"]
     process = subprocess.Popen(
         [*limit, sys.executable, "-m", "zoo", "bench", *command, *arguments, "--out", str(tmp_path)],
@@ -81,7 +81,7 @@ def test_fifty_models_and_one_of_each_misfortune(tmp_path: Path) -> None:
 
 
 def _kill(title: str) -> bool:
-    """Kill the process that measures, once it is there."""
+    """Kill the measuring process with this title if it has started, and return whether it had."""
     for path in Path("/proc").glob("[0-9]*/comm"):
         try:
             if path.read_text().strip() == title[:15]:

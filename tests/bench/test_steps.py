@@ -51,7 +51,7 @@ def test_a_batch_is_made_anew_each_time_it_is_asked_for() -> None:
 
 def test_on_a_cpu_batches_grow_until_they_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = prepared(batch_size=None, modes=("infer",))
-    # Seconds by batch: the third is too slow to try the fourth; the second makes the most images a second.
+    # Seconds by batch size. The third is so slow that no larger one is tried; the second has the most images/s.
     seconds = {8: 0.1, 16: 0.15, 32: 0.9, 64: 0.1, 128: 0.1}
     monkeypatch.setattr(steps, "seconds_of", lambda step, model: seconds[model.batch])
     steps.choose_batch(ready)

@@ -1,4 +1,4 @@
-"""`zoo cache`: what decoded images take on the disk, and how it is freed."""
+"""`zoo cache`: it shows the disk space of decoded images and features, and frees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo compare`, on runs that were written without training."""
+"""`zoo compare`, on run folders that are written without training."""
 
 from __future__ import annotations
 

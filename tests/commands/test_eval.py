@@ -1,4 +1,4 @@
-"""`zoo eval`: what it prints, writes and refuses."""
+"""`zoo eval`: its output, its files and its errors."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_run_is_scored_as_it_was_and_stays_as_it_is(capsys: pytest.CaptureFixt
     values = json.loads((out / "eval.json").read_text())
     assert {name: values[name] for name in result["test"]} == result["test"]
     assert json.loads(printed(capsys, "eval", str(run / "model"), "--json"))["loss"] == result["test"]["loss"]
-    # The same images and their mirrors.
+    # The same images, each averaged with its mirror.
     seen = json.loads(printed(capsys, "eval", str(run), "--tta", "hflip", "--json"))
     assert (seen["n"], seen["data"]) == (30, "synthetic")
     assert "is in the run" in mistake(capsys, "eval", str(run), "--out", str(run / "eval"))

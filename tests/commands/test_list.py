@@ -44,7 +44,7 @@ def test_the_table_is_aligned_and_fits(capsys: pytest.CaptureFixture[str], monke
     assert max(map(len, lines)) <= width
     heading, *rows = lines[: lines.index("")]
     assert len(rows) == len(catalog.entries())
-    # Numbers end where their heading does.
+    # Numbers are right-aligned with their heading.
     for column in {"M params", "GMACs", "top-1"} & set(heading.split("  ")):
         end = heading.index(column) + len(column)
         assert all(row[end : end + 1] in ("", " ") for row in rows)
@@ -91,7 +91,7 @@ def test_listing_everything_is_quick_and_light() -> None:
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     assert child.returncode == 0
-    # Time on the processor: a busy machine does not count.
+    # CPU time, which does not include time for other processes.
     assert used.ru_utime + used.ru_stime < 0.5
 
 

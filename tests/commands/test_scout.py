@@ -1,4 +1,4 @@
-"""`zoo scout`: its flags, what it prints, and a whole scouting of real backbones."""
+"""`zoo scout`: its flags, its output, and a complete run with real backbones."""
 
 from __future__ import annotations
 

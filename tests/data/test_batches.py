@@ -1,4 +1,4 @@
-"""Batches are a function of seed and step, whatever part of them is made."""
+"""Batches are a function of seed and step, whether all of a batch is made or a part of it."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_cutmix_labels_are_the_shares_of_the_pixels() -> None:
     plain, (mixed, targets) = batch("none")[0], batch("cutmix")
     own = torch.isclose(plain, mixed, atol=1e-5).all(1).float().mean((1, 2))
     labels = torch.from_numpy(ALL % CLASSES)
-    # Where partner and image look alike by chance, or are of one class, more pixels than the label's share agree.
+    # The median is compared: if partner and image are alike by chance or of the same class, the two values may differ.
     assert (targets.gather(1, labels[:, None])[:, 0] - own).abs().median() < 1e-4
 
 

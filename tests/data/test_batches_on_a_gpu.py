@@ -1,4 +1,4 @@
-"""A batch is made without a GPU waiting for its CPU, or the CPU for it: counted on tensors that only say they are on one."""
+"""Batches never make the CPU wait for a GPU, and hardly leave a GPU idle: tested without one, on fake tensors."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ EVERYTHING = {
     "crop": {"kind": "random_resized"}, "hflip": True, "color_jitter": 0.3, "erase": 0.3, "mixup": 0.2, "cutmix": 1.0,
     "policy": "rand_augment", "rotate": 15.0,
 }  # fmt: skip
-# A step of ResNet-18 with 128 images of 224 px in bf16, in microseconds of the GPU: forward and backward, and the optimizer;
-# then a batch from images of 32 px that are kept on the GPU, and from photographs of 384 px. 36.8 ms on an RTX 3090 is timm's
-# own figure (3,481 images/s); the others are assumed.
+# Microseconds of the GPU for a step of ResNet-18 with 128 images of 224 px in bf16: forward and backward; the optimizer; a batch
+# from images of 32 px that are kept on the GPU; a batch from photographs of 384 px. The first two of the RTX 3090 add up to
+# timm's own figure, 36.8 ms (3,481 images/s); the others are assumed.
 GPUS = {
     "RTX 3090": (36_430, 350, 700, 3_600),
     "A100": (19_480, 220, 450, 2_850),
     "H100": (10_540, 130, 300, 2_400),
 }
-# Kernels of forward and backward under autocast, and of fused AdamW.
+# Number of kernels of forward and backward with autocast, and of fused AdamW.
 MODEL_LAUNCHES, OPTIMIZER_LAUNCHES = 245, 12
-# Microseconds of Python in a step beside launches: draws, seeds, the optimizer's own.
+# Microseconds of Python in a step in addition to launches: for draws, seeds and the optimizer.
 HOST_US = 700.0
 
 
 @pytest.fixture(autouse=True)
 def fresh_constants() -> None:
-    """Forget the constants of other tests: fake ones are of no use to them, nor theirs here."""
+    """Clear cached constants before and after a test: fake and real tensors cannot be used together."""
     resize.column.cache_clear()
     yield
     resize.column.cache_clear()
@@ -62,7 +62,7 @@ def test_a_training_batch_waits_for_nothing(
             monkeypatch.setattr(PixelStore, "take", lambda self, index, out=None: out)
             monkeypatch.setattr(torch.Tensor, "numpy", lambda self: None)
         batches = made(resident=resident)
-        # Constants are made with the first batch, once.
+        # The first batch makes the constants, which are cached.
         batches.training(np.arange(32), part, 224, augment, 0, 0)
         with Watching() as watching:
             images, targets = batches.training(np.arange(32), part, 224, augment, 0, 1)
@@ -70,7 +70,7 @@ def test_a_training_batch_waits_for_nothing(
     assert targets.device == CUDA
     assert dict(watching.waits) == {}
     copies = 1 + (not resident)
-    # The partners of a part may be others' images, which are made once more.
+    # Images may be mixed with images outside of the part, which takes as many copies again.
     assert sum(watching.copies.values()) <= copies * (2 if options and part.stop < 32 else 1)
 
 
@@ -85,7 +85,7 @@ def test_an_evaluation_batch_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) 
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, *, resident: bool) -> Watching:
-    """What a batch of 32 launches, copies and waits for; other batches launch as much."""
+    """Count the launches, copies and waits of a batch of 32 images; batches of other sizes launch as much."""
     with fake_cuda(monkeypatch):
         if not resident:
             monkeypatch.setattr(PixelStore, "take", lambda self, index, out=None: out)
@@ -98,7 +98,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, *, resident: bool) -> Watching:
 
 
 def share_of_the_model(gpu: str, batch: Part, *, late: bool) -> float:
-    """The share of a GPU's speed on the model alone that whole steps reach."""
+    """Return the speed of whole steps as a share of the speed of the model and the optimizer alone."""
     model_us, optimizer_us, *_ = GPUS[gpu]
     model, optimizer = Part(0, MODEL_LAUNCHES, model_us), Part(0, OPTIMIZER_LAUNCHES, optimizer_us)
     alone = max(model_us + optimizer_us, (MODEL_LAUNCHES + OPTIMIZER_LAUNCHES) * LAUNCH_US)
@@ -120,7 +120,7 @@ def test_a_simulated_gpu_is_hardly_idle(monkeypatch: pytest.MonkeyPatch, residen
     share = share_of_the_model(gpu, batch, late=True)
     print(f"{gpu}, {'images kept on it' if resident else 'photographs'}: {launches} launches, {share:.1%} of the model alone")
     assert share >= least
-    # The clock can tell: one wait before the model costs what the host then launches, and reading at once costs more.
+    # The simulation notices waits: one before the model lowers the share, and reading each result at once lowers it clearly.
     waiting = Part(0, launches, batch.gpu_us, 1)
     assert share_of_the_model(gpu, waiting, late=True) < share
     assert share_of_the_model(gpu, waiting, late=False) < share - 0.005

@@ -1,4 +1,4 @@
-"""Images that are not square, whole, with a border: in training the same picture as in evaluation."""
+"""Images that are not square are shown whole, with a border, and look the same in training and evaluation."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from zoo.data.splits import Split
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALIZE = Normalize(MEAN, STD)
-ASPECTS = np.array([2.0, 0.5, 1.0, 4.0, 0.125], np.float32)  # whole pixels at 64 px
+ASPECTS = np.array([2.0, 0.5, 1.0, 4.0, 0.125], np.float32)  # borders of whole pixels at 64 px
 PLAIN = Augment(crop={"kind": "none"}, hflip=False)  # type: ignore[arg-type]
 
 
 def batches_of(side: int, kernel: str = "bicubic", crop: float = 1.0) -> Batches:
-    """Smooth random images, stored squashed, with `ASPECTS`."""
+    """Return batches of smooth random images with the aspect ratios `ASPECTS`, stored squashed to squares."""
     coarse = np.random.default_rng(0).integers(0, 256, (len(ASPECTS), 6, 6, 3), dtype=np.uint8)
     images = [np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.BICUBIC)) for each in coarse]
     store = PixelStore(np.stack(images).transpose(0, 3, 1, 2).copy(), ASPECTS)
@@ -41,7 +41,7 @@ def evaluated(made: Batches, size: int) -> Tensor:
 
 
 def apart(ours: Tensor, theirs: Tensor) -> float:
-    """Mean difference in 255ths, of the image that differs most."""
+    """Return the mean difference of the image that differs most, in units of 1/255."""
     return float(((ours - theirs).abs() * torch.tensor(STD).view(3, 1, 1) * 255).mean((1, 2, 3)).max())
 
 
@@ -134,7 +134,7 @@ def test_every_crop_shows_some_of_the_image(crop: dict[str, object]) -> None:
     low, high = np.minimum(boxes[:, :2], boxes[:, 2:]), np.maximum(boxes[:, :2], boxes[:, 2:])
     seen = np.minimum(high, 1) - np.maximum(low, 0)
     assert (seen >= np.minimum(1, high - low) / 2 - 1e-9).all()
-    # As large as it was: an image keeps its proportions.
+    # The image keeps its proportions.
     wide, high_ = (high - low).T
     drawn_sides = np.abs(drawn[:, :2] - drawn[:, 2:])
     np.testing.assert_allclose(wide / high_ * aspects, drawn_sides[:, 0] / drawn_sides[:, 1], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""A resumed run finds its data as it was, or is refused with what changed, before anything is decoded."""
+"""A run resumes only with unchanged data; otherwise the error says what changed, before any image is decoded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 def saved(root: Path) -> dict[str, Any]:
-    """What a checkpoint says of the data, after its way through a file."""
+    """Return what a checkpoint keeps of the data, after a round trip through JSON."""
     found = load(root)
     return json.loads(json.dumps({"data": found.fingerprint(), "data_summary": changes.summary(found)}))
 

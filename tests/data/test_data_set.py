@@ -1,4 +1,4 @@
-"""What every data set checks, and how a new one becomes splits."""
+"""The checks of every data set, and how a new data set is divided into splits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.recipe.load import load_recipe
 
 
 class Stripes(DataSet):
-    """Two classes, of five images each."""
+    """Two classes with five images each."""
 
     kind: Literal["stripes"] = "stripes"
 

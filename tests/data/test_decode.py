@@ -1,4 +1,4 @@
-"""Files of every kind have the pixels that one sees, or are named as unreadable."""
+"""Files of every kind are decoded to the pixels that one sees, or an error names them as unreadable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_pixels_survive_damaged_exif_and_hidden_colors_do_not_show(tmp_path: Pat
     from zoo.data.decode import open_rgb
 
     upright = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    # No EXIF at all behind the name.
+    # Bytes that are not EXIF, and an EXIF directory without its entries.
     for name, exif in (("bad.png", b"Exif\0\0nonsense"), ("none.png", b"II*\0\x08\0\0\0\xff\xff")):
         upright.save(tmp_path / name, exif=exif)
         assert np.array_equal(np.asarray(open_rgb(tmp_path / name)), np.asarray(upright))

@@ -1,4 +1,4 @@
-"""The draws of a global batch: each option has its own, made whether or not it is on."""
+"""The draws of a global batch: an option that is turned on does not change the draws of others."""
 
 from __future__ import annotations
 

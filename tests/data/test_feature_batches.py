@@ -1,4 +1,4 @@
-"""Batches of features are rows of a table, whatever a step draws."""
+"""Batches of features are rows of a table, whatever the random draws of a step."""
 
 from __future__ import annotations
 

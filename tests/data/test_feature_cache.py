@@ -1,4 +1,4 @@
-"""Features on the disk: read back, listed without torch, damaged, bounded, removed."""
+"""Features on the disk: they are loaded, listed, limited in size and removed, and damaged files are ignored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_features_are_read_back_and_listed_from_the_least_recently_used(cache: P
     found = feature_cache.load("two")
     assert found is not None
     assert torch.equal(found, features[:2])
-    # It was used just now.
+    # Loading counts as use.
     assert [file.data for file in feature_cache.files()] == ["photos", "others"]
 
 

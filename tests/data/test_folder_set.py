@@ -57,7 +57,7 @@ def test_names_of_files_that_are_no_text_can_be_printed(image_folder: Draw) -> N
     assert load(root, val_fraction=0.0, test_fraction=0.0).train.names() == ['cat/a,"b\n\\udcff.png', "dog/000.png"]
 
 
-# ------------------------------------------------------------------------- files that are no images
+# ------------------------------------------------------------------------- files that are not images
 
 
 def spoil(path: Path) -> None:
@@ -83,7 +83,7 @@ def test_skipped_files_are_named_listed_and_left_out_of_every_split(image_folder
         str(root / name) for name in (bad[1], bad[2], bad[0])
     ]
     assert found.fingerprint() != before.fingerprint()
-    # What was kept has its own pixels and labels.
+    # Each kept image still has its own pixels and label.
     for name, place, label in zip(found.train.names(), found.train.index, found.train.targets, strict=True):
         position = before.train.names().index(name)
         assert before.train.targets[position] == label

@@ -1,4 +1,4 @@
-"""Image folders as users have them: splits by other names, trains as a class, things that systems leave."""
+"""Image folders as users have them: other names of splits, a class `train`, folders that operating systems add."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def within(*names: str) -> dict[str, int]:
 def test_splits_by_other_names(image_folder: Draw, names: tuple[str, ...]) -> None:
     found = load(image_folder(within(*names)))
     assert found.classes == ("a", "b")
-    # Without one, val is cut from train.
+    # Without a folder for it, val is cut from train.
     assert len(found.train) == (6 if len(names) == 3 else 4)
     assert found.test is not None
     assert len(found.test) == 6
@@ -96,7 +96,7 @@ def test_splits_are_not_taken_for_classes(image_folder: Draw) -> None:
         "(name them train, val and test, or if they are classes, move them to ROOT/train)"
     )
     assert refused(image_folder(within("validation", "testing"), root="two")).startswith("data.root: no train folder in ROOT")
-    # A class may be kept in folders, such as one for each camera.
+    # A class may have subfolders, such as one for each camera.
     cameras = {f"{label}/{camera}": 3 for label in "ab" for camera in ("left", "right")}
     assert load(image_folder(cameras, root="one")).classes == ("a", "b")
 

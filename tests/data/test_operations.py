@@ -1,4 +1,4 @@
-"""Operations on whole batches are torchvision's on single uint8 images, within a step of 255."""
+"""Operations on whole batches agree with torchvision's on single uint8 images within 1 on the scale from 0 to 255."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = {
 
 
 def images() -> Tensor:
-    """Smooth pictures, noise, a ramp and single colors, uint8 [8, 3, 97, 97]."""
+    """Return smooth pictures, noise, a ramp, noise of few colors, black and white: uint8 [8, 3, 97, 97]."""
     generator = torch.Generator().manual_seed(0)
     coarse = 255 * torch.rand(3, 3, 9, 9, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=SIDE, mode="bicubic").clamp(0, 255).round().to(torch.uint8)
@@ -49,7 +49,7 @@ def test_an_operation_is_torchvisions(name: str, magnitude: float, most: dict[st
     strength = strengths(operation, np.full(operation.shape, abs(magnitude)), np.full(operation.shape, magnitude < 0), most)
     theirs = float(strength[0, 0])
     if name.startswith("translate"):
-        # There by whole pixels.
+        # torchvision translates by whole pixels.
         theirs = int(theirs * SIDE)
         strength[:] = theirs / SIDE
     expected = torch.stack([_apply_op(image, NAMES[name], theirs, InterpolationMode.BILINEAR, list(FILL)) for image in found])
@@ -103,7 +103,7 @@ def test_images_are_rotated_counter_clockwise_and_mirrored_beyond_the_edge() -> 
     for quarter in (0, 1, 2, -1):
         angles = torch.full((len(found),), 90.0 * quarter)
         torch.testing.assert_close(operations.rotate(found, angles), found.rot90(quarter, (2, 3)), rtol=0, atol=0.05)
-    # A ramp stays one, and nothing comes from outside of its values.
+    # All values stay within the range of the image.
     turned = operations.rotate(found, torch.full((len(found),), 20.0))
     for before, after in zip(found, turned, strict=True):
         assert before.min() - 0.01 <= after.min()

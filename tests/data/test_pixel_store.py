@@ -1,4 +1,4 @@
-"""Decoded images are found again, and made anew where they are not as they were."""
+"""Decoded images are reused, and decoded again if files have changed or the store is damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What policies draw: the operations, magnitudes and signs of their papers, as a function of the generator."""
+"""Policies draw the operations, magnitudes and signs of their papers, as a function of the generator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def drawn(options: Any, count: int = COUNT, seed: int = 0) -> Draws:
 
 
 def of(found: Draws, name: str) -> np.ndarray:
-    """The strengths of an operation, float [n]."""
+    """Return the strengths of an operation, float [n]."""
     return found.strength[found.operation == OPERATIONS.index(name)]
 
 
@@ -53,7 +53,7 @@ def test_rand_augment_has_torchvisions_strengths(magnitude: int) -> None:
     found = drawn(RandAugment(operations=3, magnitude=magnitude))
     assert len(found.operation) == 3
     assert {OPERATIONS[place] for place in np.unique(found.operation)} == {name for name in OPERATIONS if NAMES[name] in space}
-    # Each as often as any other.
+    # All operations are equally frequent.
     counts = np.bincount(found.operation.reshape(-1), minlength=len(OPERATIONS))[:-1]
     assert counts / counts.sum() == pytest.approx(1 / 14, rel=0.1)
     for name in OPERATIONS[:-1]:
@@ -98,7 +98,7 @@ def test_aug_mix_mixes_chains_of_up_to_three_operations() -> None:
     assert found.operation.shape == (6, COUNT)
     lengths = (found.operation[:3] > 0).sum(0)
     assert np.bincount(lengths)[1:] / COUNT == pytest.approx(1 / 3, abs=0.02)
-    # The first of a chain always happens, and nothing inverts.
+    # The first operation of a chain is never left out, and none inverts.
     assert (found.operation[[0, 3]] > 0).all()
     assert found.operation.max() < OPERATIONS.index("invert")
     space = autoaugment.AugMix()._augmentation_space(10, (300, 300))

@@ -33,7 +33,7 @@ def timms(images: list[Image.Image], size: int, kernel: str, crop: float, mode: 
 
 
 def apart(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Mean difference of each image, in 255ths."""
+    """Return the mean difference of each image, in units of 1/255."""
     return ((ours - theirs).abs() * torch.tensor(STD).view(3, 1, 1) * 255).mean((1, 2, 3))
 
 
@@ -90,7 +90,7 @@ def test_evaluation_is_timms_transform_on_photographs(photos: Callable, kernel: 
     made, _ = batches.Batches(found.train, way(kernel, crop, mode), 3, torch.device("cpu")).evaluation(np.arange(3), size)
     assert apart(made, timms(opened, size, kernel, crop, mode)).max() < 1.0
     if mode != "center" and size == 224:
-        # It is another picture than the center is.
+        # The picture differs clearly from a center crop.
         assert apart(made, timms(opened, size, kernel, crop)).min() > 10
 
 

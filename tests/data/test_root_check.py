@@ -1,4 +1,4 @@
-"""The root of an image folder: what is wrong with it is said at once, and what was likely meant."""
+"""The root of an image folder: errors say at once what is wrong with it and what was probably meant."""
 
 from __future__ import annotations
 

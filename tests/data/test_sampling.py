@@ -1,4 +1,4 @@
-"""Which images an epoch shows where rare classes are to be seen more often."""
+"""The images of an epoch if rare classes should be shown more often."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_images_of_a_class_take_turns(power: float) -> None:
     for label in range(3):
         mine = times[label == TARGETS]
         assert mine.max() - mine.min() <= 1
-    # Over some epochs, every image of the large class is seen.
+    # Within 20 epochs, every image is shown, even those of the large class.
     seen = set(np.concatenate([shown(power, epoch) for epoch in range(20)]))
     assert len(seen) == len(TARGETS)
 

@@ -1,4 +1,4 @@
-"""Pixel stores do not pile up, and none that is in use is removed."""
+"""Old pixel stores are removed, but none that is in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEEK = 7 * 24 * 3600
 
 
 def build(root: Path, side: int, age: float = 0) -> Path:
-    """Make a store, last used some seconds ago and not in use any more."""
+    """Build a store that was last used `age` seconds ago and is no longer in use; return its folder."""
     pixels: PixelStore = load(root, store_size=side).train.pixels
     folder = pixels.folder
     assert folder is not None
@@ -90,7 +90,7 @@ def test_use_counts_as_use(root: Path) -> None:
 def test_a_store_of_an_earlier_version_is_found_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = build(root, 16)
     about = json.loads((folder / "store.json").read_text())
-    # Earlier versions did not write down what a store is made of.
+    # Earlier versions did not record the source of a store.
     del about["source"]
     (folder / "store.json").write_text(json.dumps(about))
     manifest = json.loads((folder / "manifest.json").read_text())

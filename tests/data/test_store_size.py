@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_the_store_is_as_large_as_images_of_all_classes_ask_for(image_folder: Draw) -> None:
-    # Many small ones, by name before fewer large ones.
+    # Many small images, which come before fewer large ones when sorted by name.
     root = image_folder({"a": 300}, size=(20, 20))
     image_folder({"b": 211}, size=(90, 90))
     assert store_size(sorted(root.rglob("*.png")), 64) == 90

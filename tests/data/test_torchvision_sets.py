@@ -1,4 +1,4 @@
-"""Archives that torchvision reads: once, checked, and named when they are missing."""
+"""Archives that torchvision reads: each is read once and checked, and an error names a missing or damaged one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays on their way to a device. `tests/data/test_batches_on_a_gpu.py` and `tests/gpu` have more."""
+"""Arrays are copied to a device. `tests/data/test_batches_on_a_gpu.py` and `tests/gpu` have more tests."""
 
 from __future__ import annotations
 

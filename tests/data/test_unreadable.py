@@ -1,4 +1,4 @@
-"""What is said of files that are no images. How they are skipped is in test_folder_set.py."""
+"""Messages about files that cannot be read as images. test_folder_set.py tests how such files are skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of stored images are those that torchvision and Pillow show, and their probabilities are averaged."""
+"""Views of stored images: mirrored images, five crops as in torchvision, and the average of their probabilities."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_mirror_is_the_same_pixels_the_other_way_round(channels_last: bool) ->
 
 
 def test_five_crops_are_torchvision_s() -> None:
-    # 56 / 0.875 = 64 px: the stored image as it is.
+    # 56 / 0.875 = 64 px: the stored image is not resized.
     views = list(batches().views(np.arange(3), 56, "five_crop"))
     expected = functional.five_crop(torch.from_numpy(PIXELS).float(), [56, 56])
     for view, crop in zip(views, expected, strict=True):

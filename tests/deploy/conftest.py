@@ -1,4 +1,4 @@
-"""What the tests of exports share: small models as `zoo export` gets them, and photographs of many sizes."""
+"""Fixtures for the tests of exports: a small model as `zoo export` loads it, and photographs of many sizes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CONFIG = {
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder of a small ResNet with random weights, 32 px."""
+    """Save a model folder of a small ResNet with random weights, 32 px."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "small" / "model"
     folder.mkdir(parents=True)
     model = timm.create_model("test_resnet", num_classes=len(CLASSES))
-    # Probabilities that differ from image to image.
+    # Larger weights, so that the probabilities differ from image to image.
     model.get_classifier().weight.data.mul_(8)
     save_model(model, folder, CLASSES, 32, CONFIG)
     return folder
@@ -46,7 +46,7 @@ def subject(model_folder: Path) -> Subject:
 
 @pytest.fixture(scope="session")
 def photographs() -> list[Image.Image]:
-    """Real photographs: square, wide, tall, small, odd sides."""
+    """Return real photographs: square, wide, tall, small, and with odd sides."""
     first = Image.fromarray(data.astronaut())
     wide, coffee = Image.fromarray(data.chelsea()), Image.fromarray(data.coffee())
     crops = [coffee.crop((10, 20, 143, 331)), wide.crop((100, 60, 131, 77)), coffee.resize((36, 36)), first.resize((40, 37))]
@@ -55,7 +55,7 @@ def photographs() -> list[Image.Image]:
 
 @pytest.fixture(scope="session")
 def check_folder(tmp_path_factory: pytest.TempPathFactory, photographs: list[Image.Image]) -> Path:
-    """The photographs in folders of classes, one of them unknown to the model."""
+    """Save the photographs in one folder for each class; one of the classes is unknown to the model."""
     root = tmp_path_factory.mktemp("check")
     for number, photograph in enumerate(photographs):
         place = root / (*CLASSES, "unknown")[number % 5]
@@ -72,7 +72,7 @@ def _quick_timing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def run_graph() -> Callable[..., np.ndarray]:
-    """Run an ONNX graph that is in memory, with onnxruntime alone."""
+    """Return a function that runs an ONNX graph from memory with onnxruntime."""
     onnxruntime = pytest.importorskip("onnxruntime")
 
     def run(graph: Any, inputs: np.ndarray) -> np.ndarray:

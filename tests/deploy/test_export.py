@@ -1,4 +1,4 @@
-"""An export from start to end: files appear whole and proven, or not at all."""
+"""An export from start to end: files are written completely and with their proof, or not at all."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_what_zoo_did_not_write_is_not_replaced(model_folder: Path, check_folder
 
 @pytest.mark.slow
 def test_a_proof_names_the_file_that_it_is_of(model_folder: Path, check_folder: Path, tmp_path: Path) -> None:
-    """A process that is killed between the two leaves the new file beside the old proof: the next export replaces both."""
+    """A process that is killed between writing the two leaves the new file with the old proof. The next export replaces both."""
     first = export(model_folder, "torch", out=tmp_path / "a.pt2", check=check_folder)
     stale = first.record.read_text(encoding="utf-8")
     second = export(model_folder, "torch", out=tmp_path / "a.pt2", check=check_folder, batch=2)
@@ -200,7 +200,7 @@ def test_a_full_disk_is_a_storage_error(
 def test_a_disk_that_is_full_in_the_middle_is_one_line(
     model_folder: Path, check_folder: Path, tmp_path: Path, format: str, out: str
 ) -> None:
-    """A limit on the size of files stands for a full disk: torch's writer of files ends the process there."""
+    """A limit on the file size stands for a full disk. torch's own file writer would end the process there."""
     place = tmp_path / "out"
     place.mkdir()
     command = [sys.executable, "-m", "zoo", "export", str(model_folder), "--format", format, "--check", str(check_folder)]

@@ -12,12 +12,12 @@ from zoo.errors import ZooError
 from zoo.inference.preprocessing import Preprocessing
 
 onnx = pytest.importorskip("onnx")
-# Mean and deviation that leave the values as they are.
+# A mean and standard deviation that leave the pixel values unchanged.
 PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 0.875, "crop_mode": "center"}
 
 
 def pixels_alone(config: dict[str, Any]) -> Any:
-    """A graph that gives the network's input itself: the network is nothing, and the softmax is cut off."""
+    """Build a graph that outputs the input of its network: the network is the identity, and the softmax is removed."""
     size = config["input_size"][-1]
     helper, shape = onnx.helper, ["batch", 3, size, size]
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("pixels", "logits")]

@@ -20,7 +20,7 @@ from zoo.inference.networks import TimmNetwork
 
 
 class Photographs(TimmNetwork):
-    """The live model in the place of a file that takes photographs."""
+    """The live model in place of an exported file that takes photographs."""
 
     def logits(self, pixels: Sequence[np.ndarray]) -> Tensor:
         return super().logits([self.preprocessing.pixels(Image.fromarray(one)) for one in pixels])
@@ -75,7 +75,7 @@ def test_what_is_not_a_number_is_as_far_off_as_can_be() -> None:
 
 
 def test_both_are_timed_alike(subject: Subject, images: ProofImages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one thread, in batches that `zoo predict` takes, the same number of images; one is not timed more than the other."""
+    """Both run on one thread, equally often, with the same number of images, in batches of the size that `zoo predict` uses."""
     monkeypatch.setattr("zoo.deploy.proof.MANY", 10)
     live, exported = live_of(subject), copied(subject)
     seen: dict[str, list[tuple[int, int]]] = {"live": [], "exported": []}
@@ -99,7 +99,7 @@ def test_both_are_timed_alike(subject: Subject, images: ProofImages, monkeypatch
     prove(live, exported, images, "fp32")
     assert torch.get_num_threads() == threads
     assert seen["live"] == seen["exported"]
-    # Warming up, then three times at least, both sizes.
+    # (images, threads) of a call: a single image, and ten images in batches of 4, 4 and 2.
     assert set(seen["live"]) == {(1, 1), (4, 1), (2, 1)}
 
 
@@ -113,7 +113,7 @@ def test_the_time_of_others_does_not_count(monkeypatch: pytest.MonkeyPatch) -> N
             pass
 
     assert max(alternate([busy] * 2)) < 0.04
-    # Asleep, as while other programs compute.
+    # Sleeping takes no CPU time, like waiting while other programs run.
     assert max(alternate([lambda: time.sleep(0.02)] * 2)) < 0.015
 
 

@@ -44,7 +44,7 @@ def test_a_folder_knows_the_classes_that_the_model_knows(check_folder: Path) -> 
 
 
 def test_a_class_that_came_after_the_run_moves_no_other(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
-    """Classes are matched by name: `aaa` comes before all others, and the model has no such output."""
+    """Classes are matched by name: `aaa` is sorted before all others, but the model has no output for it."""
     root = image_folder({f"{split}/{name}": 2 for split in ("train", "val") for name in ("aaa", "cat", "dog")})
     found = images_of(run_of(tmp_path / "run", f"{{kind: folder, root: '{root}'}}"), None, ("cat", "dog"))
     assert found.targets.tolist() == [-1, -1, 0, 0, 1, 1]
@@ -79,7 +79,7 @@ def test_calibration_takes_training_images_of_the_run(tmp_path: Path, image_fold
     calibration, counted = set_apart(run, images_of(run, None, ("a", "b")), 4)
     assert {path.parents[1].name for path in calibration.pictures if isinstance(path, Path)} == {"train"}
     assert (len(calibration), len(counted)) == (4, 4)
-    # Those that the proof counts are left out, wherever they are.
+    # The proof counts all training images, so none of them is free for calibration, and the images are divided.
     calibration, counted = set_apart(run, images_of(None, root / "train", ("a", "b")), 100)
     assert_apart(calibration, counted, 6)
 

@@ -1,4 +1,4 @@
-"""What an export may replace: nothing but an earlier export."""
+"""An export replaces an earlier export and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TIMM, TORCH = choose("timm"), choose("torch")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An exported folder, as far as its place is concerned."""
+    """Write a folder with the files and the record of an export, but without a real model."""
     place = tmp_path / "animals-timm"
     place.mkdir()
     for name in FILES:

@@ -1,6 +1,6 @@
-"""Two machines that share nothing: two launchers in two folders, each with caches of its own.
+"""Two machines without a shared folder: two launchers in two folders, each with its own caches.
 
-They talk over the loopback network, or over a cable between two network namespaces of Linux, where root may make them.
+They communicate over the loopback network, or over a virtual cable between two network namespaces of Linux, which need root.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from helpers.faults.harness import free_port, outcome
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-# The best epoch is not the last, whose weights are loaded again at the end: at this rate bits change, the accuracy does not, and
-# of equal epochs the first one is kept.
+# The best epoch is not the last one, so that its weights are loaded again at the end: at this learning rate, the weights change
+# and the accuracy does not, and of equal epochs the first one counts as best.
 RECIPE = """\
 name: apart
 backbone: {name: test_resnet, weights: random, drop_rate: 0.1}
@@ -40,7 +40,7 @@ output: {root: runs, checkpoint_every: 3 steps}
 
 @dataclass(frozen=True)
 class Network:
-    """Where the launchers run: each behind a command, all reaching the first one at an address."""
+    """The network of the launchers: the address of the first one, and a command in front of each."""
 
     first: str = "127.0.0.1"
     behind: tuple[tuple[str, ...], ...] = ((), ())
@@ -48,7 +48,7 @@ class Network:
 
 @pytest.fixture
 def cable() -> Iterator[Network]:
-    """Two network namespaces with a cable between them; the name of the host is a loopback address in each."""
+    """Create two network namespaces with a cable between them; on Debian, the host's name is a loopback address in both."""
     names = [f"zoo-{os.getpid()}-{number}" for number in range(2)]
     ends = [("veth0", "10.77.0.1/24"), ("veth0", "10.77.0.2/24")]
     commands = [["netns", "add", name] for name in names]
@@ -70,7 +70,7 @@ def cable() -> Iterator[Network]:
 
 
 def start(folders: list[Path], *arguments: str, network: Network | None = None) -> list[subprocess.Popen[str]]:
-    """Start a launcher in each folder, as on a machine of its own; only the first has the recipe."""
+    """Start a launcher in each folder, as on separate machines; only the first folder has the recipe."""
     port, network = free_port(), network or Network()
     launchers = []
     for rank, folder in enumerate(folders):
@@ -90,7 +90,7 @@ def start(folders: list[Path], *arguments: str, network: Network | None = None) 
 
 
 def ended(launchers: list[subprocess.Popen[str]], folders: list[Path]) -> list[int]:
-    """Wait for the launchers; where one hangs, show where each process stands."""
+    """Wait for the launchers; return their exit codes. If one hangs, print the stacks of its processes."""
     try:
         return [launcher.wait(timeout=120) for launcher in launchers]
     except subprocess.TimeoutExpired:
@@ -105,12 +105,12 @@ def ended(launchers: list[subprocess.Popen[str]], folders: list[Path]) -> list[i
         codes = [launcher.wait() for launcher in launchers]
         pytest.fail(f"a launcher did not end within 120 s; exit codes {codes}")
     finally:
-        # The end of each says most, and pytest shows no more than a few pages.
+        # Only the end of each console, which is the most useful part: pytest shows just a few pages.
         print(*[(folder / "console.txt").read_text()[-4000:] for folder in folders], sep="\n---\n")
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started, oldest first."""
+    """Return the ids of the processes that a process started, oldest first."""
     found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return [int(word) for word in found.stdout.split()]
 
@@ -142,7 +142,7 @@ def test_two_machines_train_are_killed_and_resumed_without_a_shared_folder(tmp_p
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    # torchrun gives each process a session of its own: killing a launcher's would leave them.
+    # torchrun starts each process in its own session: killing the launcher's session would not end them.
     for pid in [pid for launcher in launchers for pid in [*children(launcher.pid), launcher.pid]]:
         os.kill(pid, signal.SIGKILL)
     ended(launchers, killed)
@@ -151,11 +151,11 @@ def test_two_machines_train_are_killed_and_resumed_without_a_shared_folder(tmp_p
     assert not (killed[1] / "runs").exists()
     assert outcome(killed[0] / "runs/apart") == outcome(whole[0] / "runs/apart")
 
-    # The same bits as with a folder that both see.
+    # With a shared folder, the bits are the same.
     shared = machines(tmp_path / "shared", 1)
     assert ended(start([shared[0], shared[0]], "apart.yaml"), shared) == [0, 0]
     assert outcome(shared[0] / "runs/apart") == outcome(whole[0] / "runs/apart")
-    # What is done is done, whoever asks.
+    # A finished run can be resumed, also on the machine that does not have its folder.
     assert ended(start(whole, "--resume", "runs/apart"), whole) == [0, 0]
 
 

@@ -42,7 +42,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_two_processes_train_as_one_does(tiny: Path) -> None:
-    # BatchNorm frozen: with its own statistics each process would see its half of the batch only.
+    # Frozen BatchNorm: otherwise, the statistics of each process would come from its half of the batch alone.
     settings = ["finetune.batch_norm=frozen", "augment.mixup=0.3", "train.accumulate=1", "train.batch_size=15", "train.threads=1"]
     for name, command in [("one", ONE), ("two", TWO), ("run", TORCHRUN)]:
         launch(command, str(tiny), f"name={name}", *settings)
@@ -85,7 +85,7 @@ def test_a_head_on_cached_features_is_the_same_on_two_processes(tiny: Path, cach
         "data.train_images=150",
         "train.threads=1",
     ]
-    # Each finds what the one before it has left, but for the last.
+    # The second run uses the cached features of the first; the last one computes its own, because its setting is part of the key.
     for name, command, more in [("one", ONE, []), ("two", TWO, []), ("cold", TWO, ["train.deterministic=true"])]:
         launch(command, str(tiny), f"name={name}", "train.accumulate=1", *settings, *more)
     root = tiny.parent / "runs"

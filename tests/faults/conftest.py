@@ -1,4 +1,4 @@
-"""What the tests of faults share: one server that forks `zoo` processes for all tests of a file."""
+"""A fixture of the fault tests: one server that forks `zoo` processes for all tests of a file."""
 
 from __future__ import annotations
 

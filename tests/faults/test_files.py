@@ -34,7 +34,7 @@ def photos(root: Path, *, classes: tuple[str, ...] = ("a", "b"), count: int = 12
 
 
 def png(width: int, height: int) -> bytes:
-    """A PNG file that claims a size and has no pixels."""
+    """Return a PNG file with a header for an image of this size, but without its pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -90,7 +90,7 @@ def test_images_that_are_wrong(server: Server, tmp_path: Path, case: str) -> Non
 
 
 class Payload:
-    """What runs code when it is unpickled."""
+    """An object that runs code when it is unpickled."""
 
     def __init__(self, canary: Path) -> None:
         self.canary = canary
@@ -153,7 +153,7 @@ def test_weights_that_are_wrong(server: Server, tmp_path: Path, case: str) -> No
 
 
 def denied(folder: Path) -> str:
-    """A place where nothing can be written, for root either."""
+    """Create a file, and return its path: nothing can be written below it, not even by root."""
     (folder / "file").write_text("x")
     return str(folder / "file")
 

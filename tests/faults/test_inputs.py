@@ -1,4 +1,4 @@
-"""Bad input of every kind, as text: exit code 2, one line that says where, what and what to do, no traceback, nothing written."""
+"""Bad recipes, values and commands: exit code 2, one line that says where, what and what to do, no traceback, nothing written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers.faults.one_line import BACKBONE, SYNTHETIC, assert_one_line
 
 pytestmark = pytest.mark.slow
 
-# Recipe text and what follows `error: `, R for the recipe's path.
+# The text of a recipe, and a pattern for what follows `error: `, in which the first R stands for the path of the recipe.
 RECIPES: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", r"R:1: expected a mapping at top level, found nothing \(.+\)"),
     "only a comment": ("# nothing\n", r"R:1: expected a mapping at top level, found nothing \(.+\)"),
@@ -139,11 +139,11 @@ def test_a_recipe_that_is_wrong(case: str, tmp_path: Path) -> None:
     began = time.monotonic()
     done = cli("train", "r.yaml", cwd=tmp_path)
     took = time.monotonic() - began
-    if case == "alias bomb":  # it may be wrong in more than one way
+    if case == "alias bomb":  # it has several mistakes, so there may be several lines
         assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
     else:
         assert_one_line(done.returncode, done.stderr, pattern.replace("R", "r.yaml", 1))
-    assert took < 5  # under a second on a machine at rest
+    assert took < 5  # less than a second on an idle machine
     assert [entry.name for entry in tmp_path.iterdir()] == ["r.yaml"]
 
 

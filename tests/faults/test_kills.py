@@ -1,4 +1,4 @@
-"""Runs that are killed at any moment and continue: they end with the bits of one that nothing happened to.
+"""Runs that are killed at any moment and resumed end with the same bits as a run that was not disturbed.
 
 A share of the cases runs by default; ZOO_FAULTS=all runs all of them.
 """
@@ -33,7 +33,7 @@ def reference(server: Server, folder: Path, processes: int) -> dict[str, Any]:
 
 
 class Tally:
-    """What many kills came to."""
+    """The number of kills, how many of them came during a save, and where they came."""
 
     def __init__(self) -> None:
         self.kills = self.in_saves = self.lost = 0
@@ -43,14 +43,14 @@ class Tally:
 def kill_once(
     server: Server, recipe: Path, processes: int, draw: random.Random, tally: Tally, seconds: float, more: list[list[Any]]
 ) -> bool:
-    """Start or continue, kill at a random moment, see what is left; whether the run is done."""
+    """Start or resume a run, kill it at a random moment, and check what is left; return whether the run is done."""
     runs, trace = recipe.parent / "runs", recipe.parent / "trace"
     arguments = ["train", str(recipe), "--resume", "auto"]
     injections = [["trace", str(trace)], ["slow_saves", 0.004], *more]
     trace.unlink(missing_ok=True)
     children = server.several(processes, *arguments, injections=injections)
     if draw.random() < 0.4:
-        # In the middle of a save: its staging folder is there.
+        # Kill in the middle of a save, while its staging folder exists.
         wait_until(lambda: any(runs.glob("*/checkpoints/.step-*")) or children[0].pid in server.codes, seconds)
         time.sleep(draw.uniform(0, 0.04))
     else:
@@ -65,11 +65,11 @@ def kill_once(
     tally.in_saves += any(runs.glob("*/checkpoints/.step-*"))
     reached = int(trace.read_text() or 0) if trace.exists() else 0
     saved = max((step for folder in runs.glob("*/checkpoints") for step in checkpoint.steps(folder)), default=0)
-    # A step may have been taken, and its checkpoint be under way.
+    # Even if a checkpoint was being written, no more steps are lost than there are between two checkpoints.
     assert reached - saved <= EVERY, (reached, saved)
     text = "start" if not reached else "evaluation" if reached % (STEPS // 3) == 0 else f"step {reached}"
     tally.at.append(text)
-    # Killed after the last file was written: there is nothing to resume, a start would be of a new run.
+    # A run that was killed after its last file was written is done: the same command would start a new run.
     return any(runs.glob("*/result.json"))
 
 
@@ -78,7 +78,7 @@ def test_a_killed_run_ends_as_one_that_nothing_happened_to(
     server: Server, tmp_path: Path, processes: int, kills: int, ahead: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw = random.Random(processes + ahead)
-    # The reference has no thread that gathers batches ahead.
+    # Only the killed runs have a thread that gathers batches ahead; the reference has none.
     feeder = [["feed_ahead", ahead]] if ahead else []
     started = time.monotonic()
     expected = reference(server, tmp_path / "reference", processes)
@@ -97,7 +97,7 @@ def test_a_killed_run_ends_as_one_that_nothing_happened_to(
             assert "warning" not in console, console
             if checkpointed := resumed_step(console):
                 assert checkpointed % EVERY == 0 or checkpointed % (STEPS // 3) == 0
-        # Killed before its first checkpoint, a run is started anew, in a folder of its own.
+        # A run that was killed before its first checkpoint cannot be resumed: a new one starts in another folder.
         (done,) = (path.parent for path in (folder / "runs").glob("*/result.json"))
         assert outcome(done) == expected
         runs += 1
@@ -129,8 +129,8 @@ def test_the_comparison_catches_a_broken_build(server: Server, tmp_path: Path, b
         folder.mkdir()
         recipe = write_recipe(folder)
         if killed:
-            # The save of step 3 is whole; that of step 6 is cut off after its first file. The other two builds
-            # are killed by themselves in the second epoch: a kill from outside may come after the last step.
+            # With `broken_save`, the save of step 3 is complete, and that of step 6 is killed after three of its five
+            # files. The other two builds kill themselves in the second epoch: a kill from outside might come after the last step.
             death = ["kill_at_point", 3, 2, False] if broken == "broken_save" else ["at_step", 13, 0, "kill"]
             child = server.start("train", str(recipe), injections=[[broken], death])
             assert server.wait(child) == -9
@@ -141,7 +141,7 @@ def test_the_comparison_catches_a_broken_build(server: Server, tmp_path: Path, b
     try:
         resumed = outcome_of("killed", killed=True)
     except AssertionError:
-        return  # not even a whole checkpoint was left
+        return  # no whole checkpoint was left
     assert resumed != undisturbed
 
 
@@ -158,7 +158,7 @@ def test_a_save_killed_at_any_point_leaves_one_verified_checkpoint(
 ) -> None:
     expected = reference(server, tmp_path / "reference", 1)
     count = points_of_a_save(server, tmp_path / "points")
-    # Five files are written; they and their folder are synced, the folder is renamed, and the folder above is synced.
+    # Five files are written; they and their folder are synced; the folder is renamed; and its parent folder is synced.
     assert count == 5 + 6 + 1 + 1
     tried = harness.some(list(range(count)))
     for point in tried:

@@ -1,4 +1,4 @@
-"""A cross-validation that is killed continues by the same command, and ends with the bits of one that nothing happened to."""
+"""A cross-validation that is killed and resumed ends with the same bits as one that was not disturbed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from helpers.faults.sweeping import RECIPE, Sweep, outcomes
 pytestmark = pytest.mark.slow
 
 ARGUMENTS = ("tiny.yaml", "--folds", "3")
-# Seconds in which all processes of a killed command are gone.
+# Seconds within which all processes of a killed command end.
 GONE_SECONDS = 60
 FILES = ("predictions.csv", "folds.json")
 

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of zoo predict, zoo eval and zoo export leaves no half file, and --resume loses no row."""
+"""SIGKILL at any moment of `zoo predict`, `zoo eval` and `zoo export` leaves no incomplete file, and --resume loses no row."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_prediction_that_is_killed_again_and_again_ends_with_every_row(place: 
 
 
 def appeared(process: subprocess.Popen[bytes], hidden: Path) -> bool:
-    """Wait until a process writes under a hidden name; False if it has ended before."""
+    """Wait until a process writes under a hidden name; return False if it ends before that."""
     while not hidden.exists():
         if process.poll() is not None:
             return False
@@ -97,7 +97,7 @@ def test_an_evaluation_writes_its_folder_whole_or_not_at_all(place: Path) -> Non
         process = start(place, "eval", "model", "--data", "photos", "--out", out.name)
         assert appeared(process, staging)
         killed(process, after)
-        # Still there: the kill came while the folder was written.
+        # If the staging folder is still there, the kill came while it was written.
         writing += staging.exists()
         if out.exists():
             assert_whole(out)
@@ -126,7 +126,7 @@ def test_an_export_appears_when_it_is_proven(place: Path) -> None:
         writing += staging.exists()
         if target.exists():
             assert start(place, "predict", target.name, "photos/a/0000.png").wait() == 0
-        # The proof comes after its file, never without it.
+        # The record of the checks is written after the exported file, and is never there without it.
         assert target.exists() or not record.exists()
     assert writing
     assert start(place, *EXPORT, "--out", target.name).wait() == 0
@@ -135,7 +135,7 @@ def test_an_export_appears_when_it_is_proven(place: Path) -> None:
 
 
 def test_a_kill_between_a_file_and_its_proof_is_seen_and_mended(place: Path) -> None:
-    """The new file lies beside the proof of the earlier one, which names another file's digest."""
+    """After the kill, the new file is there with the record of the earlier one, which has another digest."""
     target, record = place / "again.pt2", place / "again.pt2.export.json"
     assert start(place, *EXPORT, "--out", target.name).wait() == 0
     stale = record.read_text()

@@ -1,6 +1,6 @@
-"""A sweep that is killed at any moment, or any process of it, continues: it ends with the bits of one that nothing happened to.
+"""A sweep that is killed at any moment, or loses a worker, and is started again ends with the same bits as an undisturbed one.
 
-A share of the kills runs by default; ZOO_FAULTS=all makes all of them.
+A share of the kills runs by default; ZOO_FAULTS=all runs all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from helpers.faults.sweeping import RECIPE, Sweep, outcomes
 pytestmark = pytest.mark.slow
 
 ARGUMENTS = ("tiny.yaml", "test_resnet", "test_vit", "--seeds", "0,1,2", "--out", "sweep")
-# Seconds in which all processes of a killed sweep are gone: one that imports libraries, and trains nothing, does so to the end.
+# Seconds within which all processes of a killed sweep end: a process that is importing libraries first finishes that.
 GONE_SECONDS = 60
 
 
@@ -31,15 +31,15 @@ def place(folder: Path) -> Path:
 
 
 def begun(folder: Path) -> int:
-    """A number that grows while a sweep trains."""
+    """Return the number of checkpoints and JSON files of a sweep's runs, which changes while they train."""
     return sum(1 for _ in (folder / "sweep").glob("*/checkpoints/step-*")) + sum(1 for _ in (folder / "sweep").glob("*/*.json"))
 
 
 def kill_once(sweep: Sweep, folder: Path, draw: random.Random) -> str:
-    """Kill the sweep or one of its processes at a random moment; return which, '' where it had ended before."""
+    """Kill the sweep or one of its workers at a random moment; return `sweep` or `worker`, or '' if the sweep ended before."""
     before = begun(folder)
     if draw.random() < 0.7:
-        # Within training; else while libraries are imported or a run is set up.
+        # Kill during training; otherwise, often while libraries are imported or a run is set up.
         wait_until(lambda: begun(folder) != before or sweep.process.poll() is not None, 120)
     time.sleep(draw.uniform(0, 2.5))
     if sweep.process.poll() is not None:
@@ -67,7 +67,7 @@ def test_a_killed_sweep_ends_as_one_that_nothing_happened_to(tmp_path: Path, cap
         assert code == {"": 0, "worker": 1, "sweep": -signal.SIGKILL}[who], sweep.text
         assert wait_until(lambda sweep=sweep: not sweep.processes(), GONE_SECONDS), sweep.text
         if code == 0:
-            # It was done before it could be killed: another one.
+            # The sweep ended before it was killed: start another one.
             assert outcomes(folder / "sweep") == expected
             sweeps += 1
             folder = place(tmp_path / f"killed-{sweeps}")
@@ -75,7 +75,7 @@ def test_a_killed_sweep_ends_as_one_that_nothing_happened_to(tmp_path: Path, cap
     assert last.wait() == 0, last.text
     assert "warning" not in last.text
     assert outcomes(folder / "sweep") == expected
-    # A killed start left no folder beside those of the runs.
+    # The killed sweeps left no other folders than those of the runs.
     assert {path.name for path in (folder / "sweep").iterdir() if path.is_dir()} == {*expected, "logs"}
     with capsys.disabled():
         print(f"\n{len(kills)} kills ({kills.count('worker')} of a worker) in {sweeps + 1} sweeps of 6 runs: the same bits")
@@ -115,7 +115,7 @@ def test_a_signal_to_all_processes_while_libraries_are_imported_stops_in_order(t
     sweep = Sweep(folder, *ARGUMENTS)
     assert wait_until(lambda: "test_resnet-seed0 starts" in sweep.text, 60)
     time.sleep(0.7)
-    # As a terminal sends Ctrl-C, and schedulers SIGTERM.
+    # To the whole process group, as a terminal sends Ctrl-C and schedulers send SIGTERM.
     os.killpg(sweep.process.pid, number)
     assert sweep.wait(60) == 75, sweep.text
     assert "Traceback" not in sweep.text

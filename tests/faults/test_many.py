@@ -1,4 +1,4 @@
-"""Several processes: exact metrics, one learning rate, one end for all."""
+"""Several processes: exact metrics, equal learning rates; if one process fails, all end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_every_layout_counts_the_same_hits(capsys: pytest.CaptureFixture[str]) -> None:
-    # Twenty layouts in all; batches of one and of seven take minutes.
+    # Five batch sizes on one to four processes; batches of 1 and 7 images take minutes.
     sizes = ["1", "7", "64", "100", "10007"] if harness.share() == 1 else ["64", "100", "10007"]
     found = set()
     for processes in (1, 2, 3, 4):
@@ -53,7 +53,7 @@ def run(server: Server, folder: Path, processes: int, *overrides: str, injection
 
 
 def test_learning_rates_and_updates_are_the_same_however_a_batch_is_divided(server: Server, tmp_path: Path) -> None:
-    # Without what depends on the parts by its nature: dropout, and statistics over a part.
+    # Without dropout and batch statistics, which depend on how a batch is divided.
     plain = [
         "backbone.drop_rate=0",
         "backbone.drop_path_rate=0",
@@ -84,7 +84,7 @@ def test_a_loss_that_is_infinite_on_one_process_stops_all_before_the_update(serv
     errors = [line for text in texts for line in text.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert errors[0].startswith("error: step 5: the loss or its gradient is not finite, in epoch 1")
-    # The newest checkpoint is from before, and finite.
+    # The newest checkpoint is from before the failed step, and its weights are finite.
     _, state, _ = checkpoint.newest(tmp_path / "run" / "runs" / "faults" / "checkpoints")
     assert state.state["step"] == 3
     assert all(torch.isfinite(tensor).all() for tensor in state.tensors["model"].values())
@@ -127,9 +127,10 @@ def test_another_number_of_processes_goes_on_with_the_same_batches(server: Serve
 
 
 def test_two_machines_train_to_the_bits_of_one(tmp_path: Path) -> None:
-    """Two launchers that meet at an address, as on two machines with a common folder, against one launcher of two processes."""
+    """Two launchers of one process each, as on two machines with a shared folder, equal one launcher of two processes."""
     torchrun = str(Path(sys.executable).with_name("torchrun"))
-    # torchrun sets OMP_NUM_THREADS for two processes and not for one, and the bits depend on it.
+    # If OMP_NUM_THREADS is not set, torchrun sets it for a launcher of two processes, but not for a launcher of one. The bits
+    # depend on it, so zoo must set it itself.
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | {
         "ACCELERATE_USE_CPU": "true"
     }

@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT at any moment, whatever the launcher: a checkpoint within 30 s, exit code 75, nobody left behind."""
+"""SIGTERM and SIGINT at any moment, under any launcher, end all processes within 30 s, with a checkpoint if training had begun.
+
+Without a launcher the exit code is 75, with one it is not 0.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from zoo.training import checkpoint
 
 pytestmark = pytest.mark.slow
 
-# Long enough to be interrupted anywhere; a third of the time goes into evaluation.
+# Long enough to be interrupted at any moment; about a third of the time is evaluation.
 RECIPE = (
     harness.RECIPE.replace("train_images: 100, test_images: 20", "train_images: 200, test_images: 400, val_fraction: 0.5")
     .replace("epochs: 3", "epochs: 40")
@@ -137,7 +140,7 @@ def test_a_process_that_is_gone_or_silent_ends_the_whole_job(tmp_path: Path, wha
     workers = launched.workers()
     assert len(workers) == 2
     os.kill(workers[1], signal.SIGKILL if what == "killed" else signal.SIGSTOP)
-    # torchrun gives what it ends 30 s more, of which a stopped process hears nothing.
+    # torchrun asks its processes to end and waits up to 30 s for them; a stopped process does not react.
     launched.end(10 + 45)
     assert launched.process.returncode != 0
     assert launched.text.count("error: ") <= 1, launched.text

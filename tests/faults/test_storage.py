@@ -1,4 +1,4 @@
-"""Full disks, bytes that rot, runs that meet in one folder."""
+"""Full disks, damaged files, and two runs in one folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_checkpoints(
     recipe = write_recipe(tmp_path)
     code, text = server.run("train", str(recipe))
     assert code == 0, text
-    # The last, the best and the one that is being written: a little less than those three need.
+    # A run needs space for three checkpoints: the last, the best, and the one being written. All sizes are smaller than that.
     one = max(size_of(folder) for folder in (tmp_path / "runs" / "faults" / "checkpoints").glob("step-*"))
     shutil.rmtree(tmp_path / "runs")
     sizes = [max(8192, one * part * 14 // 100) for part in range(20)]

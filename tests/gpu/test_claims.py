@@ -1,7 +1,7 @@
-"""What zoo claims of GPUs, each claim a test. `python -m pytest -m gpu` on a machine with one confirms them.
+"""A test for each claim of zoo about GPUs. `python -m pytest -m gpu` runs them on a machine with a GPU.
 
-None of them has been confirmed on a GPU yet: without one they are skipped, and other tests show as much of each as a CPU can.
-docs/processes.md says which.
+They have not been run on a GPU yet. Without one they are skipped, and other tests show what a CPU can show of each claim;
+docs/processes.md describes them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def batches(device: torch.device, there: Tensor | None) -> Batches:
 
 @pytest.fixture
 def run(tiny: Path) -> Callable[..., dict[str, Tensor]]:
-    """Train on the GPU; return the weights."""
+    """Return a function that trains on the GPU and returns the weights."""
 
     def train(name: str, *words: str) -> dict[str, Tensor]:
         assert main(["train", str(tiny), f"name={name}", "train.device=cuda", *SETTINGS, *words]) == 0

@@ -1,4 +1,4 @@
-"""Read and make the rows of benchmarks."""
+"""Write and read the rows of benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.results.measured import write_rows
 
 
 def table(folder: Path, name: str, **columns: Any) -> Path:
-    """Write the results of one model that was trained; return the path of its CSV."""
+    """Write the results of a benchmark that trained one model; return the path of the CSV file."""
     row = {"model": "resnet18", "status": "ok", "device": "a CPU", "cpu": "a CPU", "cores": 2, "threads": 2, "torch": "2"}
     row |= {f"train_{key}": value for key, value in FIGURES.items()} | columns
     folder.joinpath(name).mkdir()

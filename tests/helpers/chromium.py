@@ -1,4 +1,4 @@
-"""Chromium without a window, spoken to through two pipes: a page's requests, messages and measures, without more packages."""
+"""Control headless Chromium through two pipes, without further packages: read a page's requests, messages and measurements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe",
 )  # fmt: skip
-# The browser reads from 3 and writes to 4, which may be other files here: move both pipes out of the way first.
+# The browser reads from file descriptor 3 and writes to 4. The pipes may have these numbers, so both get higher ones first.
 START = """
 import fcntl, os, sys
 pipes = [fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]]
@@ -31,7 +31,7 @@ class Tab:
     """One page of the browser.
 
     Attributes:
-        requests: addresses that were asked for.
+        requests: addresses that the page requested.
         messages: errors and warnings, and whatever is written to the console.
     """
 
@@ -78,7 +78,7 @@ class Tab:
         return message
 
     def show(self, path: Path, *, width: int = 1200, dark: bool = False) -> None:
-        """Open a file as a window of this width shows it."""
+        """Open a file in a window of this width, and wait until it has loaded."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.ask("Emulation.setEmulatedMedia", features=scheme)
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600)
@@ -88,7 +88,7 @@ class Tab:
             self._next()
 
     def value(self, expression: str) -> Any:
-        """Return the value of a JavaScript expression, of the page as it is now."""
+        """Return the value of a JavaScript expression in the page as it is now."""
         found = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
@@ -96,7 +96,7 @@ class Tab:
 
 @contextlib.contextmanager
 def tab(profile: Path) -> Iterator[Tab]:
-    """Start the browser with a profile folder of its own, and end it again."""
+    """Start the browser with its own profile folder, yield a page, and end the browser."""
     (their_in, our_out), (our_in, their_out) = os.pipe(), os.pipe()
     command = [sys.executable, "-c", START, str(their_in), str(their_out), str(PROGRAM), *FLAGS, f"--user-data-dir={profile}"]
     browser = subprocess.Popen(command, pass_fds=(their_in, their_out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -12,7 +12,7 @@ import torchvision
 
 
 def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write 40 training and 20 test images below a root, and let torchvision expect their sums and no download."""
+    """Write 40 training and 20 test images below a root. torchvision then expects their checksums and cannot download others."""
     generator = np.random.default_rng(0)
     base = root / "cifar-10-batches-py"
     base.mkdir(parents=True)

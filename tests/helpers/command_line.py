@@ -1,4 +1,4 @@
-"""Commands run inside the test's own process."""
+"""Run commands in the process of the tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoo.cli import main
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a command prints; it has no mistake and no warning."""
+    """Run a command that succeeds without warnings; return what it prints."""
     assert main(list(arguments)) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -16,7 +16,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line of a command's mistake."""
+    """Run a command that fails; return the one line of its error."""
     assert main(list(arguments)) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

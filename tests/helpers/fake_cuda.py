@@ -1,6 +1,7 @@
-"""Code of zoo on tensors that say they are on a GPU: what it launches, and where it would wait. No GPU is needed.
+"""Run zoo on fake tensors that claim to be on a GPU: count what it launches, and find where it would wait. No GPU is needed.
 
-A launch is an operation on a GPU's tensor that is no view; a kernel or two, or none: an approximation, and no profile.
+An operation on a GPU tensor counts as one launch unless it is a view, an allocation, a copy from or to the CPU, or a
+wait. A real GPU may run no kernel for it, one or several, so the counts are approximate.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 CUDA = torch.device("cuda", 0)
-# Operations that compute nothing: views, and memory that is taken.
+# Operations that compute nothing: they make views or allocate memory.
 VIEWS = {
     *("view", "_unsafe_view", "t", "transpose", "permute", "expand", "unsqueeze", "squeeze", "select", "slice", "as_strided"),
     *("alias", "detach", "unbind", "split", "split_with_sizes", "_reshape_alias", "lift_fresh", "empty", "empty_like", "chunk"),
     *("empty_strided", "new_empty", "new_empty_strided", "diagonal", "unfold", "narrow", "view_as", "device", "resize_"),
 }
-# Operations whose result has a size that only the GPU knows.
+# Operations for which the CPU must read a value or a size from the GPU.
 ASKING = {"_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "unique", "_unique2"}
 
 
 class Watching(TorchDispatchMode):
-    """Count launches, copies that nobody waits for, and waits, each with the line of zoo that made it."""
+    """Count launches, asynchronous copies and waits, each with the line of zoo that causes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ def _line() -> str:
 
 @contextmanager
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make every tensor within the block a fake one, pinned memory too."""
+    """Make every tensor within the block a fake one, including pinned memory; skip the test if torch is built without CUDA."""
     if torch.version.cuda is None:
         pytest.skip("this build of torch knows no CUDA")
     empty = torch.empty

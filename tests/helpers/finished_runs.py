@@ -1,4 +1,4 @@
-"""Run folders as finished runs leave them, written without training: the answers to the test images are given."""
+"""Write the folders of finished runs without training: the test says which images are predicted correctly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ output: {{root: runs}}
 
 
 def right_answers(seed: int, images: int = 200, accuracy: float = 0.8) -> np.ndarray:
-    """Right and wrong answers bool [N]; images have the same difficulty for all seeds."""
+    """Return which images are predicted correctly, bool [N]; an image is equally difficult for all seeds."""
     hardness = np.random.default_rng(7).random(images)
     return 0.7 * hardness + 0.3 * np.random.default_rng(seed + 100).random(images) < accuracy
 

@@ -1,4 +1,4 @@
-"""Image folders, loaded or refused."""
+"""Load image folders, or return the error."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def refused(root: Path, **options: object) -> str:
 
 
 def counts(split: splits.Split | None) -> list[int]:
-    """Images of each class."""
+    """Count the images of each class."""
     assert split is not None
     return np.bincount(split.targets).tolist()
 
 
 def files_of(split: splits.Split | None) -> set[int]:
-    """Rows of the store that a split takes."""
+    """Return the rows of the store that a split uses."""
     assert split is not None
     return set(split.index.tolist())

@@ -1,14 +1,14 @@
-"""A simulated GPU: a host that queues kernels one after the other, a queue that runs them in order, and nothing else.
+"""Simulate a GPU: a host that launches kernels one after the other, and a queue that runs them in order.
 
-The times of kernels are assumptions, and stated where they are used; how often the host launches and waits is counted on the
-real code. So the result says what share of a GPU's time the host leaves it idle, and not how fast a GPU is.
+The times of kernels are assumptions; the tests that use them state them. The numbers of launches and waits are counted on the
+real code. The result therefore shows how long the host leaves a GPU idle, not how fast a GPU is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Microseconds that a host takes to launch a kernel through PyTorch, with a processor of a workstation.
+# Microseconds that the CPU of a workstation takes to launch a kernel through PyTorch.
 LAUNCH_US = 6.0
 
 
@@ -17,10 +17,10 @@ class Part:
     """A part of a training step.
 
     Attributes:
-        host_us: microseconds of the host alone, before it launches anything.
-        launches: how many kernels it launches.
-        gpu_us: microseconds that these take together.
-        waits: how often the host waits for the queue to be empty afterwards.
+        host_us: microseconds that the host works before it launches anything.
+        launches: number of kernels that it launches.
+        gpu_us: microseconds that these kernels take together.
+        waits: 0 if the host continues at once; with any other number, it waits at the end of the part until the queue is empty.
     """
 
     host_us: float = 0.0
@@ -30,13 +30,13 @@ class Part:
 
 
 def step_us(parts: list[Part], *, late: bool, steps: int = 60, skipped: int = 20) -> float:
-    """Return the mean microseconds of a step that is taken again and again.
+    """Return the mean microseconds of a step over many steps.
 
     Args:
-        parts: of the step, in their order.
-        late: the host reads a step's result after it has queued the next step, and waits for nothing else.
-        steps: how many are taken.
-        skipped: of these, how many come before the queue has settled.
+        parts: the parts of a step, in order.
+        late: the host reads the result of each step after it has queued the next one. All other waits are those of the parts.
+        steps: number of steps.
+        skipped: number of first steps that are not counted, because the queue still fills up.
     """
     host = queue = 0.0
     ends: list[float] = []

@@ -1,4 +1,4 @@
-"""Small models that were saved as a run saves its own."""
+"""Build small models, and save them as a run does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DATA = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.3), "interpolation": "bicu
 
 
 def lively(name: str = "test_resnet", classes: int = len(CLASSES)) -> nn.Module:
-    """Build a model whose BatchNorm layers do something, and whose classes differ clearly."""
+    """Build a model with BatchNorm layers that change their input, and with clearly different logits for each class."""
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=classes)
     with torch.no_grad():
@@ -30,6 +30,6 @@ def lively(name: str = "test_resnet", classes: int = len(CLASSES)) -> nn.Module:
 
 
 def save_tiny(folder: Path, classes: tuple[str, ...] = CLASSES, name: str = "test_resnet", size: int = 48) -> Path:
-    """Save such a model to a new folder."""
+    """Save a model from `lively` to a new folder; return the folder."""
     save_model(lively(name, len(classes)), folder, classes, size, DATA)
     return folder

@@ -1,4 +1,4 @@
-"""Calls a function on two processes that know of each other."""
+"""Call a function on two processes of one launch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture written as every kind of file that zoo reads, so that each must look the same once it is decoded."""
+"""Write one picture as every kind of file that zoo reads. All files must look the same once they are decoded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Writer = Callable[[Image.Image, Path], None]
 SIDES = ("left", "right", "top", "bottom")
 SIZE = (48, 36)
 ORIENTATION = 0x0112
-# How a camera held another way stores an upright picture: the inverse of what the EXIF value asks the reader to do.
+# For each EXIF value, how a rotated camera stores an upright picture: the inverse of what the value asks the reader to do.
 STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,9 +25,9 @@ STORED = {
 
 
 def picture(side: str, seed: int) -> Image.Image:
-    """Draw a gray picture whose named side is white and the rest dark, with some noise: RGB, wider than high.
+    """Draw a gray picture in RGB, wider than high: the named side is white, the rest is dark with some noise.
 
-    Turned, mirrored, or clipped to white it is a picture of another class, or of none.
+    Any wrong orientation changes the class of some sides, and a picture that is clipped to white has no class.
     """
     wide, high = SIZE
     gray = np.random.default_rng(seed).integers(20, 90, (high, wide))
@@ -42,7 +42,7 @@ def _plain(**options: object) -> Writer:
 
 
 def _turned(value: int, **options: object) -> Writer:
-    """Store it as a camera held another way does, with the EXIF value that says so."""
+    """Return a function that stores an image as a rotated camera does, with the EXIF value for it."""
 
     def write(image: Image.Image, path: Path) -> None:
         exif = Image.Exif()
@@ -57,17 +57,17 @@ def _as(mode: str, **options: object) -> Writer:
 
 
 def _deep(image: Image.Image, path: Path) -> None:
-    """16 bits of gray."""
+    """Write gray with 16 bits."""
     Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(path)
 
 
 def _shares(image: Image.Image, path: Path) -> None:
-    """Float gray from 0 to 1."""
+    """Write gray as floats from 0 to 1."""
     Image.fromarray(np.asarray(image.convert("L"), np.float32) / 255).save(path)
 
 
 def _see_through(mode: str, **options: object) -> Writer:
-    """Make the white part transparent, with black below it."""
+    """Return a function that stores the white part as transparent black."""
 
     def write(image: Image.Image, path: Path) -> None:
         gray = np.asarray(image.convert("L"))
@@ -79,7 +79,7 @@ def _see_through(mode: str, **options: object) -> Writer:
 
 
 def _palette(image: Image.Image, path: Path) -> None:
-    """A palette whose first entry, black, is transparent: the white part."""
+    """Write a palette image: the white part has the first entry, which is black and transparent."""
     gray = np.asarray(image.convert("L"))
     indexed = Image.fromarray(np.where(gray == 255, 0, gray).astype(np.uint8), "P")
     indexed.putpalette([level for level in range(256) for _ in range(3)])

@@ -1,4 +1,4 @@
-"""Values to draw, and the texts of a picture."""
+"""Make values to draw, and read the texts of a picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 SVG = "{http://www.w3.org/2000/svg}"
-# Class names that SVG, matplotlib or a font could stumble over.
+# Class names that SVG, matplotlib or a font may not handle.
 ODD = ["a&b<c>", "$x$", "日本語", 'quote"s', "50% _{}^\\", "lone\udcff\x01\n", "a very long name of a class that ends in one"]
 
 
@@ -24,12 +24,12 @@ def history(epochs: int, *splits: str, every: int = 1) -> list[dict[str, float |
 
 
 def counts(classes: int) -> np.ndarray:
-    """A matrix int64 [C, C] with most on its diagonal."""
+    """Return a confusion matrix int64 [C, C] with most counts on its diagonal."""
     return np.random.default_rng(0).integers(0, 3, (classes, classes)) + 30 * np.eye(classes, dtype=np.int64)
 
 
 def texts(path: Path) -> list[str]:
-    """The texts of a picture; fails where it is not XML."""
+    """Return the texts of an SVG picture; fail if it is not XML."""
     root = ElementTree.parse(path).getroot()
     assert root.tag == f"{SVG}svg"
     return ["".join(element.itertext()) for element in root.iter(f"{SVG}text")]

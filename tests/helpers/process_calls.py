@@ -1,4 +1,4 @@
-"""What two processes do in tests of `zoo.training.processes`: each asserts for itself, the first one sends what it saw."""
+"""Functions that two processes call in tests of `zoo.training.processes`: each asserts for itself, the first sends results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _error(function: Callable[[], object]) -> ZooError:
 
 
 def hear_the_first(arguments: Mapping[str, Any], send: Send) -> None:
-    """Only the first reads; both get what it read, or its error."""
+    """Check that only the first process reads, and that both get what it read, or its error."""
     start = meet()
     calls: list[int] = []
 
@@ -60,7 +60,7 @@ def hear_the_first(arguments: Mapping[str, Any], send: Send) -> None:
 
 
 def take_turns(arguments: Mapping[str, Any], send: Send) -> None:
-    """The first makes a file, the second finds it; an error of either is one of both."""
+    """Check that the first process makes a file before the second looks for it, and that an error on either is raised on both."""
     start = meet()
     made = Path(arguments["folder"]) / "made"
 
@@ -81,7 +81,7 @@ def take_turns(arguments: Mapping[str, Any], send: Send) -> None:
 
 
 def share(arguments: Mapping[str, Any], send: Send) -> None:
-    """Both end with the tensors of the first, bit for bit, whatever their dtypes, shapes and layouts."""
+    """Check that both processes get the tensors of the first, bit for bit, for all dtypes, shapes and layouts."""
     start = meet()
     processes.PIECE = 100
 
@@ -112,7 +112,7 @@ def share(arguments: Mapping[str, Any], send: Send) -> None:
 
 
 def compare_data(arguments: Mapping[str, Any], send: Send) -> None:
-    """A process whose images differ is named, with what differs."""
+    """Check that an error names the process that has other images, and what differs."""
     start = meet()
 
     def splits(count: int) -> Splits:
@@ -124,7 +124,7 @@ def compare_data(arguments: Mapping[str, Any], send: Send) -> None:
 
 
 def wait_in_vain(arguments: Mapping[str, Any], send: Send) -> None:
-    """While they set up they wait for each other for long, and while they train no longer than they are told to."""
+    """Check that a process waits for a silent one as long as `wait_at_most` says, and not as long as during the setup."""
     start = meet()
     if start.main:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Recipes, read from text or refused."""
+"""Load recipes from text, or return their errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.errors import ZooError
 from zoo.recipe.load import load_recipe
 from zoo.recipe.recipe import Recipe
 
-# The least that is a recipe.
+# The shortest valid recipe.
 GOOD = "backbone: {name: resnet18.tv_in1k}\ndata: {kind: synthetic}\n"
 
 

@@ -1,4 +1,4 @@
-"""Runs to report on, made of plain values, and the page of one as a tree."""
+"""Make runs to report on from plain values, and parse the page of a report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.report.gallery import Images
 from zoo.report.scored import Scored
 from zoo.report.seen import Seen
 
-# Names that HTML, a template or a reader could stumble over.
+# Names that HTML, a template or a reader may not handle.
 ODD = (
     "<script>alert(1)</script>",
     "say \"hi\" & 'bye'",
@@ -35,7 +35,7 @@ HTML = "{http://www.w3.org/1999/xhtml}"
 
 
 def scored(classes: int, count: int = 60, seed: int = 0, names: Sequence[str] = ()) -> Scored:
-    """Predictions of made-up images, four of five right."""
+    """Return predictions for made-up images; on average, at least four of five are right."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, count)
     predicted = np.where(rng.random(count) < 0.8, labels, rng.integers(0, classes, count))
@@ -47,7 +47,7 @@ def scored(classes: int, count: int = 60, seed: int = 0, names: Sequence[str] = 
 
 
 def images(found: Scored, classes: Sequence[str], side: int = 20) -> Images:
-    """Pictures of all that was scored, and a training image of each class."""
+    """Return random pixels for every scored image, and for one training image of each class."""
     rng = np.random.default_rng(1)
     count = len(classes)
     names = [*(f"train/{name}/0.png" for name in classes), *found.files]
@@ -61,14 +61,14 @@ def images(found: Scored, classes: Sequence[str], side: int = 20) -> Images:
 
 
 def facts(classes: Sequence[str], found: Scored | None = None, run: Path = Path("runs/odd"), **more: Any) -> Facts:
-    """A run of which nothing is known but its predictions."""
+    """Return the facts of a run of which only the predictions are known, if any; `more` sets other facts."""
     values: dict[str, Any] = {"recipe": None, "result": None, "going": False, "history": [], "environment": {}}
     values |= {"checkpoints": [], "problems": [], "classes": classes, "scored": {found.split: found} if found else {}}
     return Facts(run=run, **(values | more))
 
 
 def tree(page: str) -> Element:
-    """The page's elements; fails where it is not well-formed HTML."""
+    """Parse a page into elements; fail if it is not well-formed HTML."""
     return html5lib.HTMLParser(strict=True).parse(page)
 
 
@@ -77,7 +77,7 @@ def all_of(root: Element, name: str) -> list[Element]:
 
 
 def text_of(root: Element) -> str:
-    """Everything that is shown."""
+    """Return all text of the page's body in one line."""
     (body,) = all_of(root, "body")
     return " ".join(" ".join(body.itertext()).split())
 
@@ -95,7 +95,7 @@ RESULT: dict[str, Any] = {
 
 
 def run_folder(place: Path, *, done: bool = True, epochs: int = 2) -> Path:
-    """A run folder with what a run writes as text: its recipe, rows and result."""
+    """Write a run folder with the text files of a run: recipe, rows, environment and, if it is done, result; return it."""
     place.mkdir(parents=True)
     place.joinpath("recipe.yaml").write_text(
         "name: tiny\nbackbone: {name: test_resnet, weights: random}\ndata: {kind: synthetic, classes: 2}\nimage_size: 32\n"

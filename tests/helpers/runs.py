@@ -1,4 +1,4 @@
-"""Short runs and what they left."""
+"""Train short runs, and read what they wrote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.training.saver import Saver
 
 
 class Stopped(Exception):
-    """End a run as a kill does, right after a checkpoint."""
+    """The exception that ends a run right after a checkpoint, as if it were killed."""
 
 
 def run(path: Path, *overrides: str, resume: Path | None = None) -> tuple[Path, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Tiny models to score: a run, and a model folder that was never trained."""
+"""Save a tiny untrained model to score, and note the state of a folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ DATA: dict[str, Any] = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "int
 
 
 def model_folder(place: Path, classes: tuple[str, ...]) -> Path:
-    """Save a network of random weights whose classes have these names."""
+    """Save a network with random weights and these class names; return its folder."""
     torch.manual_seed(0)
     model = timm.create_model("test_resnet", num_classes=len(classes))
     with torch.no_grad():
-        # Random features differ little from image to image; the head makes the most of them.
+        # Random features differ little from image to image. A head with large weights makes the logits differ more.
         model.get_classifier().weight.mul_(300)  # type: ignore[operator, union-attr]
     save_model(model, place, classes, 32, DATA)
     return place

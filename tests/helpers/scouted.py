@@ -17,7 +17,7 @@ def stamp(arguments: Mapping[str, Any], say: Say) -> None:
 
 
 def measure(arguments: Mapping[str, Any], say: Say) -> None:
-    """Report figures that are made up, or fail in the way that belongs to the backbone's name."""
+    """Report made-up figures, or fail in a way that depends on the backbone's name."""
     request: Request = arguments["request"]
     name = request.candidate.name
     say({"param_count": 1.5, "gmacs": 0.5, "features": 8, "weights": request.recipe["backbone"]["weights"]["kind"]})

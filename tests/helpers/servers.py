@@ -1,4 +1,4 @@
-"""A server on this machine in place of the Hugging Face hub and of the archives of data sets."""
+"""Serve files on this machine in place of the Hugging Face hub and the archives of data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from huggingface_hub import constants
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder by their names alone, with the headers of huggingface.co; yields the address."""
+    """Serve the files of a folder with the headers of huggingface.co, whatever path stands before the name; yield the address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -43,7 +43,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 def use_hub(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let huggingface_hub take a server for the hub, and a folder for its cache."""
+    """Make huggingface_hub use a server as the hub, and a folder as its cache."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
     monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(cache), raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

@@ -31,7 +31,7 @@ def stamp(arguments: Mapping[str, Any], say: Say) -> None:
 
 
 def measure(arguments: Mapping[str, Any], say: Say) -> None:
-    """Report figures that are made up, or fail in the way that belongs to the model's name."""
+    """Report made-up figures, or fail in a way that depends on the model's name."""
     request: Request = arguments["request"]
     print("a library says something")
     say({"param_count": 1.5, "gmacs": 0.5, "threads": 1, "precision": "fp32", "channels_last": False})

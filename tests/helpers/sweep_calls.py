@@ -1,4 +1,4 @@
-"""What stands for a run in a process of its own. The epoch after which it is to pause says what becomes of it."""
+"""A stand-in for training a run in its own process. `until_epoch`, the epoch to pause after, decides what happens to the run."""
 
 from __future__ import annotations
 

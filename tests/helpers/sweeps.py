@@ -1,4 +1,4 @@
-"""Sweeps whose runs take no time: their folders are written as training leaves them, and a clock is moved."""
+"""Sweeps without training: the folders of the runs are written as training would write them, and a simulated clock is moved."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ train: {epochs: 9, batch_size: 8, precision: fp32, channels_last: false, threads
 
 @dataclass
 class Clock:
-    """Stands for the module `time`."""
+    """A stand-in for the module `time`."""
 
     now: float = 1e9
 
@@ -41,13 +41,12 @@ class Clock:
 
 @dataclass
 class StandIn:
-    """Stands for a pool: each run takes `starting` seconds to start and `epoch` for an epoch.
+    """A stand-in for a pool. A run takes `starting` seconds to start and again to finish, and `epoch` seconds for each epoch.
 
     Attributes:
-        accuracy: of a run after an epoch, counted from 1.
-        outcomes: of runs that fail, by their names.
-        started: the runs that were started, with the epoch after which they pause.
-        signal_after: sends a signal to the sweep after so many runs have ended.
+        accuracy: the accuracy of a run after an epoch, which is counted from 1.
+        outcomes: the outcomes of the runs that fail, by the names of the runs.
+        started: the names of the runs that were started, each with the epoch after which it pauses, or None.
     """
 
     clock: Clock
@@ -116,7 +115,7 @@ def epochs(folder: Path) -> int:
 
 
 def leave(run: Run, until: int, seconds: float, accuracy: Callable[[Run, int], float]) -> None:
-    """Write what a run leaves after some epochs: its rows, and at the end its result."""
+    """Write what a run has written after some epochs: its rows, and after the last epoch its result."""
     folder = RunFolder(run.trainable.output.root / run.name)
     folder.path.mkdir(exist_ok=True)
     history = [
@@ -157,7 +156,7 @@ class Place:
         self.monkeypatch.setattr(sweep, "POLL_SECONDS", 1.0)
 
     def pool(self, **options: object) -> StandIn:
-        """The pool of the sweeps that are started from now on."""
+        """Set the pool of all sweeps that start from now on; return it."""
         pool = StandIn(self.clock, **options)  # type: ignore[arg-type]
         self.monkeypatch.setattr(start, "make_pool", lambda how, runs: pool)
         return pool

@@ -1,4 +1,4 @@
-"""Tensors of weights: made, written, built from, refused, compared."""
+"""Make, save and compare tensors of weights, and build models from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two processes do in tests of the watch over steps: each asserts for itself, the first one sends what both found."""
+"""Functions that two processes call in tests of `StepWatch`: each asserts for itself, the first sends what both found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Send = Callable[[dict[str, Any]], None]
 
 
 class Replica:
-    """A model of this process under DDP, with an optimizer, an average and a watch."""
+    """This process's copy of a model in DistributedDataParallel, with an optimizer, a moving average and a watch."""
 
     def __init__(self, name: str, *, late: bool, scaler: torch.amp.GradScaler | None = None) -> None:
         torch.manual_seed(0)
@@ -38,14 +38,14 @@ class Replica:
         self.averaged = WeightAverage(self.bare, 0.9)
 
     def step(self, number: int, *, scale: float = 1.0) -> None:
-        """Take a step on images of this process's own; its gradients are multiplied by `scale`."""
+        """Take a step on this process's own images; multiply its gradient by `scale`."""
         rank = self.watch.accelerator.process_index
         generator = torch.Generator().manual_seed(10 * number + rank)
         images, targets = torch.randn(5, 4, generator=generator), torch.randint(3, (5,), generator=generator)
         self.watch.step = number
         train_step(
             self.model, [(images, targets)], self.optimizer, watch=self.watch, parts=1, total=10, lr=0.1,
-            # The gradient alone is scaled: the loss stays finite.
+            # Only the gradient is scaled, so that the loss stays finite.
             loss_fn=lambda logits, targets: losses(_Scaled.apply(logits, scale), targets, 0.0, None),
         )  # fmt: skip
         self.averaged.follow(self.bare, number, self.watch.open)
@@ -58,7 +58,7 @@ class Replica:
 
 
 class _Scaled(torch.autograd.Function):
-    """The identity, whose gradient is multiplied."""
+    """The identity, except that its gradient is multiplied by a number."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, scale: float) -> Tensor:
@@ -71,13 +71,13 @@ class _Scaled(torch.autograd.Function):
 
 
 def one_gradient_is_not_finite(arguments: Mapping[str, Any], send: Send) -> None:
-    """A gradient of the second process alone is not finite at step 3: both say so, and neither has changed anything."""
+    """Check that both processes report a gradient that is not finite on the second one only, and change nothing."""
     start = meet()
     send({name: [_failed_step(start, name, late=late) for late in ways] for name, ways in arguments["cases"].items()})
 
 
 def _failed_step(start: Launch, name: str, *, late: bool) -> int:
-    """Return the step that both processes say was not finite."""
+    """Return the step that both processes report as not finite."""
     replica = Replica(name, late=late)
     for number in range(3):
         replica.step(number)
@@ -95,7 +95,7 @@ def _failed_step(start: Launch, name: str, *, late: bool) -> int:
 
 
 def one_process_is_asked_to_stop(arguments: Mapping[str, Any], send: Send) -> None:
-    """A signal to the second process alone, at step 1: both know of it after the same step."""
+    """Check that both processes know of a signal to the second one after the same step."""
     start = meet()
     send({"late": _known_after(start, late=True), "at once": _known_after(start, late=False)})
 
@@ -114,7 +114,7 @@ def _known_after(start: Launch, *, late: bool) -> int:
 
 
 def scaled_gradients_overflow(arguments: Mapping[str, Any], send: Send) -> None:
-    """A scaled gradient of the second process alone overflows twice: both skip the step and lower their scale alike."""
+    """Check that both processes skip a step and lower their scale if a scaled gradient overflows on the second one only."""
     start = meet()
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     replica = Replica("adamw", late=False, scaler=scaler)
@@ -123,7 +123,7 @@ def scaled_gradients_overflow(arguments: Mapping[str, Any], send: Send) -> None:
         before = replica.numbers()
         replica.step(number, scale=float("inf") if number in (1, 2) and not start.main else 1.0)
         skipped.append(replica.watch.take_skipped())
-        # The average follows the weights, which stay.
+        # Only the weights are compared: the average moves towards them in a skipped step too.
         same = replica.numbers()[:4] == before[:4]
         assert same == bool(skipped[-1])
         scales.append(scaler.get_scale())

@@ -1,4 +1,4 @@
-"""Functions that tests call in worker processes. Nothing heavy is imported here."""
+"""Functions that tests call in worker processes. No heavy package is imported here."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def hang(arguments: Mapping[str, Any], send: Send) -> None:
 
 
 def meet(arguments: Mapping[str, Any], send: Send) -> None:
-    """Send what a launcher would have set; the other processes stay until the first is done."""
+    """Send the environment variables that a launcher would set."""
     send({name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")})
 
 
 def crash_or_complain(arguments: Mapping[str, Any], send: Send) -> None:
-    """The second of two processes is killed, and the first reports only that it is gone."""
+    """Kill the second of two processes; the first reports only a closed connection."""
     if os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.3)

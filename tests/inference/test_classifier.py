@@ -1,4 +1,4 @@
-"""Predictions are those of a script of timm and Pillow alone."""
+"""Predictions equal those of a script that uses only timm and Pillow."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_mistakes(classifier: Classifier, tmp_path: Path) -> None:
 
 
 def test_images_that_fail_late_are_rows(classifier: Classifier, tmp_path: Path) -> None:
-    """Pillow reads a file when its pixels are needed; a picture may be empty, or too long to be resized."""
+    """Pillow decodes a file only when its pixels are needed; an image may also be empty, or too long to be resized."""
     photographs.picture("top", 1).save(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
     long = Image.new("RGB", (6_000_000, 1))
@@ -114,4 +114,4 @@ def test_views_are_averaged(classifier: Classifier) -> None:
     plain = classifier.logits([image, mirror]).softmax(1)
     ((_, both, _),) = classifier.stream_logits([image], views="hflip")
     assert both is not None
-    assert torch.allclose(both.softmax(0), plain.mean(0), atol=1e-2)  # the mirror is cropped at another pixel
+    assert torch.allclose(both.softmax(0), plain.mean(0), atol=1e-2)  # the crop of the mirror may be shifted by a pixel

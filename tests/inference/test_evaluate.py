@@ -1,4 +1,4 @@
-"""Any model on any labeled images: timm's transform, classes by name, what cannot be read beside the rest."""
+"""Any model on any labeled images: timm's transform, classes matched by name, unreadable images reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def by_timm(model: Path, files: list[Path], *, mirror: bool = False) -> torch.Tensor:
-    """Logits float32 [N, C] by timm and Pillow alone."""
+    """Return logits, float32 [N, C], computed with timm and Pillow only."""
     network = timm.create_model(f"local-dir:{model}", pretrained=True).eval()
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
     images = [ImageOps.mirror(image) if mirror else image for image in (Image.open(file).convert("RGB") for file in files)]
@@ -59,7 +59,7 @@ def test_mirrors_average_probabilities(image_folder: Draw, model: Path) -> None:
 def test_order_missing_and_additional_classes_move_no_label(image_folder: Draw, tmp_path: Path) -> None:
     root = image_folder({"ant": 4, "bee": 3, "cat": 5})
     straight = evaluate(model_folder(tmp_path / "model", CLASSES), root)
-    # The same network, its outputs under names in another order: every image is of the class that its folder says.
+    # The same network with the names of its outputs in another order: each image still has the class of its folder.
     turned = evaluate(model_folder(tmp_path / "turned", ("cat", "ant", "bee")), root)
     assert torch.equal(straight.logits, turned.logits)
     assert turned.targets.tolist() == [1] * 4 + [2] * 3 + [0] * 5
@@ -69,7 +69,7 @@ def test_order_missing_and_additional_classes_move_no_label(image_folder: Draw, 
     fewer = evaluate(tmp_path / "model", root)
     assert (fewer.scores.n, fewer.left_out) == (9, 3)
     assert fewer.targets.tolist() == [0] * 4 + [2] * 5
-    # A batch of another size may be summed in another order.
+    # With another batch size, sums may be computed in another order.
     torch.testing.assert_close(fewer.logits, straight.logits[[0, 1, 2, 3, 7, 8, 9, 10, 11]], atol=1e-3, rtol=1e-4)
     assert "left out: 3 images of 1 class that the model does not know: wasp" in fewer.notes
     assert "no images of 1 of the model's 3 classes: bee" in fewer.notes

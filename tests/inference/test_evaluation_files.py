@@ -1,4 +1,4 @@
-"""An evaluation as a folder: whole or not at all, and never in a run."""
+"""An evaluation as a folder: written completely or not at all, and never inside a run."""
 
 from __future__ import annotations
 

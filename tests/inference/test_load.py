@@ -60,7 +60,7 @@ def test_imagenets_names_synsets_and_synonyms() -> None:
     assert len(set(classes)) == 1000
     assert classes[281] == "tabby, tabby cat"
     assert aliases["n02123045"] == aliases["tabby cat"] == aliases["tabby, tabby cat"] == 281
-    # Two classes are called crane: neither is meant by the word alone.
+    # Two classes are called crane, so the word alone stands for neither.
     assert "crane" not in aliases
 
 
@@ -71,7 +71,7 @@ def test_outputs_without_names_are_numbered() -> None:
 
 @pytest.mark.slow
 def test_photographs_by_a_timm_name_before_any_training() -> None:
-    """Known photographs of scikit-image and scikit-learn, with weights from a package."""
+    """The photographs come with scikit-image and scikit-learn, and the weights with a Python package."""
     import skimage.data
     from sklearn.datasets import load_sample_images
 
@@ -97,7 +97,7 @@ def test_the_views_of_the_run_are_those_of_its_model(tmp_path: Path) -> None:
     assert both is not None
     assert torch.allclose(both, plain.logits([image, mirror]).softmax(1).mean(0), atol=1e-2)
     assert not torch.allclose(both, plain.logits([image]).softmax(1)[0], atol=1e-3)
-    # The features are those of the image itself.
+    # Features are computed from the image only, without its mirror.
     assert torch.equal(mirroring.embed(image), plain.embed(image))
     with pytest.raises(ZooError, match=r"--tta: unknown value 'flip' \(known: none, hflip, five_crop\)"):
         load(folder, "flip")

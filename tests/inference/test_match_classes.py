@@ -1,4 +1,4 @@
-"""Classes are matched by name, whatever their order, and what differs is said."""
+"""Classes are matched by name in any order, and differences are reported."""
 
 from __future__ import annotations
 

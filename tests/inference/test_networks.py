@@ -20,7 +20,7 @@ def test_a_long_stream_gets_a_faster_model_with_the_same_outputs(model_folder: P
     assert not torch.equal(first, last)
     assert torch.allclose(first.softmax(1), last.softmax(1), atol=1e-5)
     assert torch.allclose(features, network.features(pixels), atol=1e-3)
-    # What others see stays timm's.
+    # The module that callers get is still timm's.
     assert "bn1.running_mean" in network.module().state_dict()
 
 

@@ -1,4 +1,4 @@
-"""A run is scored again to the bit, and stays as it is."""
+"""Scoring a run again gives the same bits and does not change the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo predict` on the console and in files."""
+"""The output of `zoo predict` on the console and in files."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def test_a_mirror() -> None:
 
 def test_five_crops_of_the_image_at_a_larger_size() -> None:
     views = views_of(IMAGE, PREPROCESSING, "five_crop")
-    # The short side is 56 / 0.875 = 64 px: the image as it is.
+    # The short side becomes 56 / 0.875 = 64 px, which it already is, so the image is not resized.
     pixels = np.asarray(IMAGE)
     places = [(0, 0), (0, 40), (8, 0), (8, 40), (4, 20)]
     assert all(np.array_equal(view, pixels[y : y + 56, x : x + 56]) for view, (y, x) in zip(views, places, strict=True))
@@ -40,7 +40,7 @@ def test_five_crops_of_an_image_that_is_squashed_first() -> None:
 def test_five_crops_of_an_image_with_a_border() -> None:
     preprocessing = Preprocessing({**PREPROCESSING.config, "crop_mode": "border"})
     views = views_of(IMAGE, preprocessing, "five_crop")
-    # The long side is 64 px, and there are 10 or 11 lines of the mean color above and below.
+    # The long side becomes 64 px, with 10 rows of the mean color above and 11 below.
     inside = np.asarray(IMAGE.resize((64, 43), Image.Resampling.BICUBIC))
     pixels = np.pad(inside, ((10, 11), (0, 0), (0, 0)), constant_values=128)
     places = [(0, 0), (0, 8), (8, 0), (8, 8), (4, 4)]

@@ -51,7 +51,7 @@ def test_rows_of_an_interrupted_call_are_not_lost_by_forgetting_to_resume(tmp_pa
         to_file(out, COLUMNS, {}, images, lambda names: rows_of(names, "002.jpg"), resume=False)
     with pytest.raises(ZooError, match=r"out.csv was interrupted after 2 rows \(continue with --resume; to start over, remove"):
         to_file(out, COLUMNS, {}, images, rows_of, resume=False)
-    # Other settings make other rows: those that are there are of no use.
+    # With other settings, the rows so far are of no use and are replaced.
     to_file(out, COLUMNS, {"model": "other"}, images, rows_of, resume=False)
     assert len(read(out)) == 3
 

@@ -1,4 +1,4 @@
-"""Weights on this machine are found where the hub's own library and pip keep them."""
+"""Weights on this machine are found where huggingface_hub and pip keep them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def entry(name: str) -> Entry:
     return next(entry for entry in catalog.entries() if entry.name == name)
 
 
-# ------------------------------------------------------------------------- as huggingface_hub reads them
+# ------------------------------------------------------------------------- environment variables of the hub
 
 
 def of_the_hub() -> Any:
-    """The hub's constants as a process that starts now would have them."""
+    """Return huggingface_hub's constants as a process that starts now would have them."""
     spec = importlib.util.spec_from_file_location("fresh_constants", str(constants.__file__))
     assert spec is not None
     assert spec.loader is not None
@@ -72,12 +72,12 @@ def test_cache_and_offline_are_those_of_the_hubs_own_library(
     assert offline() == theirs.HF_HUB_OFFLINE
 
 
-# -------------------------------------------------------------------------------- this machine
+# -------------------------------------------------------------------------------- weights on this machine
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty hub cache."""
+    """Set an empty hub cache; return its folder."""
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     return tmp_path
 

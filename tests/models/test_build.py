@@ -1,4 +1,4 @@
-"""A model is built from weights however they were wrapped, and files that do not fit are refused."""
+"""A model is built from a state dict with any common prefix or wrapper, and files that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_what_was_read_does_not_stay_with_the_model(tmp_path: Path) -> None:
     assert "state_dict" not in made.model.pretrained_cfg
 
 
-# ---------------------------------------------------------------------- texts of other libraries: canaries
+# ---------------------------------------------------------------------- error messages of torch and Python that zoo reads
 
 
 def test_torch_names_the_tensors_of_another_shape() -> None:

@@ -1,4 +1,4 @@
-"""The catalog has timm's facts, and choosing from it names what fits nothing."""
+"""The catalog agrees with timm, and errors name a filter or pattern that fits nothing."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_a_permissive_license_is_named_and_allows_commercial_use() -> None:
     assert {known.license for known in choose(Query(license="mit"))} == {"mit"}
 
 
-# --------------------------------------------------------------------------------- its making
+# --------------------------------------------------------------------------------- how it is made
 
 
 @pytest.fixture

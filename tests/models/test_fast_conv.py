@@ -79,7 +79,7 @@ def test_bf16_gradients_are_those_of_pytorch(
         return [output.float(), *(leaf.grad for leaf in leaves)]
 
     for theirs, ours in zip(found(False), found(True), strict=True):
-        # bfloat16 has 8 bits.
+        # bfloat16 has 8 bits of precision.
         assert (ours - theirs).norm() <= 0.01 * theirs.norm()
 
 

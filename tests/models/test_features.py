@@ -1,4 +1,4 @@
-"""Features are what the last layer gets."""
+"""Features are the input of the last layer."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ HEAD = ("fc.weight", "fc.bias")
 
 
 def frozen(**options: Any) -> tuple[Any, int]:
-    """A small ResNet after freezing, and how many of its BatchNorm layers keep still."""
+    """Return a small ResNet after freezing, and the number of its frozen BatchNorm layers."""
     model = timm.create_model("test_resnet", num_classes=3)
     return model, len(freeze(Finetune(**options), model, HEAD))
 

@@ -1,4 +1,4 @@
-"""Costs are counted as published ones are: by hand for single layers, and on the meta device for whole networks."""
+"""Costs equal those counted by hand for single layers, and those of the catalog for whole networks on the meta device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new head starts as a recipe asks, and one that came with the weights stays."""
+"""A new head is initialized as the recipe says, and a head that was loaded with the weights is kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_new_head_starts_as_asked(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("name", ["levit_128s", "crossvit_tiny_240", "repvit_m1"])
 def test_a_head_of_several_layers_learns_from_zero(name: str) -> None:
-    """A norm at zero before a layer at zero would stay there, and the backbone with them."""
+    """Check that only the output layers start at zero: with a norm at zero before them, nothing would learn."""
     size = 240 if "240" in name else 224
     model = build_model(Backbone(name=name, weights=RandomWeights(), head_init="zero"), None, 5, size).model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -71,7 +71,7 @@ def test_a_head_may_start_at_another_logit_with_the_same_probabilities() -> None
         logits = model(torch.randn(2, 3, 32, 32))
     assert torch.equal(logits, torch.full((2, 5), -1.5))
     assert torch.allclose(logits.softmax(1), torch.tensor(0.2))
-    # Where there are no biases, nothing is raised.
+    # Without biases, `raise_logits` changes nothing.
     layer = output_layers(model)[0]
     layer.bias = None
     raise_logits(model, 3.0)

@@ -1,4 +1,4 @@
-"""Layers by kind and by depth, whatever the family."""
+"""Layers are found by kind and by depth, in every family of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every tensor is accounted for, whichever way timm loads it: canaries over timm's own small networks."""
+"""Every tensor is checked, however timm loads it. Tests on timm's own small networks fail if timm starts to load differently."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_weights_without_the_heads_norm_and_with_an_auxiliary_head(tmp_path: Pat
     assert same(made.model, body)
 
 
-# ------------------------------------------------------------------- timm's ways of loading: canaries
+# ------------------------------------------------------------------- timm loads with load_state_dict
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -70,7 +70,7 @@ def test_timm_loads_each_of_its_small_networks_where_it_is_seen(tmp_path: Path, 
         assert same(made.model, tensors, () if classes == 4 else made.head)
         count = len(tensors) - (0 if classes == 4 else len(made.head))
         assert made.load_summary.startswith(f"{count} of {count} tensors, ")
-    # Once each: a timm that loads another way fails here, and `compare_tensors` takes over in the meantime.
+    # One call each: this fails if timm starts to load in another way. Until zoo is adapted, `compare_tensors` checks the tensors.
     assert loads == [1, 1]
     lost = next(key for key, tensor in tensors.items() if tensor.ndim > 1)
     del tensors[lost]
@@ -82,11 +82,11 @@ def test_torchs_own_loading_is_back_afterwards(tmp_path: Path) -> None:
     assert nn.Module.load_state_dict.__module__ == "torch.nn.modules.module"
 
 
-# --------------------------------------------------------------------- a way of loading that is not seen
+# --------------------------------------------------------------------- ways of loading that `recorded` does not see
 
 
 def by_hand(leave_out: str = "") -> Callable[..., None]:
-    """A loader that copies tensors itself, as readers of other formats do."""
+    """Return a loader that copies tensors itself, as readers of other formats do."""
 
     @torch.no_grad()
     def load(model: nn.Module, pretrained_cfg: dict[str, Any], num_classes: int, **_: object) -> None:
@@ -123,11 +123,11 @@ def test_tensors_are_compared_by_name_and_where_they_were_renamed_by_their_value
     assert (found.missing, found.unexpected) == (["0.weight"], ["old"])
 
 
-# ------------------------------------------------------------------------------------ archives of JAX
+# ------------------------------------------------------------------------------------ archives of JAX weights
 
 
 def archive(path: Path, model: nn.Module, **left_out: str) -> Path:
-    """The tensors of timm's test_vit as an archive of JAX has them: other names, axes turned round, queries apart."""
+    """Write the tensors of timm's test_vit as an archive of JAX: other names, transposed axes, query, key and value apart."""
     state, width = {key: tensor.numpy() for key, tensor in model.state_dict().items()}, model.get_parameter("norm.weight").numel()
     heads = model.get_submodule("blocks.0.attn").num_heads
     arrays: dict[str, Any] = {
@@ -188,7 +188,7 @@ def test_an_archive_of_jax_is_read_by_timms_reader_and_counted(tmp_path: Path, v
 def test_an_archive_that_lacks_an_array_is_refused(tmp_path: Path, vit: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "vit.npz", vit, out="Transformer/encoder_norm/scale")
     assert refused(lambda: built(path, "test_vit", 4, SIDE)).startswith(f"backbone.weights: file {path} does not fit ")
-    # A reader that leaves a parameter as it was is found out too.
+    # A reader that does not load a parameter is noticed too.
     monkeypatch.setattr(timm.models.VisionTransformer, "load_pretrained", lambda *_: None)
     assert " missing, first cls_token" in refused(lambda: built(path, "test_vit", 7, SIDE))
 

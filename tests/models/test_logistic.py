@@ -1,4 +1,4 @@
-"""The linear probe finds the minimum that it minimizes, whatever the scale of the features."""
+"""The linear probe finds the minimum of its loss, whatever the scale of the features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CLASSES = 3
 
 
 def blobs(count: int = 120) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features [N, 5] around a center for each class, and targets [N]."""
+    """Return features [N, 5] around one center per class, and targets [N]."""
     generator = torch.Generator().manual_seed(0)
     targets = torch.arange(count) % CLASSES
     centers = 2 * torch.randn(CLASSES, 5, generator=generator)

@@ -1,4 +1,4 @@
-"""Updates that change nothing at first, merge into timm's own weights, and are refused where that would go wrong."""
+"""Low-rank updates change nothing at first and merge into timm's weights; layers that cannot be merged are refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build(name: str = "test_resnet") -> Any:
 
 
 def learn(model: nn.Module) -> None:
-    """Change the updates as training does: their second matrix is zero before."""
+    """Change the updates as training would: before, their second matrix is zero."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for _, layer in updated_layers(model):
@@ -58,7 +58,7 @@ def test_merged_and_unmerged_logits_are_the_same(name: str, lora: Lora) -> None:
     learned = model(EXAMPLE)
     assert not torch.allclose(learned, start, rtol=1e-3, atol=1e-3)
     assert merge_lora(model) == len(layers)
-    # Of logits of size 1.
+    # The tolerance is relative to the largest logit, or absolute if that is below 1.
     size = max(1.0, float(learned.abs().max().detach()))
     torch.testing.assert_close(model(EXAMPLE), learned, atol=1e-5 * size, rtol=0)
     assert list(model.state_dict()) == names
@@ -82,7 +82,7 @@ def test_batch_norm_is_folded_into_a_convolution_with_its_update(name: str) -> N
     learned = copy.deepcopy(model)(EXAMPLE.double())
     merge_lora(model)
     torch.testing.assert_close(model(EXAMPLE.double()), learned, atol=1e-8, rtol=1e-8)
-    # The same classes of layers as where no update ever was: the same bits.
+    # The layers have the same types as in a model that never had updates.
     assert [type(module) for module in model.modules()] == [type(module) for module in plain.modules()]
     assert any(isinstance(module, FoldedConv2d) for module in model.modules())
 
@@ -111,7 +111,7 @@ def test_updates_are_a_function_of_the_seed_alone() -> None:
 
 
 class Bypassing(nn.Module):
-    """Takes the weights of a layer, as the attention of BEiT does, and has one that is a kind of its own."""
+    """A model that uses the weights of a layer without calling it, as BEiT's attention does, and has a subclass of nn.Linear."""
 
     class Own(nn.Linear):
         pass

@@ -1,4 +1,4 @@
-"""Model folders that timm wrote: whole, or named as damaged."""
+"""Model folders of timm are loaded with every tensor, or an error names what is damaged."""
 
 from __future__ import annotations
 

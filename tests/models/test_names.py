@@ -1,4 +1,4 @@
-"""Names of backbones and optimizers are checked from tables, and a misspelt one names the nearest."""
+"""Names of backbones and optimizers are looked up in tables; the error for a misspelled one gives the nearest names."""
 
 from __future__ import annotations
 

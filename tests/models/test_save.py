@@ -1,4 +1,4 @@
-"""A saved model is timm's own: it reads the folder back to the same logits."""
+"""timm itself loads a saved model from its folder, and the logits are the same."""
 
 from __future__ import annotations
 

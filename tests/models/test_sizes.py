@@ -1,4 +1,4 @@
-"""Image sizes that a backbone does not take, or would trim without a word, are refused."""
+"""Image sizes that a backbone does not accept, or would trim silently, are refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_size_that_timm_refuses_names_the_nearest_too() -> None:
 
 
 def test_what_lies_beyond_the_last_patch_is_not_seen() -> None:
-    """timm says nothing of it: were it to, the check above would not be needed."""
+    """Check that timm ignores these pixels without an error; if it raised one, the check above would not be needed."""
     torch.manual_seed(0)
     model = timm.create_model("test_vit_relpos", img_size=33, num_classes=3).eval()
     images = torch.randn(1, 3, 33, 33)

@@ -1,4 +1,4 @@
-"""Where weights come from: packages, the hub's cache, torchvision, runs."""
+"""The sources of weights: files, packages, the hub and its cache, torchvision, runs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 
 def test_torch_names_the_code_that_it_refused(tmp_path: Path) -> None:
-    """A canary: the text is torch's."""
+    """Check that zoo still understands torch's message: a new version may change it."""
     for value, code in ((nn.Linear(2, 2), "torch.nn.modules.linear.Linear"), ({"a": Payload()}, "posix.system")):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CANARY", str(tmp_path / "canary"))
@@ -144,7 +144,7 @@ def test_package_tensors_in_another_order_are_refused() -> None:
 
 
 def cached(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file in a hub cache for test_resnet, as huggingface_hub lays it out."""
+    """Make the hub cache of test_resnet as huggingface_hub lays it out; return the path of its weights, which are not written."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(root))
     folder = root / "models--timm--test_resnet.r160_in1k"
     (folder / "refs").mkdir(parents=True)
@@ -175,7 +175,7 @@ def test_a_damaged_file_in_the_hub_cache_is_named(tmp_path: Path, monkeypatch: p
 def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", network == "offline by choice")
-    # huggingface_hub 2.4 first asks a question of its own, for 3 s, once in a process.
+    # huggingface_hub 2.4 first sends a request of its own, once per process, which takes 3 s.
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = 9 if network == "refused" else listener.getsockname()[1]
@@ -192,7 +192,7 @@ def test_without_network_it_is_soon_said_what_is_missing(tmp_path: Path, monkeyp
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A hub that serves the files of a folder, as huggingface.co does, and an empty cache."""
+    """Serve the files of a folder as huggingface.co does, with an empty cache; yield the folder."""
     served = tmp_path / "served"
     served.mkdir()
 

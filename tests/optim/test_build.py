@@ -23,7 +23,7 @@ RESNET, VIT = ("test_resnet", ("fc.weight", "fc.bias")), ("test_vit", ("head.wei
 def groups(
     model: nn.Module, decay: float = 0.1, layer_decay: float = 1.0, head_scale: float = 1.0, head: Any = ()
 ) -> dict[str, tuple[float, float]]:
-    """Learning rate and weight decay of each parameter by name."""
+    """Return the factor of the learning rate and the weight decay of each parameter, by name."""
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
     made = build.parameter_groups(model, decay, layer_decay, head_scale, set(head))
     found = [
@@ -125,7 +125,7 @@ def test_a_second_beta_is_refused_where_there_is_none() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "name", [name for name in names.table()["optimizers"] if not name.startswith("kron")]
-)  # compiles for a minute
+)  # kron compiles for a minute
 def test_every_optimizer_takes_a_step_or_says_why_not(name: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
     try:

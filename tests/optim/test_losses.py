@@ -1,4 +1,4 @@
-"""The losses: timm's where timm has them, and what all of them have in common."""
+"""The losses: they equal timm's if timm has them; and properties that all of them share."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_asymmetric_without_powers_and_clip_is_bce() -> None:
 
 @pytest.mark.parametrize("classes", [2, 10, 1000])
 def test_bce_starts_where_images_of_no_kind_leave_it(classes: int) -> None:
-    """As many images of each class pull the bias of a new head neither up nor down."""
+    """With the same number of images of each class, the gradient of a new head's bias is zero at the start."""
     start = Bce().start(classes)
     logits = torch.full((classes, classes), start, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(of(Bce(), logits, torch.arange(classes)).sum(), logits)

@@ -1,4 +1,4 @@
-"""An optimizer that continues from what was packed equals one that never stopped, whichever it is."""
+"""Every optimizer that continues from its packed state equals one that never stopped."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def build(name: str, weight_decay: float = 0.01) -> tuple[nn.Module, torch.optim
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5))
     model.to(memory_format=torch.channels_last)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # kron asks for another package
+        warnings.simplefilter("ignore")  # kron recommends another package
         return model, build_optimizer(Optim(name=name, lr=0.01, weight_decay=weight_decay), model)
 
 
 def usable() -> list[str]:
-    """A name of each optimizer that this machine can create, and of its cautious variant."""
+    """Return one name of each optimizer that this machine can create, and one of its cautious variant."""
     found: dict[object, str] = {}
     for name in timm.optim.list_optimizers():
         try:
@@ -49,7 +49,7 @@ def steps(model: nn.Module, optimizer: torch.optim.Optimizer, first: int, count:
 
 
 def packed(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[dict[str, torch.Tensor], Any]:
-    """As it comes back from files, which know no memory layout."""
+    """Return the packed state as files give it back: tensors without their memory layout, and plain values through JSON."""
     tensors, plain = pack_state(optimizer, model)
     found = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     return found, json.loads(json.dumps(plain))

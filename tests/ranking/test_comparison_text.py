@@ -15,7 +15,7 @@ from zoo.ranking.comparison_text import as_csv, as_json, lines, sentence
 
 
 def comparison(root: Path, lost: int, won: int, images: int = 400) -> Comparison:
-    """A has `lost` images alone, B `won`; both are right on the rest."""
+    """Compare two runs: only A is right on `lost` images, only B on `won` images, and both on the rest."""
     first, second = np.ones(images, dtype=bool), np.ones(images, dtype=bool)
     second[:lost] = False
     first[lost : lost + won] = False

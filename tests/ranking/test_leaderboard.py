@@ -35,7 +35,7 @@ def test_a_copy_of_a_run_is_no_repetition(tmp_path: Path) -> None:
     for seed in (0, 1):
         finished_run(tmp_path / f"a{seed}", right_answers(seed), seed=seed)
     shutil.copytree(tmp_path / "a0", tmp_path / "copy")
-    # Of the same seed, but with other answers: from another machine, perhaps.
+    # A run with the same seed but other predictions, for example from another machine, is not a copy.
     finished_run(tmp_path / "other", right_answers(5), seed=0)
     board = build([tmp_path])
     assert board.rows[0].seeds == (0, 1, 0)

@@ -15,7 +15,7 @@ from zoo.ranking.picture import draw
 
 
 class Tags(HTMLParser):
-    """Every tag with its attributes, and the text."""
+    """A parser that collects every tag with its attributes, and the text."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The page in a real browser: it asks for nothing, complains of nothing, fits a phone, and is dark where all is."""
+"""The page in a real browser: it requests nothing else, logs no messages, fits a phone, and has a dark mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_page_asks_for_nothing_and_fits_a_phone(folder: Path, tmp_path: Path
                 assert shown.value("[...document.images].every(image => image.naturalWidth > 0)")
                 filtered = shown.value("getComputedStyle(document.querySelector('img')).filter")
                 assert filtered == ("invert(0.89) hue-rotate(180deg)" if dark else "none")
-        # What a name could bring in is refused.
+        # An image from another address, which a name might insert, is blocked.
         path.write_text(path.read_text(encoding="utf-8").replace("</body>", "<img src='http://127.0.0.1:9/a.png'></body>"))
         shown.show(path)
         assert any("Content Security Policy" in message for message in shown.messages)

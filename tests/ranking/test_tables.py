@@ -21,7 +21,7 @@ def test_the_table_fits_the_terminal(board: Leaderboard, width: int, monkeypatch
     monkeypatch.setenv("COLUMNS", str(width))
     lines = as_table(board).partition("\n\n")[0].splitlines()
     assert len(lines) == 5
-    # What a leaderboard is for: these columns stay.
+    # The essential columns stay, even if the terminal is narrower than they are.
     assert max(map(len, lines)) <= max(width, 80)
     assert all(title in lines[0] for title in ("backbone", "test.accuracy, %", "difference", "verdict"))
 

@@ -1,4 +1,4 @@
-"""A recipe on top of another: what is taken, what is replaced, and where a mistake is."""
+"""A recipe with a base: what it takes over, what it replaces, and the line that a mistake is reported at."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_a_base_alone_is_the_recipe_itself_under_another_name(tmp_path: Path, na
         ("augment: {crop: {scale: [0.1, 0.9]}}", ["augment.crop.scale=[0.1, 0.9]"]),
         ("output: {track: [aim]}", ["output.track=[aim]"]),
         ("image_size: {end: 128}", ["image_size.end=128"]),
-        # A short form stands for the whole section.
+        # A short form replaces the whole section.
         ("image_size: 32", ["image_size=32"]),
         ("schedule: step", ["schedule=step"]),
-        # Another kind starts anew, the same kind does not.
+        # Another kind replaces the section; the same kind extends it.
         ("schedule: {kind: linear}", ["schedule.kind=linear"]),
         ("schedule: {kind: step, warmup_epochs: 2}", ["schedule.warmup_epochs=2"]),
         ("data: {kind: digits}", ["data.kind=digits"]),
@@ -110,26 +110,26 @@ def test_the_resolved_recipe_stands_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "base", "overrides", "lines"),
     [
-        # A wrong key or value is named where it was written.
+        # A wrong key or value is reported in the file and line where it was written.
         ("optim: {lr: fast}\n", BASE, (), ["own.yaml:2: optim.lr: expected a number, found 'fast' (e.g. 0.0003)"]),
         ("", BASE.replace("0.2", "x"), (), ["base.yaml:5: augment.mixup: expected a number, found 'x' (e.g. 0)"]),
         ("augment:\n  erase: 0.1\n", BASE.replace("scale", "scal"), (), ["base.yaml:5: unknown key 'augment.crop.scal' (did you mean 'augment.crop.scale'?)"]),
         ("schedule: {warmup_epochs: 1}\n", BASE.replace("{kind: step, gamma: 0.5}", "lineer"), (), ["base.yaml:6: schedule.kind: unknown 'lineer' (did you mean 'linear'? known: cosine, linear, one_cycle, step, constant)"]),
         ("data:\n  test_fraction: 2\n", BASE, (), ["own.yaml:3: data.test_fraction: must be < 1, found 2 (e.g. 0.2)"]),
-        # A section of the base misses a key: the place is where the section is.
+        # If a section misses a key, the reported place is that of the section.
         ("", BASE.replace("root: photos, ", ""), (), ["base.yaml:3: data.root: missing (e.g. photos)"]),
         ("data:\n  kind: folder\n", BASE.replace("folder, root: photos", "digits"), (), ["own.yaml:2: data.root: missing (e.g. photos)"]),
-        # What neither has is missing from the recipe itself.
+        # A section that neither file has is reported for the recipe itself.
         ("", "data: digits\n", (), ["own.yaml:1: backbone: missing (e.g. {name: resnet18.tv_in1k})"]),
-        # First the lines of the recipe, then those of its base.
+        # Mistakes in the recipe come first, then those in its base.
         ("\n\n\noptim: {lr: fast}\n", "data: {kind: x}\n\ntrain: {kind: x}\nbackbone: {name: resnet18}\n", (),
          ["own.yaml:5: optim.lr: expected a number, found 'fast' (e.g. 0.0003)",
           "base.yaml:1: data.kind: unknown 'x' (known: cifar10, cifar100, fashion_mnist, folder, digits, synthetic)",
           "base.yaml:3: unknown key 'train.kind' (known: "]),
-        # An override replaces what any of the files has.
+        # An override replaces a value of either file.
         ("", BASE.replace("0.2", "x"), ("augment.mixup=y",), ["augment.mixup: expected a number, found 'y' (e.g. 0)"]),
         ("", BASE, ("base=quickstart",), ["base: unknown key (it is allowed only in a recipe file)"]),
-        # What the base has is not checked where it was replaced.
+        # A section of the base that was replaced is not checked.
         ("schedule: linear\noptim: {lr: x}\n", BASE.replace("gamma", "gama"), (), ["own.yaml:3: optim.lr: expected a number, found 'x' (e.g. 0.0003)"]),
         ("bse: x\n", BASE, (), ["own.yaml:2: unknown key 'bse' (did you mean 'base'?)"]),
         ("base: quickstart\n", BASE, (), ["own.yaml:2: duplicate key 'base', first on line 1 (keep one)"]),

@@ -1,4 +1,4 @@
-"""A data set from words, with the mistakes of a recipe."""
+"""A data set from words on the command line, with the same error messages as in a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between two recipes, or from the defaults."""
+"""The differences between two recipes, or between a recipe and the defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A teacher in a recipe: how it is written, where it is found, and timm's own losses."""
+"""A teacher in a recipe: its short and long form, its folder, and losses that equal timm's."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_teacher_is_a_finished_run_or_a_model_folder(tmp_path: Path, model_fol
     assert LogitDistill(teacher=run).folder() == run / "model"
     with pytest.raises(ZooError, match=r"distill.teacher: no such folder: .*nowhere \(give a finished run"):
         LogitDistill(teacher=tmp_path / "nowhere").folder()
-    # Weights that only pickle reads are not taken.
+    # Weights that need pickle are not accepted.
     (run / "model" / "model.safetensors").rename(run / "model" / "pytorch_model.bin")
     with pytest.raises(ZooError, match=r"no config\.json with model\.safetensors"):
         LogitDistill(teacher=run / "model").folder()

@@ -1,4 +1,4 @@
-"""A recipe that is written out reads back the same."""
+"""A recipe that is written to text and read again is the same."""
 
 from __future__ import annotations
 

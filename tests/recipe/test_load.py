@@ -1,4 +1,4 @@
-"""Recipes are found, read and described by a schema."""
+"""Recipes are found by path or shipped name, read, and checked without heavy imports."""
 
 from __future__ import annotations
 

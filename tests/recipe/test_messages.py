@@ -1,4 +1,4 @@
-"""One line per mistake, at its place, with what is known there."""
+"""Each mistake is one line with its place and the known keys or values."""
 
 import json
 from pathlib import Path
@@ -146,7 +146,7 @@ class Sample(Section):
 def test_pydantic_reports_mistakes_as_expected(
     written: dict[str, object], loc: tuple[str | int, ...], code: str, context: dict[str, object]
 ) -> None:
-    """A canary: if a new pydantic changes one of these, our messages must follow."""
+    """If this test fails with a new version of pydantic, our messages must be adapted."""
     with pytest.raises(ValidationError) as error:
         Sample.model_validate_json(json.dumps(written))
     detail = error.value.errors()[0]

@@ -1,4 +1,4 @@
-"""The whole recipe: rules across its sections, and that every option is documented."""
+"""The whole recipe: rules across its sections, and a description for every option."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_all_broken_rules_across_sections_are_reported(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_rule_names_the_key_to_change(tmp_path: Path, overrides: list[str], line: str) -> None:
     found = mistakes(tmp_path, GOOD, *overrides)
-    # A key that is set nowhere has the place of the whole recipe.
+    # If the file does not contain the key, the reported place is the first line of the recipe.
     assert [text.removeprefix("r:1: ") for text in found] == [line]
 
 
@@ -62,7 +62,7 @@ def test_what_the_rules_allow(tmp_path: Path) -> None:
     load(tmp_path, GOOD, "data.val_fraction=0", "eval.select_by=last")
     load(tmp_path, GOOD, "schedule.warmup_epochs=10", "train.epochs=10", "image_size={start: 64, end: 64}")
     load(tmp_path, GOOD, "train.accumulate=128", "train.batch_size=128")
-    # What follows from the images is chosen so that the rules hold.
+    # Options that are `auto` are chosen later in a way that keeps the rules.
     load(tmp_path, GOOD, "schedule.warmup_epochs=99", "train.accumulate=999", "image_size.end=16")
     # A folder may have val images of its own.
     load(tmp_path, GOOD.replace("synthetic", "folder, root: x"), "data.val_fraction=0")

@@ -1,4 +1,4 @@
-"""A recipe of one's own loads to the recipe that it was made of."""
+"""A saved recipe loads to the recipe that it was made from."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def saved(path: Path, name: str, *overrides: str) -> Path:
 @pytest.mark.parametrize("overrides", [[], OVERRIDES])
 def test_it_is_the_recipe_that_it_was_made_of(tmp_path: Path, name: str, overrides: list[str]) -> None:
     path = saved(tmp_path / "mine.yaml", name, *overrides)
-    # Without a name of its own, it has that of its file, and so have its runs.
+    # Without `name`, a saved recipe and its runs have the name of the file.
     own = {"name": "no: 1" if overrides else "mine"}
     assert load_recipe(path) == load_recipe(Path(name), overrides).model_copy(update=own)
     text = path.read_text(encoding="utf-8")
     assert "base:" not in text
     assert max(map(len, text.splitlines()[3:])) <= yaml.LINE_WIDTH + 10
-    # A saved one can be saved again.
+    # A saved recipe can be saved again.
     again = load_recipe(saved(tmp_path / "again.yaml", str(path)))
     assert again == load_recipe(path).model_copy(update={"name": "again"})
 

@@ -1,4 +1,4 @@
-"""The schema accepts what zoo accepts, for files with and without a base."""
+"""The schema accepts the same recipes as zoo, for files with and without a base."""
 
 from __future__ import annotations
 

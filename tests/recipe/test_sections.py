@@ -1,4 +1,4 @@
-"""Sections of a run: sizes that grow, short forms, limits of single options."""
+"""Sections of a recipe: growing image sizes, short forms, limits of single options."""
 
 from __future__ import annotations
 

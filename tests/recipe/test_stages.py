@@ -1,4 +1,4 @@
-"""Stages fit each other and the run, or one line says where they do not."""
+"""Stages must fit each other and the run, or one line reports where they do not."""
 
 from __future__ import annotations
 

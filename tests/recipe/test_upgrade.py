@@ -1,4 +1,4 @@
-"""A run of an earlier version resumes with the options it began with."""
+"""A run of an earlier version resumes with the options that it started with."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_of(tmp_path: Path, started: Recipe, **environment: int) -> Path:
 
 
 def test_the_momentum_that_meant_null_is_null_in_runs_of_then(tmp_path: Path) -> None:
-    """Their recipe.yaml has `momentum: 0.9`, which left adan its own 0.98."""
+    """The recipe.yaml of such a run has `momentum: 0.9`, but its adan optimizer used its own default of 0.98."""
     run = run_of(tmp_path, recipe(tmp_path, ", momentum: 0.9"))
     for now in (recipe(tmp_path), recipe(tmp_path, ", momentum: 0.9"), load_recipe(run / "recipe.yaml")):
         assert upgraded(now, run).optim.momentum is None
@@ -67,6 +67,6 @@ def test_a_run_is_named_by_its_folder_or_its_recipe(tmp_path: Path) -> None:
     assert upgrade.run_of(run) == upgrade.run_of(run / "recipe.yaml") == run
     assert upgrade.run_recipe(run).optim.momentum is None
     assert upgrade.run_recipe(run, ["train.epochs=3"]).train.epochs == 3
-    # A recipe that happens to have the name of a run's.
+    # A recipe that is named recipe.yaml but is not in a run folder.
     assert upgrade.run_of(tmp_path / "recipe.yaml") is None
     assert upgrade.run_of(Path("quickstart")) is None

@@ -1,4 +1,4 @@
-"""Each option that varies images is named with the override that switches it off, and then nothing is left."""
+"""Each option that varies images is listed with an override that switches it off; with all of them, none is left."""
 
 from __future__ import annotations
 

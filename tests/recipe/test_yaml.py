@@ -1,4 +1,4 @@
-"""YAML 1.2 scalars, what is refused as YAML, overrides on the command line."""
+"""YAML 1.2 scalars, text that is rejected, and overrides on the command line."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_what_an_override_replaced_is_not_blamed_on_the_file(tmp_path: Path) -> 
         "optim.lr: expected a number, found 'fast' (e.g. 0.0003)"
     ]
     assert mistakes(tmp_path, text, "data.kind=folder") == ["data.root: missing (e.g. photos)"]
-    # What it did not touch is.
+    # A value that no override replaced is still reported with its place in the file.
     assert mistakes(tmp_path, text.replace("0.1", "fast"), "optim.name=sgd")[0].endswith(
         "r:6: optim.lr: expected a number, found 'fast' (e.g. 0.0003)"
     )

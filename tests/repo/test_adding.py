@@ -18,7 +18,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
 DIFFS = re.findall(r"^```diff\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-# What the page writes into recipes, and the same for a run that takes a moment.
+# The recipe lines of the page, and the parts of them that the test replaces so that its run is short.
 LINES = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 SHOWN = ("images.npz", "https://example.org/resnet18.pth", "name: resnet18,")
 RECIPE = """\
@@ -30,7 +30,7 @@ train: {epochs: 1, batch_size: 8, precision: fp32, channels_last: false, accumul
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of zoo with every diff applied."""
+    """Copy zoo and apply every diff to the copy."""
     place = tmp_path_factory.mktemp("changed")
     shutil.copytree(ROOT / "zoo", place / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
     for diff in DIFFS:

@@ -1,6 +1,7 @@
-"""The rules of the house that no linter knows.
+"""The rules of this repository that no linter checks.
 
-Import order of the folders, light modules, small files and functions, a test file for each module, plain docstrings.
+They cover the import order of folders, light modules, small files and functions, a test file for each module, names, docstrings
+and generated pages.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "zoo").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
-# The folders from the ground up: each imports from those before it only. Those of one line do not import each other.
+# The folders and top-level modules, lowest first: each imports only from earlier lines, and those of a line not from each other.
 ORDER = [
     {"errors", "section", "metrics"},
     {"system", "stats", "flags"},
@@ -36,7 +37,7 @@ ORDER = [
 ]
 FLOOR = {name: floor for floor, names in enumerate(ORDER) for name in names}
 
-# What answers at once: a command's flags, a mistake in a recipe, the list of backbones. Whole folders end in a dot.
+# Modules that import nothing heavy, so that --help, errors in a recipe and `zoo list` are fast. A folder ends in a dot.
 LIGHT = [
     *("errors", "section", "metrics", "flags"),
     *(
@@ -76,7 +77,7 @@ LIGHT = [
 ]
 HEAVY = {"torch", "numpy", "timm", "torchvision", "accelerate", "PIL", "matplotlib", "safetensors", "huggingface_hub"}
 
-# Modules that are tested under another name than theirs, and the test file. Those of training/ need a whole run.
+# Modules without a test file of their own name, and the file that tests them. Testing these needs a whole run.
 TESTED_ELSEWHERE: dict[str, str] = {
     "zoo.training.assemble": "tests/training/test_run.py",
     "zoo.training.loop": "tests/training/test_run.py",
@@ -85,27 +86,27 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "zoo.training.setup": "tests/training/test_run.py",
 }
 
-# Lines of a file.
+# Most lines of a file.
 FILE_LINES = 400
-# Lines of a function from its `def` on, the docstring among them: one screen.
+# Most lines of a function from its `def` on, including its docstring: they fit on one screen.
 FUNCTION_LINES = 50
-# Lines of the docstring of a folder, at least: its purpose, what goes in and out, the order of its files.
+# Fewest lines of a folder's docstring: its purpose, what goes in and out, the order of its files.
 FOLDER_LINES = 5
-# Names of files and folders that say nothing of what is in them.
+# Names of files and folders that do not describe their content.
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
-# A name of a module's own; `__version__` is for others.
+# A private name; `__version__` is public.
 PRIVATE = re.compile(r"_(?!_)")
-# Docstrings start with a verb: these openings describe no action.
+# Beginnings of a docstring that are not a verb.
 NO_VERB = re.compile(r"(What|Whether|How|See that)\b")
 
 
 def folder(module: str) -> str:
-    """Return the folder of a module, or the module itself where it lies at the top."""
+    """Return the folder of a module, or the module itself if it is at the top level."""
     return module.split(".")[1]
 
 
 def code(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node of a file, inside functions too, but not what is for type checkers only."""
+    """Yield every node of a file, including those inside functions, except `if TYPE_CHECKING` blocks."""
     for child in ast.iter_child_nodes(tree):
         if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
             yield child
@@ -113,7 +114,7 @@ def code(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def imports(path: Path) -> dict[str, str]:
-    """Return the modules of zoo that a file imports, and the names under which it knows them ('' for names inside them)."""
+    """Return the modules of zoo that a file imports, each with its name in the file; '' if only names inside it are imported."""
     found: dict[str, str] = {}
     for node in code(TREES[path]):
         if isinstance(node, ast.Import):
@@ -139,7 +140,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_what_answers_at_once_imports_nothing_heavy() -> None:
-    """One process imports the modules one after the other; the first that brings a heavy one is to blame."""
+    """Import the modules in one process, one after the other; name the first one that imports a heavy package."""
     light = [f"zoo.{name}" for name in LIGHT if not name.endswith(".")]
     light += [name for name in MODULES for start in LIGHT if start.endswith(".") and name.startswith(f"zoo.{start}")]
     program = (

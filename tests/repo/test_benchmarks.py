@@ -1,4 +1,4 @@
-"""Each comparison in benchmarks/ runs, on a tiny model and a step or two."""
+"""Most comparisons in benchmarks/ run with small models and few steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TINY = ["--size", "32", "--batch-size", "4", "--steps", "1", "--rounds", "1"]
 
 
 def printed(script: str, *arguments: str) -> str:
-    """What a comparison prints."""
+    """Run a comparison; return what it prints."""
     command = [sys.executable, f"benchmarks/{script}.py", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout

@@ -1,4 +1,4 @@
-"""The pages of documentation: every command is accepted, every link leads somewhere, every example does what it says."""
+"""The pages of documentation: commands are accepted, links lead to existing files and headings, the README's examples work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from zoo.training.run import train
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-# Commands of the shell and of others; zoo's own are parsed.
+# Commands of the shell and of other programs. zoo's own commands are parsed instead.
 OTHERS = re.compile(r"(pip|git|cd|pytest|scripts/|\. |sha256sum )")
 
 
@@ -44,7 +44,7 @@ def commands() -> list[tuple[str, str]]:
 
 
 def zoo_arguments(words: list[str]) -> list[str] | None:
-    """The words after `zoo`, for its launchers' scripts too; None for a command that is not zoo's."""
+    """Return the arguments of a `zoo` command or of one of its scripts; None for other commands."""
     if words[0] == "zoo":
         return words[1:]
     for script, command in (("scripts/train.py", "train"), ("scripts/benchmark.py", "bench")):
@@ -66,7 +66,7 @@ def test_a_command_is_accepted(page: str, line: str, tmp_path: Path, monkeypatch
     options = parse(arguments)
     try:
         if options.command == "train":
-            # The run that a page resumes is one of the example for folders.
+            # The pages resume a run of the recipe folder/example, which is loaded instead.
             recipe, overrides = recipe_and_overrides(
                 options, Path("runs/my-photos") if options.resume not in (None, "auto") else None
             )
@@ -92,7 +92,7 @@ def test_the_readme_names_every_command() -> None:
 
 
 def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
+    """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -113,7 +113,7 @@ def test_links_lead_somewhere(name: str) -> None:
 def test_files_that_a_page_names_are_there(name: str) -> None:
     named = set(re.findall(r"`((?:\w+/)*\w+\.(?:py|csv|yaml))`", text(name))) - {"recipe.yaml"}
     folders = [ROOT, ROOT / "zoo", *(ROOT / "zoo").iterdir()]
-    # `results-imagenet.csv` and the like are files of others; `results.csv` is written by a benchmark, `predictions.csv` by a run.
+    # A benchmark writes `results.csv`, and a run writes `predictions.csv`. Names with a hyphen do not match and are not checked.
     named -= {"results.csv", "predictions.csv"}
     missing = [path for path in named if not any((folder / path).is_file() for folder in folders)]
     assert missing == []
@@ -159,12 +159,12 @@ def test_the_page_of_backbones_shows_the_list_as_it_is(
     assert capsys.readouterr().out.rstrip().splitlines() == lines
 
 
-# ------------------------------------------------------------------ a trained model on every kind of photograph
+# ------------------------------------------------------------------ a trained model on every kind of image file
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run trained on plain PNG files, whose test images are the same pictures in every kind of file."""
+    """Train a run on plain PNG files; its test images are one picture of each class, as every kind of file."""
     root = tmp_path_factory.mktemp("photos")
     for side in SIDES:
         for part, count in (("train", 24), ("val", 2)):
@@ -186,7 +186,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def probabilities(run: Path, photo: Path) -> torch.Tensor:
-    """What the README's example gives for a photograph, float32 [C]; the example is run as it stands."""
+    """Return the probabilities of the README's example for an image file, float32 [C]; its paths and `print` are replaced."""
     (example,) = blocks("README.md", "python")
     for shown, real in (('"runs/my-photos"', run), ('"chair.jpg"', photo)):
         assert shown in example
@@ -215,7 +215,7 @@ def test_the_readme_reads_every_kind_of_photograph_as_training_did(trained: Path
         if sorted(SIDES)[row.argmax()] != photo.parent.name
     ]
     assert wrong == []
-    # Training and testing resize from the pixel store, the example from the file: the last digits differ.
+    # A run resizes images from the pixel store, the example from the file, so the probabilities differ slightly.
     assert torch.equal(shown.argmax(1), scored.argmax(1))
     assert float((shown - scored).abs().max()) < 0.05
 
@@ -226,6 +226,6 @@ def test_the_readme_sees_the_same_in_a_file_and_in_its_plain_twin(kind: str, tra
         picture(side, seed=99).save(tmp_path / "plain.png")
         twin = probabilities(trained, tmp_path / "plain.png")
         found = probabilities(trained, trained.parents[1] / "test" / side / kind)
-        # JPEG and AVIF lose a little; everything else here is exact.
+        # JPEG and AVIF are lossy; all other formats here are exact.
         lossy = kind.endswith((".jpg", ".jpeg", ".avif"))
         np.testing.assert_allclose(found, twin, atol=0.02 if lossy else 1e-6)

@@ -1,4 +1,4 @@
-"""Every shipped recipe loads, says what was measured, and takes two steps."""
+"""Every shipped recipe loads, has a header that says whether it was measured, and trains for two steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.recipe.load import load_recipe, shipped_recipes, shipped_root
 from zoo.training.run import train
 
 NAMES = [name for name, _ in shipped_recipes()]
-# Small enough for every check; the others take their steps with the slow tests.
+# Recipes that are small enough to train in every test run; the others train only in the slow tests.
 QUICK = {"quickstart", "cifar10/resnet18"}
 
 
@@ -30,7 +30,7 @@ def test_it_loads_and_its_header_tells(name: str) -> None:
 def test_it_takes_two_steps_on_random_weights(name: str, tmp_path: Path) -> None:
     original = load_recipe(Path(name))
     config = timm.get_pretrained_cfg(original.backbone.name)
-    # Networks of any size take their steps at a small one.
+    # Networks that accept any image size train at a small one.
     size = f"image_size={original.image_size.end if config and config.fixed_input_size else 64}"
     overrides = [
         size, "data={kind: synthetic, train_images: 20, test_images: 10}", "backbone.weights=random", f"output.root={tmp_path}",

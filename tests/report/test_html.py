@@ -1,4 +1,4 @@
-"""What every page has in common."""
+"""The parts that all pages share."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ CHART = "data:image/svg+xml;base64,AAAA"
 
 @pytest.fixture(autouse=True)
 def _no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Charts have tests of their own, and take most of the time."""
+    """Replace the charts, which have tests of their own and take most of the time."""
     for name in ("curves", "confusion", "calibration"):
         monkeypatch.setattr(page_module.figures, name, lambda *_: CHART)
 
@@ -31,7 +31,7 @@ def test_names_of_any_kind_are_shown_as_text() -> None:
     shown = text_of(root)
     for name in ODD:
         assert page_module.wording.fit_text(name) in shown
-    # Each in an element of its own direction.
+    # Each name is in a `bdi` element, which isolates the direction of its text.
     isolated = {"".join(element.itertext()) for element in all_of(root, "bdi")}
     assert {page_module.wording.fit_text(name) for name in ODD} <= isolated
 
@@ -48,7 +48,7 @@ def test_a_page_asks_nobody_for_anything() -> None:
     (policy,) = [meta.get("content") for meta in all_of(root, "meta") if meta.get("http-equiv") == "Content-Security-Policy"]
     assert policy is not None
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
-    # Links within the page lead somewhere.
+    # Every link within the page has a target.
     places = {element.get("id") for element in root.iter()}
     assert {link[1:] for link in links if link.startswith("#")} <= places
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: it asks for nothing, complains of nothing, and fits a phone."""
+"""The page in a real browser: it requests nothing else, logs no messages, and fits a phone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = [{"epoch": 1, "step": 2, "lr": 1e-3, "train.loss": 1.0, "train.accuracy":
 
 
 def pages(place: Path) -> dict[str, Path]:
-    """A run with odd names and long ones, one of many classes, and one that is not finished."""
+    """Write the pages of three runs: with odd and long names, with many classes, and unfinished."""
     paths = {name: place / f"{name}.html" for name in ("odd", "many", "unfinished")}
     found = scored(len(ODD), 300, names=ODD)
     result = Result.model_validate(RESULT)
@@ -48,7 +48,7 @@ def check(shown: Tab, path: Path, *, width: int, dark: bool) -> None:
 
 def test_pages_ask_for_nothing_and_fit_a_phone(tmp_path: Path) -> None:
     with tab(tmp_path / "profile") as shown:
-        # The checks are sound: a page that does ask, complain and overflow is caught.
+        # The checks work: they find the request, the message and the overflow of a bad page.
         bad = tmp_path / "bad.html"
         bad.write_text("<div style='width:3000px'><img src='http://127.0.0.1:9/a.png'><script>console.error(1)</script></div>")
         shown.show(bad, width=400)
@@ -60,13 +60,13 @@ def test_pages_ask_for_nothing_and_fit_a_phone(tmp_path: Path) -> None:
             for width in (320, 400, 1200):
                 for dark in (False, True):
                     check(shown, path, width=width, dark=dark)
-        # Dark is dark, light is light, and a chart has the color of its card.
+        # Sections and charts are dark in dark mode and light in light mode.
         for dark in (False, True):
             shown.show(tmp_path / "odd.html", dark=dark)
             background = shown.value("getComputedStyle(document.querySelector('section')).backgroundColor")
             assert background == ("rgb(28, 28, 28)" if dark else "rgb(255, 255, 255)")
             filtered = shown.value("getComputedStyle(document.querySelector('.chart img')).filter")
             assert filtered == ("invert(0.89) hue-rotate(180deg)" if dark else "none")
-        # Names are text, whatever is in them.
+        # Names are shown as text, even if they contain tags.
         assert shown.value("document.body.innerText.includes('<script>alert(1)</script>')")
         assert shown.value("document.querySelectorAll('script').length") == 0

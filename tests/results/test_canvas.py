@@ -1,4 +1,4 @@
-"""Pictures are whole, well-formed, the same twice, whatever the names in them."""
+"""Pictures are complete, well-formed and reproducible, whatever names they contain."""
 
 from __future__ import annotations
 

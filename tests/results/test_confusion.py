@@ -19,7 +19,7 @@ def test_confusion_of_few_and_many_classes(tmp_path: Path, classes: int):
     draw_confusion(matrix, names, tmp_path / "confusion.svg", "run, test set")
     shown = texts(tmp_path / "confusion.svg")
     assert {"run, test set", "true class", "predicted class", "recall"} <= set(shown)
-    # Each name on both axes, or a thinned choice of them.
+    # Every class is named on both axes; if there are more than 40, only some are.
     named = [text for text in shown if text.startswith("class ")]
     assert len(named) == 2 * classes if classes <= 40 else 20 <= len(named) < 2 * classes
     recalls = [f"{row[index] / row.sum():.1%}".replace("%", " %") for index, row in enumerate(matrix)]

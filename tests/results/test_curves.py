@@ -1,4 +1,4 @@
-"""Learning curves: any number of epochs and splits, values that are no numbers."""
+"""Learning curves: any number of epochs and splits, and values that are NaN or infinite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_epochs_without_evaluation_or_with_values_that_are_no_numbers(tmp_path: 
     rows[4]["train.loss"] = float("inf")
     draw_curves(rows, tmp_path / "curves.svg", "run", selected_epoch=5)
     shown = texts(tmp_path / "curves.svg")
-    # Epoch 5 has no evaluation: what stands there is the training's.
+    # Epoch 5 was not evaluated, so its label shows the training accuracy.
     assert "selected: epoch 5, train 90.00 %" in shown
     assert "selected: epoch 5" in shown
 

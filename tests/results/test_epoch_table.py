@@ -1,4 +1,4 @@
-"""The rows of the epochs."""
+"""The rows that are printed for epochs."""
 
 from __future__ import annotations
 

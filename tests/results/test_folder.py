@@ -1,4 +1,4 @@
-"""Run folders: made, written, read, found by the names in their recipes, or refused at the place that asked for them."""
+"""Run folders: created, written, read, found by the names in their recipes, or rejected with the option that named them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from zoo.results.folder import RunFolder, checkpoint_steps, newest_unfinished, r
 
 
 def unfinished(root: Path, name: str, recipe: str | None, *steps: int) -> Path:
-    """Make a run folder with checkpoints and no result."""
+    """Make a run folder with checkpoints but no result."""
     run = RunFolder.create(root, name)
     for step in steps or (1,):
         (run.path / "checkpoints" / f"step-{step:08d}").mkdir(parents=True)
@@ -37,7 +37,7 @@ def test_a_taken_name_gets_a_number_and_auto_finds_what_is_not_done(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["net", "no", "2026-01-02", "1:30", "12", "it's", "a: b #c", "ünï", "true"])
 def test_a_name_is_read_back_from_any_resolved_recipe(tmp_path: Path, name: str):
-    """Loaders of YAML 1.1 would make other things than names of some of these."""
+    """A YAML 1.1 loader would read some of these names as dates, numbers or booleans."""
     recipe = load(tmp_path, GOOD).model_copy(update={"name": name})
     run = unfinished(tmp_path / "runs", name, dump_recipe(recipe))
     assert recipe_name(run) == name
@@ -46,7 +46,7 @@ def test_a_name_is_read_back_from_any_resolved_recipe(tmp_path: Path, name: str)
 
 @pytest.mark.parametrize("recipe", [None, "[", "- a\n", "", "optim: {lr: 1}\n"])
 def test_a_damaged_run_is_found_by_its_folder(tmp_path: Path, recipe: str | None):
-    """Resuming it says what is wrong with it; starting anew in silence would not."""
+    """Resuming such a run reports what is damaged. Silently starting a new run would hide it."""
     run = unfinished(tmp_path, "net", recipe)
     assert recipe_name(run) is None
     assert newest_unfinished(tmp_path, "net") == run

@@ -18,7 +18,7 @@ def test_the_marks_are_named_however_far_the_loss_diverges(tmp_path: Path, last:
     draw_range(RATES, losses, losses, (1e-4, 3e-4, 6.5e-4), path, "net: loss over the learning rate")
     shown = texts(path)
     assert {"suggested: 0.0003, from 0.0001 to 0.00065", "training loss", "1e-5", "1e-2"} <= set(shown)
-    # The picture is of the valley: what diverges is beyond it.
+    # The axis covers the low losses; the diverging loss is beyond its end.
     assert max(float(text) for text in shown if text.replace(".", "").isdigit()) < 4
     first = path.read_bytes()
     draw_range(RATES, losses, losses, (1e-4, 3e-4, 6.5e-4), path, "net: loss over the learning rate")

@@ -1,4 +1,4 @@
-"""The folder of measurements: resumed, refused, written whole. `tests/bench/test_benchmark.py` has more."""
+"""The folder of measurements: resumed, rejected, written completely. `tests/bench/test_benchmark.py` has more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model said of each image, as a table."""
+"""The table of a model's predictions, one row for each image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`result.json`: what is written is read back; results of earlier and later versions are read too."""
+"""`result.json` is read back as it was written; results of earlier and later versions can be read too."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_result_without_the_speed_of_evaluation_is_read(run: RunFolder):
 
 
 def test_values_of_a_later_version_are_kept(run: RunFolder):
-    """A metric that was added to zoo.metrics is one of them."""
+    """An example is a metric that was added to zoo.metrics."""
     run.write_json("result.json", VALUES | {"test": VALUES["test"] | {"brier": 0.2}, "later": [1]})
     result = read_result(run)
     assert result is not None

@@ -1,4 +1,4 @@
-"""Features are those of plain timm, come with a speed, and have a key that changes with all they depend on."""
+"""Features equal those of plain timm, are returned with a speed, and have a key that covers everything they depend on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def batches(count: int = 40) -> Batches:
 def test_features_are_those_of_timm_in_the_order_of_the_images() -> None:
     torch.manual_seed(0)
     model = timm.create_model("test_efficientnet", num_classes=2)
-    # As after training: the statistics of BatchNorm are not 0 and 1.
+    # After this forward pass, the statistics of BatchNorm are no longer 0 and 1, as in a trained model.
     model.train()(torch.randn(16, 3, 32, 32) * 3 + 1)
     made = batches()
     backbone = Backbone(model, made, 32)
@@ -68,7 +68,7 @@ def test_the_key_changes_with_all_that_features_depend_on(monkeypatch: pytest.Mo
         keys.append(feature_key(first, "test_resnet", 32, FACTS, "a", "cpu"))
     assert len(set(keys)) == len(keys)
     assert feature_key(built(0), "test_resnet", 32, FACTS, "a", "cpu") == keys[0]
-    # The head is new in each run, and no feature depends on it.
+    # The head is new in each run and has no effect on the features, so it does not change the key.
     with torch.no_grad():
         first.model.get_parameter(first.head[0]).add_(1)
     assert feature_key(first, "test_resnet", 32, FACTS, "a", "cpu") == keys[0]

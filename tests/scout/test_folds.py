@@ -1,4 +1,4 @@
-"""Folds: classes are spread evenly, copies stay together, and the test images are never looked at."""
+"""Folds: classes are spread evenly, copies are in the same fold, and test images are never used."""
 
 from __future__ import annotations
 

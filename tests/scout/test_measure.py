@@ -1,4 +1,4 @@
-"""One real backbone measured, as in its worker process."""
+"""The measurement of one real backbone, as a worker process makes it."""
 
 from __future__ import annotations
 

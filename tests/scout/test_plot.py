@@ -1,4 +1,4 @@
-"""The picture of a scouting."""
+"""The picture of `zoo scout`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probe against scikit-learn's logistic regression, on features where the answer is known."""
+"""The probe compared with scikit-learn's classifiers, on features with known class centers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.scout.probe import Fits, nearest, principal, probe
 
 
 def blobs(count: int, width: int, classes: int, spread: float, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw features around a center for each class, some directions a thousand times as wide as others."""
+    """Draw features around a center for each class; the widest feature is a thousand times as wide as the narrowest."""
     generator = torch.Generator().manual_seed(seed)
     targets = torch.arange(count) % classes
     centers = torch.randn(classes, width, generator=generator)
@@ -37,7 +37,7 @@ def test_a_fit_is_that_of_scikit_learn(count: int, width: int) -> None:
         referee = LogisticRegression(C=1 / (penalty * int(trained.sum())), max_iter=5000, tol=1e-6)
         referee.fit(standardized[trained.numpy()], targets[trained].numpy())
         agreed = referee.predict(standardized) == targets.numpy()
-        # A hair's breadth from the border, one image may fall on the other side.
+        # One image may be so close to the decision boundary that the two fits put it on different sides.
         assert (agreed != right.numpy()).sum() <= 1
 
 
@@ -60,7 +60,7 @@ def test_noise_is_worth_nothing_and_clear_classes_are_worth_all() -> None:
     noise = torch.randn(300, 64, generator=torch.Generator().manual_seed(1))
     found = probe(noise, targets, folds_of(targets))
     assert np.mean(found.folds) < 0.45
-    # Of noise nothing can be learned, so that the strongest penalties win.
+    # Nothing can be learned from noise, so the strongest penalties are best.
     assert np.median(found.penalties) >= 0.3
 
 
@@ -96,6 +96,6 @@ def test_neighbors_are_those_of_scikit_learn_in_other_folds(monkeypatch: pytest.
         hits += int((referee.predict(centered[own]) == targets[own].numpy()).sum())
     monkeypatch.setattr(module, "CHUNK", 64)
     assert nearest(features, targets, fold, 7) == pytest.approx(hits / 200, abs=0.006)
-    # An image is not its own neighbor: two copies of all images in one fold each would be right otherwise.
+    # Each image has a fold of its own, and the labels are random. The accuracy would be higher if an image were its own neighbor.
     shuffled = targets[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
     assert nearest(features, shuffled, torch.arange(200)) < 0.5

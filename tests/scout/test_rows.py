@@ -1,4 +1,4 @@
-"""Rows of a scouting: their order, the best of them, the table and the line to copy."""
+"""Rows of `zoo scout`: their order, the best of them, the table, and the command to copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.scout import rows
 
 
 def row(model: str, *folds: float, **more: Any) -> dict[str, Any]:
-    """Return a row that was measured; without accuracies, one that failed."""
+    """Return the row of a measured backbone, or of a failed one if no accuracies of folds are given."""
     found: dict[str, Any] = {"model": model, "status": "ok", "error": "", "control": False}
     if not folds:
         return found | {"status": "oom", "error": "out of memory"} | more
@@ -40,7 +40,7 @@ ALL = [CONTROL, FAILED, BAD, NEAR, GOOD]
     ],
 )
 def test_the_control_is_last_and_failures_before_it(by: str, order: list[str]) -> None:
-    # Whatever it scored: it is there to compare with, and no backbone to choose.
+    # The control is last whatever it scored, because it is only there for comparison.
     for control in (CONTROL, row("good", 0.95, 0.95, 0.95, control=True)):
         found = rows.ordered([control, *ALL[1:]], by)
         assert [one["model"] for one in found[:-1]] == order
@@ -68,7 +68,7 @@ def test_the_best_are_those_that_the_folds_do_not_tell_apart() -> None:
     assert [one["model"] for one in rows.best(ALL)] == ["good", "near"]
     assert rows.clearly_worse(BAD, GOOD)
     assert not rows.clearly_worse(NEAR, GOOD)
-    # Always a little worse, but too little to matter.
+    # It is a little worse on every fold, but the difference is too small to matter.
     assert not rows.clearly_worse(row("same", 0.899, 0.919, 0.909), GOOD)
     many = [row(str(number), 0.9, 0.9, 0.91) for number in range(5)]
     assert len(rows.best(many)) == 3

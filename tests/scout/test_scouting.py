@@ -1,4 +1,4 @@
-"""A whole scouting, with a stand-in that measures nothing: rows, failures, restart."""
+"""A whole `zoo scout` with a stand-in for the measurement: rows, failures, resuming."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_whatever_becomes_of_a_backbone_is_a_row(photos: Path, capsys: pytest.Ca
     }
     assert "did you mean" in found["nothing9", False]["error"] or "unknown model" in found["nothing9", False]["error"]
     assert found["resnet34.tv_in1k", False]["param_count"] == 1.5
-    # The control has random weights, and no license; the others what the recipe says.
+    # The control has random weights and no license; the others have the weights of the recipe, with their license.
     assert (found[control]["weights"], found[control]["license"], found[control].get("minutes")) == ("random", None, None)
     first = found["resnet18.tv_in1k", False]
     assert (first["weights"], first["license"]) == ("auto", "bsd-3-clause")
@@ -89,7 +89,7 @@ def test_an_interrupted_scouting_is_resumed(photos: Path, monkeypatch: pytest.Mo
     assert folder == Path("runs/scout")
     assert found["resnet18.tv_in1k", False]["date"] == known["date"]
     assert {row["status"] for row in found.values()} == {"ok"}
-    # Finished: the next is a new one.
+    # It is finished, so the next one gets a new folder.
     assert scout(photos, models)[0] == Path("runs/scout-2")
 
 
@@ -108,7 +108,7 @@ def test_rows_of_other_images_or_settings_are_not_mixed(photos: Path) -> None:
 def test_without_pretrained_weights_there_is_no_control(photos: Path) -> None:
     _, found = scout(photos, ["resnet18.tv_in1k"], overrides=["image_size=32", "backbone.weights=random"])
     assert list(found) == [("resnet18.tv_in1k", False)]
-    # A license is that of pretrained weights.
+    # Only pretrained weights have a license.
     assert found["resnet18.tv_in1k", False]["license"] is None
 
 

@@ -1,4 +1,4 @@
-"""Settings travel to workers and into files."""
+"""Requests can be sent to workers, and settings can be written to files."""
 
 from __future__ import annotations
 

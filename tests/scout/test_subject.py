@@ -1,4 +1,4 @@
-"""What the words of `zoo scout` stand for."""
+"""The arguments of `zoo scout`: the recipe and the backbones that they stand for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_folder_stands_for_the_recipe_of_folders(
         found = find_subject(word, ["train.epochs=3"])
         assert found.recipe.data.root == Path(word)
         assert (found.recipe.train.epochs, found.data) == (3, word)
-        # The words give the same recipe again.
+        # The returned words load to the same recipe.
         recipe, *overrides = found.words
         assert decide(load_recipe(Path(recipe), overrides)).recipe == found.recipe
 

@@ -1,4 +1,4 @@
-"""The bootstrap over runs and images: against a slow one, and against what it promises."""
+"""The bootstrap over runs and images, compared with a slow one and with the coverage that it promises."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from zoo.stats.holm import holm
 
 
 def answers(seed: int, runs: int, images: int, better: float = 0.0, run_spread: float = 0.1) -> np.ndarray:
-    """Right and wrong answers bool [runs, images]; how hard an image is is the same for all seeds."""
+    """Draw right and wrong answers, bool [runs, images]; the difficulty of an image is the same for all seeds."""
     hardness = np.random.default_rng(99).normal(1.5, 2, images)
     draws = np.random.default_rng(seed)
     return hardness + better + draws.normal(0, run_spread, (runs, 1)) + draws.normal(0, 0.5, (runs, images)) > 0
 
 
 def slow(first: np.ndarray, second: np.ndarray, draws: int) -> np.ndarray:
-    """The same resampling, one image and one run at a time."""
+    """Return resampled differences; images and runs are drawn directly, without patterns."""
     generator = np.random.default_rng(5)
     found = []
     for _ in range(draws):
@@ -36,7 +36,7 @@ def test_patterns_of_images_are_as_good_as_images(first_runs: int, second_runs: 
 
 
 def test_any_number_of_runs_is_compared() -> None:
-    """More than a whole number has bits."""
+    """The pattern of an image over 140 runs has more bits than an int64."""
     first, second = answers(1, 70, 60), answers(2, 70, 60, better=0.3)
     found = paired_difference(first, second, draws=2000)
     assert found.value == pytest.approx(second.mean() - first.mean())
@@ -48,7 +48,7 @@ def test_the_interval_holds_what_it_promises() -> None:
     pairs = [(answers(2 * seed, 4, 200), answers(2 * seed + 1, 4, 200)) for seed in range(200)]
     found = [paired_difference(*pair, draws=400, seed=seed) for seed, pair in enumerate(pairs)]
     assert 0.92 <= np.mean([one.interval[0] <= 0 <= one.interval[1] for one in found]) <= 0.985
-    # At most half wider than the values of such pairs are spread: the bootstrap errs to that side.
+    # The interval is at most 1.5 times as wide as it should be for the spread of the values: the bootstrap errs to the wide side.
     width = np.mean([one.interval[1] - one.interval[0] for one in found])
     assert 1 <= width / (2 * 1.96 * np.std([one.value for one in found])) <= 1.5
     assert np.mean([one.p < 0.05 for one in found]) <= 0.08

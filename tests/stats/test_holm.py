@@ -11,7 +11,7 @@ from zoo.stats.holm import holm
 
 
 def closed_testing(values: list[float]) -> list[float]:
-    """The definition that Holm's method is a shortcut of: the largest Bonferroni p-value of all sets that hold a comparison."""
+    """Adjust p-values as Holm's method does, but by definition: the largest Bonferroni p-value of all sets with a comparison."""
     places = range(len(values))
     sets = list(chain.from_iterable(combinations(places, size) for size in range(1, len(values) + 1)))
     return [max(min(1.0, len(some) * min(values[one] for one in some)) for some in sets if place in some) for place in places]

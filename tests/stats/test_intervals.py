@@ -1,4 +1,4 @@
-"""Means, deviations and intervals; numpy and scipy are the referees."""
+"""Means, deviations and intervals, compared with those of numpy and scipy."""
 
 from __future__ import annotations
 

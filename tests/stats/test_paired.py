@@ -1,4 +1,4 @@
-"""Two models on the same images; scipy is the referee."""
+"""Two models on the same images, compared with scipy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_test_does_not_care_which_model_is_first() -> None:
 
 
 def test_whole_numbers_and_the_beta_function_meet() -> None:
-    """Both ways of counting give a p-value; from one image more it falls a little."""
+    """From 1,001 images on, the p-value is computed in another way; one more image lowers it only a little."""
     assert 0 < mcnemar(470, 530) - mcnemar(470, 531) < 0.005
 
 
@@ -36,7 +36,7 @@ def test_every_image_is_counted_once() -> None:
 
 
 def test_the_interval_is_that_of_agresti_and_min() -> None:
-    # By hand: (7.5 - 2.5) / 102 +- 1.96 * sqrt(10 - 25 / 102) / 102
+    # Computed by hand: (7.5 - 2.5) / 102 +- 1.96 * sqrt(10 - 25 / 102) / 102
     assert paired_interval(2, 7, 100) == pytest.approx((-0.010997, 0.109037), abs=1e-5)
 
 

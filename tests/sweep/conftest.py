@@ -10,6 +10,6 @@ from zoo.system import signals
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    # A sweep notes signals from its first run on; this process is not to.
+    # After this call of a sweep, a process only notes signals; the process of the tests must still react to them.
     monkeypatch.setattr(signals, "defer", lambda: None)
     return Place(tmp_path, monkeypatch)

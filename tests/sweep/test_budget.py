@@ -1,4 +1,4 @@
-"""Sweeps within a time, on runs that take no time and a clock that is moved."""
+"""Sweeps with a time budget, on stand-in runs and a simulated clock."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from helpers.sweeps import Place
 from zoo.sweep.grid import Run
 from zoo.system.workers import Outcome
 
-# A run of 9 epochs takes 2 s to start, 10 s for an epoch, and 2 s to end.
+# Seconds of a run with 9 epochs: 2 to start, 10 for each epoch, and 2 to end.
 WHOLE = 94.0
 
 
 def better(run: Run, epoch: int) -> float:
-    """Larger seeds are better, from the first epoch on."""
+    """Return an accuracy that is higher for larger seeds, from the first epoch on."""
     return min(1.0, (epoch + run.seed) / 20)
 
 
@@ -32,7 +32,7 @@ def test_it_ends_in_time_with_the_best_run_finished(place: Place, budget: float,
     assert 0.7 * budget < place.clock.now - began <= 1.1 * budget or "stopped" not in statuses(place)
     assert set(statuses(place)) <= {"ok", "stopped"}
     assert place.rows()["test_resnet-seed8"]["status"] == "ok"
-    # What is finished is better than what was stopped.
+    # Rows are in the order of seeds, so the finished runs are those with the larger seeds, which are better.
     rows = list(place.rows().values())
     assert [row["status"] for row in rows] == sorted((row["status"] for row in rows), reverse=True)
 
@@ -42,7 +42,7 @@ def test_all_are_trained_where_there_is_time(place: Place) -> None:
     began = place.clock.now
     assert place.sweep(place.grid(seeds=[0, 1, 2]), budget=4 * WHOLE) == 0
     assert statuses(place) == ["ok"] * 3
-    # A first look at each, and then no more pauses.
+    # Each run is started twice: it pauses after its first look, and then trains to the end.
     assert len(pool.started) == 6
     assert place.clock.now - began < 3 * WHOLE + 3 * 2 + 3
 

@@ -49,7 +49,7 @@ def test_the_same_settings_come_before_a_folder_without_any_and_numbers_count(pl
     assert find(place.grid(), None) == Path("runs/sweep-2")
     assert find(place.grid("test_vit"), None) == Path("runs/sweep")
     Path("runs/sweep").rmdir()
-    # A folder of the user's own name is never taken.
+    # A folder with a name that the user chose is never taken.
     begin(Path("runs/sweep-of-mine"), place.grid("test_vit"))
     assert find(place.grid("test_vit"), None) == Path("runs/sweep")
 
@@ -86,7 +86,7 @@ def test_what_has_no_effect_on_the_runs_is_no_difference(place: Place, tmp_path:
     (tmp_path / "other.yaml").write_text((tmp_path / "tiny.yaml").read_text() + "name: other\noutput: {root: elsewhere}\n")
     grid = Grid(Path("other.yaml"), ["test_resnet"], seeds=[0, 1])
     assert find(grid, Path("out")) == Path("out")
-    # A later version knows more options.
+    # A folder of an earlier version lacks options that were added later.
     state = json.loads(Path("out/sweep.json").read_text())
     del state["settings"]["recipe"]["train.clip_grad"]
     Path("out/sweep.json").write_text(json.dumps(state))

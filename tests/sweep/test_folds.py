@@ -1,4 +1,4 @@
-"""Cross-validation on runs that take no time; one that trains is in tests/faults/test_kills_of_folds.py."""
+"""Cross-validation on stand-in runs; one with real training is in tests/faults/test_kills_of_folds.py."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def pool(place: Place, **options: Any) -> StandIn:
-    """A pool whose runs leave what they say of the images of their fold, too."""
+    """Return a pool of stand-in runs that also write predictions for the images of their fold."""
     found = place.pool(**options)
     end = found.end
 

@@ -23,7 +23,7 @@ def test_runs_pause_where_they_are_evaluated(epochs: int, every: int, expected: 
 
 def test_stages_add_up_to_the_way_that_is_left() -> None:
     pace = Pace(start=2.0, epoch=10.0)
-    # Each stage starts anew, and the last one ends the run.
+    # Each stage takes the time to start, and the last one also the time to end the run.
     assert stages(pace, 1, [3, 9]) == [2 + 20, 2 + 60 + 2]
     assert stages(pace, 5, [3, 9]) == [0, 2 + 40 + 2]
     assert stages(pace, 9, [9]) == [0]
@@ -37,7 +37,7 @@ def test_the_makespan_is_that_of_lanes() -> None:
 
 def test_as_many_go_on_as_time_allows() -> None:
     needed = [[10.0, 30.0]] * 9
-    # All nine to the next look, then three of them to the end.
+    # The time is for all nine runs to the next look, and then for three of them to the end.
     assert how_many(needed, 1, (9 * 10 + 3 * 30) / usable(1)) == 9
     assert how_many(needed, 1, 100) == 3
     assert how_many(needed, 3, 100) == 9

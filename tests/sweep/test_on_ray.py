@@ -32,7 +32,7 @@ def test_without_ray_a_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("nodes", "threads", "jobs", "asked"),
     [
-        # A head without cores, and two machines: one run on the smaller, two on the larger.
+        # A head node without cores, and two machines: one run fits on the smaller one, two fit on the larger one.
         ([{}, {"CPU": 4.0}, {"CPU": 8.0}], None, 3, 4),
         ([{}, {"CPU": 4.0}, {"CPU": 8.0}], 3, 1 + 2, 3),
         ([{"CPU": 8.0}, {"CPU": 8.0}], 1, 16, 1),
@@ -60,7 +60,7 @@ def test_as_many_runs_go_at_a_time_as_there_is_room_for(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two nodes of one core each; the sweeps find them by RAY_ADDRESS."""
+    """Start a Ray cluster of two nodes with one core each; sweeps find it by RAY_ADDRESS."""
     utils = pytest.importorskip("ray.cluster_utils")
     started = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     started.add_node(num_cpus=1)
@@ -91,7 +91,7 @@ def test_a_cluster_gives_the_rows_and_bits_of_this_machine_and_goes_on(cluster: 
     here = Sweep(tmp_path, *arguments, "--out", "here")
     assert here.wait() == 0, here.text
     there = Sweep(tmp_path, *arguments, "--out", "there", "--on", "ray")
-    # Killed, then stopped, then left alone.
+    # The first sweep is killed, the second one is stopped by a signal, and the third one may finish.
     assert wait_until(lambda: len(list((tmp_path / "there").glob("*/checkpoints/step-*"))) >= 1, 120), there.text
     there.kill()
     there.wait()

@@ -1,4 +1,4 @@
-"""One run in this process: begun, gone on with, or begun anew in the same folder."""
+"""One run in this process: started, resumed, or started again in the same folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.training import checkpoint
 
 @pytest.fixture
 def arguments(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    # The handlers of a run are not for this process.
+    # A run installs signal handlers; the process of the tests must keep its own.
     monkeypatch.setattr(signals, "install", lambda: None)
     monkeypatch.setattr(signals, "defer", lambda: None)
     recipe = load_recipe(tiny, ["name=net", "data.train_images=64"])
@@ -38,14 +38,14 @@ def test_a_run_goes_on_from_its_checkpoint_or_begins_anew_in_its_folder(
     one_run.train_run(arguments, sent.append)
     expected = weights(root / "net")
     (root / "net").rename(tmp_path / "whole")
-    # What a start leaves that was killed: a folder, or one half removed.
+    # Leftovers of a killed start: a run folder without a checkpoint, and a temporary folder.
     (root / "net").mkdir()
     (root / "net" / "recipe.yaml").write_text("half")
     (root / ".net.tmp").mkdir()
     one_run.train_run(arguments | {"until_epoch": 1}, sent.append)
     assert {path.name for path in root.iterdir()} == {"net"}
     assert not (root / "net" / "result.json").exists()
-    # The sweep's folder was moved meanwhile.
+    # The sweep's folder is moved while the run is paused.
     moved = root.rename(tmp_path / "moved")
     recipe = arguments["recipe"]
     recipe = recipe.model_copy(update={"output": recipe.output.model_copy(update={"root": moved})})

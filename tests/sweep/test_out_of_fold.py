@@ -1,4 +1,4 @@
-"""What all folds say together, from the files of their runs."""
+"""The predictions and figures of all folds together, from the files of their runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo.sweep.out_of_fold import gather, write
 
 
 def fold(folder: Path, files: Sequence[str], right: Sequence[int], **result: object) -> str:
-    """A finished run with these validation images; return its name."""
+    """Write a finished run with these validation images, and return its name."""
     finished_run(folder, [True], **result)  # type: ignore[arg-type]
     rows = [("val", file, CLASSES[0], CLASSES[1 - hit], "0.9", hit, "0.5") for file, hit in zip(files, right, strict=True)]
     (folder / "predictions.csv").write_text(table_text(HEADER, [*rows, ("test", "t", CLASSES[0], CLASSES[0], "1", 1, "1")]))

@@ -14,7 +14,7 @@ from zoo.sweep.page import write_page
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Path:
-    """A sweep of which one run is finished, one failed, one is stopped, and one not begun."""
+    """Write a sweep of four runs: one finished, one failed, one stopped, and one not started."""
     folder = tmp_path / "sweep"
     finished_run(folder / "fine", right_answers(0))
     rows = [

@@ -14,7 +14,7 @@ from zoo.system.workers import Outcome, WorkerCall
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The titles of the calls that measured; a run of test_vit does not fit into memory."""
+    """Replace the measuring workers and return the titles of their calls; a run of test_vit does not fit into memory."""
     asked: list[str] = []
 
     def run(work: WorkerCall, receive: Callable[[dict[str, Any]], None], **_: object) -> Outcome:

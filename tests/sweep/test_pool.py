@@ -29,7 +29,7 @@ def all_of(started: LocalPool) -> dict[str, Ended]:
 
 
 def printed(started: LocalPool) -> str:
-    """What the first run printed, once it did."""
+    """Wait until the first run has printed something, and return it."""
     log = Path("out/logs/test_resnet-seed0.log")
     while not (log.exists() and log.read_text()):
         assert started.wait(0.05) == []

@@ -1,4 +1,4 @@
-"""What a sweep checks and chooses before its first run."""
+"""The checks and choices of a sweep before its first run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole sweep on runs that take no time; those that train are in test_one_run.py and in tests/faults."""
+"""Whole sweeps on stand-in runs; tests with real training are in test_one_run.py and in tests/faults."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_signal_stops_the_runs_and_leaves_no_row_of_them(
     pool = place.pool()
     asked: list[float] = []
     monkeypatch.setattr(pool, "ask_to_stop", lambda: (asked.append(place.clock.now), type(pool).ask_to_stop(pool)))
-    # In the middle of the first run, or of the second.
+    # The signal comes in the middle of the first run, or of the second.
     when = place.clock.now + 50 + 100 * after
     monkeypatch.setattr(signals, "requested", lambda: "SIGINT" if place.clock.now > when else "")
     with pytest.raises(Stopped, match=rf"stopped by SIGINT with {after} of 2 runs ended \(the same command continues\)"):

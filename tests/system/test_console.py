@@ -1,4 +1,4 @@
-"""Lines for the user: where they go, how counts are written."""
+"""Lines for the user: their output stream, and the form of counts."""
 
 import pytest
 

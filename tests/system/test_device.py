@@ -19,7 +19,7 @@ def test_memory_formats_are_the_ones_that_torch_knows():
 
 @pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="this torch cannot tell")
 def test_torch_and_linux_agree_on_native_bf16():
-    """The second source is used with an older torch: this one shows that both name the instructions as expected."""
+    """Linux's list of instructions is used with an older torch. Both sources must give the same answer."""
     named = {name for name, value in torch.cpu.get_capabilities().items() if value} & device.BF16_INSTRUCTIONS
     if flags := hardware.cpu_flags():
         assert bool(named) == bool(flags & device.BF16_INSTRUCTIONS)
@@ -54,7 +54,7 @@ def test_the_device_name_of_a_cpu_is_the_processors():
 def test_peak_memory_sees_a_large_block_and_forgets_it():
     device.reset_peak_memory(CPU)
     before = device.peak_memory_mb(CPU)
-    with mmap.mmap(-1, 50_000_000) as block:  # not from the heap, which may hold as much freed memory
+    with mmap.mmap(-1, 50_000_000) as block:  # not from the heap, which may still hold as much freed memory
         for page in range(0, len(block), mmap.PAGESIZE):
             block[page] = 1
     assert device.peak_memory_mb(CPU) >= before + 40
@@ -99,7 +99,7 @@ def test_a_gpu_that_emulates_bf16_does_not_have_it(monkeypatch, native):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
     assert device.native_bf16(torch.device("cuda")) == native
     choices = autotune.candidates(torch.device("cuda"), "auto", False)
-    # Never fp16 where bf16 is native: noise would decide between two numeric regimes.
+    # fp16 is never a candidate if bf16 is native: noise would decide between two numeric regimes.
     assert choices == [("bf16", False), ("fp32", False)] if native else [("fp16", False), ("fp32", False)]
 
 

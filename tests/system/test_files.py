@@ -1,4 +1,4 @@
-"""Files and folders are written whole: the old content or the new one, at any moment."""
+"""Files and folders are written completely: at any moment, they have the old content or the new one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.system import files
 
 
 class Killed(BaseException):
-    """Stands for a process that ends here."""
+    """An exception that stands for the end of the process."""
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -28,7 +28,7 @@ def test_a_file_is_replaced_whole_and_synced(tmp_path: Path, monkeypatch: pytest
     assert tree(tmp_path) == {"a": "neü"}
     files.write_file(tmp_path / "a", b"\0")
     assert (tmp_path / "a").read_bytes() == b"\0"
-    # The content first, then the folder that holds its name.
+    # First the content is synced, then the folder that contains the file's name.
     assert synced == [".a.tmp", tmp_path.name] * 3
 
 

@@ -1,4 +1,4 @@
-"""This machine and its software, as `environment.json` records them."""
+"""The machine and its software, as `environment.json` records them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The launch of a process: its place among its siblings, who prints an error, and what torch raises when one of them is gone."""
+"""The launch of processes: the place of each, which one prints an error, and the error if one of them is gone."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CLAIM = "from zoo.system.launch import claims_error_output as claim; print(claim
 
 
 def claims(**environment: str) -> list[str]:
-    """Ask two processes of one launcher, this process, whether they may print an error; each asks twice."""
+    """Start two processes with this process as their launcher, and return whether they may print an error; each asks twice."""
     found = []
     for rank in ("1", "0"):
         variables = os.environ | {"RANK": rank} | environment
@@ -65,7 +65,7 @@ def claims(**environment: str) -> list[str]:
 
 def test_of_the_processes_of_a_launch_the_first_to_ask_prints_the_error(cache: Path) -> None:
     assert claims(WORLD_SIZE="2", MASTER_PORT="1") == ["True", "False", "False", "False"]
-    # Another launch by the same parent.
+    # Another launch by the same parent process.
     assert claims(WORLD_SIZE="2", MASTER_PORT="2")[0] == "True"
     assert claims(WORLD_SIZE="1") == ["True"] * 4
 
@@ -88,11 +88,11 @@ def test_a_process_group_waits_as_long_as_the_recipe_says() -> None:
     assert launch.process_group_kwargs(ALONE, 8) == {}
 
 
-# ------------------------------------------------------------------------- lost processes: a canary
+# ------------------------------------------------------------------------- lost processes
 
 
 def gloo_pair(seconds: float) -> list[dist.ProcessGroupGloo]:
-    """Connect two ranks that live in this process, and let them agree once."""
+    """Connect two ranks within this process, and let them reduce a tensor once."""
     store, groups = dist.HashStore(), {}
 
     def join(rank: int) -> None:
@@ -129,7 +129,7 @@ def unreachable_main() -> None:
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo")
 @pytest.mark.parametrize("happens", [silent_rank, ended_rank, absent_rank, unreachable_main])
 def test_a_process_that_is_gone_or_silent_is_one_line(happens, capfd):
-    """All of it is provoked for real: gloo raises plain RuntimeErrors, which only their text tells from others."""
+    """The errors are torch's own. Gloo raises plain RuntimeErrors, so this test fails if a new torch changes their texts."""
     with pytest.raises(LostProcess) as error, launch.lost_processes(TWO, 7):
         happens()
     assert str(error.value) == (
@@ -137,7 +137,7 @@ def test_a_process_that_is_gone_or_silent_is_one_line(happens, capfd):
     )
 
 
-# What torch 2.14 raised between two network namespaces, each with its own loopback interface.
+# The error of torch 2.14 between two network namespaces, each with its own loopback interface.
 UNREACHABLE = (
     "Gloo connectFullMesh failed with [gloo/transport/tcp/pair.cc:152] timed out connecting: SO_ERROR: Connection refused, "
     "remote=[127.0.0.1]:18821$1"

@@ -1,4 +1,4 @@
-"""One process at a time: waiting for a lock of the cache, refusing a run folder in use."""
+"""Locks: a process waits for a lock of the cache, but rejects a run folder that is in use."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_folder_in_use_names_who_uses_it(tmp_path: Path):
         who = f"pid {first.pid} on {platform.node()}"
         assert str(error.value) == f"--out: {tmp_path} in use by {who} (wait for it or stop it)"
         first.kill()
-    # The system dropped the lock with its process, however that ended.
+    # The system releases a lock when its process ends, even if the process was killed.
     with held(path, "--resume"):
         assert path.read_text() == f"pid {os.getpid()} on {platform.node()}"
     assert not path.exists()

@@ -1,4 +1,4 @@
-"""Errors that say that memory is full, whoever raises them."""
+"""Errors that mean that memory is full, from any library."""
 
 from __future__ import annotations
 

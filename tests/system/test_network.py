@@ -64,7 +64,7 @@ def test_an_address_of_a_link_has_its_interface_in_its_name() -> None:
     ("found", "asked"),
     [
         (["10.77.0.1"], ["10.77.0.1"]),
-        # As /etc/hosts of Debian and Ubuntu has it on host-a itself.
+        # On host-a itself, /etc/hosts of Debian and Ubuntu gives its name this address.
         (["127.0.1.1"], [network.ANYWHERE]),
         (["::1", "127.0.1.1", "10.77.0.1"], ["10.77.0.1"]),
         (["2001:db8::1", "10.77.0.1"], ["2001:db8::1", "10.77.0.1"]),

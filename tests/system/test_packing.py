@@ -1,4 +1,4 @@
-"""What goes into a buffer comes out of it, bit by bit."""
+"""Tensors that are packed into a buffer come out with the same bits."""
 
 from __future__ import annotations
 

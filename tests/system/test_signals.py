@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT in processes of their own; whole runs under signals are in tests/faults/test_signals.py."""
+"""SIGTERM and SIGINT in separate processes; signals during whole runs are in tests/faults/test_signals.py."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_rows_printed_one_by_one_keep_to_the_widths_of_their_columns() -> None:
     columns = [Column("epoch", lambda row: row["epoch"], 7), Column("loss", lambda row: f"{row['loss']:.2f}", 6)]
     assert heading(columns) == "  epoch   loss"
     assert line({"epoch": 3, "loss": 0.5}, columns) == "      3   0.50"
-    # A text that is too long moves the others and is not cut.
+    # A text that is too long is not cut, but moves the rest of the line.
     assert line({"epoch": 12345678, "loss": 0.5}, columns) == "12345678   0.50"
 
 

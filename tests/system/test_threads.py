@@ -1,4 +1,4 @@
-"""CPU threads of a process, and its freed memory."""
+"""The CPU threads of a process, and the memory that it frees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls in worker processes: their results arrive, and whatever becomes of them is an outcome of one line."""
+"""Calls in worker processes: their results arrive, and every end of a call is an outcome of one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from zoo.system import workers
 from zoo.system.workers import Outcome, WorkerCall, Workers
 
-# Bytes that no machine has.
+# More bytes than any machine has.
 TOO_MANY = 1 << 60
 
 
@@ -129,7 +129,7 @@ def build_too_large() -> None:
     ],
 )
 def test_a_real_lack_of_memory_is_recognized(allocate):
-    """A canary: torch has no type of its own for this on a CPU, so the text decides."""
+    """torch raises no special error for this on a CPU, so the text decides. This test fails if a new torch changes it."""
     with pytest.raises(BaseException) as error:  # noqa: PT011
         allocate()
     assert workers.outcome_of(error.value).status == "oom"

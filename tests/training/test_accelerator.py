@@ -1,4 +1,4 @@
-"""Accelerate as zoo uses it."""
+"""Accelerate, set up as zoo uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What follows from the images and the backbone where a recipe leaves it open."""
+"""Options that a recipe leaves open are chosen from the images and the backbone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_nothing_is_left_open_and_what_is_said_stays(tmp_path: Path) -> None:
     assert AUTO not in (found.image_size.start, found.image_size.end, found.train.epochs, found.train.batch_size)
     assert AUTO not in (found.augment.hflip, found.finetune.batch_norm, found.output.keep_best)
     assert list(rules(found)) == []
-    # What is measured on the machine is not chosen here.
+    # `autotune.py` chooses this option, by a measurement on the machine.
     assert found.train.precision == AUTO
     words = ["image_size=96", "train.epochs=7", "train.batch_size=5", "augment.hflip=false", "finetune.batch_norm=train"]
     recipe = load(tmp_path, GOOD, *words, "output.keep_best=2")
@@ -49,7 +49,7 @@ def test_nothing_is_left_open_and_what_is_said_stays(tmp_path: Path) -> None:
     again = decide(recipe, lambda: asked.append(1) or Outline(1, 1))
     assert again.recipe == recipe
     assert (again.reasons, asked) == ((), [])
-    # Decided once, it stays.
+    # A recipe without open options is not changed.
     assert decide(found, lambda: Outline(7, 7)).recipe == found
 
 
@@ -80,7 +80,7 @@ def test_what_is_chosen_keeps_the_rules(tmp_path: Path) -> None:
     assert (found.train.epochs, found.train.batch_size) == (50, 100)
     assert decided(tmp_path, "train.accumulate=500", images=600).train.batch_size == 500
     assert decided(tmp_path, images=7).train.batch_size == 2
-    # A side that is given is one that the last images have too.
+    # The chosen last size is not smaller than the first size that is given.
     assert decided(tmp_path, "image_size.start=160", side=8).image_size.end == 160
     assert decided(tmp_path, "image_size={multiple: 16}", side=500).image_size.multiple == 16
 

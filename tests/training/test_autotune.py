@@ -27,7 +27,7 @@ def test_what_a_forward_pass_keeps_grows_with_the_pixels() -> None:
     model = folded()
     small, large = (autotune._kept_bytes(model, size, CPU, "fp32") for size in (32, 64))
     assert large == pytest.approx(4 * small, rel=0.1)
-    # At least what its convolutions give, which are all kept.
+    # It is more than the outputs of the convolutions, which are all kept.
     outputs = 0
 
     def count(_layer: object, _inputs: object, output: torch.Tensor) -> None:
@@ -59,7 +59,7 @@ def test_parts_that_keep_too_much_are_not_tried(
 
 
 class Moody(torch.nn.Module):
-    """A network that overflows in one precision, or has no room for many images."""
+    """A network that overflows in bf16, or runs out of memory in bf16 with more than `room` images."""
 
     def __init__(self, *, overflows: bool = False, room: int = 1000) -> None:
         super().__init__()
@@ -104,5 +104,5 @@ def test_candidates_are_timed_in_fewer_rounds_where_steps_are_slow(
     assert [len(found[candidate]) for candidate in candidates] == [rounds, rounds]
     began = now
     autotune._race_parts(folded(), 32, 64, CPU, candidates[0])
-    # Three sizes.
+    # Three micro-batch sizes are timed.
     assert now - began == pytest.approx(3 * seconds * min(rounds, autotune.ROUNDS))

@@ -1,4 +1,4 @@
-"""The average of the weights is timm's, and can be shut."""
+"""The average of the weights equals timm's, and can skip a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is given its time: the plan of its steps, on clocks that are simulated, and runs that keep it."""
+"""Runs with a given time: plans of their steps on a simulated clock, and real runs that keep the time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.training import assemble, checkpoint
 from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
 from zoo.training.run import train
 
-# Seconds of a step for a pixel of its images' area, such that 64 px take a tenth of a second.
+# Seconds of a step per pixel of an image's area: a step at 64 px takes 0.1 s.
 PACE = 0.1 / 64**2
 
 
@@ -38,7 +38,7 @@ def test_a_changed_plan_goes_on_from_the_same_share_and_comes_to_its_end() -> No
         done = [plan.place(earlier) / plan.steps for earlier in range(step)]
         plan.change(step, steps)
         assert plan.place(step) / plan.steps == pytest.approx(before)
-        # What is done stays as it was.
+        # Earlier steps keep their share of the schedule.
         assert [plan.place(earlier) / plan.steps for earlier in range(step)] == pytest.approx(done)
     shares = [plan.place(step) / plan.steps for step in range(160)]
     assert shares == sorted(shares)
@@ -50,7 +50,7 @@ def test_a_changed_plan_goes_on_from_the_same_share_and_comes_to_its_end() -> No
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock whose time the tests set."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -68,15 +68,15 @@ def simulated(
     pauses: tuple[float, ...] = (0.3,),
     sides: ImageSize,
 ) -> float:
-    """Run a budget against a simulated machine; return when the run ends.
+    """Run a budget on a simulated machine; return the second at which the run ends.
 
     Args:
-        seconds: of the whole run.
-        slowness: how many times slower the machine is at a time.
+        seconds: time of the whole run.
+        slowness: returns how many times slower the machine is at a given second.
         start: seconds before the first step.
         every: epochs between two evaluations.
-        pauses: seconds of epochs besides their steps and their evaluation, in turn. The last epoch takes the longest of them.
-        sides: of the images.
+        pauses: seconds that epochs take besides steps and evaluation, in turn; the last epoch takes the longest.
+        sides: the image sizes.
     """
     clock = Clock()
     plan, per_epoch, val, test = StepPlan.of(UNKNOWN_STEPS), 50, 320, 1000
@@ -87,7 +87,7 @@ def simulated(
     budget = Budget(seconds, 0.0, plan, per_epoch, per_epoch * every, 32, (val, val + test), side, clock)
     clock.now = start
     budget.check()
-    # A pixel of a larger image costs a little less, and evaluation a third of training.
+    # A pixel of a larger image takes a little less time, and evaluation takes a third of the time of training.
     forward = PACE * side(1.0) ** 2 / 32 / 3
     step = 0
     while step < plan.steps:
@@ -123,17 +123,18 @@ def test_a_run_ends_when_its_time_is_over(name: str, sides: ImageSize) -> None:
 
 
 def test_no_time_is_kept_for_evaluations_that_do_not_come() -> None:
-    # Evaluating takes more than a tenth of the time: an epoch that ends shortly before the run would leave it unused.
+    # The run is evaluated only at its end. Evaluations after each epoch would take 4 to 5 s in all: if time were kept for them,
+    # the run would end too early.
     for seconds in range(60, 80):
         ends = simulated(seconds, SLOWNESS["steady"], every=1000, sides=ImageSize(start=64, end=64))
         assert abs(ends - seconds) <= 0.02 * seconds, seconds
 
 
 def test_what_an_epoch_takes_besides_its_steps_may_be_more_than_they_take() -> None:
-    # The steps of an epoch take 5 seconds.
+    # The steps of an epoch take 5 s, its pause 8 s.
     for seconds in range(100, 130):
         ends = simulated(seconds, SLOWNESS["steady"], pauses=(8,), sides=ImageSize(start=64, end=64))
-        # A run whose next epoch would cost a pause ends before it.
+        # A run ends early if there is no time for the pause before the next epoch.
         assert -10 <= ends - seconds <= 1, seconds
 
 
@@ -196,12 +197,12 @@ def test_less_time_than_a_step_takes_is_one_step() -> None:
 
 # ------------------------------------------------------------------------------------------- real runs
 
-# Seconds that a step takes by the clock of the runs below, whatever it takes.
+# Seconds of each step on the clock of the runs below, however long it really takes.
 STEP = 0.05
 
 
 class Steady(Budget):
-    """A budget whose clock moves by the steps alone, so that a run is the same each time."""
+    """A budget on a clock that only steps move, so that a run is the same each time."""
 
     def after_step(self, step: int, seconds: float, side: int) -> None:
         """Move the clock by a step."""
@@ -228,7 +229,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def clock_module() -> object:
-    """Return what stands for `time` where a run begins."""
+    """Return a stand-in for the module `time` in `assemble.py`."""
 
     class Time:
         perf_counter = staticmethod(lambda: clock.now)
@@ -236,7 +237,7 @@ def clock_module() -> object:
     return Time
 
 
-# (4.8 - 3) s of steps: 36, of 18 an epoch.
+# 4.8 s, of which 3 s are kept for the end of the run: 36 steps, 18 in each epoch.
 MINUTES = "train.max_minutes=0.08"
 
 
@@ -264,7 +265,7 @@ def test_time_is_kept_for_the_evaluations_that_come(tiny: Path, steady: None, mo
 
     monkeypatch.setattr(assemble, "Budget", budget)
     folder = train_steadily(tiny, "eval.every_epochs=2", "train.max_minutes=0.12")
-    # 18 steps an epoch.
+    # Two epochs of 18 steps.
     assert found == [36]
     assert ["val.accuracy" in row for row in history(folder)][:4] == [False, True, False, True]
 
@@ -290,7 +291,7 @@ def test_paused_and_resumed_it_has_the_same_bits(tiny: Path, steady: None) -> No
     whole = train_steadily(tiny, "name=whole")
     clock.now = 0.0
     paused = train_steadily(tiny, "name=paused", until_epoch=1)
-    # An hour between the two does not count.
+    # The hour between pause and resume does not count.
     clock.now += 3600.0
     assert train_steadily(tiny, "name=paused", resume=paused) == paused
     strip = [{key: row[key] for key in ("step", "lr", "train.loss", "val.loss")} for row in history(whole)]
@@ -298,7 +299,7 @@ def test_paused_and_resumed_it_has_the_same_bits(tiny: Path, steady: None) -> No
     assert same(whole, paused)
     place, newest, _ = checkpoint.newest(paused / "checkpoints")
     assert newest.state["plan"][-1]["steps"] == newest.state["step"]
-    # A finished one has nothing left to do.
+    # Resuming a finished run changes nothing.
     before = place.stat().st_mtime_ns
     train_steadily(tiny, "name=paused", resume=paused)
     assert place.stat().st_mtime_ns == before
@@ -315,7 +316,7 @@ def test_more_minutes_train_a_finished_run_longer_with_the_schedule_of_the_longe
     assert rows[-1]["step"] > 1.5 * before[-1]["step"]
     assert rows[len(before) - 1]["lr"] > 2 * before[-1]["lr"]
     assert rows[-1]["lr"] <= 0.03 * 2e-3
-    # The epoch went on where it had been cut: each of its images counts once.
+    # The epoch continued where it was cut short: each of its images counts once.
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     assert [row["step"] for row in rows[:-1]] == [18 * epoch for epoch in range(1, len(rows))]
     assert all(0 <= row["train.accuracy"] <= 1 for row in rows)
@@ -330,7 +331,7 @@ def test_a_run_is_finished_whatever_its_last_evaluation_takes(
     first = [True]
 
     def after_evaluation(self: Budget, images: int, seconds: float) -> None:
-        # The first one is slow, as where kernels are chosen, or it is much faster than was planned.
+        # Each evaluation is planned to take as long as the first one, but the later ones are faster.
         clock.now += evaluation if first.pop() else 0.001
         first.append(False)
         Budget.after_evaluation(self, images, evaluation)
@@ -345,7 +346,7 @@ def test_a_run_is_finished_whatever_its_last_evaluation_takes(
 def test_a_run_that_lacks_its_result_alone_is_finished_after_its_time(tiny: Path, steady: None) -> None:
     folder = train_steadily(tiny)
     (folder / "result.json").unlink()
-    # The start of the process takes the rest of the time.
+    # The start of the process takes longer than the time of the run.
     began, clock.now = clock.now, clock.now + 60
     train(load_recipe(tiny, [MINUTES]), folder, began=began)
     assert (folder / "result.json").is_file()

@@ -1,4 +1,4 @@
-"""A head that trains on cached features ends as one that trains on images, resumes to the bit, and is scored on images."""
+"""A head on cached features: it equals one trained on images but for rounding, resumes to the same bits, is scored on images."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_run_on_features_goes_on_to_the_same_bits_with_or_without_the_cache(ti
 
 
 def test_the_test_set_is_scored_by_the_whole_model(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Features that are wrong change what is learned, and not what is said of it."""
+    """Wrong features change the trained head, but not how it is scored."""
     load = feature_cache.load
     run(tiny, *HEAD, "train.epochs=1")
     monkeypatch.setattr(feature_cache, "load", lambda key: None if (found := load(key)) is None else torch.zeros_like(found))

@@ -1,4 +1,4 @@
-"""A run whose images changed is refused before it decodes, and says what changed."""
+"""A run is not resumed if its images changed: an error says what changed, before anything is decoded."""
 
 from __future__ import annotations
 

@@ -47,12 +47,12 @@ def test_one_image_has_no_batch_statistics(tmp_path: Path):
     norm = nn.BatchNorm2d(3)
     model = nn.Sequential(nn.Conv2d(3, 3, 1), norm)
     recipe = load(tmp_path, GOOD, "train.batch_size=8")
-    # 9 images in steps of 8 are two steps, of 5 and 4: two images for each of two processes, one for each of four.
+    # 9 images in steps of 8 are two steps, of 5 and 4: each of two processes has at least two images, each of four may have one.
     check_norms(recipe, data(9), 2, model, [])
     with pytest.raises(
         ZooError, match=r"leaves a micro-batch with a single image, too few for BatchNorm \(raise it, or set finetune\.batch_norm"
     ):
         check_norms(recipe, data(9), 4, model, [])
-    # Frozen ones average nothing, and neither does a network without.
+    # Frozen BatchNorm uses no batch statistics, and neither does a network without BatchNorm.
     check_norms(recipe, data(9), 4, model, [norm])
     check_norms(recipe, data(9), 4, nn.Conv2d(3, 3, 1), [])

@@ -1,4 +1,4 @@
-"""The lines before the first epoch."""
+"""The lines that a run prints before its first epoch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs with a teacher keep every promise of runs without one, and leave the student alone."""
+"""Runs with a teacher resume to the same bits, and save only the student."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VARIED = ["augment.mixup=0.4", "augment.erase=0.3", "backbone.drop_rate=0.2", "t
 
 @pytest.fixture
 def teacher(tiny: Path) -> Path:
-    """A short run."""
+    """Train a teacher for one epoch; return its run folder."""
     return run(tiny, "name=teacher", "train.epochs=1", "data.train_images=20", "backbone.name=test_efficientnet")[0]
 
 
@@ -68,7 +68,7 @@ def test_features_are_learned_through_a_layer_that_is_trained(tiny: Path, teache
 
 @pytest.mark.slow
 def test_a_student_comes_to_answer_as_its_teacher_does(tiny: Path) -> None:
-    """With the labels out of the loss, what is learned can only come from the teacher."""
+    """With a weight of 1 the loss has no part of the labels, so the student learns only from the teacher."""
     knows, _ = run(tiny, "name=knows", "train.epochs=3", "backbone.name=test_efficientnet")
     folder, result = run(tiny, f"distill={knows}", "distill.weight=1", "train.epochs=4")
     assert result["test"]["accuracy"] > 0.9

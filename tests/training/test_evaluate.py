@@ -1,4 +1,4 @@
-"""A model is run over a whole split, in its order, whatever the batches and processes."""
+"""Evaluation returns the outputs of a whole split in its own order, for any batch size and number of processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.training.evaluate import Interrupted, averaged, evaluate, evaluate_alon
 
 
 class Numbers:
-    """Images of one value each: their number."""
+    """Images of a single value each: their position in the split."""
 
     def __init__(self, count: int) -> None:
         self.targets = torch.arange(count) % 3
@@ -33,7 +33,7 @@ class Numbers:
 
 
 class Mean(nn.Module):
-    """A model whose output [B, 3] shows which image it was given, and in which mode it ran."""
+    """A model with outputs [B, 3] that show which image it was given; it must be in evaluation mode."""
 
     def forward(self, images: Tensor) -> Tensor:
         assert not self.training
@@ -46,13 +46,13 @@ def test_outputs_are_those_of_the_split_in_its_order(count: int, batch_size: int
     outputs, targets = evaluate(Accelerator(cpu=True), Mean().train(), images, 4, batch_size)
     assert outputs[:, 0].tolist() == list(range(count))
     assert targets.tolist() == images.targets.tolist()
-    # Batches are as equal as can be, and none is larger than asked for.
+    # Batch sizes differ by one at most, and none is larger than asked for.
     assert max(images.batches) <= batch_size
     assert max(images.batches) - min(images.batches) <= 1
 
 
 class Share:
-    """One of several processes; what it would gather is what each of them has."""
+    """A stand-in for the accelerator of one of several processes; it adds the outputs of this process to `gathered`."""
 
     device = torch.device("cpu")
 

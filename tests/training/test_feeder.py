@@ -1,4 +1,4 @@
-"""What is gathered ahead is what would have been gathered in turn, whatever happens."""
+"""A thread that works ahead gives the same items, in the same order, as work without a thread, and the same errors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_error_comes_where_its_item_would(ahead: int) -> None:
 
 
 def trained(tiny: Path, name: str, ahead: int, monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> dict[str, Any]:
-    """Train with a feeder or without one, and stop and resume once; return weights and rows."""
+    """Train with a thread that works `ahead` batches ahead; pause once, after epoch `stop_at`, if given; return the weights."""
     assemble = setup.assemble
 
     def fed(*arguments: Any) -> Any:

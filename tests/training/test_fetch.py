@@ -1,4 +1,4 @@
-"""What is brought ahead is there when the network is not."""
+"""Weights and data that were fetched in advance are found without a network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that is served as the hub, and as the place of CIFAR-10's archive; nothing is cached yet."""
+    """Serve a folder in place of the Hugging Face hub and of CIFAR-10's server, with empty caches; yield the folder."""
     served = tmp_path / "served"
     served.mkdir()
     archive = write_cifar(tmp_path / "archive", monkeypatch)

@@ -1,4 +1,4 @@
-"""Val is scored once more at the end of a run only where its last weights were not scored before."""
+"""Val is scored again at the end of a run only if the predictions of the final weights were not kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.training.final_scores import final_passes
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note the images of each pass over a split."""
+    """Record the number of images of each pass over a split."""
     seen: list[int] = []
 
     def predicted(training: object, batches: object) -> object:
@@ -59,5 +59,5 @@ def test_predictions_that_were_not_kept_are_the_same_bits(tiny: Path, passes: li
 )
 def test_passes_are_counted(tiny: Path, settings: list[str], features: bool, count: int) -> None:
     assert final_passes(load_recipe(tiny, settings), 1_000, features=features) == count
-    # What is not kept is computed again.
+    # So many outputs are not kept, and val is scored again.
     assert final_passes(load_recipe(tiny, settings), 10**9, features=features) == max(1, count)

@@ -1,4 +1,4 @@
-"""What a forecast is made of; that it is near the truth is measured by `benchmarks/forecast.py`."""
+"""The parts of a forecast. `benchmarks/forecast.py` measures how close a forecast is to the real time."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_a_forecast_is_the_sum_of_its_parts_and_writes_nothing(tiny: Path, tmp_p
     assert list(found.step_seconds_by_size) == [32, 48, 64]
     assert found.train_seconds >= found.steps * found.step_seconds
     assert found.images_per_second == pytest.approx(8 / found.step_seconds)
-    # The last size is that of most steps, and the largest.
+    # The mean over the run is between the fastest and the slowest size.
     assert min(found.step_seconds_by_size.values()) <= found.step_seconds <= max(found.step_seconds_by_size.values())
-    # Weights and two moments of each.
+    # The weights and their two moments, in float32.
     assert 0.37e6 * 4 * 3 <= found.checkpoint_bytes <= 0.4e6 * 4 * 3 + 1e5
     assert found.disk_bytes > 3 * found.checkpoint_bytes
     assert json.loads(json.dumps(found.record()))["minutes"] == found.minutes
@@ -42,7 +42,7 @@ def test_more_work_is_predicted_to_take_longer(tiny: Path) -> None:
     setup.training.plan.change(0, 10 * short.steps)
     long = forecast_of(setup, seconds)
     assert long.steps == 10 * short.steps
-    # Ten times the steps; the machine may have other work meanwhile.
+    # Ten times the steps. The bounds are wide, because other work on the machine changes the times.
     assert 3 < long.train_seconds / short.train_seconds < 30
     assert long.evaluation_seconds > 2 * short.evaluation_seconds
     assert long.disk_bytes == short.disk_bytes

@@ -1,4 +1,4 @@
-"""The first stage of a run: what is read, and how images are shown."""
+"""The first stage of a run: images and weights are loaded, and the crop for evaluation is chosen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAST = GOOD.replace("resnet18.tv_in1k", "test_resnet, weights: random")
     [
         ([], 0.875, 1.0),
         (["augment.crop=random_resized"], 0.875, 0.875),
-        # Above 1 timm shows a border.
+        # With a share above 1, timm adds a border.
         (["augment.crop=random_resized"], 1.1, 1.0),
         (["augment.crop=random_resized", "eval.crop=0.9"], 0.875, 0.9),
     ],

@@ -11,7 +11,7 @@ from zoo.training.linear_probe import fit_head
 
 
 class Images:
-    """Images whose mean tells their class; what `evaluate` needs of them."""
+    """Images with a mean that depends on their class, with the methods that `evaluate` uses."""
 
     def __init__(self, count: int) -> None:
         self.targets = torch.arange(count) % 2

@@ -1,4 +1,4 @@
-"""Runs with low-rank updates keep every promise of runs without, and what they save is plain timm."""
+"""Runs with low-rank updates resume to the same bits, and save plain timm models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.inference.own_test import evaluate_own
 from zoo.models.layers import is_update
 from zoo.training import checkpoint
 
-# Not a ResNet: timm starts the last BatchNorm of each of its branches at zero, and nothing before it would learn.
+# Not a ResNet: timm sets the scale of the last BatchNorm of each branch to zero at first, so nothing before it would learn.
 FEW = [
     *("train.epochs=1", "data.train_images=40", "train.batch_size=8"),
     *("finetune.batch_norm=frozen", "backbone.name=test_efficientnet"),

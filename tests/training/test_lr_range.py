@@ -1,4 +1,4 @@
-"""A range test takes the steps of a run, and leaves nothing behind."""
+"""A learning rate range test trains on the same batches as a run, and writes nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_rate_rises_around_that_of_the_recipe_until_the_loss_diverges(tiny: 
     record = found.record()
     assert (record["lr"], record["steps"]) == (found.suggestion.lr, len(found.rates))
     assert {path.name for path in tmp_path.iterdir()} == {"tiny.yaml"}
-    # The same bits again, and others for another seed.
+    # The same seed gives the same losses, and another seed gives others.
     assert try_rates(tiny).losses == found.losses
     assert try_rates(tiny, "train.seed=1").losses != found.losses
 
@@ -47,7 +47,7 @@ def test_the_first_steps_are_those_of_the_run_and_val_is_not_looked_at(tiny: Pat
 
     monkeypatch.setattr(lr_range, "_loss_of", note)
     found = try_rates(tiny, "image_size={start: 32, end: 64, until: 0.4}", "optim.lr=0.1", "schedule=one_cycle", steps=25)
-    # More than an epoch, at the size that images have where the rate is highest.
+    # The steps are more than an epoch, all at the image size that the run has at its highest learning rate.
     assert [step for step, _, _ in asked] == list(range(25))
     assert {size for _, _, size in asked} == {48}
     assert [rate for _, rate, _ in asked] == list(found.rates)

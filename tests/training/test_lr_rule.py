@@ -1,4 +1,4 @@
-"""The rate that is read off made-up losses."""
+"""The learning rate that is suggested for made-up losses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RATES = rates_between(1e-6, 1.0, 100)
 
 
 def valley(rate: float, best: float = 1e-3, floor: float = 1.0, start: float = 2.3) -> float:
-    """A loss that falls from `start`, is lowest near `best`, and rises beyond it."""
+    """Return a loss that falls from `start`, is lowest near `best`, and rises beyond it."""
     fallen = start - (start - floor) / (1 + (0.1 * best / rate) ** 1.5)
     return fallen + (rate / (3 * best)) ** 2
 

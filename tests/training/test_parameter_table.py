@@ -1,4 +1,4 @@
-"""The lines that tell what learns and how fast."""
+"""The lines that show which parameters are trained, and with which learning rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.training.parameter_table import describe_parameters, parts_of
 
 
 class Net(nn.Module):
-    """Two layers and a head, which name their depth as timm's models do."""
+    """Two layers and a head, with a `group_matcher` as timm's models have."""
 
     def __init__(self) -> None:
         super().__init__()

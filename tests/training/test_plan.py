@@ -1,4 +1,4 @@
-"""`zoo train --plan`: what is printed."""
+"""The output of `zoo train --plan`."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_plan_of_a_time_fills_it(
     saving: float | None, tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if saving is not None:
-        # A slow disk: half the time goes into a checkpoint an epoch.
+        # A slow disk: about half of the time is spent on the checkpoint of each epoch.
         monkeypatch.setattr("zoo.training.forecast._checkpoint_cost", lambda _setup: (saving, 1_000_000))
     plan(load_recipe(tiny, ["train.max_minutes=1"]), as_json=True)
     found = json.loads(capsys.readouterr().out)

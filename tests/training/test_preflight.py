@@ -18,7 +18,7 @@ def test_launches_that_would_not_work_are_refused(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ZooError, match=r"launch: --mixed_precision bf16, but train.precision is fp32"):
         check_environment(loaded)
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
-    # As Accelerate writes them where nothing was asked for.
+    # The values that Accelerate sets if the user asked for nothing.
     monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
     check_environment(loaded)
@@ -54,6 +54,6 @@ def test_a_gpu_is_not_taken_where_the_recipe_says_cpu(monkeypatch: pytest.Monkey
     assert not on_cpu()
     choose_device("cpu")
     assert on_cpu()
-    # The next recipe is not bound to it.
+    # A later recipe in the same process can use the GPU.
     choose_device("cuda")
     assert not on_cpu()

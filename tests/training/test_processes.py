@@ -1,4 +1,4 @@
-"""The processes of a run: what one read all hear, and what differs between them is said. Two processes on a CPU each time."""
+"""Communication between the processes of a run; most tests start two processes on a CPU."""
 
 from __future__ import annotations
 

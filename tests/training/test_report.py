@@ -19,14 +19,14 @@ from zoo.training.run import train
 
 @pytest.fixture
 def done(image_folder: Callable[..., Path], tiny: Path) -> Path:
-    """A run on files, with a test set."""
+    """Train on image files with a test set; return the run folder."""
     root = image_folder({"train/<b>cat": 12, "train/dog": 12, "test/<b>cat": 6, "test/dog": 6})
     return train(load_recipe(tiny, [f"data={{kind: folder, root: {root}}}", "train.epochs=1"]))
 
 
 @pytest.fixture
 def digits(tmp_path: Path) -> Path:
-    """A run that died after an epoch."""
+    """Write the folder of a run on digits that has only its recipe; return it."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text(dump_recipe(load_recipe(Path("quickstart"), ["data.max_train=40"])))
     return tmp_path / "run"
@@ -91,7 +91,7 @@ def test_a_page_that_fails_leaves_the_run_done(
     captured = capsys.readouterr()
     assert captured.err == f"warning: {run / 'report.html'} was not written: no ink (zoo report {run} tries again)\n"
     assert "report.html" not in captured.out
-    # As it would be for one that was killed before its end.
+    # A run that was killed before its end has no result.json.
     (run / "result.json").unlink()
     facts, path = report_run(run)
     assert facts.result is None

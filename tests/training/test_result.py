@@ -1,4 +1,4 @@
-"""What a finished run leaves."""
+"""The files of a finished run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_image_of_val_and_test_is_named_with_its_prediction(tiny: Path) ->
         assert [row["label"] for row in own] == [data.classes[label] for label in images.targets]
         assert [data.classes.index(row["predicted"]) for row in own] == saved[f"{prefix}logits"].argmax(1).tolist()
         assert saved[f"{prefix}targets"].tolist() == images.targets.tolist()
-        # The validation images are scored once more, by the weights that were selected: the same bits.
+        # The saved logits have exactly the loss that result.json reports.
         assert METRICS["loss"](saved[f"{prefix}logits"], saved[f"{prefix}targets"]) == result[split]["loss"]
         assert sum(int(row["correct"]) for row in own) / len(own) == result[split]["accuracy"]
     assert [row["split"] for row in rows] == ["val"] * 16 + ["test"] * 30
@@ -91,7 +91,7 @@ def test_the_model_folder_is_timm_s_own(tiny: Path) -> None:
     with torch.no_grad():
         logits = model(torch.stack([transform(image) for image in images]))
     saved = load_file(folder / "predictions.safetensors")
-    # timm rounds the resized pixels to whole numbers, and the live model has its BatchNorm folded.
+    # Not equal: timm rounds the resized pixels to whole numbers, and the run scored a model with folded BatchNorm.
     torch.testing.assert_close(logits, saved["logits"], atol=0.05, rtol=0.05)
     assert result["test"]["accuracy"] == (saved["logits"].argmax(1) == saved["targets"]).double().mean()
 

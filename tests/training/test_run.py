@@ -1,4 +1,4 @@
-"""The loop on a tiny network: what it promises holds to the bit, or to the last image."""
+"""Whole runs with a tiny network: which results have equal bits, which images are used, and what stops a run."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_run_that_pauses_after_an_epoch_ends_as_one_that_never_did(tiny: Path,
     assert same(whole, folder)
     ours, theirs = (json.loads((each / "result.json").read_text()) for each in (folder, whole))
     assert (ours["test"], ours["val"], ours["steps"]) == (theirs["test"], theirs["val"], theirs["steps"])
-    # The checkpoint of a pause is not kept.
+    # The additional checkpoint of a pause is removed later.
     steps = [sorted(path.name for path in (each / "checkpoints").iterdir()) for each in (folder, whole)]
     assert steps[0] == steps[1]
 
@@ -106,7 +106,7 @@ def test_each_loss_learns_and_counts_every_image_the_same(tiny: Path, loss: str)
     rows = history(one)
     assert rows[0]["train.loss"] == pytest.approx(history(three)[0]["train.loss"], rel=1e-3)
     assert rows[-1]["train.loss"] < rows[0]["train.loss"]
-    # What is reported is the cross-entropy of the softmax, whatever was trained with.
+    # The reported loss is the cross-entropy of the softmax, whatever the training loss.
     saved = load_file(one / "predictions.safetensors")
     assert result["test"]["loss"] == pytest.approx(float(cross_entropy(saved["logits"], saved["targets"])), rel=1e-4)
 
@@ -130,7 +130,7 @@ def test_every_image_of_an_epoch_is_seen_once_and_no_batch_is_tiny(tiny: Path, m
 
     monkeypatch.setattr(batches.Batches, "draw", draw)
     run(tiny, "train.epochs=1", "data.val_fraction=0", "eval.select_by=last", "train.batch_size=19")
-    # The report shows the last one, made once more.
+    # The report draws the last batch once more.
     assert seen.pop() == seen[-1]
     assert sorted(position for batch in seen for position in batch) == list(range(160))
     assert {len(batch) for batch in seen} == {17, 18}
@@ -203,7 +203,7 @@ def test_with_a_scaler_gradients_may_overflow_and_losses_may_not() -> None:
     step(1.0, None)
     assert not torch.equal(next(model.parameters()), before[0])
     assert watch.take_skipped() == 0
-    # Where no scale makes them finite, nothing is learned.
+    # If no scale makes the gradients finite, the run stops.
     for _ in range(MOST_SKIPPED - 1):
         step(1e35, None)
         accelerator.scaler.update(2.0**16)
@@ -292,7 +292,8 @@ def test_the_recipe_may_say_what_a_run_measured_when_it_began(tiny: Path, monkey
     assert choice(1) == ("bf16", True, 8)
     assert choice(8) == ("bf16", True, 1)
     assert choice(1, "train.precision=fp32", "train.accumulate=3") == ("fp32", True, 3)
-    # Memory ran out at one part, as the recipe has it: that it still says so is no reason to run out again.
+    # Memory ran out with one micro-batch, as the recipe asked, and the run took two. If the recipe still asks for one, the run
+    # keeps two, because memory would run out again.
     resumed["asked_accumulate"] = 1
     assert choice(4, "train.accumulate=1") == ("bf16", True, 2)
     assert choice(4, "train.accumulate=4") == ("bf16", True, 4)
@@ -306,7 +307,7 @@ def test_rare_classes_are_not_taught_by_smoothing() -> None:
     loss = losses(clear, torch.tensor([0]), 0.1, weights)
     assert torch.allclose(loss, 0.5 * losses(clear, torch.tensor([0]), 0.1, None))
     (gradient,) = torch.autograd.grad(loss.sum(), clear)
-    # Beyond the smoothed target, which is 0.95: back towards it, and no further, whatever the weights.
+    # The probability is above the smoothed target of 0.95: the gradient pulls it back to this target, whatever the class weights.
     assert torch.allclose(gradient[0, 0], 0.5 * (clear.softmax(1)[0, 0] - 0.95).detach(), atol=1e-6)
     mixed = losses(clear, torch.tensor([[0.25, 0.75]]), 0.0, weights)
     assert torch.allclose(mixed, (0.25 * 0.5 + 0.75 * 10) * losses(clear, torch.tensor([[0.25, 0.75]]), 0.0, None))

@@ -20,7 +20,7 @@ SHORT = ["train.epochs=4", "optim.lr=1.0e-3", "finetune.batch_norm=frozen", "dat
 
 
 def checkpoints(folder: Path, group: str = "model") -> dict[int, dict[str, torch.Tensor]]:
-    """The tensors of each epoch that has a checkpoint."""
+    """Return the tensors of each epoch that has a checkpoint, by epoch."""
     steps = {row["step"]: row["epoch"] for row in history(folder)}
     root = folder / "checkpoints"
     return {steps[step]: checkpoint.load(checkpoint.folder_of(root, step)).tensors[group] for step in checkpoint.steps(root)}

@@ -1,4 +1,4 @@
-"""A stage trains what it says and nothing else, at a rate of its own, and a run resumes in each of them."""
+"""Each stage trains only its own parameters, at its own learning rate, and a run can be resumed in each stage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from zoo.training.forecast import prepare
 from zoo.training.loop import use_stage
 from zoo.training.timing import time_stages
 
-# 80 images, 9 steps of 8 images an epoch.
+# 72 of the 80 images are trained on: an epoch has 9 steps of 8 images.
 STAGED = [
     "data.train_images=80", "train.epochs=4", "output.checkpoint_every=1 step", "output.keep_last=99", "optim.weight_decay=0.5",
     "finetune.stages=[{freeze: backbone, epochs: 1, lr: 0.01}, {freeze: 4, epochs: 1}, {freeze: none}]", "schedule=one_cycle",
 ]  # fmt: skip
-# A step in each stage.
+# One step within each stage.
 WITHIN = [4, 13, 30]
 
 

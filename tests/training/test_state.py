@@ -31,7 +31,7 @@ def test_an_epoch_has_the_steps_that_its_images_need(images: int, batch_size: in
 def test_steps_and_evaluation_batches_follow_from_the_batch_size():
     found = training(micro_batches=4)
     assert (found.steps_per_epoch, found.steps, found.epochs) == (4, 12, 3)
-    # An epoch that is cut short is one.
+    # An epoch that is cut short counts as one.
     assert training(plan=StepPlan.of(9)).epochs == 3
     assert found.eval_batch_size == 32 // (2 * 4)
     assert training(batch_size=1).eval_batch_size == 1

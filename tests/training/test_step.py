@@ -1,4 +1,4 @@
-"""One optimizer step: every image counts the same, however the step is divided. More of it is in tests/training/test_run.py."""
+"""One optimizer step: every image counts the same, however the step is divided. More tests are in tests/training/test_run.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a teacher is shown and what it answers, whatever its own training was like."""
+"""The inputs and outputs of a teacher, also if it was trained with another normalization, image size or order of the classes."""
 
 from __future__ import annotations
 

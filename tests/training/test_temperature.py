@@ -1,4 +1,4 @@
-"""A temperature is found, becomes part of the last layer, and runs that use it repeat and resume to the bit."""
+"""A temperature is fitted and becomes part of the last layer; runs that use it repeat and resume to the same bits."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from zoo.training.saver import Saver
 from zoo.training.temperature import LEAST, MOST, fit_temperature
 
 SAME = "the logits equal the run's saved logits, bit for bit"
-# Many classes and few steps: some images are wrong.
+# Many classes and few steps: some predictions are wrong.
 HARD = ["data.classes=12", "data.test_images=60", "data.train_images=240", "data.val_fraction=0.3", "train.epochs=1"]
 CLOCKS = ("images_per_second", "data_share", "seconds")
 
 
 def drawn(temperature: float, views: int = 1) -> tuple[Tensor, Tensor]:
-    """Logits [N, V, C], and targets of the probabilities at a temperature."""
+    """Return logits [N, V, C], and targets [N] drawn from their probabilities at a temperature."""
     generator = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(8_000, 1, 5, generator=generator).expand(-1, views, -1)
     targets = (logits[:, 0] / temperature).softmax(1).multinomial(1, generator=generator).flatten()
@@ -45,7 +45,7 @@ def test_the_temperature_of_the_targets_is_found(temperature: float) -> None:
     found = fit_temperature(logits[:, 0], targets)
     assert found == pytest.approx(temperature, rel=0.06)
     assert fit_temperature(logits, targets) == fit_temperature(logits.expand(-1, 2, -1), targets) == found
-    # It is the best, to its digits, and is the same again.
+    # No temperature 1 % lower or higher has a lower loss, and a second fit finds the same one.
     costs = [METRICS["loss"](logits[:, 0] / (found * near), targets) for near in (0.99, 1.0, 1.01)]
     assert min(costs) == costs[1]
     assert fit_temperature(logits[:, 0], targets) == found
@@ -98,7 +98,7 @@ def test_a_run_has_its_temperature_in_its_last_layer(tiny: Path, capsys: pytest.
         if tta == "none":
             torch.testing.assert_close(kept, raw / found["value"], atol=1e-4, rtol=1e-4)
             assert after[split]["accuracy"] == before[split]["accuracy"]
-    # What plain timm and zoo say of an image differs by nothing but the views.
+    # timm loads weights that include the temperature; the views of an image are a setting that only zoo knows.
     network = timm.create_model(f"local-dir:{folder / 'model'}", pretrained=True).eval()
     assert torch.equal(network.get_classifier().weight, ours["fc.weight"])  # type: ignore[operator, union-attr]
     assert load(folder).tta == load(folder / "model").tta == tta
@@ -129,7 +129,7 @@ def test_a_run_that_goes_on_ends_as_one_that_never_stopped(tiny: Path, monkeypat
         [{key: value for key, value in row.items() if key not in CLOCKS} for row in history(each)] for each in (whole, folder)
     ]
     assert rows[0] == rows[1]
-    # The end is done again from the newest checkpoint, which has the weights as they were trained.
+    # The run is finished again from its newest checkpoint, in which the weights do not include the temperature.
     (folder / "result.json").unlink()
     run(tiny, *overrides, resume=folder)
     assert same(whole, folder)
@@ -152,7 +152,7 @@ def test_a_run_of_views_equals_one_view_but_for_its_evaluations(tiny: Path) -> N
     two, mirrored = run(tiny, *HARD, "eval.select_by=last", "eval.tta=hflip")
     assert same(one, two)
     assert (plain.get("tta"), mirrored["tta"]) == (None, "hflip")
-    # The same views of either run, to the bit.
+    # Scored with the same views, both runs have the same bits.
     for tta, its in (("hflip", mirrored), ("none", plain)):
         found = [evaluate_own("x", each, "test", tta) for each in (one, two)]
         assert torch.equal(found[0].logits, found[1].logits)

@@ -1,4 +1,4 @@
-"""Steps that are timed leave the weights as they are."""
+"""Timing steps does not change the weights."""
 
 from __future__ import annotations
 

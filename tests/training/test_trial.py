@@ -1,4 +1,4 @@
-"""Steps on trial, and the four ways in which a GPU says that it has no room for them; no GPU is needed for it."""
+"""Trial steps, and four errors by which a GPU reports that memory is too small; the tests need no GPU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def network() -> nn.Module:
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], list[int]]:
-    """Let a device have room for so many images; return what was tried."""
+    """Return a function that lets steps of more than `most` images fail; it returns the list of the sizes that are tried."""
 
     def limit(text: str, most: int) -> list[int]:
         tried: list[int] = []

@@ -1,4 +1,4 @@
-"""The watch over steps: at once and one step late give the same bits, and a step that is not finite changes nothing."""
+"""Steps that are checked at once or one step late have the same bits, and a step that is not finite changes nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Small:
                 handle.remove()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every number that a step changes: weights, moments, step counts, averages."""
+        """Return every tensor that a step changes: weights, moments, step counts, averages."""
         found = {f"model.{name}": value.clone() for name, value in self.model.state_dict().items()}
         found |= {f"average.{name}": value.clone() for name, value in self.averaged.module.state_dict().items()}
         state: dict[int, dict[str, Any]] = self.optimizer.state_dict()["state"]
@@ -78,7 +78,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(name: str, late: bool) ->
     before = small.tensors()
     with pytest.raises(NonFiniteStep, match=r"loss .*, gradient norm nan") as failed:
         small.step(3, broken=True)
-        # The next one is finite again, and was begun before the broken one was read.
+        # With `late`, the next step, which is finite, begins before the broken one is read.
         small.step(4)
     assert (failed.value.step, failed.value.exit_code) == (3, 4)
     assert same_tensors(small.tensors(), before)
@@ -110,7 +110,7 @@ def test_a_signal_is_known_at_once_or_after_the_next_step(late: bool, after: lis
 
 
 class Asking(TorchDispatchMode):
-    """Count how often a value of a tensor is asked for, which a GPU would have to be waited for."""
+    """Count how often the value of a tensor is read: each time, the CPU would wait for a GPU."""
 
     asked = 0
 
@@ -122,7 +122,7 @@ class Asking(TorchDispatchMode):
 @pytest.mark.parametrize("name", FUSED)
 def test_a_late_step_asks_for_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     small = Small(name, late=True)
-    # The one late read: its numbers are on the CPU already.
+    # Leave out the one late read: its numbers are on the CPU already.
     monkeypatch.setattr(small.watch, "_read", lambda pending: None)
     for number in range(2):
         with Asking() as asking:
