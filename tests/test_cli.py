@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,47 @@ def test_the_surface_is_what_it_is() -> None:
 def test_a_mistake_is_one_line_and_exit_code_two(capsys: pytest.CaptureFixture[str], arguments: list[str], line: str) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr() == ("", line + "\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "a" * 300],
+        ["train", "quickstart", "output.root=/dev/null/runs"],
+        ["train", "quickstart", "data={kind: folder, root: ~nobody-here/photos}"],
+        ["scout", "~nobody-here/photos", "resnet18"],
+        ["report", "a" * 300],
+    ],
+)
+def test_a_path_that_cannot_exist_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert output.err.startswith("error: ")
+    assert output.err.count("\n") == 1
+
+
+def test_an_error_of_the_system_names_its_path(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(code: int) -> Callable[..., int]:
+        def run(_options: object) -> int:
+            raise OSError(code, os.strerror(code), "/a/b")
+
+        return run
+
+    for code, exit_code, line in [
+        (errno.EACCES, 2, "error: /a/b: cannot be used: Permission denied (check the path and its permissions)"),
+        (errno.ENOSPC, 5, "error: /a/b: cannot be used: No space left on device (free some space)"),
+    ]:
+        monkeypatch.setattr("zoo.commands.recipe.run", refuse(code))
+        assert main(["recipe", "--list"]) == exit_code
+        assert capsys.readouterr().err == line + "\n"
+
+
+def test_output_that_the_terminal_cannot_show_is_escaped() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "zoo", "recipe", "--list"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rb"\u2026" in done.stdout
 
 
 def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,20 @@ def test_the_interval_is_wilson_s() -> None:
     assert interval(1.0, 100)[1] == pytest.approx(1.0)
 
 
+def test_an_interval_stays_within_0_and_1() -> None:
+    for count in range(1, 3000):
+        assert interval(0.0, count)[0] >= 0
+        assert interval(1.0, count)[1] <= 1
+
+
+def test_many_classes_need_no_matrix_of_them_all() -> None:
+    """The matrix of 300,000 classes would have 720 GB."""
+    logits = torch.zeros(2, 300_000)
+    logits[0, 7] = 1.0
+    rows = per_class(logits, torch.tensor([7, 9]))
+    assert (rows[7]["recall"], rows[9]["recall"], rows[0]["precision"], rows[9]["n"]) == (1.0, 0.0, 0.0, 1)
+
+
 def test_two_classes_have_a_top_five() -> None:
     assert METRICS["top5"](torch.zeros(3, 2), torch.tensor([0, 1, 1])) == 1.0
 

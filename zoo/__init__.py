@@ -146,5 +146,5 @@ def _as_words(overrides: Mapping[str, Any], above: str = "") -> list[str]:
         if isinstance(value, Mapping) and not (above == "" and "kind" in value):
             words += _as_words(value, f"{above}{name}.")
         else:
-            words.append(f"{above}{name}={json.dumps(value, default=os.fspath)}")
+            words.append(f"{above}{name}={json.dumps(value, default=os.fspath, ensure_ascii=False)}")
     return words

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import io
 import os
 import re
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from zoo import __version__
-from zoo.errors import LostProcess, Stopped, ZooError, nearest
+from zoo.errors import LostProcess, Stopped, ZooError, nearest, unusable
 
 # The folder with a file for each command.
 COMMANDS = Path(__file__).parent / "commands"
@@ -40,17 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except ZooError as error:
-        from zoo.system import launch
-
-        if options.debug:
-            traceback.print_exc()
-        if isinstance(error, LostProcess):
-            # The lost process knows the reason, so let it report first.
-            time.sleep(LOST_SECONDS)
-        if launch.claims_error_output():
-            for line in error.lines:
-                print(f"error: {line}", file=sys.stderr)
-        return error.exit_code
+        return report(error, options)
     except Stopped as stopped:
         if os.environ.get("RANK", "0") == "0":
             print(stopped, file=sys.stderr)
@@ -61,10 +52,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has ended (`zoo list | head`), so nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return report(unusable(error), options)
+
+
+def report(error: ZooError, options: argparse.Namespace) -> int:
+    """Print an error, one line for each mistake; return its exit code. Call it while the exception is being handled."""
+    from zoo.system import launch
+
+    if options.debug:
+        traceback.print_exc()
+    if isinstance(error, LostProcess):
+        # The lost process knows the reason, so let it report first.
+        time.sleep(LOST_SECONDS)
+    if launch.claims_error_output():
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)
+    return error.exit_code
 
 
 def console(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and end the program with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files and classes may have characters that the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     code = main(arguments)
     # Exclude all objects from garbage collection: at exit, collecting those of torch would take two more seconds.
     gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -91,6 +92,14 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, signal: str, when: str, todo: str) -> None:
         super().__init__(f"stopped by {signal} {when} ({todo})")
+
+
+def unusable(error: OSError) -> ZooError:
+    """Return the error for a path that the system refused: the user's to fix, so it needs no traceback."""
+    where, what = str(error.filename), f"cannot be used: {error.strerror}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(where, what, "free some space")
+    return ZooError(where, what, "check the path and its permissions")
 
 
 def first_line(error: BaseException) -> str:

@@ -48,8 +48,9 @@ def confusion(logits: Tensor, targets: Tensor) -> Tensor:
 
 def per_class(logits: Tensor, targets: Tensor) -> list[dict[str, float | int | None]]:
     """Return precision, recall, F1 and number of images of each class; a score is None if it would be divided by 0."""
-    matrix = confusion(logits, targets)  # [C, C]
-    rows = zip(matrix.diagonal().tolist(), matrix.sum(0).tolist(), matrix.sum(1).tolist(), strict=True)
+    classes, guesses = logits.shape[1], logits.argmax(1)
+    # The confusion matrix would take too much memory for tens of thousands of classes. Each count is [C].
+    counts = (labels.bincount(minlength=classes).tolist() for labels in (targets[guesses == targets], guesses, targets))
     return [
         {
             "precision": hit / predicted if predicted else None,
@@ -57,7 +58,7 @@ def per_class(logits: Tensor, targets: Tensor) -> list[dict[str, float | int | N
             "f1": 2 * hit / (predicted + true) if predicted + true else None,
             "n": true,
         }
-        for hit, predicted, true in rows
+        for hit, predicted, true in zip(*counts, strict=True)
     ]
 
 
@@ -103,4 +104,5 @@ def interval(share: float, count: int) -> tuple[float, float]:
     middle = share + z * z / (2 * count)
     spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return (middle - spread) / scale, (middle + spread) / scale
+    # Rounding may lead slightly beyond 0 and 1.
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

@@ -85,6 +85,21 @@ def test_folders_beside_train_that_are_no_split_are_named(image_folder: Draw) ->
     )
 
 
+def test_a_split_without_classes_is_refused(image_folder: Draw) -> None:
+    root = image_folder(within("train"))
+    (root / "test").mkdir()
+    (root / "train/a/000.png").rename(root / "test/1.png")
+    assert refused(root) == (
+        "data.root: no class folders in ROOT/test (move its images into CLASS folders, or move the folder elsewhere)"
+    )
+
+
+def test_images_beside_the_class_folders_are_counted(image_folder: Draw) -> None:
+    root = image_folder(within("train", "val"))
+    (root / "train/a/000.png").rename(root / "train/stray.png")
+    assert load(root).notes[0] == f"ignored 1 image outside the class folders, first: {root}/train/stray.png"
+
+
 def test_trains_may_be_a_class(image_folder: Draw) -> None:
     assert load(image_folder({"bus": 5, "car": 5, "train": 5})).classes == ("bus", "car", "train")
 

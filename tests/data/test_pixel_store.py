@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,8 +68,47 @@ def test_many_files_are_decoded_in_processes_to_the_same_pixels(image_folder: Dr
     root = image_folder({"a": 5, "b": 4})
     alone = np.array(load(root, store_size=16).train.pixels.images)
     monkeypatch.setattr(pixel_store, "CHUNK", 2)
+    monkeypatch.setattr(pixel_store, "ALONE", 0)
     os.utime(root / "a/000.png", (1, 1))
     assert np.array_equal(load(root, store_size=16).train.pixels.images, alone)
+
+
+SCRIPT = """\
+import sys
+from pathlib import Path
+from zoo.data import pixel_store
+print("began", flush=True)
+pixel_store.CHUNK, pixel_store.ALONE, pixel_store.cores = 1, 0, lambda: 2
+files = sorted(Path(sys.argv[1]).rglob("*.png"))
+print(len(pixel_store.from_files(files, 8, "bilinear", "data.root")[0].images))
+"""
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_workers(image_folder: Draw, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    root = image_folder({"a": 3, "b": 3})
+    done = subprocess.run([sys.executable, tmp_path / "script.py", root], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "began\n6\n", done.stderr
+
+
+ORPHAN = """\
+import os, signal, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from zoo.data.decode import begin_worker
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_with_a_process_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(ORPHAN)
+    # The output ends when no process has it open any more.
+    done = subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout) > 0
 
 
 def test_a_cache_that_cannot_be_written(image_folder: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

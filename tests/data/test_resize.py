@@ -140,6 +140,21 @@ def test_boxes_cut_mirror_and_reflect(side: int, kernel: str) -> None:
     assert torch.equal(made(1.25, 0, 0.25, 1), padded[:, shift:-shift, 2 * shift :].flip(2))
 
 
+def test_a_very_narrow_image_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 80, 80), dtype=np.uint8))
+    made, interpolate = [], resize._interpolate
+
+    def note(image: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
+        made.append(size)
+        return interpolate(image, size, kernel)
+
+    monkeypatch.setattr(resize, "_interpolate", note)
+    for aspect in (10, 8000):
+        box = torch.tensor([[0.5 - 0.5 / aspect, 0.0, 0.5 + 0.5 / aspect, 1.0]])
+        assert resize.resample(image, box, 32, "bicubic", UNIT, exact=True).shape == (1, 3, 32, 32)
+    assert made == [(32, 320), (32, 32)]
+
+
 def test_what_one_image_becomes_does_not_depend_on_the_others() -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 8, 8), dtype=np.uint8))
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [-0.5, 0.25, 0.5, 1.25], [0.125, 0.0, 1.125, 1.0]])

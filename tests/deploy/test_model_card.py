@@ -62,6 +62,25 @@ def test_the_hub_reads_it(subject: Subject, run: RunFolder) -> None:
     assert "resnet18.tv_in1k, fine-tuned with zoo" in card.text
 
 
+@pytest.mark.parametrize(
+    ("weights", "license", "base", "text"),
+    [
+        ("auto", "apache-2.0", "timm/resnet18.a1_in1k", "The pretrained weights of resnet18.a1_in1k are under apache-2.0."),
+        ("file", None, None, "The license of the weights that training began with is unknown."),
+        ("random", None, None, "Training began with random weights, which have no license."),
+    ],
+)
+def test_only_timm_s_own_weights_bring_their_license(
+    subject: Subject, run: RunFolder, weights: str, license: str | None, base: str | None, text: str
+) -> None:
+    found = results.read_result(run)
+    assert found is not None
+    write_result(run, found.model_copy(update={"backbone": "resnet18.a1_in1k", "weights": weights}))
+    card = ModelCard(model_card(replace(subject, run=run)))
+    assert (card.data.license, card.data.base_model) == (license, base)
+    assert text in card.text
+
+
 def test_a_model_of_no_run_has_no_scores(subject: Subject) -> None:
     card = ModelCard(model_card(subject))
     assert card.data.eval_results is None

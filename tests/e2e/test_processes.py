@@ -60,12 +60,13 @@ def test_two_processes_train_as_one_does(tiny: Path) -> None:
         torch.testing.assert_close(weights[1][key], value, atol=1e-3, rtol=1e-2)
 
 
-@pytest.mark.parametrize("kind", ["logit", "feature"])
-def test_two_processes_learn_from_a_teacher_and_average_as_one_does(tiny: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "weight"), [("logit", 0.7), ("feature", 0.7), ("feature", 1)])
+def test_two_processes_learn_from_a_teacher_and_average_as_one_does(tiny: Path, kind: str, weight: float) -> None:
     few = ["finetune.batch_norm=frozen", "augment.mixup=0.3", "data.train_images=80", "train.batch_size=15"]
     launch(ONE, str(tiny), "name=teacher", *few)
     root = tiny.parent / "runs"
-    settings = [*few, f"distill={root / 'teacher'}", f"distill.kind={kind}", "train.soup=uniform", "train.accumulate=1"]
+    teacher = [f"distill={root / 'teacher'}", f"distill.kind={kind}", f"distill.weight={weight}"]
+    settings = [*few, *teacher, "train.soup=uniform", "train.accumulate=1"]
     for name, command in [("one", ONE), ("two", TWO)]:
         launch(command, str(tiny), f"name={name}", *settings)
     one, two = history(root / "one"), history(root / "two")

@@ -78,3 +78,11 @@ def test_other_things_are_not_replaced(tmp_path: Path) -> None:
         check_out(tmp_path / "notes.txt", None)
     with pytest.raises(ZooError, match="--out: not a directory"):
         check_out(tmp_path / "notes.txt" / "out", None)
+
+
+def test_a_table_of_predictions_is_not_taken_for_an_evaluation(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text("mine")
+    with pytest.raises(ZooError, match=r"contains other files: predictions.csv"):
+        check_out(tmp_path, None)
+    (tmp_path / "eval.json").write_text("{}")
+    check_out(tmp_path, None)

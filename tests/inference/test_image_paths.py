@@ -69,6 +69,8 @@ def test_links_are_followed_unless_they_lead_in_a_circle(photos: Path, tmp_path:
     (tmp_path / "other" / "f.jpg").touch()
     os.symlink(tmp_path / "other", photos / "z")
     assert list(ImagePaths(["photos"]))[-1] == "photos/z/f.jpg"
+    os.symlink("self", photos / "self")
+    assert list(ImagePaths(["photos"]))[-1] == "photos/z/f.jpg"
 
 
 def test_photographs_of_a_kind_that_is_not_read_are_not_passed_over(tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def test_the_hub_is_not_asked_where_that_is_forbidden(tmp_path: Path, monkeypatc
         load("hf-hub:owner/name")
 
 
+@pytest.mark.parametrize("name", ["timm/resnet18 a1", "/name", "timm/a--b", "timm/x@main"])
+def test_a_name_that_the_hub_cannot_have_is_one_line(name: str) -> None:
+    with pytest.raises(ZooError, match=r"^MODEL: .* is not a valid hub name: .*\(write the name as the hub shows it\)$") as error:
+        load(f"hf-hub:{name}")
+    assert len(error.value.lines) == 1
+
+
 def test_a_repository_in_the_hubs_cache(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path / "hub"
     snapshot = cache / "models--owner--name" / "snapshots" / ("0" * 40)

@@ -99,6 +99,13 @@ def test_the_classifier_is_known_by_name_and_in_the_model(
     assert len(classifiers(model)) == 1
 
 
+def test_a_second_classifier_that_timm_names_is_part_of_the_head() -> None:
+    with torch.device("meta"):
+        model = timm.create_model("volo_d1_224", num_classes=3)
+    assert head_parameters(model) == ("aux_head.weight", "aux_head.bias", "head.weight", "head.bias")
+    assert [layer.out_features for layer in output_layers(model)] == [3, 3]
+
+
 def test_a_backbone_without_a_classifier_is_refused() -> None:
     model = timm.create_model(NAME, num_classes=0)
     assert refused(lambda: head_parameters(model)).startswith("backbone.name: ResNet has no last layer to train")

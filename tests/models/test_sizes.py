@@ -73,6 +73,14 @@ def test_a_size_below_the_patch() -> None:
     assert refused(lambda: check("test_vit", 8)).endswith("(use 16)")
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("name", ["resmlp_12_224", "efficientvit_m0"])
+def test_a_size_at_which_nothing_is_left(name: str) -> None:
+    """Both divide by the number of patches, which is 0."""
+    line = refused(lambda: check_sizes(name, build_model(Backbone(name=name), None, 4, 8).model, [8]))
+    assert line.startswith(f"image_size: {name} does not take 8 px: ")
+
+
 def test_the_layer_that_cuts_patches() -> None:
     layer = patch_layer(timm.create_model("test_vit"))
     assert layer is not None

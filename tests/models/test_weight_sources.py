@@ -244,6 +244,12 @@ def test_a_backbone_without_pretrained_weights() -> None:
     assert line.startswith("backbone.weights: timm has no pretrained weights for vit_base_patch32_plus_256")
 
 
+def test_weights_that_timm_has_only_at_an_address_name_it() -> None:
+    line = refused(lambda: AutoWeights().find("gcvit_xxtiny.in1k"))
+    assert line.startswith("backbone.weights: timm has the weights of gcvit_xxtiny.in1k only at https://")
+    assert line.endswith("(download this file and set backbone.weights: {kind: file, path: FILE})")
+
+
 # ---------------------------------------------------------------------------- torchvision and runs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,11 @@ def test_a_recipe_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "chairs.yaml").write_text(GOOD)
     assert load_recipe(tmp_path / "chairs.yaml").name == "chairs"
     assert load_recipe(tmp_path / "chairs.yaml", ["name=tables"]).name == "tables"
+    strange = tmp_path / os.fsdecode(b"caf\xe9.yaml")
+    strange.write_text(GOOD)
+    with pytest.raises(ZooError, match=r"caf\\udce9.yaml: its name is not UTF-8 text \(rename it, or add name=NAME\)$"):
+        load_recipe(strange)
+    assert load_recipe(strange, ["name=tables"]).name == "tables"
 
 
 def test_a_recipe_does_not_change(tmp_path: Path) -> None:

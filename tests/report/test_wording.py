@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.reports import ODD, RESULT, facts, run_folder, scored
 
+from zoo.recipe.load import load_recipe
 from zoo.report import wording
 from zoo.report.analysis import Certain, Pair
 from zoo.report.facts import read_facts
@@ -113,3 +114,11 @@ def test_views_and_a_temperature_are_said() -> None:
     assert wording.details(found).endswith(
         "probabilities averaged over each image and its mirror; temperature 1.37, fitted on validation images."
     )
+
+
+def test_a_run_is_not_said_to_repeat_to_the_bit_where_it_cannot() -> None:
+    title, result = "Repeat it to the bit, on this machine", Result.model_validate(RESULT)
+    assert title in wording.commands(facts((), result=result))
+    assert title not in wording.commands(facts((), result=result.model_copy(update={"processes": 2})))
+    limited = load_recipe(Path("quickstart"), ["train.max_minutes=1"])
+    assert title not in wording.commands(facts((), result=result, recipe=limited))

@@ -59,6 +59,10 @@ def test_rows_of_another_kind_are_not_mixed(tmp_path: Path) -> None:
         ZooError, match=r"^--out: .* holds rows with other settings or hardware: size 32 -> 64 \(choose another folder\)$"
     ):
         begin(tmp_path, settings={"size": 64})
+    (tmp_path / "results.json").write_text("[]")
+    assert begin(tmp_path) == tmp_path
+    with pytest.raises(ZooError, match=r"^--out: .* holds results of another command \(choose another folder\)$"):
+        measured.open_folder(tmp_path, "glance", "glance.json", STATE)
 
 
 def test_rows_are_read_back_and_lists_stay_out_of_the_csv(tmp_path: Path) -> None:

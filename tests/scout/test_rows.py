@@ -9,6 +9,7 @@ import pytest
 
 from zoo.errors import ZooError
 from zoo.scout import rows
+from zoo.sweep import grid
 
 
 def row(model: str, *folds: float, **more: Any) -> dict[str, Any]:
@@ -83,6 +84,9 @@ def test_the_line_to_copy_keeps_the_options_and_any_path() -> None:
         *("data.root='my photos'", "train.epochs=2"),
     ]
     assert rows.sweep_line([FAILED], words, OWN) == ""
+    own = ("name=x", "output.root=y", "train.seed=1", "train.seed_of_another=1")
+    assert rows.sweep_line(ALL, ("folder/example", *own), OWN).endswith("--seeds 0,1,2 train.seed_of_another=1")
+    assert {*rows.SET_BY_SWEEP} == {*grid.OWN, grid.SEED}
 
 
 def test_the_line_to_copy_finds_weights_for_backbones_that_those_of_the_recipe_are_not_of() -> None:

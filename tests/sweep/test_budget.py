@@ -102,6 +102,20 @@ def test_runs_that_fail_are_left_out(place: Place) -> None:
     assert (rows["test_resnet-seed8"]["status"], rows["test_resnet-seed7"]["status"]) == ("oom", "ok")
 
 
+def test_runs_that_failed_in_an_earlier_command_are_tried_again(place: Place) -> None:
+    grid = place.grid(seeds=[6, 7, 8])
+    # Killed after its first look, when its rows already have the epochs of that look.
+    place.pool(accuracy=better)
+    place.sweep(grid, budget=100.0)
+    place.pool(outcomes={"test_resnet-seed8": Outcome("killed", "killed by SIGKILL")}, accuracy=better)
+    assert place.sweep(grid, budget=250.0) == 1
+    assert place.rows()["test_resnet-seed8"]["status"] == "killed"
+    again = place.pool(accuracy=better)
+    assert place.sweep(grid, budget=500.0) == 0
+    assert "test_resnet-seed8" in [name for name, _ in again.started]
+    assert place.rows()["test_resnet-seed8"]["status"] == "ok"
+
+
 def test_few_evaluations_make_few_looks(place: Place) -> None:
     pool = place.pool()
     grid = place.grid(seeds=[0, 1, 2], overrides=["eval.every_epochs=5"])

@@ -10,6 +10,7 @@ from helpers.sweeps import Place
 from PIL import Image
 
 from zoo.errors import ZooError
+from zoo.results.folder import RunFolder
 from zoo.sweep import on_ray, start
 from zoo.sweep.grid import runs_of
 from zoo.sweep.pool import LocalPool
@@ -25,6 +26,18 @@ def test_nothing_is_written_for_bad_input(place: Place) -> None:
     with pytest.raises(ZooError, match=r"^--out: not a directory"):
         place.sweep(place.grid(), Path("tiny.yaml"))
     assert [path.name for path in place.path.iterdir()] == ["tiny.yaml"]
+    save(Path("photos", "only", "1.png"))
+    with pytest.raises(ZooError, match=r"^data.root: only one class"):
+        place.sweep(place.grid(overrides=["data={kind: folder, root: photos}", "train.batch_size=auto"]), None)
+    assert sorted(path.name for path in place.path.iterdir()) == ["photos", "tiny.yaml"]
+
+
+def test_a_folder_of_a_sweep_that_has_just_begun_is_not_taken(place: Place) -> None:
+    place.pool()
+    Path("runs/sweep").mkdir(parents=True)
+    with RunFolder(Path("runs/sweep")).held("--out"):
+        assert place.sweep(place.grid(), None) == 0
+    assert Path("runs/sweep-2/sweep.json").is_file()
 
 
 def test_a_budget_needs_validation_images_in_a_folder_too(place: Place) -> None:

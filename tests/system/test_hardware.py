@@ -34,3 +34,8 @@ def test_the_processor_is_named_and_its_flags_are_listed(monkeypatch, tmp_path):
     assert (hardware.cpu_name(), hardware.cpu_flags()) == ("AMD EPYC", {"fpu", "avx2"})
     (tmp_path / "cpuinfo").unlink()
     assert (hardware.cpu_name(), hardware.cpu_flags()) == (platform.processor(), set())
+
+
+def test_a_command_with_a_name_that_is_not_text_can_be_written(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["zoo", "train", "caf\udce9.yaml"])
+    assert json.dumps(hardware.environment()["command"], ensure_ascii=False).encode() == rb'["zoo", "train", "caf\\udce9.yaml"]'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import subprocess
@@ -49,6 +50,19 @@ def test_a_folder_in_use_names_who_uses_it(tmp_path: Path):
     with held(path, "--resume"):
         assert path.read_text() == f"pid {os.getpid()} on {platform.node()}"
     assert not path.exists()
+
+
+def test_a_full_disk_does_not_prevent_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("zoo.system.locks.os.write", full)
+    with (
+        held(tmp_path / ".lock", "--out"),
+        pytest.raises(ZooError, match="in use by another process"),
+        held(tmp_path / ".lock", "-"),
+    ):
+        pass
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path):

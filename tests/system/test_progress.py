@@ -34,6 +34,26 @@ def test_a_log_gets_a_line_now_and_then_from_the_main_process_only(
     assert all("images/s, " in line and line.endswith(" left") for line in lines)
 
 
+def test_the_number_of_images_may_change_during_the_work(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    totals = iter([100, 40, 30, 30])
+    with show_progress("epoch 1", lambda: next(totals)) as count_images:
+        for _ in range(3):
+            count_images(10)
+    assert [line.partition(", ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "epoch 1: 10 of 100 images",
+        "epoch 1: 20 of 40 images",
+    ]
+
+
+def test_work_of_unknown_length_has_no_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    work(0)
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("epoch 1/2: 10 images, ")
+    assert first.endswith(" images/s")
+
+
 def test_no_line_is_printed_before_the_first_image(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     with show_progress("epoch 1/2", 20, shown=True) as count_images:

@@ -57,6 +57,12 @@ def test_a_process_that_hangs_is_killed_in_time():
     assert not results or not Path(f"/proc/{results['pid']}").exists()
 
 
+def test_a_timeout_may_be_longer_than_the_system_can_wait(monkeypatch):
+    # Two short waits, and then the answer.
+    monkeypatch.setattr(workers, "LONGEST_WAIT", 0.01)
+    assert call("answer", timeout=1e12)[0] == Outcome("ok")
+
+
 def test_several_processes_know_of_each_other_and_the_first_reports():
     outcome, results = call("meet", processes=2)
     assert outcome == Outcome("ok")

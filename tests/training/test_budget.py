@@ -17,7 +17,7 @@ from zoo.errors import ZooError
 from zoo.optim.schedules import OneCycle
 from zoo.recipe.load import load_recipe
 from zoo.recipe.sections import ImageSize
-from zoo.training import assemble, checkpoint
+from zoo.training import assemble, checkpoint, loop
 from zoo.training.budget import UNKNOWN_STEPS, Budget, StepPlan
 from zoo.training.run import train
 
@@ -321,6 +321,28 @@ def test_more_minutes_train_a_finished_run_longer_with_the_schedule_of_the_longe
     assert [row["step"] for row in rows[:-1]] == [18 * epoch for epoch in range(1, len(rows))]
     assert all(0 <= row["train.accuracy"] <= 1 for row in rows)
     assert json.loads((folder / "result.json").read_text())["steps"] == rows[-1]["step"]
+
+
+def test_the_selected_epoch_keeps_its_checkpoint_when_an_earlier_one_was_better(
+    tiny: Path, steady: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores rise until the first time is over and fall afterwards, so no later epoch reaches those of the first part."""
+    falls = False
+    evaluate = loop.epoch_row
+
+    def scored(*arguments: Any) -> dict[str, Any]:
+        row = evaluate(*arguments)
+        return row | {"val.accuracy": 0.5 - row["epoch"] / 100 if falls else 0.9 + row["epoch"] / 100}
+
+    monkeypatch.setattr(loop, "epoch_row", scored)
+    shown = ["output.keep_last=1", "output.keep_best=1", "eval.every_epochs=1"]
+    folder = train(load_recipe(tiny, ["train.max_minutes=0.073", *shown]), began=clock.now)
+    first, falls = len(history(folder)), True
+    assert first > 1
+    train(load_recipe(tiny, ["train.max_minutes=0.15", *shown]), folder, allow_change=True, began=clock.now)
+    result = json.loads((folder / "result.json").read_text())
+    assert len(history(folder)) > first
+    assert result["selected_epoch"] == first
 
 
 @pytest.mark.parametrize("evaluation", [0.01, 10.0])

@@ -49,6 +49,10 @@ def test_the_numbers_of_the_curve_are_those_of_the_steps() -> None:
     assert found["peak_epoch"] == 1
     assert found["epochs"] == [0.4, 0.1]
     assert found["curve"] == [0.1, 0.2, 0.4, 0.3, 0.2, 0.1]
+    # A run with a given time may end within an epoch.
+    cut = training([0.1, 0.2, 0.4, 0.3, 0.1], 2)
+    cut.steps_per_epoch = 3
+    assert learning_rates(cut)["epochs"] == [0.4, 0.1]
     long = learning_rates(training([step / 1000 for step in range(1000)], 10))
     assert len(long["curve"]) == 60
     assert long["curve"] == sorted(long["curve"])

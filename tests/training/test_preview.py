@@ -57,6 +57,13 @@ def test_the_images_are_those_that_the_loop_trains_on(tiny: Path, monkeypatch: p
         assert torch.equal(few.targets, targets[:3])
 
 
+def test_the_last_step_of_a_given_time_is_at_the_end_of_the_schedule(tiny: Path) -> None:
+    recipe = load_recipe(tiny, [*MIXED, "train.max_minutes=1"])
+    train_batches = batches_alone(load_images(recipe))
+    assert images_of_step(recipe, train_batches, 13, 2).images.shape == (2, 3, 24, 24)
+    assert images_of_step(recipe, train_batches, 13, 2, steps=14).images.shape == (2, 3, 32, 32)
+
+
 def test_pixels_are_the_images_without_normalization(tiny: Path) -> None:
     recipe = load_recipe(tiny, ["augment.crop=none", "augment.hflip=false"])
     inputs = load_images(recipe)

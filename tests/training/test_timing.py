@@ -7,8 +7,9 @@ from pathlib import Path
 from zoo.recipe.load import load_recipe
 from zoo.system import launch
 from zoo.system.console import Console
+from zoo.training.cached_features import use_features
 from zoo.training.forecast import prepare
-from zoo.training.timing import sampled, time_steps
+from zoo.training.timing import sampled, time_evaluation, time_steps
 
 
 def test_weights_stay_as_they_are_while_steps_are_timed(tiny: Path) -> None:
@@ -17,6 +18,15 @@ def test_weights_stay_as_they_are_while_steps_are_timed(tiny: Path) -> None:
     found = time_steps(setup.training, [32])
     assert list(found.usual) == [32]
     assert all((value == before[name]).all() for name, value in setup.bare_model.named_parameters())
+
+
+def test_a_head_alone_is_not_timed_on_images(tiny: Path) -> None:
+    cached = ["finetune.freeze=backbone", "augment.crop=none", "augment.hflip=false"]
+    recipe = load_recipe(tiny, [*cached, "image_size=32", "data.val_fraction=0", "eval.select_by=last"])
+    setup, _ = prepare(recipe, launch.read(), Console(quiet=True), 0.0)
+    use_features(setup)
+    assert setup.training.head is not None
+    assert time_evaluation(setup.training) == 0.0
 
 
 def test_the_steps_of_a_long_run_are_sampled() -> None:

@@ -15,6 +15,7 @@ from zoo.flags import count, seconds
 from zoo.models import catalog, names
 from zoo.system import launch
 from zoo.system.console import Console
+from zoo.system.files import expanded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +99,7 @@ def settings(options: Mapping[str, Any]) -> Settings:
         threads=count("--threads", options["threads"]),
         classes=count("--classes", options["classes"]) or 1000,
         optimizer=optimizer,
-        data=str(Path(data).expanduser().absolute()) if data else None,
+        data=str(expanded(data).absolute()) if data else None,
     )
 
 

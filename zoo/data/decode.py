@@ -11,11 +11,14 @@ This module imports neither torch nor other modules of zoo, so that worker proce
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -189,10 +192,22 @@ def header_size(path: str) -> tuple[int, int]:
         return 0, 0
 
 
-def ignore_signals() -> None:
-    """Ignore SIGTERM and SIGINT in a worker: the process that started it stops its workers in an orderly way."""
+def begin_worker() -> None:
+    """Prepare a worker process: it ignores SIGTERM and SIGINT, and ends with the process that started it.
+
+    That process stops its workers in an orderly way. If it was killed, they would wait for work forever.
+    """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    """Wait until a process has ended, then end this one."""
+    wait([sentinel])
+    os._exit(1)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from zoo.data import store_cache
 from zoo.data.data_set import DataSet, Outline
 from zoo.data.root_check import check_root
 from zoo.errors import ZooError
+from zoo.system.files import expanded
 
 if TYPE_CHECKING:
     from zoo.data.image_folder import Tree
@@ -59,7 +60,7 @@ class Folder(DataSet):
 
     def absolute_root(self) -> Path:
         """Return the root as an absolute path; symbolic links are not resolved."""
-        return Path(os.path.abspath(self.root.expanduser()))
+        return Path(os.path.abspath(expanded(self.root)))
 
     def load(self, seed: int, image_size: int, expected: Mapping[str, Any] | None = None) -> Splits:
         """Return the splits; decode the images on first use.

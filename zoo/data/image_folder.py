@@ -125,7 +125,13 @@ def _scan(root: Path) -> Tree:
     _check_classes(classes, found[first])
     ignored: list[str] = []
     notes = [f"ignored folders beside train: {', '.join(map(printable, unused))}"] if unused else []
-    for split in found:
+    for split, path in found.items():
+        if not names[split]:
+            raise _Flaw(f"no class folders in {path}", "move its images into CLASS folders, or move the folder elsewhere")
+        stray = [entry.path for entry in _entries(str(path), str(root)) if entry.name.lower().endswith(EXTENSIONS)]
+        if stray:
+            count = "1 image" if len(stray) == 1 else f"{len(stray)} images"
+            notes.append(f"ignored {count} outside the class folders, first: {printable(stray[0])}")
         for extra in sorted(set(names[split]) - set(classes)):
             raise _Flaw(f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
     parts = {

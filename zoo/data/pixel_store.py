@@ -12,6 +12,7 @@ import hashlib
 import json
 import mmap
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data import store_cache, unreadable
-from zoo.data.decode import Decoded, DecodeJob, decode_range, ignore_signals
+from zoo.data.decode import Decoded, DecodeJob, begin_worker, decode_range
 from zoo.errors import DataError, StorageError, ZooError
 from zoo.system import launch
 from zoo.system.console import Console
@@ -33,8 +34,10 @@ from zoo.system.progress import show_progress
 
 # Version of the format; it must change when the same files would give other pixels.
 FORMAT = 3
-# Files that a worker process decodes at a time.
-CHUNK = 128
+# Files that a worker process decodes at a time. If a signal ends the run, it waits for them: photographs take 0.25 s each.
+CHUNK = 32
+# Number of files that one process decodes alone, because starting others would take longer.
+ALONE = 256
 # Bytes of a block: stores are verified in blocks, which are hashed in parallel.
 BLOCK = 64 << 20
 # Bytes of a block that are read at a time: the memory that verifying needs for each core.
@@ -329,16 +332,34 @@ def _allocate(path: Path, size: int) -> None:
             handle.truncate(size)
 
 
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Hide the main script from processes that are spawned in the block, because they would run it again.
+
+    A script without `if __name__ == "__main__":` would then wait for the lock of this store, and this process for the script.
+    """
+    script = vars(sys.modules["__main__"])
+    before = {name: script[name] for name in ("__file__", "__spec__") if name in script}
+    script.pop("__file__", None)
+    script["__spec__"] = None
+    try:
+        yield
+    finally:
+        script.update(before)
+
+
 def _map(jobs: list[DecodeJob], where: str) -> Generator[Decoded]:
-    """Yield the result of `decode_range` for each job, in order; use worker processes for more than two jobs."""
+    """Yield the result of `decode_range` for each job, in order; use worker processes for many files."""
     workers = min(cores(), len(jobs))
-    if workers <= 1 or len(jobs) <= 2:
+    if workers <= 1 or len(jobs) * CHUNK <= ALONE:
         yield from map(decode_range, jobs)
         return
     # Not fork: torch's threads may be running. The workers import Pillow and numpy only.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore_signals)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=begin_worker)
     try:
-        yield from pool.map(decode_range, jobs)
+        with _hidden_main():
+            found = pool.map(decode_range, jobs)  # starts the workers
+        yield from found
     except BrokenProcessPool:
         raise ZooError(where, "a decoding process was killed", "is there enough memory?") from None
     finally:

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from zoo.system.device import exact_products, memory_format
 
+# Largest scale, in sides of the result, to which a whole image is resized before its box is cut out. An image of 2,000 x 1
+# pixels would take gigabytes: beyond this, its box is rounded to whole stored pixels.
+LARGEST = 64
 # Half width of each kernel, in source pixels.
 SUPPORT = {"bilinear": 1.0, "bicubic": 2.0, "lanczos": 3.0}
 
@@ -211,7 +214,7 @@ def _native(images: Tensor, boxes: Tensor, size: int, kernel: str, exact: bool, 
         upside_down, (y0, y1) = y0 > y1, sorted((y0, y1))
         if fill is not None:
             crop = _bordered(image, (x0, y0, x1, y1), size, kernel, exact, fill)
-        elif exact:
+        elif exact and min(x1 - x0, y1 - y0) * LARGEST >= 1:
             # Resize the whole image to the scale of the box, then cut out the box, as Resize and CenterCrop do.
             wide, high = round(size / (x1 - x0)), round(size / (y1 - y0))
             left, top = round(x0 * wide), round(y0 * high)

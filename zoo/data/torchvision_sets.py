@@ -17,7 +17,7 @@ from pydantic import Field
 from zoo.data.data_set import DataSet
 from zoo.data.root_check import check_not_a_file
 from zoo.errors import ZooError
-from zoo.system.files import cache_root
+from zoo.system.files import cache_root, expanded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,7 @@ class _Torchvision(DataSet):
         Raises:
             ZooError: the archive is damaged, or is missing and cannot be downloaded.
         """
-        return torchvision_set(self.torchvision_name, self.root.expanduser())
+        return torchvision_set(self.torchvision_name, expanded(self.root))
 
     def check(self) -> None:
         """Check that the root is not a file; the download creates a missing root.
@@ -53,7 +53,7 @@ class _Torchvision(DataSet):
         Raises:
             ZooError: the root is a file.
         """
-        check_not_a_file(self.root.expanduser(), "data.root")
+        check_not_a_file(expanded(self.root), "data.root")
 
     def class_count(self) -> int:
         """Return the number of classes."""

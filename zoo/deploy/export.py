@@ -28,7 +28,7 @@ from zoo.errors import ZooError
 from zoo.inference.exported import FileNetwork, OnnxNetwork, TorchNetwork, notes_of
 from zoo.inference.source import find_source
 from zoo.models.model_folder import read_config
-from zoo.system.files import digest, staged, storing
+from zoo.system.files import digest, expanded, staged, storing
 from zoo.system.hardware import cpu_name, metadata_version, versions
 
 # Libraries of the extra `onnx`.
@@ -100,7 +100,7 @@ def export(
     subject = subject_of(model, image_size)
     if choice.inside:
         onnx_pixels.check_pixels(subject.config)
-    target = Path(out).expanduser() if out else Path(f"{subject.name}{FORMATS[format]}")
+    target = expanded(out) if out else Path(f"{subject.name}{FORMATS[format]}")
     target = target if target.name not in ("", "..") else target.resolve()
     check_target(target, choice)
     images, calibration = images_of(subject.run, Path(check) if check else None, subject.classes, subject.aliases), None

@@ -42,7 +42,7 @@ def _metadata(subject: Subject) -> Any:
     from huggingface_hub import ModelCardData
 
     entry, result = catalog.named(subject.backbone), subject.result
-    began = result is None or result.weights != "random"
+    began = result is None or result.weights in catalog.TIMM_WEIGHTS
     scores = _scores(result) if result and result.test else None
     return ModelCardData(
         library_name="timm",
@@ -102,6 +102,8 @@ def _origin(result: Result | None) -> str:
 
 
 def _license_text(subject: Subject) -> str:
+    if subject.result and subject.result.weights == "random":
+        return "Training began with random weights, which have no license."
     if subject.license in catalog.UNNAMED:
         return "The license of the weights that training began with is unknown."
     return f"The pretrained weights of {subject.backbone} are under {subject.license}."

@@ -21,6 +21,7 @@ from zoo.inference.labeled_images import LabeledImages, in_folder, reader, split
 from zoo.inference.match_classes import match_classes
 from zoo.recipe.load import load_recipe
 from zoo.results.folder import RunFolder
+from zoo.system.files import expanded
 
 # Maximum number of images of a proof: 1,000 distinguish accuracies that differ by 1 to 2 points, in under a minute.
 MOST_IMAGES = 1000
@@ -167,7 +168,7 @@ def _below(folder: Path, classes: tuple[str, ...], aliases: Mapping[str, int]) -
     Raises:
         ZooError: there are no images.
     """
-    root = folder.expanduser()
+    root = expanded(folder)
     check_not_a_file(root, CHECK)
     try:
         folders, names = listed(root)

@@ -74,10 +74,10 @@ class Subject:
 
     @property
     def license(self) -> str:
-        """Return the license of the pretrained weights; '' if it is unknown or the run began with random weights."""
+        """Return the license of the pretrained weights; '' if it is unknown, or the run did not begin with timm's own weights."""
         result = self.result
-        if result and result.weights == "random":
-            return ""
+        if result:
+            return catalog.license_of(result.backbone, result.weights)
         entry = catalog.named(self.backbone)
         return str(self.pretrained.get("license") or (entry.license if entry else "") or "")
 

@@ -17,7 +17,7 @@ from zoo.metrics import confusion
 from zoo.results.confusion import draw_confusion
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import HEADER, PREDICTIONS, TENSORS, Predicted, table_text
-from zoo.system.files import staged
+from zoo.system.files import expanded, staged
 
 REPORT = "eval.json"
 NAMES = {REPORT, PREDICTIONS, TENSORS, "confusion.svg"}
@@ -33,13 +33,15 @@ def check_out(out: Path, run: Path | None) -> None:
     Raises:
         ZooError: the folder is the run or inside it, has other contents, or cannot be written.
     """
-    own = Path(os.path.realpath(out.expanduser()))
+    own = Path(os.path.realpath(expanded(out)))
     if run is not None and own.is_relative_to(os.path.realpath(run)):
         raise ZooError("--out", f"{out} is in the run {run}, which must not change", "choose a folder elsewhere")
     RunFolder.check(own.parent, "--out")
     if os.path.lexists(own) and not own.is_dir():
         raise ZooError("--out", f"{out} is a file", "choose another folder")
-    others = sorted(set(os.listdir(own)) - NAMES) if own.is_dir() else []
+    names = set(os.listdir(own)) if own.is_dir() else set()
+    # Without a report, files with these names are not those of an evaluation.
+    others = sorted(names - NAMES if REPORT in names else names)
     if others:
         raise ZooError("--out", f"{out} contains other files: {', '.join(others[:3])}", "choose a new or empty folder")
 
@@ -50,7 +52,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    target = Path(os.path.realpath(out.expanduser()))
+    target = Path(os.path.realpath(expanded(out)))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with staged(target) as folder:

@@ -105,7 +105,7 @@ def _in_folder(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> 
     except OSError as error:
         raise ZooError(folder, f"cannot be read: {error.strerror}", "check its permissions") from None
     for entry in entries:
-        if entry.is_dir():
+        if os.path.isdir(entry.path):  # entry.is_dir() raises for a link to itself
             yield from _in_folder(entry.path, above | {own})
         elif entry.name.lower().endswith(PHOTOGRAPHS):
             yield entry.path

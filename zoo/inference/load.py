@@ -11,7 +11,7 @@ import timm.data
 from torch import nn
 
 from zoo.data.views import VIEWS
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.inference.classifier import Classifier
 from zoo.inference.networks import TimmNetwork
 from zoo.inference.preprocessing import Preprocessing
@@ -94,12 +94,17 @@ def _reach(repository: str) -> None:
     """Check within seconds that a repository is cached or can be reached: the hub's library retries for most of a minute.
 
     Raises:
-        ZooError: the repository is neither cached nor reachable.
+        ZooError: the name is not valid, or the repository is neither cached nor reachable.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.utils import HFValidationError
 
-    if isinstance(try_to_load_from_cache(repository, "config.json"), str):
-        return
+    try:
+        if isinstance(try_to_load_from_cache(repository, "config.json"), str):
+            return
+    except HFValidationError as error:
+        what = f"'{repository}' is not a valid hub name: {first_line(error)}"
+        raise ZooError(WHERE, what, "write the name as the hub shows it") from None
     what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
     if constants.HF_HUB_OFFLINE:
         raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", "download it before, or copy it there")

@@ -10,6 +10,7 @@ from typing import Literal
 from zoo.errors import ZooError
 from zoo.models.names import check_backbone
 from zoo.results.folder import RESULT
+from zoo.system.files import expanded
 
 # Name of the argument in errors without a path.
 WHERE = "MODEL"
@@ -46,7 +47,7 @@ def find_source(model: str | os.PathLike[str]) -> Source:
         if text.count("/") != 1 or text.endswith("/"):
             raise ZooError(WHERE, f"expected hf-hub:OWNER/NAME, found {text!r}", "write the name as the hub shows it")
         return Source("hub", text)
-    path = Path(text.removeprefix(LOCAL)).expanduser()
+    path = expanded(text.removeprefix(LOCAL))
     if path.is_dir():
         return _in_folder(text, path)
     if path.is_file():

@@ -108,11 +108,11 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
         # A KeyError: timm's filter for this architecture looks for a tensor that the file lacks.
         lacks = f"no tensor {error}" if isinstance(error, KeyError) else first_line(error)
         raise ZooError(WHERE, f"{found.source} does not fit {name}: {lacks}", "check backbone.name") from None
-    except (TypeError, AssertionError, ValueError) as error:
+    except (TypeError, AssertionError, ValueError, ZeroDivisionError) as error:
         if refuses_dynamic_size(error):
             what = f"{name} cannot change its image size while training"
             raise ZooError("image_size", what, f"write image_size: {image_size}") from None
-        if "img_size" in kwargs or isinstance(error, AssertionError):
+        if "img_size" in kwargs or isinstance(error, AssertionError | ZeroDivisionError):
             what = f"{name} does not take {image_size} px: {error}"
             raise ZooError("image_size", what, "use its own size, or a multiple of its stride") from None
         raise ZooError("backbone", f"{name} cannot be created: {error}", "check drop_rate and drop_path_rate") from None

@@ -38,7 +38,14 @@ def classifiers(model: nn.Module) -> list[nn.Module]:
     """Return timm's classifiers: one or two modules, each of one layer or of several (a norm, a hidden layer)."""
     classifier = getattr(model, "get_classifier", None)
     heads = classifier() if callable(classifier) else None
-    return [head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)]
+    found = [head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)]
+    names = dict(getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    modules = dict(model.named_modules())
+    for head in [modules[name] for name in ((names,) if isinstance(names, str) else names) if name in modules]:
+        # VOLO has a second classifier that `get_classifier` leaves out. In other models, the names lead to the same layers.
+        if found and set(head.parameters()).isdisjoint({parameter for other in found for parameter in other.parameters()}):
+            found.append(head)
+    return found
 
 
 def output_layers(model: nn.Module) -> list[nn.Module]:

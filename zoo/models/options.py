@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from zoo.models.names import check_backbone
 from zoo.section import Section, kind_or_mapping
+from zoo.system.files import expanded
 
 if TYPE_CHECKING:
     from zoo.models.weight_sources import Found
@@ -65,7 +66,7 @@ class FileWeights(Section):
         """Read the file."""
         from zoo.models import weight_sources
 
-        return weight_sources.from_file(self.path.expanduser())
+        return weight_sources.from_file(expanded(self.path))
 
 
 class PackageWeights(Section):
@@ -104,7 +105,7 @@ class RunWeights(Section):
         """Read the model.safetensors of the run."""
         from zoo.models import weight_sources
 
-        return weight_sources.from_run(self.path.expanduser())
+        return weight_sources.from_run(expanded(self.path))
 
 
 Weights = Annotated[

@@ -43,7 +43,7 @@ def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: 
     step = patch.stride[0] if patch else 1
     try:
         model.eval()(example_images(side))
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except (AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
         what = f"{name} does not take {side} px: {first_line(error).rstrip('.')}"
         todo = "use its own size, or multiples of its stride (image_size.multiple)"
         raise ZooError(where, what, _fitting(side, step, between=between) if side % step else todo) from None

@@ -210,6 +210,16 @@ def from_cache(backbone: str) -> Found | None:
     return replace(from_file(Path(cached), f"hub cache {repository}"), own=True)
 
 
+def _not_on_the_hub(backbone: str) -> ZooError:
+    """Return the error for a backbone without a hub repository."""
+    config = timm.get_pretrained_cfg(backbone)
+    if config is not None and config.url:
+        todo = "download this file and set backbone.weights: {kind: file, path: FILE}"
+        return ZooError(WHERE, f"timm has the weights of {backbone} only at {config.url}", todo)
+    todo = "add a tag to the name, or set backbone.weights: random"
+    return ZooError(WHERE, f"timm has no pretrained weights for {backbone}", todo)
+
+
 def from_hub(backbone: str) -> Found:
     """Download weights from the hub into its cache.
 
@@ -222,9 +232,7 @@ def from_hub(backbone: str) -> Found:
 
     repository, names, _ = _hub_file(backbone)
     if not repository:
-        raise ZooError(
-            WHERE, f"timm has no pretrained weights for {backbone}", "add a tag to the name, or set backbone.weights: random"
-        )
+        raise _not_on_the_hub(backbone)
     todo = f"copy {repository} there, or set backbone.weights to a file or to random"
     what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
     if constants.HF_HUB_OFFLINE:

@@ -13,6 +13,7 @@ from pydantic import Field
 from zoo.errors import ZooError
 from zoo.results.folder import RESULT
 from zoo.section import Section, Shorthand
+from zoo.system.files import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +41,7 @@ class _Distill(Section):
         Raises:
             ZooError: there is no such folder or no model in it, or the run is not finished.
         """
-        path = self.teacher.expanduser()
+        path = expanded(self.teacher)
         for folder in (path, path / "model"):
             if all((folder / name).is_file() for name in (CONFIG, WEIGHTS)):
                 return folder

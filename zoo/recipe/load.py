@@ -13,6 +13,7 @@ from zoo.recipe.distill import distill_mapping
 from zoo.recipe.recipe import BASE, Recipe, rules
 from zoo.recipe.sections import image_size_mapping
 from zoo.recipe.yaml import Source
+from zoo.system.files import printable
 
 # Sections whose short form is not a kind, each with the function that expands it, so that an override can set one option of it.
 SHORT_FORMS = {"image_size": image_size_mapping, "distill": distill_mapping}
@@ -50,12 +51,17 @@ def check_recipe(written: Source, path: Path) -> Recipe:
 
     Raises:
         Mistakes: one line for every mistake.
+        ZooError: the name of the file is needed, but is not text.
     """
     recipe = messages.validate(Recipe, written)
     mistakes = messages.in_order(written, [(key, messages.mistake_at(written, key, text)) for key, text in rules(recipe)])
     if mistakes:
         raise Mistakes(mistakes)
-    return recipe if recipe.name else recipe.model_copy(update={"name": path.stem})
+    if recipe.name:
+        return recipe
+    if printable(path.stem) != path.stem:
+        raise ZooError(printable(str(path)), "its name is not UTF-8 text", "rename it, or add name=NAME")
+    return recipe.model_copy(update={"name": path.stem})
 
 
 def _read_with_base(path: Path, above: tuple[Path, ...]) -> Source:
@@ -106,7 +112,7 @@ def find_recipe(path: Path) -> Path:
     if os.path.exists(path) or path.is_absolute():
         return path
     for candidate in (shipped_root() / path, shipped_root() / f"{path}.yaml"):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # Path.is_file raises for a name that is too long
             return candidate
     return path
 

@@ -174,8 +174,11 @@ def commands(facts: Facts) -> dict[str, str]:
         "Score other images": shlex.join(["zoo", "eval", run, "--data", "more-photos"]),
         "Take it elsewhere": shlex.join(["zoo", "export", run, "--format", "onnx"]),
         "Repeat it": shlex.join(["zoo", "train", str(Path(run) / "recipe.yaml")]),
-        "Repeat it to the bit, on this machine": _to_the_bit(facts, facts.result),
     }
+    # A time limit fits another number of steps each time, and several processes round differently than one.
+    limited = facts.recipe is not None and facts.recipe.train.max_minutes is not None
+    if facts.result.processes == 1 and not limited:
+        found["Repeat it to the bit, on this machine"] = _to_the_bit(facts, facts.result)
     if began := facts.environment.get("command"):
         found["It was started by"] = _as_typed(began)
     return found

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from zoo.errors import ZooError
-from zoo.system.files import existing, storing, write_file
+from zoo.system.files import existing, expanded, storing, write_file
 from zoo.system.locks import held
 
 # Upper bound for the number that is appended to a folder's name.
@@ -39,7 +39,7 @@ class RunFolder:
         Raises:
             ZooError: the root cannot be written, or has too many folders of that name.
         """
-        root = root.expanduser()
+        root = expanded(root)
         for number in range(1, MOST_RUNS):
             path = root / (name if number == 1 else f"{name}-{number}")
             try:
@@ -115,7 +115,7 @@ class RunFolder:
 def newest_unfinished(root: Path, name: str) -> Path | None:
     """Return the newest folder of a run of this name with a checkpoint and no result, or None."""
     pattern = re.compile(re.escape(name) + r"(-\d+)?")
-    runs = [path for path in root.expanduser().glob(f"{glob.escape(name)}*") if pattern.fullmatch(path.name)]
+    runs = [path for path in expanded(root).glob(f"{glob.escape(name)}*") if pattern.fullmatch(path.name)]
     open_runs = [
         path
         for path in runs

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import StorageError, ZooError
 from zoo.results.folder import RunFolder
+from zoo.system.files import expanded
 from zoo.system.table import csv_writer
 
 Row = dict[str, Any]
@@ -53,13 +55,15 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
     """
     if out is None:
         return _unfinished(name, state_file, state) or RunFolder.create(ROOT, name).path
-    folder = out.expanduser()
+    folder = expanded(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
     # The folder may have existed before without being writable.
     check_writable(folder)
+    if os.path.exists(folder / "results.json") and not os.path.exists(folder / state_file):
+        raise ZooError("--out", f"{folder} holds results of another command", "choose another folder")
     different = _differences(_state(folder, state_file), state)
     if different:
         raise ZooError(

@@ -30,6 +30,8 @@ SORTS = {"probe": ("probe", True), "knn": ("knn", True), "speed": ("images_per_s
 FOR_ALL = ("auto", "pretrained", "random")
 # The option that finds weights for every backbone.
 AUTO = "backbone.weights=auto"
+# Options that a sweep sets itself: they are not passed on to the proposed sweep.
+SET_BY_SWEEP = ("backbone.name", "name", "output.root", "train.seed")
 # Maximum number of backbones in the proposed sweep.
 PROPOSED = 3
 # A backbone is clearly worse if its mean difference over the folds is more than this many standard errors ...
@@ -121,7 +123,7 @@ def sweep_line(rows: Sequence[Row], words: Sequence[str], backbone: Mapping[str,
     if not names:
         return ""
     recipe, *overrides = words
-    kept = [word for word in overrides if not word.startswith("backbone.name=")]
+    kept = [word for word in overrides if word.partition("=")[0] not in SET_BY_SWEEP]
     if any(weights_of_another(backbone, name) for name in names):
         # Use the weights that were measured, as the recipe's own weights do not fit.
         kept = [*(word for word in kept if not word.startswith(("backbone.weights=", "backbone.weights."))), AUTO]

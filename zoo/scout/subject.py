@@ -11,6 +11,7 @@ from zoo.models import catalog
 from zoo.models.catalog import Query
 from zoo.recipe.load import find_recipe, load_recipe
 from zoo.recipe.recipe import Recipe
+from zoo.system.files import expanded
 from zoo.training.auto import decide
 
 # The shipped recipe for a folder of images, used for the predicted fine-tune and for the proposed sweep.
@@ -53,7 +54,7 @@ def find_subject(word: str, overrides: Sequence[str]) -> Subject:
         ZooError: the word names none of these, or the images cannot be at the place that the options give.
         Mistakes: one line for every mistake in the recipe.
     """
-    path = Path(word).expanduser()
+    path = expanded(word)
     if path.is_dir() and (path / "recipe.yaml").is_file():  # a run
         return _subject(str(path / "recipe.yaml"), overrides, None)
     if path.is_dir():

@@ -30,6 +30,8 @@ class _Race:
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
+        # Runs that failed in an earlier command are tried again.
+        self._before = dict(sweep.rows)
 
     def run(self) -> None:
         """Train all runs to the first look, the best of them to each next look, and then use the time that is left."""
@@ -87,8 +89,9 @@ class _Race:
             sweep.train([(run, None) for run in fit[: sweep.pool.jobs]])
 
     def failed(self, run: Run) -> bool:
-        """Return whether a run ended with an error."""
-        return self.sweep.rows.get(run.name, {}).get("status") not in (None, rows.PAUSED, rows.STOPPED)
+        """Return whether a run ended with an error in this command."""
+        row = self.sweep.rows.get(run.name)
+        return row is not None and row is not self._before.get(run.name) and row["status"] not in (rows.PAUSED, rows.STOPPED)
 
     def fit(self, going: Sequence[Run]) -> bool:
         """Return whether all these runs reach their end in time."""

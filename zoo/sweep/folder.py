@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from zoo.recipe.differences import flatten
 from zoo.results.folder import RunFolder
 from zoo.results.measured import ROOT, check_writable
 from zoo.sweep.grid import Grid, Run
+from zoo.system.files import expanded
 
 # The file in a sweep's folder with its settings and state.
 STATE = "sweep.json"
@@ -62,7 +64,7 @@ def find(out: Path | None, settings: Mapping[str, Any], runs: Sequence[Run]) -> 
     check_writable(out or ROOT)
     if out is None:
         return same(settings, ROOT, NAME) or RunFolder.create(ROOT, NAME).path
-    folder = out.expanduser()
+    folder = expanded(out)
     known = read_state(folder)
     if different := differences(known["settings"], settings) if known else []:
         listed = ", ".join(different[:3]) + (f" and {len(different) - 3} more" if len(different) > 3 else "")
@@ -96,7 +98,12 @@ def same(settings: Mapping[str, Any], root: Path, name: str) -> Path | None:
             known = read_state(path)
             if known and not differences(known["settings"], settings):
                 return path
-    return next((path for path in made if {entry.name for entry in path.iterdir()} <= LEFT), None)
+    for path in made:
+        if set(os.listdir(path)) <= LEFT:
+            # A sweep that has just begun holds its folder.
+            with contextlib.suppress(ZooError), RunFolder(path).held("--out"):
+                return path
+    return None
 
 
 def read_state(folder: Path) -> dict[str, Any]:

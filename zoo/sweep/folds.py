@@ -19,6 +19,7 @@ from zoo.sweep.grid import Grid, Run, at
 from zoo.sweep.out_of_fold import FOLDS, OutOfFold
 from zoo.sweep.sweep import Sweep
 from zoo.system.console import Console, plural
+from zoo.system.files import expanded
 from zoo.system.hardware import environment
 from zoo.system.table import percent
 from zoo.training.auto import decide
@@ -48,7 +49,7 @@ def train_folds(recipe: Recipe, folder: Path | None = None) -> int:
     """
     began, console = time.monotonic(), Console()
     recipe.data.check()
-    root = recipe.output.root.expanduser()
+    root = expanded(recipe.output.root)
     RunFolder.check(folder or root)
     # Images that cannot be divided are refused here, before anything is written.
     outline = recipe.data.outline(recipe.train.seed)

@@ -65,13 +65,15 @@ def run_sweep(grid: Grid, out: Path | None, how: How) -> int:
         check_validation(runs)
     settings = folders.settings_of(grid, runs)
     check_writable(out or ROOT)
+    # Before anything is written: this reads the images.
+    runs = decided(runs)
     with contextlib.closing(make_pool(how, runs)) as pool:
         folder = folders.find(out, settings, runs)
         with RunFolder(folder).held("--out"):
             known = folders.read_state(folder)
             state = {"settings": settings, "runs": [run.name for run in runs], "seconds": 0.0, "paces": {}} | known
             state = environment() | state | {"finished": False}
-            sweep = Sweep(folder, [at(run, folder) for run in decided(runs)], pool, state, how.budget, began)
+            sweep = Sweep(folder, [at(run, folder) for run in runs], pool, state, how.budget, began)
             return sweep.run(one_after_the_other if how.budget is None else in_time)
 
 

@@ -138,9 +138,14 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with `~` and `~user` replaced by the home folder; unchanged if there is no such user."""
+    return Path(os.path.expanduser(path))  # Path.expanduser raises instead
+
+
 def existing(path: Path) -> Path:
     """Return the path itself, or the nearest folder above it that exists."""
-    there = path.expanduser().absolute()
+    there = expanded(path).absolute()
     while not os.path.exists(there):  # Path.exists raises if a folder above it may not be searched
         there = there.parent
     return there
@@ -153,7 +158,7 @@ def free_bytes(path: Path) -> int:
 
 def cache_root() -> Path:
     """Return the cache folder: `ZOO_CACHE`, else `~/.cache/zoo`."""
-    return Path(os.environ.get("ZOO_CACHE", "~/.cache/zoo")).expanduser()
+    return expanded(os.environ.get("ZOO_CACHE", "~/.cache/zoo"))
 
 
 def _put_in_place(staging: Path, target: Path) -> None:

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from zoo.system.files import printable
+
 # The packages whose versions decide the outcome of a run.
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "safetensors")
 # Linux's file about the processor; missing on other systems.
@@ -34,7 +36,7 @@ def environment(**more: Any) -> dict[str, Any]:
     """Return the content of a run's `environment.json`: the date, the command and the machine of the run."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": [printable(word) for word in sys.argv],
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "cores": cores(),

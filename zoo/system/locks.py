@@ -62,9 +62,10 @@ def held(path: Path, where: str) -> Iterator[None]:
             handle.seek(0)
             holder = handle.read() or "another process"
             raise ZooError(where, f"{path.parent} in use by {holder}", "wait for it or stop it") from None
-        handle.truncate(0)
-        handle.write(f"pid {os.getpid()} on {platform.node()}")
-        handle.flush()
+        # The text only names the holder: on a full disk, the lock holds without it.
+        with contextlib.suppress(OSError):
+            os.truncate(handle.fileno(), 0)
+            os.write(handle.fileno(), f"pid {os.getpid()} on {platform.node()}".encode())
         try:
             yield
         finally:

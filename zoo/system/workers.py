@@ -35,6 +35,8 @@ LAUNCH_VARIABLES = (
 GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # Seconds for a worker that has reported success to exit by itself, before it is killed.
 LEAVE_SECONDS = 2.0
+# Maximum seconds of one wait for a message: the system's limit is 24 days, and a timeout may be longer.
+LONGEST_WAIT = 3600.0
 # Seconds to wait for the exit code of a worker whose link has closed.
 EXIT_SECONDS = 5.0
 # Seconds to wait for the exit code of a worker that may have been killed, while another one reports an error.
@@ -88,8 +90,9 @@ def run(work: WorkerCall, receive: Callable[[dict[str, Any]], None], *, processe
     deadline = time.monotonic() + timeout
     with Workers(work, receive, processes) as started:
         while (outcome := started.outcome) is None:
-            ready = wait(started.links, timeout=max(0.0, deadline - time.monotonic()))
-            if not ready:
+            left = deadline - time.monotonic()
+            ready = wait(started.links, timeout=max(0.0, min(left, LONGEST_WAIT)))
+            if not ready and left <= LONGEST_WAIT:
                 return Outcome("timeout", f"not done within {timeout:g} s")
             started.hear(ready)
         return outcome

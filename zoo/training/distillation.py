@@ -76,7 +76,8 @@ class Distillation:
             logits, compared = outputs if isinstance(outputs, tuple) else (outputs, outputs)
             weight = self.options.weight
             taught = self.options.losses(compared.float(), said)
-            return torch.lerp(of_labels(logits, targets), taught, weight) if weight < 1 else taught
+            # Only features need the labels' part at a weight of 1: DistributedDataParallel expects a gradient of the head.
+            return torch.lerp(of_labels(logits, targets), taught, weight) if weight < 1 or self.projected else taught
 
         return both
 

@@ -11,6 +11,7 @@ from zoo.data import store_cache
 from zoo.models.options import Backbone
 from zoo.recipe.recipe import Recipe
 from zoo.section import decided
+from zoo.system.files import expanded
 from zoo.training.auto import decide
 
 
@@ -49,7 +50,7 @@ def fetch_data(recipe: Recipe) -> Fetched:
     """
     stores = {store.folder for store in store_cache.stores()}
     root = getattr(recipe.data, "root", None)
-    new_files = _watch(root.expanduser()) if root is not None else bool
+    new_files = _watch(expanded(root)) if root is not None else bool
     size = decided(decide(recipe).recipe.image_size.end)
     pixels = recipe.data.load(recipe.train.seed, size).train.pixels
     if pixels.folder is None:

@@ -7,6 +7,7 @@ dropout. So a run can stop after any step and resume from there.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -128,8 +129,12 @@ def epoch_progress(
 ) -> AbstractContextManager[Callable[[int], None]]:
     """Show the progress of an epoch after `step` steps; `remaining` has the positions of the batches that are left."""
     done = len(training.train) - sum(len(positions) for positions in remaining)
-    # With a given time, the last epoch may be cut short.
-    total = done + sum(len(positions) for positions in remaining[: training.steps - step])
+    after = [done, *(done + images for images in itertools.accumulate(len(positions) for positions in remaining))]
+
+    def total() -> int:
+        """Return the images of the epoch; with a given time, the plan may cut the last one short, and may change."""
+        return after[min(training.steps - step, len(remaining))]
+
     title = f"epoch {epoch + 1}" if training.budget is not None else f"epoch {epoch + 1}/{training.epochs}"
     return show_progress(title, total, done=done, shown=training.accelerator.is_main_process)
 

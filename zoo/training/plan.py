@@ -68,7 +68,7 @@ def learning_rates(training: Training) -> dict[str, Any]:
         "peak_epoch": (highest + 1) / per_epoch,
         "final": rate(steps - 1),
         "curve": [rate((2 * place + 1) * steps // (2 * count)) for place in range(count)],
-        "epochs": [rate((epoch + 1) * per_epoch - 1) for epoch in range(training.epochs)],
+        "epochs": [rate(min((epoch + 1) * per_epoch, steps) - 1) for epoch in range(training.epochs)],
     }
 
 

@@ -44,7 +44,7 @@ def batches_alone(inputs: Inputs) -> Batches:
     return Batches(inputs.data.train, preprocessing_of(inputs), len(inputs.data.classes), torch.device("cpu"))
 
 
-def images_of_step(recipe: Recipe, train: Batches, step: int, count: int) -> StepImages:
+def images_of_step(recipe: Recipe, train: Batches, step: int, count: int, steps: int | None = None) -> StepImages:
     """Make the images of a step as `fit` does.
 
     Args:
@@ -52,14 +52,16 @@ def images_of_step(recipe: Recipe, train: Batches, step: int, count: int) -> Ste
         train: its training images.
         step: counted from 0.
         count: most images to make.
+        steps: steps of the whole run; None computes them from the recipe. A run with `train.max_minutes` that has not ended
+            counts as endless, so that its images are those of the start of the schedule.
 
     Raises:
         ZooError: the run has fewer steps.
     """
     batch_size = decided(recipe.train.batch_size)
     per_epoch = steps_of(len(train), batch_size)
-    # The number of steps of a run with a given time is not known in advance.
-    steps = UNKNOWN_STEPS if recipe.train.max_minutes is not None else per_epoch * decided(recipe.train.epochs)
+    if steps is None:
+        steps = UNKNOWN_STEPS if recipe.train.max_minutes is not None else per_epoch * decided(recipe.train.epochs)
     if not 0 <= step < steps:
         raise ZooError("--step", f"{step}, but the run has steps 0 to {steps - 1}", "give one of them")
     epoch, within = divmod(step, per_epoch)

@@ -26,7 +26,7 @@ def report_finished(setup: Setup, run: RunFolder, progress: Progress) -> None:
     try:
         train = setup.scored.train
         assert isinstance(train, Batches)
-        images = images_of(setup.recipe, setup.inputs, train, progress.step)
+        images = images_of(setup.recipe, setup.inputs, train, progress.step, ended=True)
         write_page(read_facts(run.path), images, run.path / REPORT)
     except Exception as error:
         setup.console.warn(f"{run.path / REPORT} was not written: {error} (zoo report {run.path} tries again)")
@@ -67,13 +67,25 @@ def find_images(facts: Facts) -> Images:
         return Images(missing="The images are not shown: the data has other classes now.")
     taken = facts.history[-1].get("step") if facts.history else None
     # The first step is shown if the last row is damaged, or there is none.
-    return images_of(recipe, inputs, batches_alone(inputs), taken if isinstance(taken, int) else 1)
+    ended = facts.result is not None
+    return images_of(recipe, inputs, batches_alone(inputs), taken if isinstance(taken, int) else 1, ended=ended)
 
 
-def images_of(recipe: Recipe, inputs: Inputs, train: Batches, taken: int) -> Images:
-    """Return the images of a run, and those that the model saw in its last step; `taken` is the number of steps taken."""
+def images_of(recipe: Recipe, inputs: Inputs, train: Batches, taken: int, *, ended: bool) -> Images:
+    """Return the images of a run, and those that the model saw in its last step.
+
+    Args:
+        recipe: of the run.
+        inputs: its images.
+        train: its training images.
+        taken: number of steps taken.
+        ended: whether the run has ended. With `train.max_minutes`, only then is the place of a step in the schedule known.
+    """
+    limited = recipe.train.max_minutes is not None
+    if limited and not ended:
+        return Images(inputs.data)
     try:
-        found = images_of_step(recipe, train, taken - 1, Limits().seen)
+        found = images_of_step(recipe, train, taken - 1, Limits().seen, taken if limited else None)
     except ZooError:
         # The data has become smaller, or the recipe shorter: it has no such step.
         return Images(inputs.data)

@@ -224,6 +224,9 @@ def _reopen(training: Training, progress: Progress) -> None:
     if progress.best is not None and progress.best[0] == row["epoch"]:
         # The epoch will have another score, and the best one before it may have no checkpoint any more.
         progress.best, progress.waited = None, 0
+    else:
+        # The epoch will be evaluated again.
+        progress.waited = max(0, progress.waited - 1)
 
 
 def _own_sums(training: Training, saved: dict[str, Any]) -> dict[str, float]:
@@ -242,7 +245,11 @@ def _restore_statistics(training: Training, saved: Checkpoint) -> None:
     own = saved.tensors.get("statistics", {}).get("of_each_process")  # [processes, all statistics]
     if own is not None and len(own) == training.accelerator.num_processes:
         mine = running_statistics(training)
-        parts = own[training.accelerator.process_index].split([buffer.numel() for buffer in mine])
+        sizes = [buffer.numel() for buffer in mine]
+        if own.shape[1] != sum(sizes):
+            # Feature caching was switched on or off: a frozen backbone's statistics are the same in all processes.
+            return
+        parts = own[training.accelerator.process_index].split(sizes)
         for buffer, values in zip(mine, parts, strict=True):
             buffer.copy_(values.view_as(buffer))
 

@@ -107,7 +107,10 @@ class Saver:
     def _best(self, progress: Progress) -> list[int]:
         """Return the steps of the best evaluations, best first; the selected one is always among them."""
         ranked = progress.ranked(self.setup.recipe.eval.select_by)
-        return [row["step"] for row in ranked[: max(1, decided(self.setup.recipe.output.keep_best))]]
+        best = [row["step"] for row in ranked[: max(1, decided(self.setup.recipe.output.keep_best))]]
+        # After a run was given more time, a better epoch may be left in the history that has no checkpoint any more.
+        selected = [] if progress.best is None else [progress.best[1]]
+        return list(dict.fromkeys([*best, *selected]))
 
 
 def plain_values(setup: Setup, progress: Progress) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from zoo.results.folder import RunFolder
 from zoo.results.result import read_result
 from zoo.section import decided
 from zoo.system.console import plural
-from zoo.system.files import digest
+from zoo.system.files import digest, expanded
 
 # Most class names that an error shows.
 SHOWN = 5
@@ -107,7 +107,7 @@ class Teacher:
 
     def record(self) -> dict[str, str]:
         """Return the facts by which a run recognizes its teacher."""
-        return {"path": str(self.path.expanduser().absolute()), "digest": self.digest}
+        return {"path": str(expanded(self.path).absolute()), "digest": self.digest}
 
 
 def load_teacher(

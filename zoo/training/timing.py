@@ -124,7 +124,9 @@ def time_evaluation(training: Training, clock: Callable[[], float] = time.perf_c
         training: ready to train; its model is in evaluation mode afterwards, and nothing else changes.
         clock: returns the seconds since a fixed moment.
     """
-    batches = training.val or training.test
+    # A head alone takes features, and test images become features only if they are scored in every epoch.
+    test = training.test if training.head is None or training.test_every_epoch else None
+    batches = training.val or test
     if batches is None:
         return 0.0
     accelerator, size = training.accelerator, training.eval_batch_size
