@@ -34,7 +34,7 @@ def test_train_then_evaluate_then_predict(tiny: Path) -> None:
 def test_an_option_may_hold_a_path(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="no such folder"):
         zoo.train(tiny, data={"kind": "folder", "root": tmp_path / "none"})
-    with pytest.raises(ZooError, match="no such folder: .*/fotos/📷"):
+    with pytest.raises(ZooError, match=r"no such folder: .*/fotos/📷"):
         zoo.train(tiny, data={"kind": "folder", "root": "fotos/📷"})
 
 

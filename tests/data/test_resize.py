@@ -134,7 +134,9 @@ def test_boxes_cut_mirror_and_reflect(side: int, kernel: str) -> None:
 
     assert torch.equal(made(0, 0, 1, 1), image[0])
     assert torch.equal(made(1, 0, 0, 1), image[0].flip(2))
-    assert torch.equal(made(0, 1, 1, 0), image[0].flip(1)) or side > resize.NATIVE_ABOVE
+    # The native kernel is not symmetric for an axis that is not resized.
+    if side <= resize.NATIVE_ABOVE or kernel == "lanczos":
+        assert torch.equal(made(0, 1, 1, 0), image[0].flip(1))
     padded = torch.nn.functional.pad(image.float(), (shift,) * 4, mode="reflect").to(torch.uint8)[0]
     assert torch.equal(made(-0.25, 0.25, 0.75, 1.25), padded[:, 2 * shift :, :side])
     assert torch.equal(made(1.25, 0, 0.25, 1), padded[:, shift:-shift, 2 * shift :].flip(2))

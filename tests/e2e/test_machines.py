@@ -115,7 +115,7 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in found.stdout.split()]
 
 
-def machines(root: Path, count: int, **files: str) -> list[Path]:
+def machines(root: Path, count: int) -> list[Path]:
     folders = [root / f"machine-{number}" for number in range(count)]
     for folder in folders:
         folder.mkdir(parents=True)

@@ -124,7 +124,7 @@ def test_two_processes_train_updates_as_one_does(tiny: Path) -> None:
         torch.testing.assert_close(weights[1][key], value, atol=1e-3, rtol=1e-2)
 
 
-def test_statistics_are_the_same_on_both_and_rows_are_printed_once(tiny: Path) -> None:
+def test_two_processes_print_each_line_once_and_score_all_images(tiny: Path) -> None:
     done = launch(TWO, str(tiny), "train.accumulate=1")
     assert len([line for line in done.stdout.splitlines() if line.startswith("backbone ")]) == 1
     assert len([line for line in done.stdout.splitlines() if line.lstrip().startswith(("1 ", "2 "))]) == 2

@@ -114,7 +114,7 @@ def test_one_process_in_trouble_ends_the_other(server: Server, tmp_path: Path, w
         )
 
 
-def test_another_number_of_processes_goes_on_with_the_same_batches(server: Server, tmp_path: Path) -> None:
+def test_another_number_of_processes_takes_the_remaining_steps_after_a_warning(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     recipe = write_recipe(folder)

@@ -122,7 +122,10 @@ def imports(path: Path) -> dict[str, str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                found |= {full: alias.asname or alias.name} if full in MODULES else {node.module: ""}
+                if full in MODULES:
+                    found[full] = alias.asname or alias.name
+                else:
+                    found.setdefault(node.module, "")
     return {name: known for name, known in found.items() if name.startswith("zoo.")}
 
 

@@ -111,10 +111,3 @@ def test_whole_photographs_are_scored_as_timm_shows_them(image_folder: Callable[
     with torch.no_grad():
         logits = model(torch.stack([transform(image) for image in images]))
     torch.testing.assert_close(logits, load_file(folder / "predictions.safetensors")["logits"], atol=0.1, rtol=0.1)
-
-
-EVERYTHING = [
-    "augment.color_jitter=0.3", "augment.erase=0.3", "augment.mixup=0.4", "augment.cutmix=0.5", "train.ema=0.9", "train.clip_grad=1",
-    "backbone.drop_rate=0.2", "backbone.drop_path_rate=0.1", "image_size={start: 24, end: 32, multiple: 4}", "train.label_smoothing=0.1",
-    "train.class_weights=balanced", "finetune.layer_decay=0.8", "data.train_images=64",
-]  # fmt: skip
