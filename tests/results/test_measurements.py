@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from zoo.bench.settings import Request, Settings
-from zoo.errors import ZooError
+from zoo.errors import Stopped, ZooError
 from zoo.results import measurements
 from zoo.results.measurements import Kind, Measurements
 
@@ -31,6 +34,15 @@ def test_a_folder_is_finished_only_where_nothing_went_wrong(tmp_path: Path) -> N
         with pytest.raises(ZooError, match=r"^--out: .* in use by pid"), measurements.opened(KIND, tmp_path, STATE):
             pass
     assert finished()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_measurement_with_a_line_that_says_how_to_continue(tmp_path: Path, number: int) -> None:
+    with pytest.raises(Stopped) as stopped, measurements.opened(KIND, tmp_path, STATE):
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    where = f"stopped by a signal during a measurement, the rows before it are in {tmp_path}"
+    assert str(stopped.value) == f"{where} (the same command continues)"
 
 
 def test_rows_of_before_are_kept_and_those_that_failed_are_measured_again(tmp_path: Path) -> None:

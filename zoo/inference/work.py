@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +16,7 @@ from zoo.inference.tables import json_text, write_table
 from zoo.system.console import Console, plural
 from zoo.system.files import printable
 from zoo.system.progress import show_progress
+from zoo.system.signals import interruptible
 
 # Rows that are written at a time.
 ROWS = 32
@@ -156,17 +155,3 @@ def batched(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         raise
     if group:
         yield group
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C within the block."""
-    try:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:  # not the main thread, which alone can set signal handlers
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError
+from zoo.errors import Stopped, ZooError
 from zoo.results import measured
 from zoo.results.folder import RunFolder
 from zoo.results.measured import Row
 from zoo.system import workers
 from zoo.system.console import Console
 from zoo.system.hardware import cores, cpu_name, versions
+from zoo.system.signals import interruptible
 
 # Packages whose versions are recorded with each row.
 PACKAGES = ("torch", "timm", "zoo", "python")
@@ -79,12 +80,17 @@ def opened(kind: Kind, out: Path | None, state: dict[str, Any]) -> Iterator[Path
 
     Raises:
         ZooError: the folder cannot be written, holds rows of other settings or hardware, or is in use by another process.
+        Stopped: a signal interrupted the block.
     """
     path = measured.open_folder(out, kind.name, kind.state_file, state)
     folder = RunFolder(path)
-    with folder.held("--out"):
+    with folder.held("--out"), interruptible():
         folder.write_json(kind.state_file, state | {"finished": False})
-        yield path
+        try:
+            yield path
+        except KeyboardInterrupt:
+            when = f"during a measurement, the rows before it are in {path}"
+            raise Stopped("a signal", when, "the same command continues") from None
         folder.write_json(kind.state_file, state | {"finished": True})
 
 

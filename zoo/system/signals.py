@@ -5,11 +5,13 @@ Schedulers send SIGTERM before they take a machine away; Ctrl-C sends SIGINT. A 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType
 
 from zoo.errors import Stopped
@@ -69,6 +71,20 @@ def defer() -> None:
 def requested() -> str:
     """Return the name of the signal that asks this process to stop, '' if there was none."""
     return _state.name
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C within the block."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not the main thread, which alone can set signal handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
