@@ -46,7 +46,7 @@ image_size.end  128               160
 
 `--save` writes what the recipe and the command line set, and never replaces a file. The file loads to the same recipe, \
 but has the name of the file, unless `name=…` gives another: its runs have a folder of their own. \
-`--json` prints a recipe or the differences for programs.
+`--json` prints a recipe or the differences for programs, and `zoo recipe --schema` the JSON schema for editors.
 
 ## base
 

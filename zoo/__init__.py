@@ -140,11 +140,15 @@ def export(
 def _as_words(overrides: Mapping[str, Any], above: str = "") -> list[str]:
     """Return options as command line overrides, such as `train.epochs=2`."""
     import json
+    import re
 
     words = []
     for name, value in overrides.items():
         if isinstance(value, Mapping) and not (above == "" and "kind" in value):
             words += _as_words(value, f"{above}{name}.")
         else:
-            words.append(f"{above}{name}={json.dumps(value, default=os.fspath, ensure_ascii=False)}")
+            text = json.dumps(value, default=os.fspath, ensure_ascii=False)
+            # YAML does not take control characters as they are, and JSON leaves these.
+            text = re.sub(r"[\x7f-\x9f\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
+            words.append(f"{above}{name}={text}")
     return words

@@ -37,6 +37,9 @@ EXIT_BROKEN_PIPE = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if os.name == "nt":
+        print("error: zoo: needs Linux or macOS (on Windows, install it inside WSL 2)", file=sys.stderr)
+        return ZooError.exit_code
     options = parse(words or ["--help"])
     try:
         return options.run(options)

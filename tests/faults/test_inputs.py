@@ -159,7 +159,10 @@ def test_a_value_that_is_wrong(override: str, tmp_path: Path) -> None:
     ("arguments", "pattern"),
     [
         (["train", "none.yaml"], r"none.yaml: no such recipe \('zoo recipe --list' shows the shipped ones\)"),
-        (["train", "."], r"\.: is a directory \(give the path of a YAML file\)"),
+        (
+            ["train", "."],
+            r"\.: is a directory \(give the path of a YAML file, or to train on the images in it: folder/example data\.root=\.\)",
+        ),
         (["train"], r"zoo train: which recipe\? \(.+\)"),
         (["trian", "quickstart"], r"command line: .*"),
         (["train", "quickstart", "--resum", "x", "--fast"], r"command line: .*"),

@@ -41,7 +41,7 @@ def test_a_signal_ends_a_measurement_with_a_line_that_says_how_to_continue(tmp_p
     with pytest.raises(Stopped) as stopped, measurements.opened(KIND, tmp_path, STATE):
         os.kill(os.getpid(), number)
         time.sleep(5)
-    where = f"stopped by a signal during a measurement, the rows before it are in {tmp_path}"
+    where = f"stopped by a signal during a measurement; earlier rows are in {tmp_path}"
     assert str(stopped.value) == f"{where} (the same command continues)"
 
 

@@ -16,6 +16,7 @@ from zoo.models import catalog, names
 from zoo.system import launch
 from zoo.system.console import Console
 from zoo.system.files import expanded
+from zoo.system.signals import stoppable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +73,8 @@ def run(namespace: argparse.Namespace) -> int:
     if not start.main:
         # The first process starts the workers that measure. The launcher's other processes have nothing to do.
         return 0
-    return run_benchmark(models, chosen, out=options["out"], timeout=timeout, processes=processes)
+    with stoppable():
+        return run_benchmark(models, chosen, out=options["out"], timeout=timeout, processes=processes)
 
 
 def settings(options: Mapping[str, Any]) -> Settings:

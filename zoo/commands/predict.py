@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_and_paths(parser)
     parser.add_argument("--topk", default="3", metavar="N", help="number of most likely classes to give (default 3)")
     parser.add_argument("--probabilities", action="store_true", help="give the probability of every class")
-    about = "leave out classes below this probability, 0 to 1"
+    about = "leave the label empty if the best class has a lower probability, 0 to 1"
     parser.add_argument("--min-confidence", default="0", metavar="P", help=about)
     about = "write a table; the file extension sets the format: .csv, .jsonl or .parquet"
     parser.add_argument("--out", type=Path, metavar="FILE", help=about)

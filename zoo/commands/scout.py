@@ -63,6 +63,7 @@ def run(namespace: argparse.Namespace) -> int:
     from zoo.scout.settings import Settings
     from zoo.scout.subject import find_backbones, find_subject
     from zoo.system.console import Console
+    from zoo.system.signals import stoppable
 
     options = vars(namespace)
     rows.check_sort(options["sort"])
@@ -80,7 +81,8 @@ def run(namespace: argparse.Namespace) -> int:
     )
     console = Console(quiet=options["json"] or options["csv"])
     limit = seconds("--timeout", options["timeout"])
-    folder, found = run_scout(subject, models, unknown, chosen, out=options["out"], timeout=limit, console=console)
+    with stoppable():
+        folder, found = run_scout(subject, models, unknown, chosen, out=options["out"], timeout=limit, console=console)
     found = rows.ordered(found, options["sort"])
     show(found, options, folder, subject.data, rows.sweep_line(found, subject.words, chosen.recipe["backbone"]))
     return 0 if all(row["status"] == "ok" for row in found) else 1

@@ -54,12 +54,27 @@ def run(options: argparse.Namespace) -> int:
         if options.resume == "auto" and folder is None and start.main:
             print(f"resume     no unfinished run named {recipe.name} in {recipe.output.root}: starting a new one")
         if not done:  # a finished run no longer needs its images
-            recipe.data.check()
+            check_images(recipe, resumed=folder is not None)
         announce_threads(recipe.train.threads, start)
         from zoo.training.run import train
 
         train(recipe, folder, allow_change=options.allow_change, began=began)
     return 0
+
+
+def check_images(recipe: Recipe, *, resumed: bool) -> None:
+    """Check that the images can be at the place that the recipe gives.
+
+    Raises:
+        ZooError: they cannot; for a run that is resumed, the error says what to do if they were moved.
+    """
+    try:
+        recipe.data.check()
+    except ZooError as error:
+        if not resumed or error.where != "data.root":
+            raise
+        todo = "start it in the folder where the run was started; if the images were moved: data.root=FOLDER --allow-change"
+        raise ZooError(error.where, error.what, todo) from None
 
 
 @contextlib.contextmanager

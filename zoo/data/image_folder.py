@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.data.decode import EXTENSIONS, UNREAD, unread_todo
-from zoo.data.root_check import EXPECTED, LEFT_BY_SYSTEMS, SPLITS, check_root, split_name
+from zoo.data.root_check import EXPECTED, LEFT_BY_SYSTEMS, SPLITS, TABLE, check_root, split_name
 from zoo.errors import ZooError
 from zoo.system.files import printable
 
@@ -79,7 +79,8 @@ def scan_classes(folder: Path, root: Path, where: str = "data.root") -> Tree:
         _check_kinds(ignored)
         if not files:
             raise _Flaw(f"no images in {folder}", "expected CLASS/IMAGE in it")
-    return Tree(classes, {"all": files}, _ignored_note(ignored))
+        notes = _stray_note(folder, root)
+    return Tree(classes, {"all": files}, [*notes, *_ignored_note(ignored)])
 
 
 def split_folders(root: Path, where: str = "data.root") -> dict[str, Path]:
@@ -117,6 +118,16 @@ def _ignored_note(ignored: list[str]) -> list[str]:
     return [f"ignored {files}, first: {printable(ignored[0])}"]
 
 
+def _stray_note(folder: Path, root: Path) -> list[str]:
+    """Return a note about images that lie beside class folders, as a list; empty if there are none."""
+    entries = [entry for entry in _entries(str(folder), str(root)) if entry.name.lower().endswith(EXTENSIONS)]
+    stray = [entry.path for entry in entries if not entry.is_dir()]
+    if not stray:
+        return []
+    count = "1 image" if len(stray) == 1 else f"{len(stray)} images"
+    return [f"ignored {count} outside the class folders, first: {printable(stray[0])}"]
+
+
 def _scan(root: Path) -> Tree:
     found, unused = _split_folders(root)
     names = {split: sorted(path.name for path in _folders(path, root)) for split, path in found.items()}
@@ -128,10 +139,7 @@ def _scan(root: Path) -> Tree:
     for split, path in found.items():
         if not names[split]:
             raise _Flaw(f"no class folders in {path}", "move its images into CLASS folders, or move the folder elsewhere")
-        stray = [entry.path for entry in _entries(str(path), str(root)) if entry.name.lower().endswith(EXTENSIONS)]
-        if stray:
-            count = "1 image" if len(stray) == 1 else f"{len(stray)} images"
-            notes.append(f"ignored {count} outside the class folders, first: {printable(stray[0])}")
+        notes += _stray_note(path, root)
         for extra in sorted(set(names[split]) - set(classes)):
             raise _Flaw(f"class '{extra}' is in {split} but not in train", "add it to train or remove it")
     parts = {
@@ -158,6 +166,8 @@ def _split_folders(root: Path) -> tuple[dict[str, Path], list[str]]:
     parts = [path for path in folders if split_name(path.name) in SPLITS]
     unused = [path.name for path in folders if path not in parts]
     train = next((path for path in parts if split_name(path.name) == "train"), None)
+    if train is not None and len(parts) > 1 and _is_class(train, root):
+        raise _Flaw(f"no class folders in {train}", f"expected ROOT/train/CLASS/IMAGE; {TABLE}")
     if train is not None and not (unused and _is_class(train, root)):
         return _one_of_each(parts), unused
     if train is None and ({path.name for path in folders} & {*SPLITS} or (folders and not unused)):

@@ -14,6 +14,8 @@ ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val
 LEFT_BY_SYSTEMS = ("@eaDir", "__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN")
 # The expected layout of a root, for error messages.
 EXPECTED = "expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE"
+# Advice for images that lie in one folder.
+TABLE = "docs/images.md has a script for labels in a table"
 
 
 def check_root(root: Path, where: str) -> None:
@@ -39,7 +41,7 @@ def check_root(root: Path, where: str) -> None:
         what = f"only one folder, '{folders[0]}', in {root}" if folders else f"no class folders in {root}"
         raise ZooError(where, what, f"did you mean {setting(where, meant)}?")
     if not folders:
-        raise ZooError(where, f"no class folders in {root}", EXPECTED)
+        raise ZooError(where, f"no class folders in {root}", f"{EXPECTED}; {TABLE}" if files else EXPECTED)
 
 
 def check_not_a_file(root: Path, where: str) -> None:
@@ -87,5 +89,5 @@ def _meant(root: Path, folders: list[str], files: list[str]) -> Path | None:
         beside, _ = listed(above)
         if split_name(above.name) in SPLITS:
             return above.parent
-        return above if len(beside) > 1 else None
+        return above if len(beside) > 1 and not any(split_name(name) in SPLITS for name in beside) else None
     return None

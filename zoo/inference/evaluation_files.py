@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from zoo.errors import StorageError, ZooError
 from zoo.inference.evaluation import Evaluation
-from zoo.metrics import confusion
-from zoo.results.confusion import draw_confusion
+from zoo.results.confusion import MOST_CLASSES, draw_confusion
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import HEADER, PREDICTIONS, TENSORS, Predicted, table_text
 from zoo.system.files import expanded, staged
@@ -73,9 +73,15 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
         {"logits": evaluation.logits.contiguous(), "targets": evaluation.targets.contiguous()},
         folder / TENSORS,
     )
-    matrix, classes = _occurring(evaluation)
-    title = f"{evaluation.model} on {evaluation.data}, {evaluation.split}"
-    draw_confusion(matrix, classes, folder / "confusion.svg", title)
+    used = _occurring(evaluation)
+    if len(used) <= MOST_CLASSES:
+        # In the numbers of the used classes, in place of all of them.
+        labels, guesses = (torch.searchsorted(used, labels) for labels in (evaluation.targets, evaluation.logits.argmax(1)))
+        matrix = torch.zeros(len(used), len(used), dtype=torch.int64)
+        matrix.index_put_((labels, guesses), torch.ones_like(labels), accumulate=True)
+        title = f"{evaluation.model} on {evaluation.data}, {evaluation.split}"
+        names = [evaluation.classes[output] for output in used.tolist()]
+        draw_confusion(matrix.numpy(), names, folder / "confusion.svg", title)
 
 
 def _rows(evaluation: Evaluation) -> Iterator[tuple[str | int, ...]]:
@@ -87,8 +93,6 @@ def _rows(evaluation: Evaluation) -> Iterator[tuple[str | int, ...]]:
         yield evaluation.split, image.file, image.label, "", "", "", "", image.error
 
 
-def _occurring(evaluation: Evaluation) -> tuple[np.ndarray, list[str]]:
-    """Return the confusion matrix int64 [K, K] of the classes that have images or were predicted, and their names."""
-    matrix = confusion(evaluation.logits, evaluation.targets).numpy()  # [C, C]
-    used = np.flatnonzero(matrix.sum(0) + matrix.sum(1))
-    return matrix[np.ix_(used, used)], [evaluation.classes[output] for output in used]
+def _occurring(evaluation: Evaluation) -> Tensor:
+    """Return the classes that have images or were predicted, ascending, int64 [K]."""
+    return torch.cat([evaluation.targets, evaluation.logits.argmax(1)]).unique()

@@ -113,7 +113,8 @@ def _create(name: str, image_size: int, found: Found | None = None, **kwargs: An
             what = f"{name} cannot change its image size while training"
             raise ZooError("image_size", what, f"write image_size: {image_size}") from None
         if "img_size" in kwargs or isinstance(error, AssertionError | ZeroDivisionError):
-            what = f"{name} does not take {image_size} px: {error}"
+            reason = "nothing is left of the image" if isinstance(error, ZeroDivisionError) else error
+            what = f"{name} does not take {image_size} px: {reason}"
             raise ZooError("image_size", what, "use its own size, or a multiple of its stride") from None
         raise ZooError("backbone", f"{name} cannot be created: {error}", "check drop_rate and drop_path_rate") from None
     except RuntimeError as error:

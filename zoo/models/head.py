@@ -77,7 +77,10 @@ def init_head(model: nn.Module, init: str, start: float = 0.0) -> nn.Module:
 
 @torch.no_grad()
 def raise_logits(model: nn.Module, by: float) -> None:
-    """Add a number to the bias of every class, in place, if there are biases."""
+    """Add a number to the bias of every class, in place, if there are biases.
+
+    VOLO adds half of the largest logit of its second head, so the sum is 1.5 times as large there.
+    """
     for layer in output_layers(model) if by else ():
         if isinstance(layer.bias, Tensor):
             layer.bias.add_(by)

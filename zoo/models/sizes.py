@@ -44,7 +44,8 @@ def _check_size(name: str, model: nn.Module, side: int, *, between: bool, trim: 
     try:
         model.eval()(example_images(side))
     except (AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
-        what = f"{name} does not take {side} px: {first_line(error).rstrip('.')}"
+        reason = "nothing is left of the image" if isinstance(error, ZeroDivisionError) else first_line(error).rstrip(".")
+        what = f"{name} does not take {side} px: {reason}"
         todo = "use its own size, or multiples of its stride (image_size.multiple)"
         raise ZooError(where, what, _fitting(side, step, between=between) if side % step else todo) from None
     finally:

@@ -29,6 +29,8 @@ from zoo.system.locks import exclusive
 
 # The key that errors name.
 WHERE = "backbone.weights"
+# The file of weights in a folder of the hub.
+WHOLE = "model.safetensors"
 # Seconds to wait for the hub's answer to a first, short request.
 HUB_SECONDS = 4
 Tensors = dict[str, Tensor]
@@ -70,6 +72,8 @@ def from_file(path: Path, source: str | None = None) -> Found:
     Raises:
         ZooError: the file is missing, is not a file of tensors, or contains code.
     """
+    if (path / WHOLE).is_file():
+        path /= WHOLE  # a folder as the hub has it
     if not path.is_file():
         raise ZooError(WHERE, f"no such file: {path}", "check backbone.weights.path")
     if path.suffix == ARCHIVE:
@@ -233,7 +237,8 @@ def from_hub(backbone: str) -> Found:
     repository, names, _ = _hub_file(backbone)
     if not repository:
         raise _not_on_the_hub(backbone)
-    todo = f"copy {repository} there, or set backbone.weights to a file or to random"
+    fetch = f"where there is a network: HF_HOME=FOLDER zoo fetch {backbone}; here: HF_HOME=FOLDER"
+    todo = f"{fetch}; or set backbone.weights to a file or to random"
     what = f"{repository} is not in the cache {constants.HF_HUB_CACHE}"
     if constants.HF_HUB_OFFLINE:
         raise ZooError(WHERE, f"{what}, and HF_HUB_OFFLINE is set", todo)

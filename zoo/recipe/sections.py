@@ -93,7 +93,9 @@ class Train(Section):
         default=False, description="Compile the model with torch.compile, in one of its modes; true: its default mode."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        default="auto", description="Where to train. auto: a CUDA or ROCm GPU if there is one, else the CPU."
+        default="auto",
+        description="Where to train. auto: a CUDA or ROCm GPU if there is one, else the CPU. mps, Apple's GPU, is refused: it "
+        "lacks float64, in which a run sums.",
     )
     deterministic: bool = Field(
         default=False,
@@ -166,7 +168,8 @@ class Eval(Section):
         description="Share of the side that a center crop keeps. auto: the backbone's own for random_resized crops, else 1.",
     )
     test_every_epoch: bool = Field(
-        default=False, description="Score the test set after every epoch, as tutorials do. It never selects the weights."
+        default=False,
+        description="Score the test set too at each evaluation (see `every_epochs`), as tutorials do. It never selects weights.",
     )
 
     tta: Views = Field(
@@ -211,7 +214,11 @@ class Output(Section):
         default=AUTO,
         description="Number of best checkpoints to keep, in addition to `keep_last`. auto: 1, or 5 if train.soup averages them.",
     )
-    checkpoint_every: str = Field(default="1 epoch", description="How often to write a checkpoint: '2 epochs' or '500 steps'.")
+    checkpoint_every: str = Field(
+        default="1 epoch",
+        description="How often to write a checkpoint: '2 epochs' or '500 steps'. Each epoch that is the best so far is saved "
+        "too, and the last one.",
+    )
     track: tuple[Tracker, ...] = Field(
         default=(), description="Experiment trackers to log to, through Accelerate. Each needs its own package."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,8 @@ def read(path: Path) -> Source:
     """
     name = str(path)
     if path.is_dir():
-        raise ZooError(name, "is a directory", "give the path of a YAML file")
+        todo = f"give the path of a YAML file, or to train on the images in it: folder/example {shlex.quote(f'data.root={name}')}"
+        raise ZooError(name, "is a directory", todo)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -231,11 +233,14 @@ def apply_overrides(
     Raises:
         ZooError: an override is not of the form `section.key=value`, or its value is not YAML.
     """
-    for override in overrides:
+    for override, before in zip(overrides, ["", *overrides], strict=False):
         name, equals, text = override.partition("=")
         key: Key = tuple(name.split("."))
         if not equals or not all(key):
-            raise ZooError("command line", f"'{override}': expected section.key=value", "e.g. optim.lr=5.0e-4")
+            todo = f"a value with spaces needs quotes: '{before} {override}'" if "=" in before else "e.g. optim.lr=5.0e-4"
+            raise ZooError("command line", f"'{override}': expected section.key=value", todo)
+        if " #" in text and text[0] not in "'\"[{":
+            raise ZooError(name, f"YAML would take the end of '{text}' for a comment", f"write {name}='\"{text}\"'")
         value = parse(text, name)
         parent: dict[str, Any] = source.tree
         section = name.partition(".")[0]

@@ -175,13 +175,21 @@ def commands(facts: Facts) -> dict[str, str]:
         "Take it elsewhere": shlex.join(["zoo", "export", run, "--format", "onnx"]),
         "Repeat it": shlex.join(["zoo", "train", str(Path(run) / "recipe.yaml")]),
     }
-    # A time limit fits another number of steps each time, and several processes round differently than one.
-    limited = facts.recipe is not None and facts.recipe.train.max_minutes is not None
-    if facts.result.processes == 1 and not limited:
+    if _repeats(facts, facts.result):
         found["Repeat it to the bit, on this machine"] = _to_the_bit(facts, facts.result)
     if began := facts.environment.get("command"):
         found["It was started by"] = _as_typed(began)
     return found
+
+
+def _repeats(facts: Facts, result: Result) -> bool:
+    """Return whether a run can be repeated to the bit by a single command."""
+    train = facts.recipe.train if facts.recipe is not None else None
+    if train is not None and train.max_minutes is not None:
+        return False  # the time decides the number of steps
+    on_cpu = result.device_type in ("", "cpu") or (train is not None and train.deterministic)
+    # Several processes add in another order. The recipe of a run that was changed on the way has only the last options.
+    return on_cpu and result.processes == 1 and not facts.environment.get("changes")
 
 
 def _resume(facts: Facts) -> str:

@@ -20,6 +20,8 @@ from zoo.system.table import percent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Maximum number of classes of a picture: with more, its cells are smaller than a pixel, and it takes gigabytes of memory.
+MOST_CLASSES = 2000
 # Color of the row of a class without images.
 EMPTY = "#e0e0e0"
 # Maximum number of classes for which counts are written in the cells; with more, they do not fit.

@@ -22,6 +22,8 @@ from zoo.system.table import csv_writer
 Row = dict[str, Any]
 # Where folders are created without `--out`.
 ROOT = Path("runs")
+# The file with the state of a folder, of each command that writes rows.
+STATE_FILES = ("benchmark.json", "scout.json", "sweep.json")
 # The parts of a state that rows depend on; rows with different values are never mixed.
 COMPARED = ("hardware", "settings")
 
@@ -51,7 +53,7 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
         state: `hardware` and `settings`, which rows depend on, and `asked`, the requested rows.
 
     Raises:
-        ZooError: the folder cannot be written, or holds rows of other settings or hardware.
+        ZooError: the folder cannot be written, belongs to another command, or holds rows of other settings or hardware.
     """
     if out is None:
         return _unfinished(name, state_file, state) or RunFolder.create(ROOT, name).path
@@ -62,7 +64,8 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
         raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
     # The folder may have existed before without being writable.
     check_writable(folder)
-    if os.path.exists(folder / "results.json") and not os.path.exists(folder / state_file):
+    known = [name for name in ("results.json", *STATE_FILES) if os.path.exists(folder / name)]
+    if set(known) - {"results.json", state_file} or (known and state_file not in known):
         raise ZooError("--out", f"{folder} holds results of another command", "choose another folder")
     different = _differences(_state(folder, state_file), state)
     if different:

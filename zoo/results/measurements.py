@@ -17,6 +17,7 @@ from zoo.results.measured import Row
 from zoo.system import workers
 from zoo.system.console import Console
 from zoo.system.hardware import cores, cpu_name, versions
+from zoo.system.progress import show_current
 from zoo.system.signals import interruptible
 
 # Packages whose versions are recorded with each row.
@@ -79,7 +80,8 @@ def opened(kind: Kind, out: Path | None, state: dict[str, Any]) -> Iterator[Path
         state: `hardware` and `settings`, which rows depend on, and `asked`, the requested rows.
 
     Raises:
-        ZooError: the folder cannot be written, holds rows of other settings or hardware, or is in use by another process.
+        ZooError: the folder cannot be written, holds rows of another command, of other settings or hardware, or is in use by
+            another process.
         Stopped: a signal interrupted the block.
     """
     path = measured.open_folder(out, kind.name, kind.state_file, state)
@@ -89,7 +91,8 @@ def opened(kind: Kind, out: Path | None, state: dict[str, Any]) -> Iterator[Path
         try:
             yield path
         except KeyboardInterrupt:
-            when = f"during a measurement, the rows before it are in {path}"
+            show_current("")
+            when = f"during a measurement; earlier rows are in {path}"
             raise Stopped("a signal", when, "the same command continues") from None
         folder.write_json(kind.state_file, state | {"finished": True})
 

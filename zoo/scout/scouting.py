@@ -165,7 +165,12 @@ class Scouting:
             place = f"{position}/{len(candidates)} {rows.title(row)}"
             note(place, end=" ")
             started = time.perf_counter()
-            self.measurements.rows[candidate.key] = row = self._measured(candidate)
+            try:
+                row = self._measured(candidate)
+            except KeyboardInterrupt:
+                note("")  # ends the line
+                raise
+            self.measurements.rows[candidate.key] = row
             spent = time.perf_counter() - started
             fine = row["status"] == OK
             text = f"probe {rows.points(row['probe'])} %" if fine else f"{row['status']}: {row['error']}"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from zoo.sweep.folder import LOGS
 from zoo.sweep.grid import Run
+from zoo.system.hardware import GPUS, visible_gpus
 from zoo.system.workers import Outcome, WorkerCall, Workers
 
 # The function that trains a run in its process.
@@ -66,11 +67,12 @@ class _Begun:
     run: Run
     workers: Workers
     facts: dict[str, Any]
+    gpu: str = ""
     started: float = field(default_factory=time.monotonic)
 
 
 class LocalPool:
-    """Runs in progress on this machine.
+    """Runs in progress on this machine; if several run at a time, each gets the GPU that has the fewest runs.
 
     Args:
         jobs: runs at a time.
@@ -80,6 +82,7 @@ class LocalPool:
     def __init__(self, jobs: int = 1, timeout: float | None = None) -> None:
         self.jobs, self.timeout = jobs, timeout
         self._begun: dict[str, _Begun] = {}
+        self._gpus = visible_gpus() if jobs > 1 else []
 
     @property
     def running(self) -> list[Run]:
@@ -92,8 +95,11 @@ class LocalPool:
         logs.mkdir(exist_ok=True)
         arguments = {"recipe": run.trainable, "until_epoch": until_epoch, "lock": str(logs / f".{run.name}.lock")}
         facts: dict[str, Any] = {}
-        call = WorkerCall(TARGET, arguments, f"zoo {run.name}", log=str(logs / f"{run.name}.log"))
-        self._begun[run.name] = _Begun(run, Workers(call, facts.update), facts)
+        used = [begun.gpu for begun in self._begun.values()]
+        gpu = min(self._gpus, key=used.count, default="")
+        variables = {GPUS: gpu} if gpu else {}
+        call = WorkerCall(TARGET, arguments, f"zoo {run.name}", str(logs / f"{run.name}.log"), variables)
+        self._begun[run.name] = _Begun(run, Workers(call, facts.update), facts, gpu)
 
     def wait(self, seconds: float) -> list[Ended]:
         """Wait until a run ends, for at most `seconds`, and return the runs that ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import sys
@@ -14,6 +15,10 @@ from zoo.system.files import printable
 
 # The packages whose versions decide the outcome of a run.
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "safetensors")
+# The environment variable that selects NVIDIA's GPUs.
+GPUS = "CUDA_VISIBLE_DEVICES"
+# Where the driver has a file for each GPU, such as nvidia0.
+DEVICES = Path("/dev")
 # Linux's file about the processor; missing on other systems.
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -43,6 +48,16 @@ def environment(**more: Any) -> dict[str, Any]:
         "versions": versions(),
         **more,
     }
+
+
+def visible_gpus() -> list[str]:
+    """Return the NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; neither torch nor CUDA is used."""
+    chosen = os.environ.get(GPUS)
+    if chosen is not None:
+        names = [name.strip() for name in chosen.split(",")]
+        # CUDA ignores the first invalid name and all after it.
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))
+    return sorted((path.name.removeprefix("nvidia") for path in DEVICES.glob("nvidia[0-9]*")), key=int)
 
 
 def cpu_name() -> str:

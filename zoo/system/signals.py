@@ -87,6 +87,22 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C within a block that can be started again, and turn both into an exit code of their own.
+
+    Raises:
+        Stopped: a signal interrupted the block, and the block did not raise a more precise one.
+    """
+    with interruptible():
+        try:
+            yield
+        except Stopped:
+            raise
+        except KeyboardInterrupt:
+            raise Stopped("a signal", "before anything was measured", "the same command starts again") from None
+
+
 def _handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Handle a signal in the main thread."""
     _note(number)

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
@@ -57,12 +57,14 @@ class WorkerCall:
         arguments: its arguments, which must be picklable.
         title: the name of the process, as `top` shows it.
         log: a file to which the output of the process is appended; '' for none.
+        variables: environment variables that the process gets in addition to those of this one.
     """
 
     target: str
     arguments: Mapping[str, Any]
     title: str
     log: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,8 @@ class Workers:
             port = _free_port() if processes > 1 else 0
             for rank in range(processes):
                 ours, theirs = context.Pipe()
-                worker = context.Process(
-                    target=_enter, args=(work, _variables(rank, processes, port), theirs, str(self._log)), daemon=False
-                )
+                variables = {**work.variables, **_variables(rank, processes, port)}
+                worker = context.Process(target=_enter, args=(work, variables, theirs, str(self._log)), daemon=False)
                 worker.start()
                 theirs.close()
                 self._workers[ours] = worker

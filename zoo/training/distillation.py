@@ -76,8 +76,10 @@ class Distillation:
             logits, compared = outputs if isinstance(outputs, tuple) else (outputs, outputs)
             weight = self.options.weight
             taught = self.options.losses(compared.float(), said)
-            # Only features need the labels' part at a weight of 1: DistributedDataParallel expects a gradient of the head.
-            return torch.lerp(of_labels(logits, targets), taught, weight) if weight < 1 or self.projected else taught
+            if weight == 1 and self.projected is None:
+                return taught
+            # Where features are compared, the head needs a gradient at a weight of 1 too: DistributedDataParallel waits for it.
+            return torch.lerp(of_labels(logits, targets), taught, weight)
 
         return both
 

@@ -129,11 +129,11 @@ def epoch_progress(
 ) -> AbstractContextManager[Callable[[int], None]]:
     """Show the progress of an epoch after `step` steps; `remaining` has the positions of the batches that are left."""
     done = len(training.train) - sum(len(positions) for positions in remaining)
-    after = [done, *(done + images for images in itertools.accumulate(len(positions) for positions in remaining))]
+    images_after = list(itertools.accumulate(map(len, remaining), initial=done))
 
     def total() -> int:
-        """Return the images of the epoch; with a given time, the plan may cut the last one short, and may change."""
-        return after[min(training.steps - step, len(remaining))]
+        """Return the number of images of the epoch; with a given time, the plan may cut it short, and may change."""
+        return images_after[min(training.steps - step, len(remaining))]
 
     title = f"epoch {epoch + 1}" if training.budget is not None else f"epoch {epoch + 1}/{training.epochs}"
     return show_progress(title, total, done=done, shown=training.accelerator.is_main_process)

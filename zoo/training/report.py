@@ -79,10 +79,11 @@ def images_of(recipe: Recipe, inputs: Inputs, train: Batches, taken: int, *, end
         inputs: its images.
         train: its training images.
         taken: number of steps taken.
-        ended: whether the run has ended. With `train.max_minutes`, only then is the place of a step in the schedule known.
+        ended: whether the run has ended. With `train.max_minutes`, the place of its last step in the schedule is known only if
+            it has, and not by patience.
     """
     limited = recipe.train.max_minutes is not None
-    if limited and not ended:
+    if limited and (not ended or recipe.train.patience is not None):
         return Images(inputs.data)
     try:
         found = images_of_step(recipe, train, taken - 1, Limits().seen, taken if limited else None)

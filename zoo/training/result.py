@@ -18,7 +18,7 @@ from zoo.metrics import METRICS, confusion, interval, per_class
 from zoo.models.lora import merge_lora
 from zoo.models.save import save_model
 from zoo.report.page import REPORT
-from zoo.results.confusion import draw_confusion
+from zoo.results.confusion import MOST_CLASSES, draw_confusion
 from zoo.results.curves import draw_curves
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import PREDICTIONS, TENSORS, Predicted, csv_text
@@ -72,7 +72,7 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     title = f"{setup.recipe.name}: {setup.recipe.backbone.name} on {setup.recipe.data.kind}"
     draw_curves(progress.history, run.path / "curves.svg", title, selected_epoch=epoch)
     _save_predictions(run, setup.inputs.data, val, predictions)
-    if predictions is not None:
+    if predictions is not None and len(setup.inputs.data.classes) <= MOST_CLASSES:
         matrix = confusion(*predictions).numpy()
         draw_confusion(matrix, setup.inputs.data.classes, run.path / "confusion.svg", f"{title}, test set")
     # Last of the files that a run needs: a run that has it is done.

@@ -33,6 +33,9 @@ FIXED = (
     "distill.kind",
 )
 
+# Images may be moved: those of another folder are compared with the ones that the run began with.
+MOVABLE = "data.root"
+
 # Options that are chosen at the start of a run, by section. Options that are measured stay `auto` in its recipe.
 DECIDED = {"train": ("epochs", "batch_size"), "augment": ("hflip",), "finetune": ("batch_norm",), "output": ("keep_best",)}
 
@@ -50,7 +53,7 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     """
     differ = differences(run_recipe(run), recipe)
     texts = {difference.key: f"{difference.key} {' -> '.join(difference.texts)}" for difference in differ}
-    fixed = [key for key in texts if any(key == name or key.startswith(f"{name}.") for name in FIXED)]
+    fixed = [key for key in texts if key != MOVABLE and any(key == name or key.startswith(f"{name}.") for name in FIXED)]
     # A time may change, but it cannot replace a number of epochs, or be replaced by one.
     fixed += [found.key for found in differ if found.key == "train.max_minutes" and None in (found.a, found.b)]
     refused = fixed if allowed else list(texts)
