@@ -37,6 +37,18 @@ def test_a_saved_model_is_timms_own(tmp_path: Path, name: str, size: int, channe
     assert loaded.num_classes == 3
 
 
+def test_a_layer_that_is_used_in_several_places_is_saved_for_each(tmp_path: Path) -> None:
+    model = build_model(Backbone(name="coat_lite_tiny"), None, 3, 32).model.eval()
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = model(images)
+        save_model(model, tmp_path / "model", ("a", "b", "c"), 32, {"mean": (0.5,) * 3, "std": (0.5,) * 3})
+        loaded = timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True).eval()
+        assert torch.equal(loaded(images), before)
+    # Only the saved tensors are copies: the model still shares its layers.
+    assert model.state_dict()["cpe1.proj.weight"].data_ptr() == model.state_dict()["serial_blocks1.0.cpe.proj.weight"].data_ptr()
+
+
 def test_it_is_written_into_the_folder_given_and_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     for _ in range(2):

@@ -7,6 +7,7 @@ from helpers.finished_runs import finished_run, right_answers
 
 from zoo.errors import ZooError
 from zoo.ranking.groups import group_runs
+from zoo.ranking.rows import score
 from zoo.ranking.runs import Run, find_runs
 
 
@@ -52,6 +53,10 @@ def test_folds_are_repetitions(tmp_path: Path) -> None:
         recipe.write_text(recipe.read_text().replace("{kind: digits}", f"{{kind: digits, folds: 2, fold: {fold}}}"))
     (group,) = group_runs(find_runs([tmp_path]).runs, ["backbone"])
     assert (len(group.runs), list(group.notes)) == (2, [])
+    # Folds share training images: no interval of their mean is known.
+    found = score(group, "test.accuracy")
+    assert found.deviation is not None
+    assert found.interval is None
 
 
 def test_an_unknown_key_is_refused(runs: list[Run]) -> None:

@@ -25,10 +25,17 @@ def test_rows_are_ordered_and_told_apart(folder: Path) -> None:
 
 
 def test_p_values_are_holms_over_all_rows(folder: Path) -> None:
-    rows = build([folder]).rows
+    rows = build([folder], by="val.accuracy").rows
     pairs = [row.paired for row in rows[1:]]
     assert [row.p_adjusted for row in rows[1:]] == holm([pair.p for pair in pairs if pair])
     assert (rows[0].paired, rows[0].p_adjusted) == (None, None)
+
+
+def test_p_values_count_all_pairs_where_the_reference_is_the_best_on_the_test_images(folder: Path) -> None:
+    for baseline, comparisons in ((None, 6), ("alike", None)):
+        rows = build([folder], baseline=baseline).rows
+        tested = [row for row in rows if row.paired]
+        assert [row.p_adjusted for row in tested] == holm([row.paired.p for row in tested if row.paired], comparisons)
 
 
 def test_a_copy_of_a_run_is_no_repetition(tmp_path: Path) -> None:
@@ -135,7 +142,7 @@ def test_what_was_compared_and_how_is_said(folder: Path) -> None:
         "12 runs, ordered by test.accuracy; each run's epoch was selected by val.accuracy; "
         "the test set was scored once, after that"
     )
-    assert "on the same 200 images: a bootstrap over runs and images; p after Holm's correction" in facts[1]
+    assert "on the same 200 images: a t test over runs and images; p after Holm's correction" in facts[1]
     assert facts[2] == "not told apart from good.tv_in1k: alike.a1_in1k"
     for run in folder.iterdir():
         if not run.name.endswith("-0"):

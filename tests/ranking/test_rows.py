@@ -53,7 +53,7 @@ def test_several_runs_are_compared_over_runs_and_images(tmp_path: Path) -> None:
     groups = [group_of(tmp_path / name, accuracy, runs) for name, accuracy, runs in (("a", 0.9, 3), ("b", 0.6, 1))]
     found = paired(groups[1], groups[0])
     assert found is not None
-    assert found.method == "bootstrap"
+    assert found.method == "t test"
     assert found.interval[0] < found.difference < found.interval[1] < 0
     assert found.p < 0.01
 

@@ -26,3 +26,4 @@ def test_adjusted_values_are_those_of_closed_testing(count: int) -> None:
 def test_equal_values_and_none_at_all() -> None:
     assert holm([0.02, 0.02, 1.0]) == pytest.approx([0.06, 0.06, 1.0])
     assert holm([]) == []
+    assert holm([0.01, 0.02], comparisons=6) == pytest.approx([0.06, 0.1])

@@ -29,6 +29,15 @@ def test_it_is_timm_s_average_with_its_warm_up() -> None:
     assert ours.module.state_dict()["1.num_batches_tracked"] == 5
 
 
+def test_a_layer_with_two_names_moves_once() -> None:
+    layer = nn.Linear(3, 3)
+    alone, twice = WeightAverage(layer, 0.9), WeightAverage(nn.Sequential(layer, layer), 0.9)
+    moved(layer, 1)
+    alone.follow(layer, 0)
+    twice.follow(nn.Sequential(layer, layer), 0)
+    assert same_tensors(alone.module.state_dict(), twice.module[0].state_dict())
+
+
 def test_shut_it_stays_as_it_is_and_open_it_has_the_same_bits() -> None:
     model = nn.Linear(3, 3)
     plain, gated = WeightAverage(model, 0.9), WeightAverage(model, 0.9)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.tensors import same_tensors
+from torch import nn
 
 from zoo.errors import StorageError, ZooError
 from zoo.training import checkpoint
@@ -21,6 +23,13 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
     assert torch.equal(found.tensors["model"]["weight"], torch.full((3, 2), 120.0))
     assert found.state == {"step": 120, "history": []}
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000120"]
+
+
+def test_a_layer_with_two_names_is_saved_under_both(tmp_path: Path) -> None:
+    layer = nn.Linear(2, 2)
+    tensors = nn.ModuleDict({"a": layer, "b": layer}).state_dict()
+    found = checkpoint.load(checkpoint.save(tmp_path, 1, Checkpoint({"model": tensors}, {"step": 1}))).tensors["model"]
+    assert same_tensors(found, tensors)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.json", "manifest.json"])

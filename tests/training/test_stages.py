@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from zoo.system.console import Console
 from zoo.training.checkpoint import load
 from zoo.training.forecast import prepare
 from zoo.training.loop import use_stage
-from zoo.training.timing import time_stages
+from zoo.training.timing import StepTimes, mean_over_run, time_stages
 
 # 72 of the 80 images are trained on: an epoch has 9 steps of 8 images.
 STAGED = [
@@ -135,4 +136,16 @@ def test_a_forecast_times_each_stage(tiny: Path) -> None:
     training = training_of(tiny)
     times = time_stages(training, [32])
     assert times.usual[32] > 0
+    assert [list(stage) for stage in times.stages] == [[32]] * 3
     assert training.stages.current == 2
+
+
+def test_a_forecast_knows_that_early_stages_have_small_images(tiny: Path) -> None:
+    training = training_of(tiny)
+    steps = [(training.stages.at(step), 8 if step < training.steps / 2 else 32) for step in range(training.steps)]
+    assert len(set(steps)) > 3
+    # A step at 8 px takes 1, 2 or 3 s, depending on the stage, and 10 s more at 32 px.
+    times = StepTimes({8: 0.0, 32: 0.0}, {}, tuple({8: 1.0 + stage, 32: 11.0 + stage} for stage in range(3)))
+    growing = replace(training, size_at=lambda step: steps[step][1])
+    expected = sum(1 + stage + 10 * (size == 32) for stage, size in steps) / len(steps)
+    assert mean_over_run(times, growing) == pytest.approx(expected)

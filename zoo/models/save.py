@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def save_model(
@@ -25,12 +26,28 @@ def save_model(
     from timm.models import save_for_hf
 
     model.to(memory_format=torch.contiguous_format)
+    hook = model.register_state_dict_post_hook(lambda _module, state, prefix, _metadata: None if prefix else separate(state))
     args = {"img_size": image_size} if getattr(model, "pretrained_cfg", {}).get("fixed_input_size") else None
-    save_for_hf(
-        model,
-        str(folder),
-        model_config={"label_names": list(classes), "num_classes": len(classes), **({"tta": tta} if tta != "none" else {})},
-        model_args=args,
-        safe_serialization=True,
-        data_config={"input_size": (3, image_size, image_size), "crop_mode": "center", **data},
-    )
+    try:
+        save_for_hf(
+            model,
+            str(folder),
+            model_config={"label_names": list(classes), "num_classes": len(classes), **({"tta": tta} if tta != "none" else {})},
+            model_args=args,
+            safe_serialization=True,
+            data_config={"input_size": (3, image_size, image_size), "crop_mode": "center", **data},
+        )
+    finally:
+        hook.remove()
+
+
+def separate(tensors: MutableMapping[str, Tensor]) -> None:
+    """Copy each tensor that shares its memory with an earlier one, in place: safetensors does not store one under two names.
+
+    CoaT, for example, uses some of its layers in several blocks.
+    """
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        if tensor.numel() and tensor.data_ptr() in seen:
+            tensors[name] = tensor.clone()
+        seen.add(tensor.data_ptr())

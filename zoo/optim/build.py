@@ -47,6 +47,9 @@ def build_optimizer(
     if optim.name in ("adam", "adamw", "nesterov", "sgd", "momentum"):
         # One kernel for all tensors; torch.optim has it for these optimizers, on CPU and CUDA.
         extra["fused"] = True
+    if optim.name.startswith("kron"):
+        # Its random numbers then come from its own state, and are the same on all processes.
+        extra["deterministic"] = True
     try:
         optimizer = timm.optim.create_optimizer_v2(groups, opt=optim.name, lr=optim.lr, weight_decay=optim.weight_decay, **extra)
     except (TypeError, ValueError, AssertionError, ImportError, RuntimeError, NameError) as error:

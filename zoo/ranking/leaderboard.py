@@ -11,7 +11,7 @@ from pathlib import Path
 from zoo.errors import ZooError, nearest
 from zoo.metrics import merit
 from zoo.ranking.groups import BACKBONE, Group, group_runs, without_copies
-from zoo.ranking.rows import BOOTSTRAP, MCNEMAR, Costs, Paired, Score, check_key, costs, paired, score, value_of
+from zoo.ranking.rows import MCNEMAR, T_TEST, Costs, Paired, Score, check_key, costs, paired, score, value_of
 from zoo.ranking.runs import Run, check_same_test, find_runs
 from zoo.results.pareto import pareto_front
 from zoo.stats.holm import holm
@@ -28,8 +28,8 @@ BEST, BASELINE, ALIKE, BETTER, WORSE = "best", "baseline", "not told apart", "be
 # if the speed of a run is unknown.
 MINUTES, SPEED, PARAMS = "minutes", "speed", "params"
 # Description of each method of `rows.paired`.
-TESTS = {MCNEMAR: "McNemar's exact test", BOOTSTRAP: "a bootstrap over runs and images"}
-BOTH_TESTS = "McNemar's exact test between single runs, else a bootstrap over runs and images"
+TESTS = {MCNEMAR: "McNemar's exact test", T_TEST: "a t test over runs and images"}
+BOTH_TESTS = "McNemar's exact test between single runs, else a t test over runs and images"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Row:
         score: its values of the metric that ranks the rows.
         paired: difference in test accuracy from the reference row (the best row or the baseline); None for the reference
             itself, or if a run has no test images.
-        p_adjusted: p-value after Holm's correction over all rows; None without `paired`.
+        p_adjusted: p-value after Holm's correction: over all rows, or over all pairs of rows if the reference is the best row on
+            the test images; None without `paired`.
         verdict: best, baseline, not told apart, better or worse; '' if there are no test images to compare on.
         costs: mean costs of the runs.
         other_machine: machines of its runs, if they differ from the machine of most rows, so that times are not comparable.
@@ -139,10 +140,13 @@ def _rows(groups: Sequence[Group], reference: Group, by: str, *, named: bool) ->
     pairs: dict[str, Paired | None] = {}
     for number, one in enumerate(groups, start=1):
         show_current(f"comparing rows: {number:,}/{len(groups):,}")
-        pairs[one.name] = None if one is reference else paired(one, reference, len(groups) - 1)
+        pairs[one.name] = None if one is reference else paired(one, reference)
     show_current("")
     tested = [name for name, pair in pairs.items() if pair]
-    adjusted = dict(zip(tested, holm([pair.p for pair in pairs.values() if pair]), strict=True))
+    # A reference that was chosen because it is best on the test images could have been any row: all pairs count.
+    chosen = not named and by.startswith("test.")
+    comparisons = len(groups) * (len(groups) - 1) // 2 if chosen else None
+    adjusted = dict(zip(tested, holm([pair.p for pair in pairs.values() if pair], comparisons), strict=True))
     rows = []
     for one in groups:
         pair, p = pairs[one.name], adjusted.get(one.name)

@@ -12,17 +12,17 @@ import numpy as np
 from zoo.errors import ZooError, nearest
 from zoo.metrics import interval
 from zoo.models import catalog
-from zoo.ranking.groups import Group
+from zoo.ranking.groups import FOLD, Group
 from zoo.ranking.runs import Run
 from zoo.results.predictions import TENSORS
-from zoo.stats.bootstrap import draws_for, paired_difference
 from zoo.stats.intervals import deviation, mean, t_interval
 from zoo.stats.paired import PairedTable
+from zoo.stats.runs_and_images import paired_difference
 
 # The metric that has an interval even for a single run, because it is a share of images.
 ACCURACY = "accuracy"
 # The tests: between two single runs, and between groups if one has several runs.
-MCNEMAR, BOOTSTRAP = "McNemar", "bootstrap"
+MCNEMAR, T_TEST = "McNemar", "t test"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Paired:
         difference: this row's accuracy minus the other row's.
         interval: 95 % interval of the difference.
         p: p-value of the null hypothesis of no difference.
-        method: MCNEMAR, or BOOTSTRAP over runs and images.
+        method: MCNEMAR, or T_TEST over runs and images.
     """
 
     difference: float
@@ -116,7 +116,9 @@ def score(group: Group, key: str) -> Score:
     """Return a group's score in a metric that each of its runs has."""
     values = [value for run in group.runs if (value := value_of(run, key)) is not None]
     if len(values) > 1:
-        return Score(mean(values), deviation(values), t_interval(values))
+        # Folds share most of their training images, so the deviation says little about the error of their mean.
+        folds = len({run.recipe.get(FOLD, 0) for run in group.runs}) > 1
+        return Score(mean(values), deviation(values), None if folds else t_interval(values))
     split, _, metric = key.partition(".")
     test, run = group.runs[0].result.test, group.runs[0]
     if metric != ACCURACY:
@@ -138,22 +140,16 @@ def _val_images(run: Run) -> int | None:
         return None
 
 
-def paired(group: Group, reference: Group, comparisons: int = 1) -> Paired | None:
-    """Compare two groups on the test images of their runs; return None if a run has no test images.
-
-    Args:
-        group: the group to compare.
-        reference: the group to compare it with.
-        comparisons: number of comparisons over which the p-value will be corrected.
-    """
+def paired(group: Group, reference: Group) -> Paired | None:
+    """Compare a group with a reference on the test images of their runs; return None if a run has no test images."""
     ours, theirs = (_right(one) for one in (group, reference))
     if ours is None or theirs is None:
         return None
     if len(ours) == len(theirs) == 1:
         table = PairedTable.of(theirs[0], ours[0])
         return Paired(table.difference, table.interval, table.p, MCNEMAR)
-    found = paired_difference(theirs, ours, draws_for(comparisons))
-    return Paired(found.value, found.interval, found.p, BOOTSTRAP)
+    found = paired_difference(theirs, ours)
+    return Paired(found.value, found.interval, found.p, T_TEST)
 
 
 def _right(group: Group) -> np.ndarray | None:

@@ -64,8 +64,8 @@ def open_folder(out: Path | None, name: str, state_file: str, state: Mapping[str
         raise ZooError("--out", f"cannot be written: {folder}: {error.strerror}", "choose another folder") from None
     # The folder may have existed before without being writable.
     check_writable(folder)
-    known = [name for name in ("results.json", *STATE_FILES) if os.path.exists(folder / name)]
-    if set(known) - {"results.json", state_file} or (known and state_file not in known):
+    there = {name for name in ("results.json", state_file, *STATE_FILES) if os.path.exists(folder / name)}
+    if there - {"results.json", state_file} or there == {"results.json"}:
         raise ZooError("--out", f"{folder} holds results of another command", "choose another folder")
     different = _differences(_state(folder, state_file), state)
     if different:

@@ -8,6 +8,6 @@ Read the files in this order:
 
 1. intervals.py: mean, deviation, and the interval of a mean by Student's t.
 2. paired.py: two models on the same images: the table of both answers, McNemar's exact test, the interval of the difference.
-3. bootstrap.py: the difference of two models with several runs each, by resampling runs and images.
+3. runs_and_images.py: the difference of two models with several runs each, by a t test in which both are random.
 4. holm.py: p-values adjusted for many comparisons.
 """

@@ -60,14 +60,14 @@ def t_quantile(share: float, freedom: float) -> float:
     # The constant factor of the density.
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
     for _ in range(MOST_STEPS):
-        step = (_t_tail(found, freedom) - wanted) / (scale * (1 + found * found / freedom) ** (-(freedom + 1) / 2))
+        step = (t_tail(found, freedom) - wanted) / (scale * (1 + found * found / freedom) ** (-(freedom + 1) / 2))
         found += step
         if abs(step) <= 1e-15 * found:
             break
     return found
 
 
-def _t_tail(t: float, freedom: float) -> float:
+def t_tail(t: float, freedom: float) -> float:
     """Return the share above t >= 0 (DLMF 8.17 with x = freedom / (freedom + t²)), by the smaller of x and 1 - x."""
     square = t * t
     if square < 1:

@@ -43,7 +43,11 @@ class WeightAverage(ModelEmaV3):
 
     def _list(self, model: nn.Module) -> None:
         """List the tensors that are averaged, and the integer counts that are copied; both are changed in place from now on."""
+        listed: set[int] = set()
         for averaged, value in zip(self.module.state_dict().values(), model.state_dict().values(), strict=True):
+            if averaged.data_ptr() in listed:
+                continue  # a layer that a model uses in several places has several names
+            listed.add(averaged.data_ptr())
             if averaged.is_floating_point():
                 self._averaged.append(averaged)
                 self._weights.append(value)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoo.errors import ZooError
+from zoo.models.save import separate
 from zoo.system.files import PREVIOUS, digest, discard, recover, remove, staged, storing
 
 Tensors = dict[str, Tensor]
@@ -60,6 +61,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(exist_ok=True)
     for name, tensors in checkpoint.tensors.items():
         plain = {key: tensor.detach().contiguous().cpu() for key, tensor in tensors.items()}
+        separate(plain)
         save_file(plain, folder / f"{name}.safetensors")
     (folder / "state.json").write_text(json.dumps(checkpoint.state), encoding="utf-8")
     manifest = {path.name: digest(path) for path in sorted(folder.iterdir())}

@@ -212,7 +212,8 @@ def average_statistics(training: Training) -> None:
     """Average BatchNorm's running statistics over all processes, each of which has seen its own images only."""
     if training.accelerator.num_processes > 1:
         for buffer in running_statistics(training):
-            buffer.copy_(cast("Tensor", training.accelerator.reduce(buffer, "mean")))
+            # In float64, the mean of equal numbers is that number.
+            buffer.copy_(cast("Tensor", training.accelerator.reduce(buffer.double(), "mean")))
 
 
 def running_statistics(training: Training) -> list[Tensor]:

@@ -195,7 +195,7 @@ def forecast_of(setup: Setup, set_up_seconds: float) -> Forecast:
         training.budget.began = training.budget.clock() - set_up_seconds
         pauses = Pauses(saving * _checkpoints(setup), training.epochs, saving)
         training.budget.assume(times.usual[largest] / largest**2, per_image, pauses)
-    usual = mean_over_run(times.usual, training)
+    usual = mean_over_run(times, training)
     # Each new image size has a warm-up: kernels are chosen and memory is allocated.
     warm_up = sum(max(0.0, times.first[size] - times.usual[size]) for size in times.usual) / len(times.usual)
     sizes = len({training.size_at(step) for step in sampled(training.steps)})

@@ -61,8 +61,9 @@ def finish(setup: Setup, run: RunFolder, progress: Progress) -> None:
     result = _result(setup, progress, epoch, predictions, memory, speed or val_speed)
     if soup is not None:
         result = result.model_copy(update={"soup": SoupScores.model_validate(soup.record())})
-    if (soup is not None or merged) and val is not None:
-        # The weights are not those of an epoch, or are rounded differently.
+    if val is not None:
+        # They may not be those of the row of the epoch: the weights may be merged or averaged, features may have stood for
+        # images, or the run may have been resumed with other micro-batches.
         result = result.model_copy(update={"val": {name: metric(*val) for name, metric in METRICS.items()}})
     if fitted is not None and val is not None:
         result = calibrated(result, fitted, *val)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,8 @@ def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
         console.fact("changed", ", ".join(saved.changed))
         if setup.training.accelerator.is_main_process:
             _record_changes(setup, run, progress.step, saved.changed)
+    if setup.training.accelerator.is_main_process:
+        _record_threads(run, setup.threads)
     return progress
 
 
@@ -169,6 +172,14 @@ def _warn_of_other_machine(setup: Setup, began: dict[str, Any]) -> None:
         if began.get(key) != now and not unnamed:
             text = f"{key}: {began.get(key)} when the run began, {now} now: results may differ in the last digits"
             setup.console.warn(text)
+
+
+def _record_threads(run: RunFolder, threads: int) -> None:
+    """Record the number of threads that the run ends with: `zoo eval` scores it with as many, because they decide last digits."""
+    with contextlib.suppress(ZooError):  # a run without this file can be resumed
+        environment = run.read_json("environment.json")
+        if environment.get("threads") != threads:
+            run.write_json("environment.json", environment | {"threads": threads})
 
 
 def _record_changes(setup: Setup, run: RunFolder, step: int, changed: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,10 +33,17 @@ SAMPLED_STEPS = 10_000
 
 @dataclass(frozen=True)
 class StepTimes:
-    """The seconds of training steps, by the side of their images in pixels: of a usual step, and of the first one at a size."""
+    """The seconds of training steps, by the side of their images in pixels.
+
+    Attributes:
+        usual: of a usual step; for a run in stages, the mean over the run.
+        first: of the first step at a size.
+        stages: of a usual step in each stage of the run; empty for a run without stages.
+    """
 
     usual: dict[int, float]
     first: dict[int, float]
+    stages: tuple[dict[int, float], ...] = ()
 
 
 def time_steps(training: Training, sizes: Sequence[int]) -> StepTimes:
@@ -79,14 +86,16 @@ def time_stages(training: Training, sizes: Sequence[int]) -> StepTimes:
         return time_steps(training, sizes)
     usual: dict[int, float] = {}
     first: dict[int, float] = {}
+    found: list[dict[int, float]] = []
     # As a rule, the last stage trains the most parameters: its memory is the peak.
     for number in range(len(stages.parts)):
         use_stage(training, number)
         times, share = time_steps(training, sizes), stages.share(number)
+        found.append(times.usual)
         for size in times.usual:
             usual[size] = usual.get(size, 0.0) + share * times.usual[size]
             first[size] = first.get(size, 0.0) + share * times.first[size]
-    return StepTimes(usual, first)
+    return StepTimes(usual, first, tuple(found))
 
 
 def sampled(steps: int) -> list[int]:
@@ -94,12 +103,20 @@ def sampled(steps: int) -> list[int]:
     return sorted({round(step) for step in np.linspace(0, steps - 1, min(steps, SAMPLED_STEPS))})
 
 
-def mean_over_run(times: Mapping[int, float], training: Training) -> float:
+def mean_over_run(times: StepTimes, training: Training) -> float:
     """Return the mean seconds of a step over a run, interpolated between the timed image sizes by their number of pixels."""
-    counts = Counter(training.size_at(step) for step in sampled(training.steps))
-    pixels = [size**2 for size in times]
-    each = np.interp([size**2 for size in counts], pixels, list(times.values()))
-    return float(np.average(each, weights=list(counts.values())))
+    by_stage = times.stages or (times.usual,)
+
+    def stage_at(step: int) -> int:
+        """Return the stage of a step: images grow while stages change, so that their times must not be averaged apart."""
+        return training.stages.at(step) if training.stages is not None and times.stages else 0
+
+    def seconds(stage: int, size: int) -> float:
+        """Return the seconds of a step in a stage at an image size."""
+        return float(np.interp(size**2, [known**2 for known in by_stage[stage]], list(by_stage[stage].values())))
+
+    counts = Counter((stage_at(step), training.size_at(step)) for step in sampled(training.steps))
+    return float(np.average([seconds(*place) for place in counts], weights=list(counts.values())))
 
 
 class _FirstOf:
