@@ -94,6 +94,14 @@ def test_a_split_without_classes_is_refused(image_folder: Draw) -> None:
     )
 
 
+def test_splits_of_unsorted_images_are_not_taken_for_classes(image_folder: Draw) -> None:
+    line = refused(image_folder({"train": 3, "test": 3, "extra": 3}))
+    assert line == (
+        "data.root: no class folders in ROOT/train "
+        "(expected ROOT/train/CLASS/IMAGE; docs/images.md has a script for labels in a table)"
+    )
+
+
 def test_images_beside_the_class_folders_are_counted(image_folder: Draw) -> None:
     root = image_folder(within("train", "val"))
     (root / "train/a/000.png").rename(root / "train/stray.png")

@@ -45,6 +45,15 @@ def test_the_folder_of_one_class(image_folder: Draw, split: str) -> None:
     assert error.value.todo == f"did you mean data.root={root}?"
 
 
+def test_images_without_class_folders_are_not_blamed_on_the_folder_above(image_folder: Draw) -> None:
+    root = image_folder({"train": 2, "test": 2})
+    with pytest.raises(ZooError) as error:
+        check_root(root / "train", "data.root")
+    assert error.value.todo == (
+        "expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE; docs/images.md has a script for labels in a table"
+    )
+
+
 def test_a_flag_is_given_as_flags_are(image_folder: Draw) -> None:
     root = image_folder({"photos/a": 1, "photos/b": 1})
     with pytest.raises(ZooError) as error:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from helpers.recipes import GOOD, load, mistakes
 
+from zoo.errors import ZooError
 from zoo.recipe import yaml
+from zoo.recipe.yaml import Source, apply_overrides
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,22 @@ def test_overrides_are_yaml_and_name_themselves(tmp_path: Path) -> None:
     assert mistakes(tmp_path, GOOD, "optim={lr: 1, lr: 2}") == ["optim: duplicate key 'lr' (keep one)"]
     assert mistakes(tmp_path, GOOD, "=3") == ["command line: '=3': expected section.key=value (e.g. optim.lr=5.0e-4)"]
     assert mistakes(tmp_path, GOOD, "optim.lr") == ["command line: 'optim.lr': expected section.key=value (e.g. optim.lr=5.0e-4)"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["data.root=my", "photos"], "command line: 'photos': expected section.key=value "
+         "(a value with spaces needs quotes: 'data.root=my photos')"),
+        (["photos"], "command line: 'photos': expected section.key=value (e.g. optim.lr=5.0e-4)"),
+        (["data.root=photos #1"], "data.root: YAML would take the end of 'photos #1' for a comment "
+         "(write data.root='\"photos #1\"')"),
+    ],
+)  # fmt: skip
+def test_words_that_a_shell_or_yaml_would_cut_are_refused(words: list[str], line: str) -> None:
+    with pytest.raises(ZooError) as error:
+        apply_overrides(Source("r.yaml"), words)
+    assert str(error.value) == line
 
 
 def test_what_an_override_replaced_is_not_blamed_on_the_file(tmp_path: Path) -> None:

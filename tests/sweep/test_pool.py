@@ -10,7 +10,7 @@ from helpers.sweeps import Place
 from zoo.sweep import pool
 from zoo.sweep.grid import Run, at, runs_of
 from zoo.sweep.pool import Ended, LocalPool
-from zoo.system.workers import Outcome
+from zoo.system.workers import Outcome, WorkerCall
 
 
 @pytest.fixture
@@ -62,6 +62,27 @@ def test_runs_that_are_asked_to_stop_say_so(runs: list[Run]) -> None:
     printed(started)
     started.ask_to_stop()
     assert all_of(started)[runs[0].name].stopped == "stopped"
+
+
+@pytest.mark.parametrize(("jobs", "gpus"), [(3, ["GPU-a", "GPU-b", "GPU-a"]), (1, [""])])
+def test_runs_at_a_time_are_spread_over_the_gpus(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch, jobs: int, gpus: list[str]
+) -> None:
+    calls: list[WorkerCall] = []
+
+    class Idle:
+        links = ()
+        outcome = None
+
+        def __init__(self, call: WorkerCall, receive: object) -> None:
+            calls.append(call)
+
+    monkeypatch.setattr(pool, "Workers", Idle)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
+    started = LocalPool(jobs=jobs)
+    for run in runs[:jobs]:
+        started.start(run, None)
+    assert [call.variables.get("CUDA_VISIBLE_DEVICES", "") for call in calls] == gpus
 
 
 def test_closing_leaves_nobody_behind(runs: list[Run]) -> None:

@@ -7,6 +7,8 @@ import os
 import platform
 from importlib import metadata
 
+import pytest
+
 from zoo.system import hardware
 
 
@@ -26,6 +28,20 @@ def test_versions_are_those_of_the_installed_packages():
 
 def test_cores_are_those_that_this_process_may_use():
     assert hardware.cores() == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else hardware.cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found"),
+    [(None, ["0", "1", "10"]), ("1, 0", ["1", "0"]), ("", []), ("GPU-5a,-1,2", ["GPU-5a"])],
+)
+def test_gpus_are_named_as_cuda_names_them(monkeypatch, tmp_path, chosen, found):
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(hardware, "DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert hardware.visible_gpus() == found
 
 
 def test_the_processor_is_named_and_its_flags_are_listed(monkeypatch, tmp_path):

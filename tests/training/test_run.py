@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,19 @@ def test_a_changed_recipe_does_not_go_on(tiny: Path) -> None:
         ZooError, match=r"--resume: recipe differs: optim.lr 0.002 -> 0.1 \(drop the change, start a new run, or --allow-change\)"
     ):
         run(tiny, "train.epochs=1", "optim.lr=0.1", resume=folder)
+
+
+def test_images_may_move_while_a_run_is_stopped(tiny: Path, image_folder: Callable[..., Path]) -> None:
+    root = image_folder({"a": 20, "b": 20}, size=(8, 8))
+    settings = ["output.checkpoint_every=1 step", "train.epochs=1", "augment.hflip=true"]
+    whole, _ = run(tiny, f"data={{kind: folder, root: {root}}}", *settings)
+    stop_at(2, tiny, f"data={{kind: folder, root: {root}}}", *settings)
+    moved = root.rename(root.with_name("moved"))
+    overrides = [f"data={{kind: folder, root: {moved}}}", *settings]
+    with pytest.raises(ZooError, match=r"recipe differs: data.root .* or --allow-change"):
+        train(load_recipe(tiny, overrides), whole.parent / "tiny-2")
+    folder = train(load_recipe(tiny, overrides), whole.parent / "tiny-2", allow_change=True)
+    assert same(whole, folder)
 
 
 def test_micro_batches_change_nothing_but_rounding(tiny: Path) -> None:

@@ -20,7 +20,7 @@ from zoo.errors import ZooError, first_line
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# `Resize` has the attributes that pixels need since opset 18; onnxruntime reads 20 since its version 1.16 (2023).
+# `Resize` has the attributes that pixels need since opset 18; onnxruntime reads 20 since its version 1.17.
 OPSET = 20
 PIXELS, LOGITS = "pixels", "logits"
 # Images of the example input for a dynamic batch; torch would treat a size of 0 or 1 as a constant.
