@@ -29,7 +29,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
     check_out(out, None)
     assert not out.parent.exists(), "a check writes nothing"
     write_evaluation(FOUND, out)
-    assert {path.name for path in out.iterdir()} == NAMES
+    assert {path.name for path in out.iterdir()} == set(NAMES)
     assert json.loads((out / "eval.json").read_text()) == json.loads(json.dumps(FOUND.values()))
     assert torch.equal(load_file(out / "predictions.safetensors")["logits"], LOGITS)
     with open(out / "predictions.csv", newline="") as file:

@@ -52,7 +52,12 @@ def test_one_class_alone_and_classes_without_images_will_do(image_folder: Draw) 
     ("layout", "split", "line"),
     [
         ({"train/a": 1, "val/a": 1}, "test", "--data: no test folder in ROOT, only train, val (--split val)"),
-        ({"": 2}, "test", "--data: no class folders in ROOT (expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE)"),
+        (
+            {"": 2},
+            "test",
+            "--data: no class folders in ROOT (expected ROOT/train/CLASS/IMAGE or ROOT/CLASS/IMAGE; "
+            "docs/images.md has a script for labels in a table)",
+        ),
         ({"val/a": 1, "valid/a": 1}, "val", "--data: ROOT/val and ROOT/valid are the same split (keep one)"),
     ],
 )

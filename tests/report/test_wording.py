@@ -120,5 +120,11 @@ def test_a_run_is_not_said_to_repeat_to_the_bit_where_it_cannot() -> None:
     title, result = "Repeat it to the bit, on this machine", Result.model_validate(RESULT)
     assert title in wording.commands(facts((), result=result))
     assert title not in wording.commands(facts((), result=result.model_copy(update={"processes": 2})))
+    for key in ("changes", "resumed_with"):
+        assert title not in wording.commands(facts((), result=result, environment={key: [1]}))
+    on_gpu = result.model_copy(update={"device_type": "cuda"})
+    for deterministic in (True, False):
+        chosen = load_recipe(Path("quickstart"), [f"train.deterministic={str(deterministic).lower()}"])
+        assert (title in wording.commands(facts((), result=on_gpu, recipe=chosen))) == deterministic
     limited = load_recipe(Path("quickstart"), ["train.max_minutes=1"])
     assert title not in wording.commands(facts((), result=result, recipe=limited))

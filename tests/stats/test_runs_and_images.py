@@ -72,6 +72,13 @@ def test_equal_answers_differ_in_nothing() -> None:
     assert paired_difference(first, first).interval == (0, 0)
 
 
+def test_the_same_runs_in_another_order_differ_in_nothing() -> None:
+    rows = np.random.default_rng(0).random((3, 2000)) < 0.9
+    found = paired_difference(rows, rows[::-1])
+    assert (found.value, found.p) == (0, 1)
+    assert found.interval[0] < 0 < found.interval[1]
+
+
 def test_any_number_of_runs_and_images_is_compared() -> None:
     assert paired_difference(answers(1, 70, 60), answers(2, 70, 60, better=0.3)).value > 0
     for runs in (1, 2):

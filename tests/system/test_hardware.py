@@ -32,7 +32,7 @@ def test_cores_are_those_that_this_process_may_use():
 
 @pytest.mark.parametrize(
     ("chosen", "found"),
-    [(None, ["0", "1", "10"]), ("1, 0", ["1", "0"]), ("", []), ("GPU-5a,-1,2", ["GPU-5a"])],
+    [(None, ["0", "1", "2"]), ("1, 0", ["1", "0"]), ("", []), ("GPU-5a,-1,2", ["GPU-5a"])],
 )
 def test_gpus_are_named_as_cuda_names_them(monkeypatch, tmp_path, chosen, found):
     for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):

@@ -55,3 +55,14 @@ def test_a_second_ctrl_c_ends_the_process_but_an_immediate_repeat_does_not():
 def test_a_process_that_cannot_react_ends_after_the_grace():
     code = "signals.GRACE_SECONDS = 0.2\nsignals._state.deferred = True\nos.kill(os.getpid(), signal.SIGTERM); time.sleep(9)"
     assert process(code).returncode == 75
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_work_that_can_be_started_again_ends_with_a_line(name):
+    code = (
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n with signals.stoppable():\n  os.kill(os.getpid(), signal." + name + "); time.sleep(9)\n"
+        "except Stopped as error:\n print(error, error.exit_code)"
+    )
+    line = "stopped by a signal before anything was measured (the same command starts again) 75"
+    assert process(code).stdout == f"{line}\n"

@@ -142,7 +142,7 @@ def test_a_forecast_times_each_stage(tiny: Path) -> None:
 
 def test_a_forecast_knows_that_early_stages_have_small_images(tiny: Path) -> None:
     training = training_of(tiny)
-    steps = [(training.stages.at(step), 8 if step < training.steps / 2 else 32) for step in range(training.steps)]
+    steps = [(training.stages.at(step), 8 if step < training.steps / 3 else 32) for step in range(training.steps)]
     assert len(set(steps)) > 3
     # A step at 8 px takes 1, 2 or 3 s, depending on the stage, and 10 s more at 32 px.
     times = StepTimes({8: 0.0, 32: 0.0}, {}, tuple({8: 1.0 + stage, 32: 11.0 + stage} for stage in range(3)))

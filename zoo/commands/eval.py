@@ -81,6 +81,7 @@ def data_words(options: argparse.Namespace) -> list[str] | None:
 
 def report(found: Evaluation, out: Path | None) -> str:
     """Return the scores as lines for the console."""
+    from zoo.inference.evaluation_files import written
     from zoo.system.console import NAME_WIDTH, plural
     from zoo.system.table import percent
 
@@ -96,6 +97,6 @@ def report(found: Evaluation, out: Path | None) -> str:
         ("top5", percent(scores.top5, 2)),
         ("macro F1", percent(scores.macro_f1, 2)),
         ("ECE", percent(scores.ece, 2)),
-        *([("written", f"{out} (eval.json, predictions.csv, predictions.safetensors, confusion.svg)")] if out else []),
+        *([("written", f"{out} ({', '.join(written(out))})")] if out else []),
     ]
     return "\n".join(f"{name:<{NAME_WIDTH}} {text}".rstrip() for name, text in facts)

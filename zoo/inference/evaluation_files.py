@@ -20,7 +20,7 @@ from zoo.results.predictions import HEADER, PREDICTIONS, TENSORS, Predicted, tab
 from zoo.system.files import expanded, staged
 
 REPORT = "eval.json"
-NAMES = {REPORT, PREDICTIONS, TENSORS, "confusion.svg"}
+NAMES = (REPORT, PREDICTIONS, TENSORS, "confusion.svg")
 
 
 def check_out(out: Path, run: Path | None) -> None:
@@ -41,7 +41,7 @@ def check_out(out: Path, run: Path | None) -> None:
         raise ZooError("--out", f"{out} is a file", "choose another folder")
     names = set(os.listdir(own)) if own.is_dir() else set()
     # Without a report, files with these names are not those of an evaluation.
-    others = sorted(names - NAMES if REPORT in names else names)
+    others = sorted(names.difference(NAMES) if REPORT in names else names)
     if others:
         raise ZooError("--out", f"{out} contains other files: {', '.join(others[:3])}", "choose a new or empty folder")
 
@@ -62,6 +62,11 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
         # A full disk is a SafetensorError or, from torch, a RuntimeError.
         reason = error.what if isinstance(error, StorageError) else getattr(error, "strerror", None) or str(error)
         raise StorageError(str(out), f"cannot be written: {reason}", "free some space or choose another folder") from None
+
+
+def written(out: Path) -> list[str]:
+    """Return the names of the files of an evaluation that are in a folder."""
+    return [name for name in NAMES if (expanded(out) / name).exists()]
 
 
 def _write(evaluation: Evaluation, folder: Path) -> None:

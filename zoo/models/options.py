@@ -60,7 +60,7 @@ class FileWeights(Section):
     """A state dict in a file: .safetensors, .pth (read without running any code in it), or .npz where timm has a reader."""
 
     kind: Literal["file"] = "file"
-    path: Path = Field(examples=["resnet18.safetensors"], description="The weights file.")
+    path: Path = Field(examples=["resnet18.safetensors"], description="The weights file, or a folder with model.safetensors.")
 
     def find(self, backbone: str) -> Found | None:
         """Read the file."""

@@ -268,4 +268,5 @@ def from_hub(backbone: str) -> Found:
                 WHERE, f"{repository} on the hub has its weights in {name}", f"convert it to one of {', '.join(READABLE)}"
             )
         return replace(from_file(Path(path), f"hub {repository}"), own=True, downloaded=True)
-    raise ZooError(WHERE, f"{repository} on the hub has none of {', '.join(names)}", todo)
+    what = f"{repository} on the hub has none of {', '.join(names)}"
+    raise ZooError(WHERE, what, "set backbone.weights to a file or to random")

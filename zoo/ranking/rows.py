@@ -32,8 +32,8 @@ class Score:
     Attributes:
         mean: mean over the runs.
         deviation: sample standard deviation over the runs; None for a single run.
-        interval: 95 % interval of the mean by Student's t. For a single run, Wilson's interval of the accuracy, and None for
-            other metrics.
+        interval: 95 % interval of the mean by Student's t, None for folds. For a single run, Wilson's interval of the accuracy,
+            and None for other metrics.
     """
 
     mean: float

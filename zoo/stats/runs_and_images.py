@@ -53,7 +53,8 @@ def paired_difference(first: np.ndarray, second: np.ndarray) -> Difference:
     # One image more could change the difference by 1 / N, even if all runs agree on all images.
     variance = max(of_images + max(0.0, of_runs), 1 / images**2)
     known = sum(part.variance**2 / part.freedom for part in parts)
-    freedom = min(MOST_FREEDOM, variance**2 / known) if known else MOST_FREEDOM
+    # The formula is never below the degrees of freedom of a part; here it could be, where the noise exceeds the rest.
+    freedom = min(MOST_FREEDOM, max(1.0, variance**2 / known)) if known else MOST_FREEDOM
     error = math.sqrt(variance)
     half = t_quantile((1 + LEVEL) / 2, freedom) * error
     return Difference(value, (max(-1.0, value - half), min(1.0, value + half)), 2 * t_tail(abs(value) / error, freedom))

@@ -57,7 +57,8 @@ def visible_gpus() -> list[str]:
         names = [name.strip() for name in chosen.split(",")]
         # CUDA ignores the first invalid name and all after it.
         return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))
-    return sorted((path.name.removeprefix("nvidia") for path in DEVICES.glob("nvidia[0-9]*")), key=int)
+    # CUDA counts from 0, whatever the numbers of the files are: in a container, they are those of the host.
+    return [str(number) for number, _ in enumerate(DEVICES.glob("nvidia[0-9]*"))]
 
 
 def cpu_name() -> str:

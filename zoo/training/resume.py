@@ -47,7 +47,7 @@ def recipe_changes(recipe: Recipe, run: Path, *, allowed: bool) -> list[str]:
     Args:
         recipe: the recipe asked for now.
         run: the folder of the run.
-        allowed: whether options may differ; those of `FIXED` never may.
+        allowed: whether options may differ; those of `FIXED` never may, except `MOVABLE`.
 
     Raises:
         ZooError: options differ that must not; the error names them.
@@ -160,7 +160,7 @@ def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
         if setup.training.accelerator.is_main_process:
             _record_changes(setup, run, progress.step, saved.changed)
     if setup.training.accelerator.is_main_process:
-        _record_threads(run, setup.threads)
+        _record_session(setup, run, saved.checkpoint.state["began"])
     return progress
 
 
@@ -174,12 +174,18 @@ def _warn_of_other_machine(setup: Setup, began: dict[str, Any]) -> None:
             setup.console.warn(text)
 
 
-def _record_threads(run: RunFolder, threads: int) -> None:
-    """Record the number of threads that the run ends with: `zoo eval` scores it with as many, because they decide last digits."""
+def _record_session(setup: Setup, run: RunFolder, began: dict[str, Any]) -> None:
+    """Record facts that have changed since the run began and decide last digits, and the number of threads that it ends with.
+
+    `zoo eval` scores the run with as many threads.
+    """
+    now = environment_facts(setup)
+    differ = {key: value for key, value in now.items() if began.get(key) != value}
     with contextlib.suppress(ZooError):  # a run without this file can be resumed
         environment = run.read_json("environment.json")
-        if environment.get("threads") != threads:
-            run.write_json("environment.json", environment | {"threads": threads})
+        if differ or environment.get("threads") != setup.threads:
+            resumed = {"resumed_with": environment.get("resumed_with", {}) | differ} if differ else {}
+            run.write_json("environment.json", environment | {"threads": setup.threads} | resumed)
 
 
 def _record_changes(setup: Setup, run: RunFolder, step: int, changed: list[str]) -> None:
