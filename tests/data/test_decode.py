@@ -10,7 +10,7 @@ import pytest
 from helpers.folders import load, refused
 from PIL import Image
 
-from zoo.data import decode
+from zoo.data import decode, pixel_store
 
 Draw = Callable[..., Path]
 
@@ -65,15 +65,18 @@ def png(path: Path) -> bytes:
         ("a.png", lambda path: png(path)[:60] + b"\xff" * 200 + png(path)[260:], "damaged: "),
     ],
 )  # fmt: skip
-def test_an_unreadable_image_is_named_and_leaves_nothing(
-    image_folder: Draw, cache: Path, name: str, content: Callable[[Path], bytes], reason: str
+def test_an_unreadable_image_is_named_and_the_others_are_not_decoded_again_to_skip_it(
+    image_folder: Draw, cache: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: Callable[[Path], bytes], reason: str
 ) -> None:
     root = image_folder({"a": 2, "b": 2})
     (root / "b" / name).write_bytes(content(root.parent / "whole"))
     line = refused(root)
     assert line.startswith(f"data.root: 1 unreadable image, first: ROOT/b/{name}: {reason}")
     assert line.endswith("(replace or remove it, or set data.on_bad=skip)")
-    assert [path.name for path in (cache / "pixels").iterdir() if path.suffix != ".lock"] == []
+    monkeypatch.setattr(pixel_store, "decode_range", lambda job: pytest.fail("decoded again"))
+    assert refused(root) == line
+    found = load(root, on_bad="skip")
+    assert len(found.train) + len(found.val or ()) + len(found.test or ()) == 4
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -26,7 +26,7 @@ def read_data(words: Sequence[str]) -> DataSet:
         Mistakes: one line for every mistake.
     """
     written = yaml.Source("--data")
-    yaml.apply_overrides(written, [f"data.{word}" if "=" in word and not word.startswith("data.") else word for word in words])
+    yaml.apply_overrides(written, [word if word.startswith("data.") else f"data.{word}" for word in words])
     data = messages.validate(_Words, written).data
     mistakes = [messages.mistake_at(written, ("data", key), text) for key, text in data.rules()]
     if mistakes:

@@ -237,7 +237,7 @@ def apply_overrides(
         name, equals, text = override.partition("=")
         key: Key = tuple(name.split("."))
         if not equals or not all(key):
-            todo = f"a value with spaces needs quotes: '{before} {override}'" if "=" in before else "e.g. optim.lr=5.0e-4"
+            todo = "a value with spaces needs quotes: 'data.root=my photos'" if "=" in before else "e.g. optim.lr=5.0e-4"
             raise ZooError("command line", f"'{override}': expected section.key=value", todo)
         if " #" in text and text[0] not in "'\"[{":
             raise ZooError(name, f"YAML would take the end of '{text}' for a comment", f"write {name}='\"{text}\"'")
