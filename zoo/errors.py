@@ -6,6 +6,9 @@ import errno
 from collections.abc import Iterable
 from typing import Any, Self
 
+# Numbers of errors of the system that mean that a disk is full, or a user's part of it.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class ZooError(Exception):
     """A mistake in the input: recipe, data, weights or environment. Exit code 2.
@@ -97,7 +100,7 @@ class Stopped(KeyboardInterrupt):
 def unusable(error: OSError) -> ZooError:
     """Return the error for a path that the system refused: the user's to fix, so it needs no traceback."""
     where, what = str(error.filename), f"cannot be used: {error.strerror}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return StorageError(where, what, "free some space")
     return ZooError(where, what, "check the path and its permissions")
 

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from zoo.bench import benchmark
 from zoo.errors import StorageError, ZooError
 from zoo.results import measured
 from zoo.results.folder import RunFolder
+from zoo.scout import scouting
+from zoo.sweep import folder as sweeps
 
 STATE: dict[str, Any] = {"hardware": {"cpu": "a"}, "settings": {"size": 32}, "asked": ["x", "y"]}
 
@@ -63,6 +66,11 @@ def test_rows_of_another_kind_are_not_mixed(tmp_path: Path) -> None:
     assert begin(tmp_path) == tmp_path
     with pytest.raises(ZooError, match=r"^--out: .* holds results of another command \(choose another folder\)$"):
         measured.open_folder(tmp_path, "glance", "glance.json", STATE)
+
+
+def test_the_folder_of_every_command_is_known() -> None:
+    states = {benchmark.KIND.state_file, scouting.KIND.state_file, sweeps.STATE}
+    assert states == set(measured.STATE_FILES)
 
 
 def test_rows_are_read_back_and_lists_stay_out_of_the_csv(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.errors import StorageError, ZooError
 from zoo.inference.evaluation import Evaluation
+from zoo.metrics import confusion
 from zoo.results.confusion import MOST_CLASSES, draw_confusion
 from zoo.results.folder import RunFolder
 from zoo.results.predictions import HEADER, PREDICTIONS, TENSORS, Predicted, table_text
@@ -80,10 +81,8 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
     )
     used = _occurring(evaluation)
     if len(used) <= MOST_CLASSES:
-        # In the numbers of the used classes, in place of all of them.
-        labels, guesses = (torch.searchsorted(used, labels) for labels in (evaluation.targets, evaluation.logits.argmax(1)))
-        matrix = torch.zeros(len(used), len(used), dtype=torch.int64)
-        matrix.index_put_((labels, guesses), torch.ones_like(labels), accumulate=True)
+        # Each image's largest logit is that of a used class.
+        matrix = confusion(evaluation.logits[:, used], torch.searchsorted(used, evaluation.targets))
         title = f"{evaluation.model} on {evaluation.data}, {evaluation.split}"
         names = [evaluation.classes[output] for output in used.tolist()]
         draw_confusion(matrix.numpy(), names, folder / "confusion.svg", title)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -15,9 +17,12 @@ HALF_TOLERANCE = 1e-4
 
 def classifier_names(name: str) -> tuple[str, ...]:
     """Return the names of a backbone's classifier modules from timm's configuration."""
-    config = timm.get_pretrained_cfg(name)
-    classifier = getattr(config, "classifier", None) or ()
-    return (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    return _as_names(getattr(timm.get_pretrained_cfg(name), "classifier", None))
+
+
+def _as_names(classifier: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the value of `classifier` in one of timm's configurations as a tuple."""
+    return (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
 
 
 def head_parameters(model: nn.Module) -> tuple[str, ...]:
@@ -39,9 +44,9 @@ def classifiers(model: nn.Module) -> list[nn.Module]:
     classifier = getattr(model, "get_classifier", None)
     heads = classifier() if callable(classifier) else None
     found = [head for head in (heads if isinstance(heads, tuple | list) else (heads,)) if isinstance(head, nn.Module)]
-    names = dict(getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
+    names = _as_names(dict(getattr(model, "pretrained_cfg", None) or {}).get("classifier"))
     modules = dict(model.named_modules())
-    for head in [modules[name] for name in ((names,) if isinstance(names, str) else names) if name in modules]:
+    for head in [modules[name] for name in names if name in modules]:
         # VOLO has a second classifier that `get_classifier` leaves out. In other models, the names lead to the same layers.
         if found and set(head.parameters()).isdisjoint({parameter for other in found for parameter in other.parameters()}):
             found.append(head)

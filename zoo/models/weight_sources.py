@@ -6,7 +6,6 @@ No code from a weights file is run.
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import pickle
 import re
@@ -22,7 +21,7 @@ import timm
 import torch
 from torch import Tensor
 
-from zoo.errors import StorageError, ZooError, nearest
+from zoo.errors import FULL, StorageError, ZooError, nearest
 from zoo.models.availability import ARCHIVE, FILES, PACKAGES, READABLE
 from zoo.system.files import cache_root
 from zoo.system.locks import exclusive
@@ -179,7 +178,7 @@ def from_run(path: Path) -> Found:
     Raises:
         ZooError: the folder holds no model.
     """
-    for file in (path / "model.safetensors", path / "model" / "model.safetensors"):
+    for file in (path / WHOLE, path / "model" / WHOLE):
         if file.is_file():
             return from_file(file, f"run {path}")
     raise ZooError(WHERE, f"no model in {path}", "give a finished run's folder, or its model folder")
@@ -256,7 +255,7 @@ def from_hub(backbone: str) -> Found:
         except EntryNotFoundError:
             continue
         except Exception as error:  # every kind of network failure, of several libraries
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error, OSError) and error.errno in FULL:
                 where = str(constants.HF_HUB_CACHE)
                 raise StorageError(
                     where, f"no room for {repository}: {error.strerror}", "free some space or set HF_HOME"

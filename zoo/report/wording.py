@@ -187,10 +187,10 @@ def _repeats(facts: Facts, result: Result) -> bool:
     train = facts.recipe.train if facts.recipe is not None else None
     if train is not None and train.max_minutes is not None:
         return False  # the time decides the number of steps
-    on_cpu = result.device_type in ("", "cpu") or (train is not None and train.deterministic)
+    exact = result.device_type in ("", "cpu") or (train is not None and train.deterministic)
     # Several processes add in another order. A run that was resumed with other options or threads has had both.
     changed = any(facts.environment.get(key) for key in ("changes", "resumed_with"))
-    return on_cpu and result.processes == 1 and not changed
+    return exact and result.processes == 1 and not changed
 
 
 def _resume(facts: Facts) -> str:

@@ -18,7 +18,6 @@ from zoo.system import workers
 from zoo.system.console import Console
 from zoo.system.hardware import cores, cpu_name, versions
 from zoo.system.progress import show_current
-from zoo.system.signals import interruptible
 
 # Packages whose versions are recorded with each row.
 PACKAGES = ("torch", "timm", "zoo", "python")
@@ -82,11 +81,11 @@ def opened(kind: Kind, out: Path | None, state: dict[str, Any]) -> Iterator[Path
     Raises:
         ZooError: the folder cannot be written, holds rows of another command, of other settings or hardware, or is in use by
             another process.
-        Stopped: a signal interrupted the block.
+        Stopped: Ctrl-C interrupted the block, or SIGTERM in a command (`signals.stoppable`).
     """
     path = measured.open_folder(out, kind.name, kind.state_file, state)
     folder = RunFolder(path)
-    with folder.held("--out"), interruptible():
+    with folder.held("--out"):
         folder.write_json(kind.state_file, state | {"finished": False})
         try:
             yield path

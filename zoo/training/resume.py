@@ -152,7 +152,10 @@ def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
     for text in saved.damaged:
         console.warn(f"{text}; resuming from {saved.place.name}")
     console.fact("resumed", f"from {saved.place}")
-    _warn_of_other_machine(setup, saved.checkpoint.state["began"])
+    began = saved.checkpoint.state["began"]
+    differ = _other_facts(setup, began)
+    for key, now in differ.items():
+        console.warn(f"{key}: {began.get(key)} when the run began, {now} now: results may differ in the last digits")
     device = setup.training.accelerator.device
     progress = restore(setup, processes.share_checkpoint(launch.read(), saved.checkpoint, device))
     if saved.changed:
@@ -160,27 +163,20 @@ def resume_run(setup: Setup, run: RunFolder, saved: SavedRun) -> Progress:
         if setup.training.accelerator.is_main_process:
             _record_changes(setup, run, progress.step, saved.changed)
     if setup.training.accelerator.is_main_process:
-        _record_session(setup, run, saved.checkpoint.state["began"])
+        _record_session(setup, run, differ)
     return progress
 
 
-def _warn_of_other_machine(setup: Setup, began: dict[str, Any]) -> None:
-    """Warn of facts that have changed since the run began and that decide the last digits of results."""
-    for key, now in environment_facts(setup).items():
-        # Earlier versions wrote "cpu" for every processor.
-        unnamed = key == "device" and began.get(key) == "cpu" and setup.training.accelerator.device.type == "cpu"
-        if began.get(key) != now and not unnamed:
-            text = f"{key}: {began.get(key)} when the run began, {now} now: results may differ in the last digits"
-            setup.console.warn(text)
-
-
-def _record_session(setup: Setup, run: RunFolder, began: dict[str, Any]) -> None:
-    """Record facts that have changed since the run began and decide last digits, and the number of threads that it ends with.
-
-    `zoo eval` scores the run with as many threads.
-    """
+def _other_facts(setup: Setup, began: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that have changed since the run began and that decide the last digits of results, as they are now."""
     now = environment_facts(setup)
-    differ = {key: value for key, value in now.items() if began.get(key) != value}
+    if began.get("device") == setup.training.accelerator.device.type == "cpu":
+        del now["device"]  # earlier versions wrote "cpu" for every processor
+    return {key: value for key, value in now.items() if began.get(key) != value}
+
+
+def _record_session(setup: Setup, run: RunFolder, differ: dict[str, Any]) -> None:
+    """Record the facts that have changed since the run began, and the number of threads: `zoo eval` uses as many."""
     with contextlib.suppress(ZooError):  # a run without this file can be resumed
         environment = run.read_json("environment.json")
         if differ or environment.get("threads") != setup.threads:
